@@ -1,0 +1,43 @@
+"""Tells API Gateway what a token may call. Its answer is kept for 5 minutes, so it depends on the token alone."""
+
+import os
+from typing import Any
+
+import boto3
+
+from gateway.settings import Settings
+from gateway.tokens import Role, Tokens
+
+settings = Settings(os.environ)
+tokens = Tokens(
+    boto3.client("secretsmanager"),
+    admin_secret=settings.admin_token_secret,
+    client_secret=settings.client_token_secret,
+)
+
+ALLOWED: dict[Role, list[str]] = {"admin": ["/*"], "client": ["/GET/v1/*", "/POST/v1/*"]}
+
+
+def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+    """An IAM policy for a known token. API Gateway makes a 401 of the message `Unauthorized`, word for word."""
+    scheme, _, token = event["authorizationToken"].partition(" ")
+    role = tokens.role_of(token.strip()) if scheme.lower() == "bearer" else None
+    if role is None:
+        raise Exception("Unauthorized")
+    return _policy(role, _stage(event["methodArn"]))
+
+
+def _stage(method_arn: str) -> str:
+    """`arn:…:api/stage` of `arn:…:api/stage/METHOD/path`: the policy is kept for every path, not for this one."""
+    return "/".join(method_arn.split("/")[:2])
+
+
+def _policy(role: Role, stage: str) -> dict[str, Any]:
+    statements = [_statement("Allow", [stage + path for path in ALLOWED[role]])]
+    if role == "client":  # `*` matches `/` too: /GET/v1/* must never come to mean a path under /api
+        statements.append(_statement("Deny", [f"{stage}/*/api/*"]))
+    return {"principalId": role, "policyDocument": {"Version": "2012-10-17", "Statement": statements}}
+
+
+def _statement(effect: str, resources: list[str]) -> dict[str, Any]:
+    return {"Effect": effect, "Action": "execute-api:Invoke", "Resource": resources}

@@ -1,0 +1,127 @@
+"""Forwards LLM requests to the provider and streams its answers."""
+
+import base64
+import os
+import time
+from collections.abc import Generator
+from itertools import chain
+from typing import Any, Protocol
+from urllib.parse import urlencode
+
+import boto3
+
+from gateway.answers import error_down, headers_down, take
+from gateway.errors import DeadlineExceeded, GatewayError
+from gateway.forwarding import Forwarder
+from gateway.keys import KeyCipher
+from gateway.providers import Providers
+from gateway.record import Record, report
+from gateway.refusals import refusal
+from gateway.relay import relay
+from gateway.request import ForwardRequest, read_request
+from gateway.settings import Settings
+from gateway.sse import KEEP_ALIVE
+from gateway.targets import Targets
+from gateway.telemetry import make_logger
+from gateway.upstream import Answer, Upstream
+from lambda_streaming import DeadlineReached, Response, StreamingResponse, pump, streaming
+
+settings = Settings(os.environ)
+logger = make_logger("completions", settings.log_level)
+limits = settings.limits
+
+providers = Providers(boto3.resource("dynamodb").Table(settings.providers_table))
+targets = Targets(providers, KeyCipher(boto3.client("kms"), settings.keys_key))
+upstream = Upstream(limits)
+forwarder = Forwarder(targets, upstream)
+
+SPARE_SECONDS = 2.0  # Lambda ends a function at its deadline without a word: be done before
+
+
+class LambdaContext(Protocol):
+    def get_remaining_time_in_millis(self) -> int: ...
+
+
+@streaming
+def handler(event: dict[str, Any], context: LambdaContext) -> Response | StreamingResponse:
+    """A REST proxy event of a /v1 route → the provider's answer, byte for byte, or one error in the one shape."""
+    seconds = min(limits.whole, context.get_remaining_time_in_millis() / 1000 - SPARE_SECONDS)
+    record = Record(_request(event))
+    try:
+        record.request = read_request(record.request)
+        return _forward(record, _header(event, "x-provider-id"), time.monotonic() + seconds)
+    except GatewayError as error:
+        return _refuse(error, record)
+    except Exception:
+        logger.exception("unforeseen")
+        return _refuse(GatewayError("The gateway failed. Its logs say more under this X-Request-Id."), record)
+
+
+def _request(event: dict[str, Any]) -> ForwardRequest:
+    body = event.get("body")
+    if body is not None:
+        body = base64.b64decode(body) if event.get("isBase64Encoded") else body.encode()
+    elif event["httpMethod"] == "POST":
+        body = b""
+    return ForwardRequest(
+        method=event["httpMethod"],
+        path=event["resource"].removeprefix("/v1"),
+        request_id=event["requestContext"]["requestId"],
+        query=urlencode(event.get("multiValueQueryStringParameters") or {}, doseq=True),
+        headers=event.get("headers") or {},
+        body=body,
+        source_ip=event["requestContext"].get("identity", {}).get("sourceIp"),
+    )
+
+
+def _header(event: dict[str, Any], name: str) -> str | None:
+    return next((value for key, value in (event.get("headers") or {}).items() if key.lower() == name), None)
+
+
+def _forward(record: Record, provider_id: str | None, deadline: float) -> Response | StreamingResponse:
+    target, answer = forwarder.send(record.request, provider_id, within=deadline - time.monotonic())
+    record.target, record.status = target, answer.status
+    chunks = _in_time(answer, deadline)
+    if answer.status >= 400:
+        words, _ = take(chunks, most=64 * 1024)
+        chunks.close()
+        secrets = [target.key] if target.key else []
+        return _refuse(refusal(answer.status, words, secrets), record, answer)
+    headers = headers_down(record, answer)
+    if answer.is_stream:
+        body = relay(chunks, record)
+        return StreamingResponse(answer.status, headers, body, on_close=lambda: report(record, logger))
+    return _whole(record, answer.status, headers, chunks)
+
+
+def _in_time(answer: Answer, deadline: float) -> Generator[bytes]:
+    """The body, with a comment in silence that is a stream's, and an end before Lambda's."""
+    idle = limits.keep_alive if answer.is_stream else None
+    try:
+        yield from pump(answer.chunks, stop=answer.close, idle=idle, on_idle=lambda: KEEP_ALIVE, deadline=deadline)
+    except DeadlineReached:
+        raise DeadlineExceeded(
+            f"The answer was not whole after {limits.whole:g} s, the longest that the gateway can wait. Ask for less."
+        ) from None
+
+
+def _whole(
+    record: Record, status: int, headers: dict[str, str], chunks: Generator[bytes]
+) -> Response | StreamingResponse:
+    """An answer that is no stream is read before its status goes down: a cut one is an error, not half an answer."""
+    body, complete = take(chunks)
+    record.count(body)
+    if complete:
+        record.learn(body)
+        report(record, logger)
+        return Response(status, headers, body)
+    return StreamingResponse(status, headers, chain([body], chunks), on_close=lambda: report(record, logger))
+
+
+def _refuse(error: GatewayError, record: Record, answer: Answer | None = None) -> Response:
+    record.failed(error)
+    status, headers, body = error_down(error, record)
+    if answer is not None and "retry-after" in answer.headers:
+        headers["retry-after"] = answer.headers["retry-after"]
+    report(record, logger)
+    return Response(status, headers, body)

@@ -1,0 +1,1 @@
+"""The domain of tokenhub-gateway: providers, their keys, their health, and forwarding to them."""

@@ -1,0 +1,46 @@
+"""What goes down to the client: the headers of an answer, an error in the one shape, a body that is read whole."""
+
+import json
+from collections.abc import Iterator
+
+from gateway.errors import GatewayError
+from gateway.record import Record
+from gateway.upstream import Answer
+
+MOST_HELD = 32 * 1024 * 1024
+
+
+def headers_down(record: Record, answer: Answer) -> dict[str, str]:
+    """The provider's headers that may pass, and ours."""
+    ours = {"x-request-id": record.request.request_id}
+    if record.target is not None:
+        ours["x-provider-id"] = record.target.provider_id
+        if record.target.status == "failed":
+            ours["x-provider-status"] = "failed"
+    return dict(answer.headers) | ours
+
+
+def error_down(error: GatewayError, record: Record) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers and body of an error. The Anthropic SDK looks for a `type` beside it."""
+    headers = {
+        "content-type": "application/json",
+        "x-request-id": record.request.request_id,
+        "x-error-source": error.source,
+    }
+    if record.target is not None:
+        headers["x-provider-id"] = record.target.provider_id
+    if not error.retryable:
+        headers["x-should-retry"] = "false"  # the OpenAI SDK tries a 409, 429 and 5xx twice more otherwise
+    body = error.body()
+    beside = {"type": "error"} if record.request.path == "/messages" else {}
+    return error.status, headers, json.dumps(beside | body).encode()
+
+
+def take(chunks: Iterator[bytes], most: int = MOST_HELD) -> tuple[bytes, bool]:
+    """The body up to its end, or up to the chunk that passes `most` bytes; and whether that was all."""
+    body = bytearray()
+    for chunk in chunks:
+        body += chunk
+        if len(body) > most:
+            return bytes(body), False
+    return bytes(body), True

@@ -1,0 +1,81 @@
+"""A provider's endpoint: normalised once, at registration, and refused where a key must never go."""
+
+import ipaddress
+from urllib.parse import SplitResult, urlsplit
+
+from gateway.errors import InvalidEndpoint
+
+MOST_CHARACTERS = 2048
+PASTED_SUFFIX = "/chat/completions"
+
+
+def normalise(endpoint: str) -> str:
+    """The endpoint as it is stored: no trailing slash, no pasted `/chat/completions`, `/v1` where there is no path.
+
+    Raises InvalidEndpoint with what to write instead.
+    """
+    parts = _parse(endpoint)
+    path = parts.path.rstrip("/").removesuffix(PASTED_SUFFIX).rstrip("/")
+    host = parts.netloc.lower()
+    return f"{parts.scheme}://{host}{path or '/v1'}"
+
+
+def guard(endpoint: str, *, private_networks: bool, loopback: bool) -> None:
+    """Refuses an endpoint that is no business of a public gateway.
+
+    `private_networks` allows plain http and private addresses, `loopback` (the local system) loopback too.
+    A host name is not resolved here: what it resolves to can change between now and the request.
+    """
+    parts = urlsplit(endpoint)
+    address = _address(parts.hostname or "")
+    if _is_loopback(parts.hostname or "", address):
+        if not loopback:
+            raise InvalidEndpoint(
+                "endpoint is a loopback address: from AWS that is the gateway itself. Give TokenHub's own."
+            )
+        return
+    if parts.scheme == "http" and not (private_networks or loopback):
+        raise InvalidEndpoint(
+            "endpoint is plain http: the key would travel in clear. Use https, or deploy with PrivateNetworks=allow."
+        )
+    if address is not None:
+        _guard_address(address, private_networks=private_networks or loopback)
+
+
+def _parse(endpoint: str) -> SplitResult:
+    if len(endpoint) > MOST_CHARACTERS or any(c.isspace() or not c.isprintable() for c in endpoint):
+        raise InvalidEndpoint("endpoint is no URL: write it like https://tokenhub.example.com/v1")
+    try:
+        parts = urlsplit(endpoint)
+        _ = parts.port  # raises on one that is no number
+    except ValueError:
+        raise InvalidEndpoint("endpoint is no URL: write it like https://tokenhub.example.com/v1") from None
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise InvalidEndpoint("endpoint needs a scheme and a host: write it like https://tokenhub.example.com/v1")
+    if parts.username is not None or parts.password is not None:
+        raise InvalidEndpoint("endpoint holds a user name or password: send the key as api_key")
+    if parts.query or parts.fragment or endpoint.endswith(("?", "#")):
+        raise InvalidEndpoint("endpoint has a query or a fragment: leave out everything from ? or # on")
+    return parts
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address
+
+
+def _is_loopback(host: str, address: ipaddress.IPv4Address | ipaddress.IPv6Address | None) -> bool:
+    if address is not None:
+        return address.is_loopback
+    return host == "localhost" or host.endswith(".localhost")
+
+
+def _guard_address(address: ipaddress.IPv4Address | ipaddress.IPv6Address, *, private_networks: bool) -> None:
+    if address.is_link_local or address.is_multicast or address.is_unspecified or address.is_reserved:
+        raise InvalidEndpoint("endpoint is a link-local, metadata or reserved address: no provider lives there.")
+    if address.is_private and not private_networks:
+        raise InvalidEndpoint("endpoint is a private address. Deploy with PrivateNetworks=allow to use one.")

@@ -1,0 +1,196 @@
+"""Every way a call can fail, drawn once. Each error knows its HTTP status, its stable code and what to do about it.
+
+GatewayError
+├── InvalidRequest            400  what the caller sent
+│   └── InvalidEndpoint
+├── ProviderNotFound          404
+├── Conflict                  409
+│   ├── ApiKeyRequired
+│   ├── TooManyProviders
+│   └── DefaultProviderNeeded
+├── RegistryBusy              503
+├── NoProvider                503  nothing is registered
+└── ForwardingError                between the gateway and the provider
+    ├── ProviderUnreachable   502
+    ├── ProviderDisconnected  502
+    ├── RedirectRefused       502
+    ├── KeyUnreadable         502
+    ├── AnswerTruncated       502
+    ├── StreamTruncated       502
+    ├── FirstByteTimeout      504
+    ├── StreamIdleTimeout     504
+    ├── DeadlineExceeded      504
+    └── ProviderAnswered           the provider's own status and words
+"""
+
+from typing import Any, ClassVar, Literal
+
+Source = Literal["gateway", "provider"]
+
+
+class GatewayError(Exception):
+    """A failure in words that its reader can act on. Never holds a key, a token, a prompt or an answer."""
+
+    status: int = 500
+    code: str = "internal_error"
+    type: ClassVar[str] = "server_error"
+    source: ClassVar[Source] = "gateway"
+    retryable: bool = True
+
+    def __init__(self, message: str, *, param: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+
+    def body(self) -> dict[str, dict[str, Any]]:
+        """The one error shape of every answer."""
+        return {
+            "error": {"message": self.message, "type": self.type, "code": self.code, "param": self.param},
+        }
+
+
+class InvalidRequest(GatewayError):
+    status = 400
+    code = "invalid_request"
+    type = "invalid_request_error"
+    retryable = False
+
+
+class InvalidEndpoint(InvalidRequest):
+    code = "invalid_endpoint"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, param="endpoint")
+
+
+class ProviderNotFound(GatewayError):
+    status = 404
+    code = "provider_not_found"
+    type = "invalid_request_error"
+    retryable = False
+
+    def __init__(self) -> None:
+        super().__init__("No provider has this id. GET /api/v1/providers lists those that are registered.", param="id")
+
+
+class Conflict(GatewayError):
+    status = 409
+    code = "conflict"
+    type = "invalid_request_error"
+    retryable = False
+
+
+class ApiKeyRequired(Conflict):
+    code = "api_key_required"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The endpoint moves to another origin, and a stored key never travels to a new host. "
+            'Send api_key again with the new endpoint, or "api_key": "" to go without one.',
+            param="api_key",
+        )
+
+
+class TooManyProviders(Conflict):
+    code = "too_many_providers"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"At most {most} providers can be registered. Delete one first.")
+
+
+class DefaultProviderNeeded(Conflict):
+    code = "default_provider_needed"
+
+    def __init__(self) -> None:
+        super().__init__(
+            'This is the default provider. Register another one with "default": true first.', param="default"
+        )
+
+
+class RegistryBusy(GatewayError):
+    status = 503
+    code = "registry_busy"
+
+    def __init__(self) -> None:
+        super().__init__("Others changed the registry at the same time, again and again. Try again in a second.")
+
+
+class NoProvider(GatewayError):
+    status = 503
+    code = "no_provider"
+    retryable = False
+
+    def __init__(self) -> None:
+        super().__init__(
+            "No provider is registered. Register TokenHub with POST /api/v1/providers; the README shows the command."
+        )
+
+
+class ForwardingError(GatewayError):
+    """Something between the gateway and the provider."""
+
+    status = 502
+
+
+class ProviderUnreachable(ForwardingError):
+    code = "provider_unreachable"
+
+
+class ProviderDisconnected(ForwardingError):
+    code = "provider_disconnected"
+
+
+class RedirectRefused(ForwardingError):
+    code = "redirect_refused"
+    retryable = False
+
+
+class KeyUnreadable(ForwardingError):
+    code = "key_unreadable"
+    retryable = False
+
+    def __init__(self) -> None:
+        super().__init__("The provider's stored key cannot be decrypted. Register the provider again with its api_key.")
+
+
+class AnswerTruncated(ForwardingError):
+    code = "answer_truncated"
+
+    def __init__(self) -> None:
+        super().__init__("The provider's answer broke off before its end, and half of one is of no use. Try again.")
+
+
+class StreamTruncated(ForwardingError):
+    code = "stream_truncated"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The provider ended the stream before it was whole. What came so far is incomplete: try again."
+        )
+
+
+class FirstByteTimeout(ForwardingError):
+    status = 504
+    code = "first_byte_timeout"
+
+
+class StreamIdleTimeout(ForwardingError):
+    status = 504
+    code = "stream_idle_timeout"
+
+
+class DeadlineExceeded(ForwardingError):
+    status = 504
+    code = "deadline"
+
+
+class ProviderAnswered(ForwardingError):
+    """The provider's own refusal: its status and its words, in our shape."""
+
+    source = "provider"
+
+    def __init__(self, status: int, message: str, *, code: str, retryable: bool) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.retryable = retryable

@@ -1,0 +1,101 @@
+"""What is known of one forwarded request when it is over, and how it is told: one log line, one set of metrics."""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from aws_lambda_powertools import Logger
+
+from gateway.errors import GatewayError
+from gateway.request import ForwardRequest
+from gateway.sse import Usage, merge_usage
+from gateway.telemetry import emit
+from gateway.upstream import Target
+
+StreamEnd = Literal["done", "truncated", "idle_timeout", "deadline", "client_gone", "error"]
+UNKNOWN = Usage()
+
+
+@dataclass
+class Record:
+    """`ttfb_ms` and tokens are None when unknown, never 0."""
+
+    request: ForwardRequest
+    clock: Callable[[], float] = time.monotonic
+    target: Target | None = None
+    status: int = 0
+    code: str | None = None
+    stream_end: StreamEnd | None = None
+    bytes_down: int = 0
+    chunks: int = 0
+    ttfb_ms: int | None = None
+    usage: Usage = UNKNOWN
+    model_served: str | None = None
+    began: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.began = self.clock()
+
+    def elapsed_ms(self) -> int:
+        """Milliseconds since the request came in."""
+        return round((self.clock() - self.began) * 1000)
+
+    def count(self, data: bytes) -> None:
+        """One piece of the answer goes down."""
+        if self.ttfb_ms is None:
+            self.ttfb_ms = self.elapsed_ms()
+        self.bytes_down += len(data)
+        self.chunks += 1
+
+    def learn(self, body: bytes) -> None:
+        """Reads the model and the usage of an answer that is no stream."""
+        try:
+            content = json.loads(body)
+        except ValueError:
+            return
+        if isinstance(content, dict):
+            self.usage = merge_usage(self.usage, content.get("usage"))
+            self.model_served = content.get("model")
+
+    def failed(self, error: GatewayError) -> None:
+        """The answer is an error."""
+        self.status, self.code = error.status, error.code
+
+
+def report(record: Record, logger: Logger) -> None:
+    """Tells of the request once it is over. Never a prompt, an answer or a key."""
+    provider = None if record.target is None else record.target.provider_id
+    duration_ms = record.elapsed_ms()
+    fields = {
+        "request_id": record.request.request_id,
+        "path": record.request.path,
+        "provider": provider,
+        "status": record.status,
+        "code": record.code,
+        "stream": record.request.stream,
+        "stream_end": record.stream_end,
+        "bytes": record.bytes_down,
+        "chunks": record.chunks,
+        "ttfb_ms": record.ttfb_ms,
+        "duration_ms": duration_ms,
+        "prompt_tokens": record.usage.prompt_tokens,
+        "completion_tokens": record.usage.completion_tokens,
+        "model_asked": record.request.model,
+        "model_served": record.model_served,
+    }
+    logger.info("request", extra=fields)
+    emit({"StreamsTruncated": 1 if record.stream_end == "truncated" else 0})
+    if provider is not None:
+        emit(
+            {
+                "Requests": 1,
+                "RequestErrors": 1 if record.code else 0,
+                "FirstByteTime": record.ttfb_ms,
+                "RequestTime": duration_ms,
+                "PromptTokens": record.usage.prompt_tokens,
+                "CompletionTokens": record.usage.completion_tokens,
+            },
+            provider=provider,
+        )

@@ -1,0 +1,108 @@
+"""A provider's answer that is no success, put into the one error shape with its status and its words kept.
+
+The texts are TokenHub's own (tokenhub.md, 1.4): plain text, `error` as a string, `code: null`.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.errors import ProviderAnswered
+from gateway.telemetry import redact
+
+LONGEST_WORDS = 500
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """One of TokenHub's refusals: how it is told, its code, what to do."""
+
+    status: int
+    says: str
+    code: str
+    remedy: str
+    retryable: bool = True
+
+
+REFUSALS = (
+    Refusal(
+        401,
+        "invalid api key format",
+        "provider_key_invalid",
+        "A TokenHub key begins with tokenhub_: register the provider again with one.",
+        False,
+    ),
+    Refusal(
+        401,
+        "",
+        "provider_key_refused",
+        "TokenHub refuses the registered key: register the provider again with a valid api_key.",
+        False,
+    ),
+    Refusal(
+        403,
+        "",
+        "provider_scope_missing",
+        "The registered key lacks the scope for this: give it the scope in TokenHub.",
+        False,
+    ),
+    Refusal(
+        404,
+        "404 page not found",
+        "provider_path_unknown",
+        "Nothing is served there: does the registered endpoint end in /v1?",
+        False,
+    ),
+    Refusal(404, "", "provider_model_unknown", "GET /v1/models lists the models.", False),
+    Refusal(
+        405, "", "provider_path_unknown", "Nothing is served there: does the registered endpoint end in /v1?", False
+    ),
+    Refusal(
+        429,
+        "monthly budget",
+        "provider_budget_spent",
+        "The registered key's budget is spent: raise it in TokenHub, or register another key.",
+        False,
+    ),
+    Refusal(429, "", "provider_rate_limited", "Too many requests at once for TokenHub: try again after a moment."),
+    Refusal(
+        502,
+        "no eligible models",
+        "provider_no_models",
+        "TokenHub has no model that it can use now: each is missing, disabled or in its cooldown.",
+    ),
+    Refusal(
+        502,
+        "all providers failed",
+        "provider_all_failed",
+        "Every provider behind TokenHub failed: look at TokenHub's log for the cause.",
+    ),
+)
+OTHERS = (
+    Refusal(400, "", "provider_bad_request", "The request is not one that TokenHub takes.", False),
+    Refusal(500, "", "provider_error", "TokenHub failed: look at its log."),
+)
+
+
+def refusal(status: int, body: bytes, secrets: Iterable[str] = ()) -> ProviderAnswered:
+    """The error that a provider's non-2xx answer is. `secrets` are taken out of its words."""
+    words = redact(_words(body), secrets)[:LONGEST_WORDS] or f"HTTP {status}"
+    known = next((r for r in REFUSALS if r.status == status and r.says in words.lower()), None)
+    found = known or OTHERS[status >= 500]
+    return ProviderAnswered(status, f"{words.rstrip('.')}. {found.remedy}", code=found.code, retryable=found.retryable)
+
+
+def _words(body: bytes) -> str:
+    text = body.decode(errors="replace").strip()
+    try:
+        content = json.loads(text)
+    except ValueError:
+        return "a page that is no JSON" if text.startswith("<") else text
+    return _error_words(content) or text
+
+
+def _error_words(content: Any) -> str | None:
+    error = content.get("error") if isinstance(content, dict) else None
+    message = error.get("message") if isinstance(error, dict) else error
+    return message if isinstance(message, str) else None

@@ -1,0 +1,133 @@
+"""Registering a provider: what a POST keeps, what it replaces, and where its key may go."""
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from gateway.endpoint import guard, normalise
+from gateway.errors import ApiKeyRequired, DefaultProviderNeeded, RegistryBusy
+from gateway.keys import KeyCipher, fingerprint
+from gateway.models import ProviderIn
+from gateway.providers import Providers
+from gateway.records import HeartbeatSettings, Provider, origin_of
+
+ATTEMPTS = 5
+CHECKED = ("endpoint", "model", "key_fingerprint", "heartbeat")  # a beat of other values says nothing about these
+RESETTING = ("endpoint", "model", "key_fingerprint")
+REGISTERED = (*CHECKED, "name", "type", "description", "default")
+
+
+@dataclass(frozen=True)
+class Registered:
+    """What a registration came to. `checked`: whether the provider's health is unknown from now on."""
+
+    provider: Provider
+    created: bool
+    reset: bool
+
+
+class Registry:
+    """Upserts providers. `private_networks` and `loopback` say which endpoints are let in."""
+
+    def __init__(
+        self,
+        providers: Providers,
+        keys: KeyCipher,
+        *,
+        clock: Callable[[], datetime],
+        private_networks: bool,
+        loopback: bool,
+    ) -> None:
+        self._providers = providers
+        self._keys = keys
+        self._clock = clock
+        self._private_networks = private_networks
+        self._loopback = loopback
+
+    def register(self, wanted: ProviderIn) -> Registered:
+        """Creates the provider or replaces it. The same registration again changes nothing.
+
+        Raises InvalidEndpoint, ApiKeyRequired, DefaultProviderNeeded, TooManyProviders, RegistryBusy.
+        """
+        endpoint = normalise(wanted.endpoint)
+        guard(endpoint, private_networks=self._private_networks, loopback=self._loopback)
+        for _ in range(ATTEMPTS):
+            try:
+                existing = self._providers.find(wanted.id)
+                return self._create(wanted, endpoint) if existing is None else self._replace(existing, wanted, endpoint)
+            except RegistryBusy:  # another registration of this id came between: look again
+                continue
+        raise RegistryBusy
+
+    def _create(self, wanted: ProviderIn, endpoint: str) -> Registered:
+        now = self._clock()
+        provider = Provider(
+            id=wanted.id,
+            name=wanted.name or wanted.id,
+            type=wanted.type,
+            endpoint=endpoint,
+            model=wanted.model,
+            description=wanted.description,
+            heartbeat=_heartbeat(wanted, HeartbeatSettings()),
+            version=_opaque(),
+            revision=_opaque(),
+            created_at=now,
+            updated_at=now,
+            default=bool(wanted.default),
+        )
+        self._providers.create(self._with_key(provider, wanted.api_key or ""))
+        return Registered(self._providers.get(wanted.id), created=True, reset=True)
+
+    def _replace(self, existing: Provider, wanted: ProviderIn, endpoint: str) -> Registered:
+        if existing.default and wanted.default is False:
+            raise DefaultProviderNeeded
+        provider = self._replacement(existing, wanted, endpoint)
+        if not _differ(existing, provider, REGISTERED):
+            return Registered(existing, created=False, reset=False)
+        reset = _differ(existing, provider, RESETTING)
+        provider = replace(provider, revision=_opaque(), updated_at=self._clock())
+        if _differ(existing, provider, CHECKED):
+            provider = replace(provider, version=_opaque())
+        self._providers.update(provider, revision=existing.revision, reset_health=reset)
+        return Registered(self._providers.get(wanted.id), created=False, reset=reset)
+
+    def _replacement(self, existing: Provider, wanted: ProviderIn, endpoint: str) -> Provider:
+        provider = replace(
+            existing,
+            name=wanted.name or wanted.id,
+            type=wanted.type,
+            endpoint=endpoint,
+            model=wanted.model,
+            description=wanted.description,
+            heartbeat=_heartbeat(wanted, existing.heartbeat),
+            default=existing.default or bool(wanted.default),
+        )
+        if wanted.api_key is not None:
+            return self._with_key(provider, wanted.api_key, existing)
+        if existing.key_ciphertext is not None and origin_of(endpoint) != existing.origin:
+            raise ApiKeyRequired
+        return provider
+
+    def _with_key(self, provider: Provider, key: str, existing: Provider | None = None) -> Provider:
+        """The provider with this key, or with none when it is empty; the same key is not encrypted again."""
+        if not key:
+            return replace(provider, key_ciphertext=None, key_fingerprint=None)
+        mark = fingerprint(key, provider_id=provider.id)
+        if existing is not None and (existing.key_fingerprint, existing.origin) == (mark, provider.origin):
+            return provider
+        ciphertext = self._keys.encrypt(key, provider_id=provider.id, origin=provider.origin)
+        return replace(provider, key_ciphertext=ciphertext, key_fingerprint=mark)
+
+
+def _heartbeat(wanted: ProviderIn, kept: HeartbeatSettings) -> HeartbeatSettings:
+    given = wanted.heartbeat
+    return kept if given is None else HeartbeatSettings(given.enabled, given.model, given.max_tokens)
+
+
+def _differ(one: Provider, other: Provider, names: tuple[str, ...]) -> bool:
+    return any(getattr(one, name) != getattr(other, name) for name in names)
+
+
+def _opaque() -> str:
+    return uuid.uuid4().hex

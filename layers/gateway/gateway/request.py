@@ -1,0 +1,69 @@
+"""A forwarded request: what of it is read, and what of it travels."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from gateway.errors import InvalidRequest
+
+SENT_UP = {"content-type", "accept", "user-agent", "traceparent", "idempotency-key"}
+MODEL_PATHS = {"/chat/completions", "/messages"}  # where a provider's model stands in for a missing one
+
+
+@dataclass(frozen=True)
+class ForwardRequest:
+    """One request to the provider. `path` is relative to its endpoint; `body` is None for a GET."""
+
+    method: str
+    path: str
+    request_id: str
+    query: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = field(default=None, repr=False)
+    stream: bool = False
+    model: str | None = None
+    choices: int = 1
+    source_ip: str | None = None
+
+
+def read_request(request: ForwardRequest) -> ForwardRequest:
+    """The request with what the gateway has to know of its body, and with the headers that travel.
+
+    Raises InvalidRequest where the body is no JSON object.
+    """
+    content = _content(request.body) if request.body is not None else {}
+    inner = content.get("request") if request.path == "/chat" else content
+    choices, model = content.get("n"), content.get("model")
+    return replace(
+        request,
+        headers={name.lower(): value for name, value in request.headers.items() if _travels(name.lower())},
+        stream=isinstance(inner, dict) and inner.get("stream") is True,
+        model=model if isinstance(model, str) else None,
+        choices=choices if isinstance(choices, int) and choices > 0 else 1,
+    )
+
+
+def with_model(request: ForwardRequest, model: str | None) -> ForwardRequest:
+    """The request with the provider's registered model where it names none. The rest of the body stays as it was."""
+    if model is None or request.model is not None or request.path not in MODEL_PATHS or request.body is None:
+        return request
+    content = _content(request.body)
+    if "model" in content:
+        return request  # null or no string: TokenHub's to refuse
+    body = json.dumps(content | {"model": model}, ensure_ascii=False).encode()
+    return replace(request, body=body, model=model)
+
+
+def _travels(name: str) -> bool:
+    return name in SENT_UP or name.startswith("anthropic-")
+
+
+def _content(body: bytes) -> dict[str, Any]:
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError):
+        raise InvalidRequest("The body is not JSON. Send a JSON object, with Content-Type: application/json.") from None
+    if not isinstance(content, dict):
+        raise InvalidRequest('The body is JSON but no object. Send a JSON object like {"messages": [...]}.')
+    return content

@@ -1,0 +1,196 @@
+"""Forwarding to a provider: the only httpx code. Its errors become ours here and nowhere else."""
+
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+
+import httpx
+
+from gateway.errors import (
+    AnswerTruncated,
+    FirstByteTimeout,
+    ForwardingError,
+    ProviderDisconnected,
+    ProviderUnreachable,
+    RedirectRefused,
+    StreamIdleTimeout,
+    StreamTruncated,
+)
+from gateway.request import ForwardRequest
+from gateway.settings import Limits
+
+IDLE_SECONDS = 45.0
+SENT_DOWN = (
+    "content-type",
+    "cache-control",
+    "retry-after",
+    "x-negotiated-model",
+    "x-alias-from",
+    "idempotency-replay",
+    "x-should-retry",
+)
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a request goes: a provider's endpoint and its key."""
+
+    provider_id: str
+    endpoint: str
+    model: str | None = None
+    status: str = "pending"
+    key: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A provider's answer whose body is still to come. `close` ends it from any thread."""
+
+    status: int
+    headers: Mapping[str, str]
+    chunks: Iterator[bytes]
+    close: Callable[[], None]
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether the body is server-sent events."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower() == "text/event-stream"
+
+
+class Upstream:
+    """Sends requests to providers over kept connections. One per execution environment."""
+
+    def __init__(
+        self,
+        limits: Limits,
+        *,
+        transport: Callable[[], httpx.BaseTransport] | None = None,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._limits = limits
+        self._transport = transport or _transport
+        self._wall_clock = wall_clock
+        self._client: httpx.Client | None = None
+        self._used_at = 0.0
+
+    def forward(self, request: ForwardRequest, target: Target, *, within: float | None = None) -> Answer:
+        """Sends the request and waits for the head of its answer, at most `within` seconds where given.
+
+        A connection that cannot be made is tried twice; a request that was sent is not sent again.
+        Raises a ForwardingError; an answer of any status but a redirect is returned.
+        """
+        limits = self._limits
+        first_byte = min(limits.first_byte if request.stream else limits.whole, within or limits.whole)
+        timeout = httpx.Timeout(first_byte, connect=min(limits.connect, first_byte))
+        client = self._fresh_client()
+        sent = client.build_request(
+            request.method,
+            target.endpoint + request.path + (f"?{request.query}" if request.query else ""),
+            headers=_headers_up(request, target),
+            content=request.body,
+            timeout=timeout,
+        )
+        with _translated(target.endpoint, FirstByteTimeout(_late(target.endpoint, "not begun to answer", first_byte))):
+            response = client.send(sent, stream=True)
+        if response.is_redirect:
+            response.close()
+            raise RedirectRefused(
+                f"{target.endpoint} redirects, and a key follows no redirect. Register the final address."
+            )
+        if request.stream:
+            # httpcore reads this only when the body begins: a stream may be slow to start but not to go on.
+            sent.extensions["timeout"]["read"] = min(limits.stream_idle, within or limits.stream_idle)
+        return self._answer(response, request, target)
+
+    def close(self) -> None:
+        """Closes the kept connections."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def _answer(self, response: httpx.Response, request: ForwardRequest, target: Target) -> Answer:
+        headers = {name: response.headers[name] for name in SENT_DOWN if name in response.headers}
+        broken = StreamTruncated() if request.stream else AnswerTruncated()
+        idle = StreamIdleTimeout(_late(target.endpoint, "gone silent", self._limits.stream_idle))
+        return Answer(
+            response.status_code, headers, _chunks(response, target.endpoint, idle, broken), partial(_hang_up, response)
+        )
+
+    def _fresh_client(self) -> httpx.Client:
+        """A client whose connections are not stale: httpx counts idle time by a clock that stops while Lambda
+        freezes the environment, so the wall clock is asked too."""
+        now = self._wall_clock()
+        if now - self._used_at > IDLE_SECONDS:
+            self.close()
+        self._used_at = now
+        if self._client is None:
+            self._client = httpx.Client(transport=self._transport(), trust_env=False, follow_redirects=False)
+        return self._client
+
+
+def _transport() -> httpx.BaseTransport:
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=IDLE_SECONDS)
+    return httpx.HTTPTransport(retries=1, limits=limits, trust_env=False)
+
+
+def _headers_up(request: ForwardRequest, target: Target) -> dict[str, str]:
+    ours = {"accept-encoding": "identity", "x-request-id": request.request_id}
+    if target.key is not None:
+        ours["authorization"] = f"Bearer {target.key}"
+    if request.source_ip is not None:
+        ours["x-real-ip"] = request.source_ip  # else all callers share one rate limit in TokenHub
+    return dict(request.headers) | ours
+
+
+def _chunks(response: httpx.Response, endpoint: str, idle: ForwardingError, broken: ForwardingError) -> Iterator[bytes]:
+    """The body as it comes. Without a size: httpx would wait until it had as many bytes."""
+    try:
+        with _translated(endpoint, idle, broken):
+            yield from response.iter_raw()
+    finally:
+        response.close()
+
+
+def _hang_up(response: httpx.Response) -> None:
+    """Ends the connection under a reader: closing a socket does not wake the thread that reads from it, shutting
+    it down does."""
+    stream = response.extensions.get("network_stream")
+    connection = None if stream is None else stream.get_extra_info("socket")
+    if connection is not None and not response.is_closed:
+        with suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def _translated(endpoint: str, late: ForwardingError, broken: ForwardingError | None = None) -> Iterator[None]:
+    try:
+        yield
+    except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+        raise ProviderUnreachable(_unreachable(endpoint, error)) from None
+    except httpx.TimeoutException:
+        raise late from None
+    except httpx.TransportError:
+        raise broken or ProviderDisconnected(
+            f"{endpoint} closed the connection without an answer. Try again; if it stays so, look at TokenHub's log."
+        ) from None
+
+
+def _unreachable(endpoint: str, error: httpx.TransportError) -> str:
+    """httpx keeps the cause only in its text; the text itself is not passed on."""
+    text = str(error).lower()
+    if isinstance(error, httpx.ConnectTimeout):
+        return f"{endpoint} did not accept a connection in time. Is the address right? Is a firewall in between?"
+    if "refused" in text:
+        return f"{endpoint} refused the connection. Is TokenHub running there, and is the port right?"
+    if "name" in text or "address" in text:
+        return f"The host name of {endpoint} is not known. Check its spelling and its DNS entry."
+    if "ssl" in text or "certificate" in text or "tls" in text:
+        return f"{endpoint} could not agree on TLS. Does it serve https with a certificate of a known authority?"
+    return f"{endpoint} cannot be reached. Is TokenHub running there, and can the gateway's network get to it?"
+
+
+def _late(endpoint: str, what: str, seconds: float) -> str:
+    return f"{endpoint} had {what} after {seconds:g} s. Try again, or ask for a faster model."

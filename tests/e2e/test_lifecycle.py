@@ -1,0 +1,225 @@
+"""The local system from start to end: whole processes, real signals, real time."""
+
+import io
+import json
+import os
+import shutil
+import signal
+import time
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
+
+from local import aws
+from local.ports import listening
+from tests.local_system import LocalSystem, free_ports
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+TABLE = "lifecycle"
+SLEEPER = "import time\ndef handler(event, context):\n    time.sleep(60)\n"
+
+
+@pytest.fixture(scope="module")
+def ports() -> tuple[int, ...]:
+    return free_ports(3)
+
+
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory: pytest.TempPathFactory, ports: tuple[int, ...]) -> Path:
+    """The state of a system that was started once and stopped."""
+    state = tmp_path_factory.mktemp("deployed") / "state"
+    with LocalSystem(state, ports) as system:
+        aws.client("dynamodb", system.aws_url).create_table(
+            TableName=TABLE,
+            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+    return state
+
+
+@pytest.fixture
+def system(tmp_path: Path, deployed: Path, ports: tuple[int, ...]) -> Iterator[LocalSystem]:
+    """A system that was started before; each test has its own copy."""
+    shutil.copytree(deployed, tmp_path / "state")
+    with LocalSystem(tmp_path / "state", ports) as running:
+        yield running
+
+
+def put(system: LocalSystem, item: str) -> None:
+    aws.client("dynamodb", system.aws_url).put_item(TableName=TABLE, Item={"id": {"S": item}})
+
+
+def items(system: LocalSystem) -> set[str]:
+    found = aws.client("dynamodb", system.aws_url).scan(TableName=TABLE, ConsistentRead=True)["Items"]
+    return {item["id"]["S"] for item in found}
+
+
+def invoke_a_function_that_hangs(system: LocalSystem) -> None:
+    code = io.BytesIO()
+    with zipfile.ZipFile(code, "w") as archive:
+        archive.writestr("app.py", SLEEPER)
+    functions = aws.client("lambda", system.aws_url)
+    functions.create_function(
+        FunctionName="sleeper",
+        Runtime="python3.13",
+        Handler="app.handler",
+        Role=functions.list_functions()["Functions"][0]["Role"],
+        Code={"ZipFile": code.getvalue()},
+        Timeout=120,
+    )
+    functions.invoke(FunctionName="sleeper", InvocationType="Event")
+    wait_for_process(system, "-sleeper-")
+
+
+def start_a_streaming_worker(system: LocalSystem) -> None:
+    request = urllib.request.Request(f"{system.url}/v1/models")  # noqa: S310 (our own)
+    with suppress(urllib.error.HTTPError), urllib.request.urlopen(request, timeout=20) as answer:
+        answer.read()
+    wait_for_process(system, "awslambdaric")
+
+
+def wait_for_process(system: LocalSystem, name: str) -> None:
+    end = time.monotonic() + 10
+    while not any(name in process for process in system.processes()):
+        assert time.monotonic() < end, f"no process {name}"
+        time.sleep(0.1)
+
+
+def test_a_second_start_takes_under_fifteen_seconds_and_runs_no_sam(
+    tmp_path: Path, deployed: Path, ports: tuple[int, ...]
+) -> None:
+    shutil.copytree(deployed, tmp_path / "state")
+    shutil.rmtree(tmp_path / "state" / "logs")
+
+    begun = time.monotonic()
+    with LocalSystem(tmp_path / "state", ports) as system:
+        assert time.monotonic() - begun < 15
+        assert not list((system.state / "logs").glob("sam-*"))
+        assert any(line.startswith(f"curl -X POST {system.url}/api/v1/providers") for line in system.output)
+
+
+def test_ctrl_c_stops_everything_within_ten_seconds_even_while_a_function_hangs(system: LocalSystem) -> None:
+    invoke_a_function_that_hangs(system)
+    start_a_streaming_worker(system)
+
+    begun = time.monotonic()
+    code = system.stop(signal.SIGINT)
+
+    assert code == 0
+    assert system.wait_until_gone(10 - (time.monotonic() - begun)) == []
+    assert time.monotonic() - begun < 10
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_other_polite_signals_do_the_same(system: LocalSystem, number: int) -> None:
+    assert system.stop(number, within_s=10) == 0
+    assert system.wait_until_gone(1) == []
+
+
+def test_kill_9_leaves_no_process_after_ten_seconds(system: LocalSystem) -> None:
+    invoke_a_function_that_hangs(system)
+    start_a_streaming_worker(system)
+
+    system.kill()
+
+    assert system.wait_until_gone(10) == []
+
+
+def test_what_was_written_survives_ctrl_c(system: LocalSystem, ports: tuple[int, ...]) -> None:
+    put(system, "just before")
+    system.stop()
+
+    with LocalSystem(system.state, ports) as again:
+        assert items(again) == {"just before"}
+
+
+def test_what_is_older_than_five_seconds_survives_kill_9_of_everything(
+    system: LocalSystem, ports: tuple[int, ...]
+) -> None:
+    put(system, "old")
+    time.sleep(6)
+    for process in [line for line in system.processes() if "local.emulator" in line]:
+        os.kill(int(process.split()[0]), signal.SIGKILL)  # first: it would save at the end of its parent
+    system.kill()
+
+    with LocalSystem(system.state, ports) as again:
+        assert items(again) == {"old"}
+
+
+def test_stopping_during_the_start_loses_nothing(system: LocalSystem, ports: tuple[int, ...]) -> None:
+    put(system, "kept")
+    system.stop()
+
+    for seconds in (0.6, 0.9, 1.2):
+        with closing(LocalSystem(system.state, ports).start()):
+            time.sleep(seconds)
+
+    with LocalSystem(system.state, ports) as again:
+        assert items(again) == {"kept"}
+
+
+def test_a_part_that_dies_ends_the_system_with_one_and_is_named(system: LocalSystem) -> None:
+    for process in [line for line in system.processes() if "local.tokenhub" in line]:
+        os.kill(int(process.split()[0]), signal.SIGKILL)
+
+    assert system.wait(10) == 1
+    assert any("the rehearsal TokenHub ended unexpectedly" in line for line in system.output)
+    assert system.wait_until_gone(10) == []
+
+
+def test_a_taken_port_is_one_sentence_that_names_the_remedy(system: LocalSystem, tmp_path: Path) -> None:
+    other = free_ports(2)
+    with closing(LocalSystem(tmp_path / "other", (system.port, *other)).start()) as second:
+        assert second.wait(10) == 1
+
+    assert " ".join(second.output).strip() == (
+        f"PORT {system.port} is taken by another program: stop it, or choose another: make dev PORT={system.port + 1}"
+    )
+
+
+def test_a_state_folder_in_use_is_refused(system: LocalSystem) -> None:
+    with closing(LocalSystem(system.state, free_ports(3)).start()) as second:
+        assert second.wait(20) == 1
+
+    assert "is in use by another local system" in " ".join(second.output)
+
+
+def test_the_state_of_another_version_is_one_sentence_that_names_the_remedy(
+    tmp_path: Path, deployed: Path, ports: tuple[int, ...]
+) -> None:
+    shutil.copytree(deployed, tmp_path / "state")
+    (tmp_path / "state" / "version.json").write_text(json.dumps({"layout": 0, "ministack": "0.1"}))
+    with closing(LocalSystem(tmp_path / "state", ports).start()) as system:
+        assert system.wait(10) == 1
+
+    text = " ".join(system.output)
+    assert f"{tmp_path / 'state'} was left by another version" in text
+    assert "make reset" in text
+    assert "Traceback" not in text
+
+
+def test_it_stops_when_the_process_that_started_it_is_gone(
+    tmp_path: Path, deployed: Path, ports: tuple[int, ...]
+) -> None:
+    shutil.copytree(deployed, tmp_path / "state")
+    child = os.spawnlp(os.P_NOWAIT, "sleep", "sleep", "600")
+    with LocalSystem(tmp_path / "state", ports, environ={"STOP_WITH": str(child)}) as system:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+        assert system.wait(10) == 0
+
+
+def test_only_aws_has_the_stack_but_no_front(tmp_path: Path, deployed: Path, ports: tuple[int, ...]) -> None:
+    shutil.copytree(deployed, tmp_path / "state")
+    with LocalSystem(tmp_path / "state", ports, arguments=("--only", "aws")) as system:
+        assert len(system.token("admin")) == 48
+        assert not listening(system.port)
+        assert not listening(system.tokenhub_port)

@@ -1,0 +1,68 @@
+"""The functions as Lambda loads them: with the environment that the template gives, on a moto AWS."""
+
+import importlib.util
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.conftest import Aws
+from tests.template import ROOT
+
+
+@dataclass(frozen=True)
+class Context:
+    """As much of Lambda's context as the functions read."""
+
+    aws_request_id: str = "request-1"
+    function_name: str = "function"
+    memory_limit_in_mb: int = 512
+    invoked_function_arn: str = "arn:aws:lambda:us-east-1:123456789012:function:function"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 30_000
+
+
+Load = Callable[[str], Any]
+
+
+@pytest.fixture
+def load(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
+    """`load("providers")` imports functions/providers/app.py anew: its import is Lambda's init."""
+    environment = {
+        "ADMIN_TOKEN_SECRET": aws.admin_secret,
+        "CLIENT_TOKEN_SECRET": aws.client_secret,
+        "HEARTBEAT_FUNCTION": "heartbeat",
+        "HEARTBEATS_TABLE": aws.heartbeats.name,
+        "KEYS_KEY": aws.key_arn,
+        "LOG_LEVEL": "INFO",
+        "PLATFORM": "local",
+        "PRIVATE_NETWORKS": "refuse",
+        "PROVIDERS_TABLE": aws.providers.name,
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    def load_app(function: str) -> Any:
+        path = ROOT / "functions" / function / "app.py"
+        spec = importlib.util.spec_from_file_location(f"{function}_app", path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        loaded.append(module)
+        return module
+
+    loaded: list[Any] = []
+    yield load_app
+    for module in loaded:
+        if hasattr(module, "upstream"):
+            module.upstream.close()
+
+
+def event(name: str, **changes: Any) -> dict[str, Any]:
+    """The event events/NAME.json, with some of its fields changed."""
+    content: dict[str, Any] = json.loads((ROOT / "events" / f"{name}.json").read_text())
+    return content | changes

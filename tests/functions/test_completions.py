@@ -1,0 +1,183 @@
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.functions.conftest import Context, Load, event
+from tests.rehearsal import KEY, RunningTokenHub
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[RunningTokenHub]:
+    with RunningTokenHub() as tokenhub:
+        yield tokenhub
+
+
+@pytest.fixture
+def tokenhub(running: RunningTokenHub) -> RunningTokenHub:
+    running.reset()
+    return running
+
+
+@pytest.fixture
+def register(load: Load, tokenhub: RunningTokenHub) -> Any:
+    app = load("providers")
+
+    def post(**changes: Any) -> None:
+        body = json.loads(event("register")["body"]) | {"endpoint": f"{tokenhub.url}/v1", "model": "gpt-4o"} | changes
+        answer = app.handler(event("register", body=json.dumps(body)), Context())
+        assert answer["statusCode"] in (200, 201), answer["body"]
+
+    return post
+
+
+@pytest.fixture
+def complete(load: Load) -> Any:
+    """Calls the function as `sam local` would: the answer comes as one proxy dict."""
+    app = load("completions")
+
+    def call(body: Any = None, **changes: Any) -> tuple[int, dict[str, str], bytes]:
+        given = {} if body is None else {"body": body if isinstance(body, str) else json.dumps(body)}
+        answer = app.handler(event("completion", **given, **changes), Context())
+        return answer["statusCode"], answer["headers"], answer["body"].encode()
+
+    return call
+
+
+MESSAGES = [{"role": "user", "content": "Hello"}]
+
+
+def test_a_stream_comes_down_as_tokenhub_sent_it(register: Any, complete: Any, tokenhub: RunningTokenHub) -> None:
+    register()
+
+    status, headers, body = complete()
+
+    assert status == 200
+    assert headers["content-type"].startswith("text/event-stream")
+    assert body == b"".join(data for _, data in tokenhub.sent)
+    assert body.endswith(b"data: [DONE]\n\n")
+
+
+def test_an_answer_that_is_no_stream_comes_unchanged(register: Any, complete: Any) -> None:
+    register()
+
+    status, headers, body = complete({"messages": MESSAGES, "model": "gpt-4o"})
+
+    assert status == 200
+    assert headers["x-request-id"] == "completion-1"
+    assert headers["x-provider-id"] == "tokenhub"
+    assert json.loads(body)["id"] == "chatcmpl-completion-1"
+
+
+def test_the_stored_key_travels_and_the_callers_token_never(
+    register: Any, complete: Any, tokenhub: RunningTokenHub
+) -> None:
+    register()
+    complete()
+
+    [request] = tokenhub.requests
+    assert request.headers["authorization"] == f"Bearer {KEY}"
+    assert "a-client-token" not in str(request.headers)
+
+
+def test_a_request_without_a_model_gets_the_registered_one(
+    register: Any, complete: Any, tokenhub: RunningTokenHub
+) -> None:
+    register(model="gpt-4o-mini")
+    complete({"messages": MESSAGES})
+
+    assert json.loads(tokenhub.requests[0].body)["model"] == "gpt-4o-mini"
+
+
+def test_without_a_provider_the_answer_says_how_to_register_one(complete: Any) -> None:
+    status, headers, body = complete()
+
+    assert status == 503
+    assert json.loads(body)["error"]["code"] == "no_provider"
+    assert headers["x-error-source"] == "gateway"
+    assert headers["x-should-retry"] == "false"
+
+
+@pytest.mark.parametrize("body", ["{", "[]", "null", ""])
+def test_a_body_that_is_no_json_object_is_a_400_and_goes_nowhere(
+    register: Any, complete: Any, tokenhub: RunningTokenHub, body: str
+) -> None:
+    register()
+
+    status, _, answer = complete(body)
+
+    assert status == 400
+    assert json.loads(answer)["error"]["code"] == "invalid_request"
+    assert tokenhub.requests == []
+
+
+def test_a_stream_that_tokenhub_cut_ends_with_an_error_and_no_done(
+    register: Any, complete: Any, tokenhub: RunningTokenHub
+) -> None:
+    register()
+    tokenhub.rehearse("cut_clean")
+
+    status, _, body = complete()
+
+    assert status == 200
+    assert b"[DONE]" not in body
+    last = body.decode().strip().split("\n\n")[-1]
+    assert last.startswith("event: error\ndata: ")
+    assert json.loads(last.partition("data: ")[2])["error"]["code"] == "stream_truncated"
+
+
+REFUSED = {
+    "refuse_key": (401, "provider_key_refused", "provider"),
+    "budget": (429, "provider_budget_spent", "provider"),
+    "all_failed": (502, "provider_all_failed", "provider"),
+    "no_providers": (502, "provider_no_models", "provider"),
+}
+
+
+@pytest.mark.parametrize(("mode", "expected"), REFUSED.items(), ids=REFUSED.keys())
+def test_tokenhubs_refusal_keeps_its_status_in_the_one_shape(
+    register: Any, complete: Any, tokenhub: RunningTokenHub, mode: str, expected: tuple[int, str, str]
+) -> None:
+    register()
+    tokenhub.rehearse(mode)
+
+    status, headers, body = complete()
+
+    error = json.loads(body)["error"]
+    assert set(error) == {"message", "type", "code", "param"}
+    assert (status, error["code"], headers["x-error-source"]) == expected
+
+
+def test_a_rotated_key_costs_no_failed_request(register: Any, complete: Any, tokenhub: RunningTokenHub) -> None:
+    register(api_key="old-key-0000")
+    assert complete()[0] == 200
+    register(api_key=KEY)
+    tokenhub.rehearse("refuse_key", times=1)
+
+    assert complete()[0] == 200
+    assert tokenhub.requests[-1].headers["authorization"] == f"Bearer {KEY}"
+
+
+def test_another_provider_is_named_by_a_header(register: Any, complete: Any) -> None:
+    register()
+    register(id="second")
+
+    _, headers, _ = complete(headers={"X-Provider-Id": "second"})
+
+    assert headers["x-provider-id"] == "second"
+
+
+def test_one_log_line_tells_of_the_request_and_holds_no_key_prompt_or_answer(
+    register: Any, complete: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    register()
+    caplog.clear()
+    complete({"messages": [{"role": "user", "content": "a very private question"}], "stream": True})
+
+    [line] = [vars(record) for record in caplog.records]
+    assert (line["msg"], line["status"], line["stream_end"], line["provider"]) == ("request", 200, "done", "tokenhub")
+    assert line["bytes"] > 0
+    assert line["completion_tokens"] is None
+    assert KEY not in str(line)
+    assert "private" not in str(line)

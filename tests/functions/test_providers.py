@@ -1,0 +1,101 @@
+import json
+from typing import Any
+
+import pytest
+
+from tests.functions.conftest import Context, Load, event
+
+Call = Any
+
+
+@pytest.fixture
+def call(load: Load) -> Call:
+    app = load("providers")
+
+    def handle(request: dict[str, Any]) -> tuple[int, Any, dict[str, Any]]:
+        answer = app.handler(request, Context())
+        body = json.loads(answer["body"]) if answer.get("body") else None
+        return answer["statusCode"], body, answer.get("multiValueHeaders", {})
+
+    return handle
+
+
+def register(call: Call, **changes: Any) -> tuple[int, Any]:
+    body = json.loads(event("register")["body"]) | changes
+    status, answer, _ = call(event("register", body=json.dumps({k: v for k, v in body.items() if v is not None})))
+    return status, answer
+
+
+def test_registering_answers_201_with_the_provider_and_never_its_key(call: Call) -> None:
+    status, provider, headers = call(event("register"))
+
+    assert status == 201
+    assert provider["id"] == "tokenhub"
+    assert provider["status"] == "pending"
+    assert provider["default"] is True
+    assert "your-tokenhub-api-key" not in json.dumps(provider)
+    assert headers["Location"] == ["providers/tokenhub"]
+
+
+def test_registering_the_same_again_answers_200_and_changes_nothing(call: Call) -> None:
+    _, first, _ = call(event("register"))
+    status, second, _ = call(event("register"))
+
+    assert status == 200
+    assert second == first
+
+
+def test_the_list_is_a_bare_array_newest_first(call: Call) -> None:
+    assert call(event("list"))[1] == []
+    register(call)
+    register(call, id="second")
+
+    assert [provider["id"] for provider in call(event("list"))[1]] == ["second", "tokenhub"]
+
+
+BAD = {
+    "not JSON": ("{", "not JSON"),
+    "a list": ("[]", "no object"),
+    "a list that holds a provider": (json.dumps([json.loads(event("register")["body"])]), "no object"),
+    "a text": ('"provider"', "no object"),
+    "null": ("null", "no object"),
+    "nothing": ("", "not JSON"),
+    "no id": ('{"endpoint": "http://localhost:8090/v1"}', "id is missing"),
+    "no endpoint": ('{"id": "a"}', "endpoint is missing"),
+    "an unknown field": ('{"id": "a", "endpoint": "http://localhost/v1", "modle": "x"}', "modle is not a field"),
+    "an id with a slash": ('{"id": "a/b", "endpoint": "http://localhost/v1"}', "no valid id"),
+    "a long id": (json.dumps({"id": "a" * 300, "endpoint": "http://localhost/v1"}), "no valid id"),
+    "an id with a line break": ('{"id": "a\\n", "endpoint": "http://localhost/v1"}', "no valid id"),
+    "an endpoint that is no URL": ('{"id": "a", "endpoint": "tokenhub"}', "needs a scheme"),
+    "an endpoint that is a number": ('{"id": "a", "endpoint": 8090}', "endpoint is not valid"),
+    "an unknown type": ('{"id": "a", "endpoint": "http://localhost/v1", "type": "x"}', "type is not valid"),
+}
+
+
+@pytest.mark.parametrize(("body", "says"), BAD.values(), ids=BAD.keys())
+def test_bad_input_is_a_400_that_says_what_to_do_and_changes_nothing(call: Call, body: str, says: str) -> None:
+    status, answer, _ = call(event("register", body=body))
+
+    assert status == 400
+    assert set(answer["error"]) == {"message", "type", "code", "param"}
+    assert says in answer["error"]["message"]
+    assert call(event("list"))[1] == []
+
+
+def test_a_bad_body_never_shows_its_key(call: Call) -> None:
+    status, answer = register(call, api_key="secret key with spaces", type="nothing")
+
+    assert status == 400
+    assert "secret" not in json.dumps(answer)
+
+
+def test_an_unknown_provider_is_a_404(call: Call) -> None:
+    request = event("list", path="/api/v1/providers/nobody", resource="/api/v1/providers/{id}")
+
+    status, answer, _ = call(request)
+
+    assert (status, answer["error"]["code"]) == (404, "provider_not_found")
+
+
+def test_health_says_ok_and_nothing_else(call: Call) -> None:
+    assert call(event("list", path="/health", resource="/health"))[:2] == (200, {"status": "ok"})

@@ -1,0 +1,167 @@
+"""A whole local system for tests: `python -m local` on free ports, with a state folder of its own."""
+
+import os
+import queue
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from local.settings import REPOSITORY
+from local.tokens import local_token
+
+READY_WITHIN_S = 120
+
+
+def free_ports(count: int) -> tuple[int, ...]:
+    """Ports that nothing listens on at the moment."""
+    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = tuple(int(server.getsockname()[1]) for server in held)
+    for server in held:
+        server.close()
+    return ports
+
+
+class LocalSystem:
+    """Starts on entry and is ready then; stops on exit. The build of the repository is shared, the state is not."""
+
+    def __init__(
+        self,
+        state: Path | None = None,
+        ports: tuple[int, ...] | None = None,
+        *,
+        arguments: tuple[str, ...] = (),
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        self._temporary = tempfile.mkdtemp(prefix="local-system-") if state is None else None
+        self.state = state or Path(self._temporary or "") / "state"
+        self.ports = ports or free_ports(3)
+        self.port, self.aws_port, self.tokenhub_port = self.ports
+        self._arguments = arguments
+        self._environ = dict(environ or {})
+        self._process: subprocess.Popen[str] | None = None
+        self._reader = threading.Thread()
+        self._lines: queue.Queue[str | None] = queue.Queue()
+        self.output: list[str] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://localhost:{self.port}"
+
+    @property
+    def tokenhub_url(self) -> str:
+        return f"http://localhost:{self.tokenhub_port}"
+
+    @property
+    def aws_url(self) -> str:
+        return f"http://127.0.0.1:{self.aws_port}"
+
+    def token(self, role: str = "client") -> str:
+        return local_token(self.aws_url, role)
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+            self.wait_for(r"^Ready ", READY_WITHIN_S)
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop it if it still runs, and forget what is temporary."""
+        if self._process is not None:
+            try:
+                if self._process.poll() is None:
+                    self.stop()
+            finally:
+                if self._process.poll() is None:
+                    self.kill()
+                self._reader.join(10)
+        if self._temporary is not None:
+            shutil.rmtree(self._temporary, ignore_errors=True)
+
+    def start(self) -> Self:
+        """Start without waiting."""
+        names = ("PORT", "AWS_PORT", "TOKENHUB_PORT")
+        chosen = dict(zip(names, map(str, self.ports), strict=True)) | {"STATE": str(self.state)}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "local", *self._arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=REPOSITORY,
+            env=os.environ | chosen | self._environ,
+        )
+        self._reader = threading.Thread(target=self._read, args=(self._process,), daemon=True)
+        self._reader.start()
+        return self
+
+    def wait_for(self, pattern: str, within_s: float) -> str:
+        """The first further line of output that matches. Raises TimeoutError, or RuntimeError if the output ends."""
+        end = time.monotonic() + within_s
+        while True:
+            try:
+                line = self._lines.get(timeout=max(0.0, end - time.monotonic()))
+            except queue.Empty:
+                raise TimeoutError(f"no line like {pattern!r}:\n" + "\n".join(self.output)) from None
+            if line is None:
+                raise RuntimeError(f"ended without a line like {pattern!r}:\n" + "\n".join(self.output))
+            if re.search(pattern, line):
+                return line
+
+    def stop(self, number: int = signal.SIGINT, within_s: float = 20) -> int:
+        """Send a signal and give the exit code."""
+        self._running.send_signal(number)
+        return self.wait(within_s)
+
+    def wait(self, within_s: float) -> int:
+        """The exit code of a system that stops by itself."""
+        return self._running.wait(within_s)
+
+    def kill(self) -> None:
+        """`kill -9`, of the parent alone."""
+        self._running.kill()
+        self._running.wait()
+
+    def processes(self) -> list[str]:
+        """What runs for this system, as `ps` has it; every part has the state folder in its environment or name."""
+        listed = subprocess.run(["ps", "axeww", "-o", "pid=,command="], capture_output=True, text=True, check=True)
+        own = re.compile(rf"{re.escape(str(self.state))}(?=[/\s]|$)")
+        return [line for line in listed.stdout.splitlines() if own.search(line) and " ps axeww " not in line]
+
+    def wait_until_gone(self, within_s: float) -> list[str]:
+        """What still runs after that time; empty as soon as nothing does."""
+        end = time.monotonic() + within_s
+        while (left := self.processes()) and time.monotonic() < end:
+            time.sleep(0.1)
+        return left
+
+    @property
+    def _running(self) -> subprocess.Popen[str]:
+        if self._process is None:
+            raise RuntimeError("not started")
+        return self._process
+
+    def _read(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        with process.stdout:
+            for line in process.stdout:
+                self.output.append(line.rstrip("\n"))
+                self._lines.put(line)
+        self._lines.put(None)

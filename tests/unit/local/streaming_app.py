@@ -1,0 +1,87 @@
+"""A streaming function for the tests of the front: it does what the request's body says, over a raw socket."""
+
+import base64
+import json
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+LambdaRuntimeClient: Any = import_module("awslambdaric.lambda_runtime_client").LambdaRuntimeClient
+ROOT = "/2018-06-01/runtime/invocation"
+usual_post = LambdaRuntimeClient.post_invocation_result
+
+
+def handler(event: dict[str, Any], context: Any) -> Any:
+    plan = json.loads(event["body"] or "{}")
+    match plan:
+        case {"asleep": seconds}:
+            return time.sleep(seconds)
+        case {"raise": message}:
+            raise RuntimeError(message)
+        case {"bytes": encoded}:
+            return base64.b64decode(encoded)
+        case {"returned": value}:
+            return value
+        case {"echo": _}:
+            return {"steps": [["text", json.dumps(event)]], "prelude": {"statusCode": 200}}
+        case _:
+            return {"prelude": {"statusCode": 200, "headers": {"x-pid": str(os.getpid())}}, **plan}
+
+
+def post(client: Any, request_id: str, result: str | bytes, *more: Any) -> None:
+    plan = json.loads(result) if isinstance(result, str) else None
+    if not isinstance(plan, dict) or "steps" not in plan:
+        usual_post(client, request_id, result, *more)
+        return
+    host, port = os.environ["AWS_LAMBDA_RUNTIME_API"].split(":")
+    with socket.create_connection((host, int(port))) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            connection.sendall(head(request_id))
+            send(connection, json.dumps(plan["prelude"]).encode() + bytes(8))
+            end = run(connection, plan["steps"])
+            connection.sendall(end)
+            connection.recv(1000) if end else None
+        except OSError as error:
+            say(f"the client has gone: {type(error).__name__}")
+
+
+def head(request_id: str) -> bytes:
+    return (
+        f"POST {ROOT}/{request_id}/response HTTP/1.1\r\nHost: runtime\r\n"
+        "Lambda-Runtime-Function-Response-Mode: streaming\r\nTransfer-Encoding: chunked\r\n"
+        "Trailer: Lambda-Runtime-Function-Error-Type, Lambda-Runtime-Function-Error-Body\r\n\r\n"
+    ).encode()
+
+
+def run(connection: socket.socket, steps: list[list[Any]]) -> bytes:
+    """The end of the body that the steps lead to; none for a cut."""
+    actions: dict[str, Callable[[Any], object]] = {
+        "text": lambda value: send(connection, value.encode()),
+        "time": lambda _: send(connection, b"%r" % time.monotonic()),
+        "sleep": time.sleep,
+        "say": say,
+        "exit": os._exit,
+    }
+    for name, value in steps:
+        if name == "cut":
+            return b""
+        if name == "trailers":
+            return f"0\r\nLambda-Runtime-Function-Error-Type: {value}\r\n\r\n".encode()
+        actions[name](value)
+    return b"0\r\n\r\n"
+
+
+def say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+
+
+def send(connection: socket.socket, data: bytes) -> None:
+    connection.sendall(b"%x\r\n%b\r\n" % (len(data), data))
+
+
+LambdaRuntimeClient.post_invocation_result = post

@@ -1,0 +1,52 @@
+import pytest
+from multidict import CIMultiDict
+
+from local.trust import is_bare, is_loopback_host
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [
+        ("localhost", True),
+        ("LocalHost:8080", True),
+        ("127.0.0.1", True),
+        ("127.0.0.1:1", True),
+        ("[::1]", True),
+        ("[::1]:8080", True),
+        (None, False),
+        ("", False),
+        ("localhost.", False),
+        ("localhost:", False),
+        ("localhost:x", False),
+        ("localhost.evil.example", False),
+        ("127.0.0.1.evil.example:8080", False),
+        ("[::1].evil.example", False),
+        ("::1", False),
+        ("0.0.0.0", False),
+        ("192.168.1.2:8080", False),
+        ("evil.example", False),
+    ],
+)
+def test_only_names_of_this_machine_are_loopback(host: str | None, loopback: bool) -> None:
+    assert is_loopback_host(host) is loopback
+
+
+@pytest.mark.parametrize(
+    ("headers", "bare"),
+    [
+        ({}, True),
+        ({"Content-Type": "application/json"}, True),
+        ({"Sec-Fetch-Site": "none"}, True),
+        ({"sec-fetch-site": "same-origin"}, True),
+        ({"Sec-Fetch-Site": "same-site"}, False),
+        ({"Sec-Fetch-Site": "cross-site"}, False),
+        ({"Sec-Fetch-Site": ""}, False),
+        ({"authorization": "Bearer wrong"}, False),
+        ({"Authorization": ""}, False),
+        ({"X-Api-Key": "x"}, False),
+        ({"Origin": "http://localhost:8080"}, False),
+        ({"Origin": "null", "Sec-Fetch-Site": "same-origin"}, False),
+    ],
+)
+def test_only_a_request_without_credentials_and_origin_is_bare(headers: dict[str, str], bare: bool) -> None:
+    assert is_bare(CIMultiDict(headers)) is bare
