@@ -1,6 +1,7 @@
 """The buffered routes: the local AWS's API Gateway answers, and what it says itself is put in the template's words."""
 
 import json
+from io import BytesIO
 from typing import Any
 
 import aiohttp
@@ -71,7 +72,7 @@ class LocalApi:
         dropped = HOP_BY_HOP | {"host", "x-forwarded-for"}
         headers = CIMultiDict((k, v) for k, v in request.headers if k.lower() not in dropped)
         headers["X-Forwarded-For"] = request.source_ip
-        body = request.body or None
+        body = BytesIO(request.body) if request.body else None
         async with self._session.request(
             request.method, url, headers=headers, data=body, allow_redirects=False
         ) as response:

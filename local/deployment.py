@@ -25,8 +25,8 @@ class Credentials:
 
     def __call__(self, function: Function) -> dict[str, str]:
         """The environment variables that Lambda would set for `function`. Blocks for some milliseconds."""
-        expiry, variables = self._held.get(function.role_arn, (datetime.min.replace(tzinfo=UTC), {}))
-        if expiry - RENEW_BEFORE < datetime.now(UTC):
+        renewal, variables = self._held.get(function.role_arn, (datetime.min.replace(tzinfo=UTC), {}))
+        if renewal < datetime.now(UTC):
             answer = self._sts.assume_role(RoleArn=function.role_arn, RoleSessionName=function.name[:64])
             given = answer["Credentials"]
             variables = {
@@ -34,7 +34,7 @@ class Credentials:
                 "AWS_SECRET_ACCESS_KEY": given["SecretAccessKey"],
                 "AWS_SESSION_TOKEN": given["SessionToken"],
             }
-            self._held[function.role_arn] = given["Expiration"], variables
+            self._held[function.role_arn] = given["Expiration"] - RENEW_BEFORE, variables
         return dict(variables)
 
 

@@ -91,8 +91,7 @@ class Worker:
             await self._api.close()
 
     async def _pass_on_lines(self, process: asyncio.subprocess.Process) -> None:
-        assert process.stdout is not None  # noqa: S101 for mypy: it was opened as a pipe
-        while True:
+        while process.stdout is not None:
             try:
                 line = await process.stdout.readline()
             except ValueError:

@@ -1,5 +1,6 @@
 """The template as the tests read it."""
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from samcli.yamlhelper import yaml_parse
 ROOT = Path(__file__).parent.parent
 
 
+@functools.cache
 def template() -> dict[str, Any]:
     """template.yaml, parsed; intrinsics in their long form."""
     return dict(yaml_parse((ROOT / "template.yaml").read_text()))

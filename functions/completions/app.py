@@ -79,7 +79,7 @@ def _header(event: dict[str, Any], name: str) -> str | None:
 
 
 def _forward(record: Record, provider_id: str | None, deadline: float) -> Response | StreamingResponse:
-    target, answer = forwarder.send(record.request, provider_id, within=deadline - time.monotonic())
+    target, answer = forwarder.send(record.request, provider_id, deadline=deadline)
     record.target, record.status = target, answer.status
     chunks = _in_time(answer, deadline)
     if answer.status >= 400:
@@ -98,7 +98,7 @@ def _in_time(answer: Answer, deadline: float) -> Generator[bytes]:
     """The body, with a comment in silence that is a stream's, and an end before Lambda's."""
     idle = limits.keep_alive if answer.is_stream else None
     try:
-        yield from pump(answer.chunks, stop=answer.close, idle=idle, on_idle=lambda: KEEP_ALIVE, deadline=deadline)
+        yield from pump(answer.chunks, stop=answer.hang_up, idle=idle, on_idle=lambda: KEEP_ALIVE, deadline=deadline)
     except DeadlineReached:
         raise DeadlineExceeded(
             f"The answer was not whole after {limits.whole:g} s, the longest that the gateway can wait. Ask for less."

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import time
 import urllib.error
 import urllib.request
@@ -79,7 +80,7 @@ def invoke_a_function_that_hangs(system: LocalSystem) -> None:
 
 
 def start_a_streaming_worker(system: LocalSystem) -> None:
-    request = urllib.request.Request(f"{system.url}/v1/models")  # noqa: S310 (our own)
+    request = urllib.request.Request(f"{system.url}/v1/models")
     with suppress(urllib.error.HTTPError), urllib.request.urlopen(request, timeout=20) as answer:
         answer.read()
     wait_for_process(system, "awslambdaric")
@@ -209,10 +210,10 @@ def test_it_stops_when_the_process_that_started_it_is_gone(
     tmp_path: Path, deployed: Path, ports: tuple[int, ...]
 ) -> None:
     shutil.copytree(deployed, tmp_path / "state")
-    child = os.spawnlp(os.P_NOWAIT, "sleep", "sleep", "600")
-    with LocalSystem(tmp_path / "state", ports, environ={"STOP_WITH": str(child)}) as system:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+    starter = subprocess.Popen(["sleep", "600"])
+    with LocalSystem(tmp_path / "state", ports, environ={"STOP_WITH": str(starter.pid)}) as system:
+        starter.kill()
+        starter.wait()
 
         assert system.wait(10) == 0
 

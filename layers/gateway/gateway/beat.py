@@ -4,11 +4,13 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
+from threading import Thread
 from typing import Any
 
-from gateway.errors import FirstByteTimeout, GatewayError, ProviderAnswered
+from gateway.errors import GatewayError, ProviderAnswered
 from gateway.health import Outcome
 from gateway.records import Provider
 from gateway.refusals import refusal
@@ -51,7 +53,9 @@ class Beat:
         started_at, began = self._now(), time.monotonic()
         completion, error = Completion(None, None), None
         try:
-            completion = self._complete(provider, began + self._seconds)
+            completion = in_time(lambda: self._complete(provider), self._seconds)
+        except TimeoutError:
+            error = f"{provider.endpoint} had not answered a ping after {self._seconds:g} s. Is TokenHub overloaded?"
         except GatewayError as failure:
             error = _words(failure)
         return Outcome(
@@ -63,24 +67,39 @@ class Beat:
             slot=slot,
         )
 
-    def _complete(self, provider: Provider, until: float) -> Completion:
+    def _complete(self, provider: Provider) -> Completion:
         target = self._target_of(provider)
         secrets = [target.key] if target.key else []
-        answer = self._upstream.forward(_request(provider), target, within=self._seconds)
-        body = self._read(answer.chunks, target, until)
+        # in_time() keeps the time; this one only lets a thread end that nobody waits for any more.
+        answer = self._upstream.forward(_request(provider), target, within=2 * self._seconds)
+        body = _read(answer.chunks)
         if answer.status != 200:
             raise refusal(answer.status, body, secrets)
         return _judge(body, secrets)
 
-    def _read(self, chunks: Iterator[bytes], target: Target, until: float) -> bytes:
-        body = bytearray()
-        for chunk in chunks:
-            body += chunk
-            if time.monotonic() > until:
-                raise FirstByteTimeout(f"{target.endpoint} had not answered after {self._seconds:g} s.")
-            if len(body) > MOST_BYTES:
-                raise _unusable("the answer to a ping is larger than 1 MB")
-        return bytes(body)
+
+def in_time[T](work: Callable[[], T], seconds: float) -> T:
+    """What `work` returns or raises, or TimeoutError. Work that is late goes on in its thread, and nobody hears of it:
+    no timeout of a socket is one of a whole answer, which may come a byte at a time."""
+    done: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(work())
+        except BaseException as error:  # noqa: BLE001 -- raised again by result()
+            done.set_exception(error)
+
+    Thread(target=run, name="ping", daemon=True).start()
+    return done.result(timeout=seconds)
+
+
+def _read(chunks: Iterator[bytes]) -> bytes:
+    body = bytearray()
+    for chunk in chunks:
+        body += chunk
+        if len(body) > MOST_BYTES:
+            raise _unusable("the answer to a ping is larger than 1 MB")
+    return bytes(body)
 
 
 def _request(provider: Provider) -> ForwardRequest:
@@ -103,7 +122,7 @@ def _judge(body: bytes, secrets: list[str]) -> Completion:
     """Good is JSON with at least one choice; empty text is fine, reasoning models may spend all tokens on thought."""
     try:
         content = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise _unusable(
             "the answer is no JSON: is it TokenHub that answers there, and does the endpoint end in /v1?"
         ) from None
@@ -131,7 +150,7 @@ def _is_error_page(text: str) -> bool:
         return True
     try:
         content = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(content, dict) and "error" in content
 

@@ -1,12 +1,17 @@
 """A provider's endpoint: normalised once, at registration, and refused where a key must never go."""
 
 import ipaddress
+import socket
 from urllib.parse import SplitResult, urlsplit
 
 from gateway.errors import InvalidEndpoint
 
 MOST_CHARACTERS = 2048
 PASTED_SUFFIX = "/chat/completions"
+EXAMPLE = "Write it like https://tokenhub.example.com/v1"
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+NEVER = {ipaddress.ip_address("fd00:ec2::254"), ipaddress.ip_address("169.254.169.254")}  # instance metadata
 
 
 def normalise(endpoint: str) -> str:
@@ -15,9 +20,10 @@ def normalise(endpoint: str) -> str:
     Raises InvalidEndpoint with what to write instead.
     """
     parts = _parse(endpoint)
-    path = parts.path.rstrip("/").removesuffix(PASTED_SUFFIX).rstrip("/")
-    host = parts.netloc.lower()
-    return f"{parts.scheme}://{host}{path or '/v1'}"
+    path = parts.path.rstrip("/")
+    while path.endswith(PASTED_SUFFIX):
+        path = path.removesuffix(PASTED_SUFFIX).rstrip("/")
+    return f"{parts.scheme}://{parts.netloc.lower()}{path or '/v1'}"
 
 
 def guard(endpoint: str, *, private_networks: bool, loopback: bool) -> None:
@@ -27,8 +33,9 @@ def guard(endpoint: str, *, private_networks: bool, loopback: bool) -> None:
     A host name is not resolved here: what it resolves to can change between now and the request.
     """
     parts = urlsplit(endpoint)
-    address = _address(parts.hostname or "")
-    if _is_loopback(parts.hostname or "", address):
+    host = (parts.hostname or "").rstrip(".")
+    address = _address(host)
+    if _is_loopback(host, address):
         if not loopback:
             raise InvalidEndpoint(
                 "endpoint is a loopback address: from AWS that is the gateway itself. Give TokenHub's own."
@@ -44,14 +51,15 @@ def guard(endpoint: str, *, private_networks: bool, loopback: bool) -> None:
 
 def _parse(endpoint: str) -> SplitResult:
     if len(endpoint) > MOST_CHARACTERS or any(c.isspace() or not c.isprintable() for c in endpoint):
-        raise InvalidEndpoint("endpoint is no URL: write it like https://tokenhub.example.com/v1")
+        raise InvalidEndpoint(f"endpoint is no URL. {EXAMPLE}")
     try:
         parts = urlsplit(endpoint)
         _ = parts.port  # raises on one that is no number
     except ValueError:
-        raise InvalidEndpoint("endpoint is no URL: write it like https://tokenhub.example.com/v1") from None
+        raise InvalidEndpoint(f"endpoint is no URL. {EXAMPLE}") from None
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise InvalidEndpoint("endpoint needs a scheme and a host: write it like https://tokenhub.example.com/v1")
+        raise InvalidEndpoint(f"endpoint needs a scheme and a host. {EXAMPLE}")
+    _check_host(parts.hostname)
     if parts.username is not None or parts.password is not None:
         raise InvalidEndpoint("endpoint holds a user name or password: send the key as api_key")
     if parts.query or parts.fragment or endpoint.endswith(("?", "#")):
@@ -59,7 +67,21 @@ def _parse(endpoint: str) -> SplitResult:
     return parts
 
 
-def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _check_host(host: str) -> None:
+    """An address in its usual form, or a name that DNS can hold: resolvers read 127.1 and 2130706433 as addresses."""
+    if _address(host) is not None:
+        return
+    try:
+        host.encode("idna")
+        socket.inet_aton(host)
+    except UnicodeError:
+        raise InvalidEndpoint(f"endpoint has no valid host name. {EXAMPLE}") from None
+    except OSError:
+        return  # a name
+    raise InvalidEndpoint("endpoint holds an IPv4 address in an unusual form: write it as four numbers with dots.")
+
+
+def _address(host: str) -> Address | None:
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
@@ -68,14 +90,14 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     return mapped or address
 
 
-def _is_loopback(host: str, address: ipaddress.IPv4Address | ipaddress.IPv6Address | None) -> bool:
+def _is_loopback(host: str, address: Address | None) -> bool:
     if address is not None:
         return address.is_loopback
     return host == "localhost" or host.endswith(".localhost")
 
 
-def _guard_address(address: ipaddress.IPv4Address | ipaddress.IPv6Address, *, private_networks: bool) -> None:
-    if address.is_link_local or address.is_multicast or address.is_unspecified or address.is_reserved:
-        raise InvalidEndpoint("endpoint is a link-local, metadata or reserved address: no provider lives there.")
-    if address.is_private and not private_networks:
+def _guard_address(address: Address, *, private_networks: bool) -> None:
+    if address.is_link_local or address.is_multicast or address.is_unspecified or address in NEVER:
+        raise InvalidEndpoint("endpoint is a link-local, metadata or multicast address: no provider lives there.")
+    if not address.is_global and not private_networks:
         raise InvalidEndpoint("endpoint is a private address. Deploy with PrivateNetworks=allow to use one.")

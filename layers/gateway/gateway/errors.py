@@ -27,13 +27,15 @@ from typing import Any, ClassVar, Literal
 
 Source = Literal["gateway", "provider"]
 
+TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+
 
 class GatewayError(Exception):
     """A failure in words that its reader can act on. Never holds a key, a token, a prompt or an answer."""
 
     status: int = 500
     code: str = "internal_error"
-    type: ClassVar[str] = "server_error"
+    type: str = "server_error"
     source: ClassVar[Source] = "gateway"
     retryable: bool = True
 
@@ -192,5 +194,6 @@ class ProviderAnswered(ForwardingError):
     def __init__(self, status: int, message: str, *, code: str, retryable: bool) -> None:
         super().__init__(message)
         self.status = status
+        self.type = TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
         self.code = code
         self.retryable = retryable

@@ -1,5 +1,7 @@
 """Sending a request to the provider it is for, with a key that may just have been rotated."""
 
+import time
+
 from gateway.request import ForwardRequest, with_model
 from gateway.targets import Targets
 from gateway.upstream import Answer, Target, Upstream
@@ -12,20 +14,21 @@ class Forwarder:
         self._targets = targets
         self._upstream = upstream
 
-    def send(self, request: ForwardRequest, provider_id: str | None, *, within: float) -> tuple[Target, Answer]:
-        """The provider and its answer, whose body is still to come. `within`: seconds to the head of the answer.
+    def send(self, request: ForwardRequest, provider_id: str | None, *, deadline: float) -> tuple[Target, Answer]:
+        """The provider and its answer, whose body is still to come. `deadline` is a value of the monotonic clock.
 
         Raises ProviderNotFound, NoProvider, KeyUnreadable and every ForwardingError.
         """
         target = self._targets.find(provider_id)
-        answer = self._send(request, target, within)
+        answer = self._send(request, target, deadline)
         if answer.status != 401:
             return target, answer
         fresh = self._targets.find_anew(provider_id)
         if fresh.key == target.key:
             return target, answer
-        answer.close()
-        return fresh, self._send(request, fresh, within)
+        answer.chunks.close()
+        return fresh, self._send(request, fresh, deadline)
 
-    def _send(self, request: ForwardRequest, target: Target, within: float) -> Answer:
+    def _send(self, request: ForwardRequest, target: Target, deadline: float) -> Answer:
+        within = deadline - time.monotonic()
         return self._upstream.forward(with_model(request, target.model), target, within=within)

@@ -37,8 +37,12 @@ def next_health(before: Health, outcome: Outcome) -> Health:
 
 
 def counts(before: Health, outcome: Outcome) -> bool:
-    """Whether a beat is news: newer than the last one, and not the second of its slot (Step Functions Express runs
-    at least once)."""
-    if outcome.slot is not None and outcome.slot == before.last_heartbeat_slot:
-        return False
+    """Whether a beat is news: newer than the last one, and not the second of its slot or of an older one (Step
+    Functions Express runs at least once; slots are timestamps)."""
+    if outcome.slot is not None and before.last_heartbeat_slot is not None:
+        return outcome.slot > before.last_heartbeat_slot and _newer(before, outcome)
+    return _newer(before, outcome)
+
+
+def _newer(before: Health, outcome: Outcome) -> bool:
     return before.last_heartbeat_at is None or outcome.started_at > before.last_heartbeat_at

@@ -23,4 +23,7 @@ def publish(events: "EventBridgeClient", before: Provider, after: Health) -> Non
         "error": after.last_heartbeat_error,
         "changed_at": None if changed_at is None else timestamp(changed_at),
     }
-    events.put_events(Entries=[{"Source": SOURCE, "DetailType": DETAIL_TYPE, "Detail": json.dumps(detail)}])
+    entry = {"Source": SOURCE, "DetailType": DETAIL_TYPE, "Detail": json.dumps(detail)}
+    answer = events.put_events(Entries=[entry])  # type: ignore[list-item]  # a plain dict is what boto3 takes
+    if answer["FailedEntryCount"]:  # PutEvents answers 200 all the same
+        raise RuntimeError(f"EventBridge did not take the event: {answer['Entries'][0].get('ErrorCode')}")

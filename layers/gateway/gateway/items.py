@@ -10,6 +10,7 @@ from gateway.records import Health, HeartbeatSettings, Provider, moment, timesta
 Item = Mapping[str, Any]
 
 HEALTH = {field.name for field in fields(Health)}
+REGISTERED = {field.name for field in fields(Provider)} - {"health", "default"}
 TIMES = {"created_at", "updated_at", "last_heartbeat_at", "status_changed_at"}
 NUMBERS = {"last_heartbeat_latency_ms", "last_heartbeat_ttft_ms", "consecutive_failures"}
 
@@ -28,7 +29,8 @@ def health_item(health: Health) -> dict[str, Any]:
 
 def provider_of(item: Item, default_id: str | None) -> Provider:
     """The provider that an item holds."""
-    values: dict[str, Any] = {name: _value(name, value) for name, value in item.items()}
+    known = HEALTH | REGISTERED  # a newer version may have written more
+    values: dict[str, Any] = {name: _value(name, value) for name, value in item.items() if name in known}
     health = {name: values.pop(name) for name in HEALTH & values.keys()}
     beat = values.pop("heartbeat")
     return Provider(

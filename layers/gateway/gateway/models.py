@@ -5,11 +5,11 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from gateway.records import HeartbeatSettings, Provider, Status, timestamp
+from gateway.records import ID, HeartbeatSettings, Provider, Status, timestamp
 
 STALE_AFTER_SECONDS = 90
 
-ProviderId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+ProviderId = Annotated[str, StringConstraints(pattern=f"^{ID}$")]
 ProviderType = Literal["openai", "anthropic", "vllm", "ollama", "local", "custom"]
 Line = r"^[^\x00-\x1f\x7f]*$"  # a name may not hold a line break: it ends up in logs and headers
 

@@ -4,13 +4,14 @@ One item a provider, and the registry item, which names the default and counts: 
 default are transactions with it, so that there is never no default, nor two, nor one provider too many.
 """
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from boto3.dynamodb.conditions import Attr
 
 from gateway.errors import DefaultProviderNeeded, NoProvider, ProviderNotFound, RegistryBusy, TooManyProviders
 from gateway.items import Item, health_item, provider_of, registry_item, set_and_remove
-from gateway.records import Health, Provider, timestamp
+from gateway.records import ID, Health, Provider, timestamp
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import Table
@@ -41,7 +42,7 @@ class Providers:
 
     def find(self, provider_id: str) -> Provider | None:
         """The provider of this id, if it is registered."""
-        item = self._item(provider_id)
+        item = self._item(provider_id) if re.fullmatch(ID, provider_id) else None
         return None if item is None else provider_of(item, self.default_id())
 
     def get(self, provider_id: str) -> Provider:
@@ -88,15 +89,14 @@ class Providers:
         if reasons:
             raise RegistryBusy
 
-    def update(self, provider: Provider, *, revision: str, reset_health: bool) -> None:
+    def update(self, before: Provider, after: Provider, *, reset_health: bool) -> None:
         """Replaces what was registered and leaves what beats wrote, but for the way back to `pending`.
 
-        Raises RegistryBusy when the provider is no longer at `revision`.
+        Raises RegistryBusy when the provider is no longer at `before`'s revision.
         """
-        update = self._update(provider, revision, reset_health=reset_health)
-        steps: list[dict[str, Any]] = [{"Update": update}]
-        if provider.default:
-            steps.append({"Update": self._name_default(provider.id)})
+        steps: list[dict[str, Any]] = [{"Update": self._update(before, after, reset_health=reset_health)}]
+        if after.default and not before.default:
+            steps.append({"Update": self._name_default(after.id)})
         if self._transaction(steps):
             raise RegistryBusy
 
@@ -140,19 +140,21 @@ class Providers:
     def _item(self, key: str) -> Item | None:
         return self._table.get_item(Key={"id": key}, ConsistentRead=True).get("Item")
 
-    def _update(self, provider: Provider, revision: str, *, reset_health: bool) -> dict[str, Any]:
-        item = registry_item(provider)
+    def _update(self, before: Provider, after: Provider, *, reset_health: bool) -> dict[str, Any]:
+        item = registry_item(after)
         del item["id"]
         if reset_health:
             item |= {"status": "pending", "last_heartbeat_error": None}
+            if before.health.status != "pending":
+                item |= {"status_changed_at": timestamp(after.updated_at)}
         expression, names, values = set_and_remove(item)
         return {
             "TableName": self._table.name,
-            "Key": {"id": provider.id},
+            "Key": {"id": after.id},
             "UpdateExpression": expression,
             "ConditionExpression": "#revision = :expected",
             "ExpressionAttributeNames": names,
-            "ExpressionAttributeValues": values | {":expected": revision},
+            "ExpressionAttributeValues": values | {":expected": before.revision},
         }
 
     def _name_default(self, provider_id: str) -> dict[str, Any]:

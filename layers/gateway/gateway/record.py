@@ -53,11 +53,12 @@ class Record:
         """Reads the model and the usage of an answer that is no stream."""
         try:
             content = json.loads(body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return
         if isinstance(content, dict):
             self.usage = merge_usage(self.usage, content.get("usage"))
-            self.model_served = content.get("model")
+            model = content.get("model")
+            self.model_served = model if isinstance(model, str) else None
 
     def failed(self, error: GatewayError) -> None:
         """The answer is an error."""

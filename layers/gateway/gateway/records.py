@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 
 Status = Literal["pending", "healthy", "failed"]
 
+ID = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatSettings:

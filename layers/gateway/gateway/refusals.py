@@ -97,7 +97,7 @@ def _words(body: bytes) -> str:
     text = body.decode(errors="replace").strip()
     try:
         content = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return "a page that is no JSON" if text.startswith("<") else text
     return _error_words(content) or text
 

@@ -20,7 +20,7 @@ REGISTERED = (*CHECKED, "name", "type", "description", "default")
 
 @dataclass(frozen=True)
 class Registered:
-    """What a registration came to. `checked`: whether the provider's health is unknown from now on."""
+    """What a registration came to. `reset`: the provider's health is unknown from now on."""
 
     provider: Provider
     created: bool
@@ -83,13 +83,13 @@ class Registry:
         if existing.default and wanted.default is False:
             raise DefaultProviderNeeded
         provider = self._replacement(existing, wanted, endpoint)
-        if not _differ(existing, provider, REGISTERED):
-            return Registered(existing, created=False, reset=False)
         reset = _differ(existing, provider, RESETTING)
-        provider = replace(provider, revision=_opaque(), updated_at=self._clock())
+        if _differ(existing, provider, REGISTERED):
+            provider = replace(provider, revision=_opaque(), updated_at=self._clock())
         if _differ(existing, provider, CHECKED):
             provider = replace(provider, version=_opaque())
-        self._providers.update(provider, revision=existing.revision, reset_health=reset)
+        if provider != existing:
+            self._providers.update(existing, provider, reset_health=reset)
         return Registered(self._providers.get(wanted.id), created=False, reset=reset)
 
     def _replacement(self, existing: Provider, wanted: ProviderIn, endpoint: str) -> Provider:
@@ -104,20 +104,18 @@ class Registry:
             default=existing.default or bool(wanted.default),
         )
         if wanted.api_key is not None:
-            return self._with_key(provider, wanted.api_key, existing)
+            return self._with_key(provider, wanted.api_key)
         if existing.key_ciphertext is not None and origin_of(endpoint) != existing.origin:
             raise ApiKeyRequired
         return provider
 
-    def _with_key(self, provider: Provider, key: str, existing: Provider | None = None) -> Provider:
-        """The provider with this key, or with none when it is empty; the same key is not encrypted again."""
+    def _with_key(self, provider: Provider, key: str) -> Provider:
+        """The provider with this key, or with none when it is empty. The same key is encrypted again too: sending it
+        is the way out when the stored ciphertext cannot be decrypted any more."""
         if not key:
             return replace(provider, key_ciphertext=None, key_fingerprint=None)
-        mark = fingerprint(key, provider_id=provider.id)
-        if existing is not None and (existing.key_fingerprint, existing.origin) == (mark, provider.origin):
-            return provider
         ciphertext = self._keys.encrypt(key, provider_id=provider.id, origin=provider.origin)
-        return replace(provider, key_ciphertext=ciphertext, key_fingerprint=mark)
+        return replace(provider, key_ciphertext=ciphertext, key_fingerprint=fingerprint(key, provider_id=provider.id))
 
 
 def _heartbeat(wanted: ProviderIn, kept: HeartbeatSettings) -> HeartbeatSettings:

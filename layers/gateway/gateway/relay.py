@@ -21,10 +21,10 @@ def relay(chunks: Generator[bytes], record: Record) -> Generator[bytes]:
         if not watcher.done:
             record.stream_end, record.code = _end_of(error), error.code
             yield error_frame(error, mid_frame=watcher.mid_frame)
-        else:
-            record.stream_end = "done"
     finally:
         chunks.close()
+        if watcher.done:
+            record.stream_end = "done"  # also for a client that leaves as soon as it has seen the end
         record.usage = watcher.usage
         record.model_served = watcher.model
 

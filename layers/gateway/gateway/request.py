@@ -37,7 +37,7 @@ def read_request(request: ForwardRequest) -> ForwardRequest:
     choices, model = content.get("n"), content.get("model")
     return replace(
         request,
-        headers={name.lower(): value for name, value in request.headers.items() if _travels(name.lower())},
+        headers={name.lower(): value for name, value in request.headers.items() if _travels(name.lower(), value)},
         stream=isinstance(inner, dict) and inner.get("stream") is True,
         model=model if isinstance(model, str) else None,
         choices=choices if isinstance(choices, int) and choices > 0 else 1,
@@ -51,12 +51,13 @@ def with_model(request: ForwardRequest, model: str | None) -> ForwardRequest:
     content = _content(request.body)
     if "model" in content:
         return request  # null or no string: TokenHub's to refuse
-    body = json.dumps(content | {"model": model}, ensure_ascii=False).encode()
-    return replace(request, body=body, model=model)
+    rest = request.body.lstrip().removeprefix(b"{")
+    first = json.dumps({"model": model}).encode().removesuffix(b"}")
+    return replace(request, body=first + (b"," if content else b"") + rest, model=model)
 
 
-def _travels(name: str) -> bool:
-    return name in SENT_UP or name.startswith("anthropic-")
+def _travels(name: str, value: str) -> bool:
+    return value.isascii() and (name in SENT_UP or name.startswith("anthropic-"))
 
 
 def _content(body: bytes) -> dict[str, Any]:

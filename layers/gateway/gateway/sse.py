@@ -79,7 +79,7 @@ class StreamWatcher:
             return
         try:
             event = json.loads(data)
-        except ValueError:
+        except (ValueError, RecursionError):
             return  # a comment, or something that is not ours to judge
         if isinstance(event, dict):
             self._learn(event)
@@ -95,7 +95,8 @@ class StreamWatcher:
         choices = event.get("choices")
         for choice in choices if isinstance(choices, list) else []:
             if isinstance(choice, dict) and choice.get("finish_reason"):
-                self._finished.add(choice.get("index", 0))
+                index = choice.get("index")
+                self._finished.add(index if isinstance(index, int) else 0)
 
 
 def merge_usage(known: Usage, given: object) -> Usage:

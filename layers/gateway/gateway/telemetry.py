@@ -1,5 +1,6 @@
 """Log lines, metrics and redaction: what the gateway says about itself, and never a key, a prompt or an answer."""
 
+import logging
 import re
 from collections.abc import Iterable, Mapping
 from typing import Literal
@@ -37,6 +38,7 @@ REDACTED = "[redacted]"
 
 def make_logger(service: str, level: str) -> Logger:
     """The logger of one function: a JSON line each."""
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it tells of every request, with its URL
     return Logger(service=service, level=level)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from gateway.beat import Beat
 from gateway.health import Outcome, counts, next_health
@@ -53,22 +53,30 @@ class Ticker:
         """Beats every enabled provider, the oldest beat first. One that is not done in time keeps its status."""
         enabled = sorted((p for p in self._providers.all() if p.heartbeat.enabled), key=_last_seen)
         pool = ThreadPoolExecutor(min(MOST_AT_ONCE, len(enabled) or 1), thread_name_prefix="beat")
-        beats = {pool.submit(self.beat_one, provider, slot): provider for provider in enabled}
+        until = self._now() + timedelta(seconds=self._seconds)
+        beats = {pool.submit(self._beat_until, provider, slot, until): provider for provider in enabled}
         done, _ = wait(beats, timeout=self._seconds)
         pool.shutdown(wait=False, cancel_futures=True)
         return self._result(beats, done)
 
-    def beat_one(self, provider: Provider, slot: str | None = None) -> Provider:
-        """Beats one provider and writes the outcome down. Returns the provider as it then is."""
+    def beat_one(self, provider: Provider) -> Provider:
+        """Beats one provider outside the ticks and writes the outcome down. Returns the provider as it then is."""
+        return self._write(provider, self._beat.run(provider, slot=None))
+
+    def _beat_until(self, provider: Provider, slot: str, until: datetime) -> Provider:
         outcome = self._beat.run(provider, slot=slot)
+        # Lambda freezes what is not done when the handler returns; thawed in a later tick it would tell of the past.
+        return provider if self._now() > until else self._write(provider, outcome)
+
+    def _write(self, provider: Provider, outcome: Outcome) -> Provider:
         known: Provider | None = provider
         for _ in range(ATTEMPTS):
             if known is None or known.version != provider.version or not counts(known.health, outcome):
                 break  # deleted, registered anew or beaten since: this outcome is of the past
             after = next_health(known.health, outcome)
             if self._providers.record_beat(known, after):
-                self._heartbeats.add(provider.id, outcome)
                 self._on_beat(known, outcome, after)
+                self._heartbeats.add(provider.id, outcome)
                 return replace(known, health=after)
             known = self._providers.find(provider.id)
         return known or provider

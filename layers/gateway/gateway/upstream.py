@@ -1,16 +1,20 @@
 """Forwarding to a provider: the only httpx code. Its errors become ours here and nowhere else."""
 
 import socket
+import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from threading import Lock
 
 import httpx
 
 from gateway.errors import (
     AnswerTruncated,
+    DeadlineExceeded,
     FirstByteTimeout,
     ForwardingError,
     ProviderDisconnected,
@@ -23,6 +27,7 @@ from gateway.request import ForwardRequest
 from gateway.settings import Limits
 
 IDLE_SECONDS = 45.0
+CONNECTS = 2  # a connection that cannot be made is tried again
 SENT_DOWN = (
     "content-type",
     "cache-control",
@@ -47,12 +52,12 @@ class Target:
 
 @dataclass(frozen=True)
 class Answer:
-    """A provider's answer whose body is still to come. `close` ends it from any thread."""
+    """A provider's answer whose body is still to come. `hang_up` wakes, from any thread, whoever waits for it."""
 
     status: int
     headers: Mapping[str, str]
-    chunks: Iterator[bytes]
-    close: Callable[[], None]
+    chunks: Generator[bytes]
+    hang_up: Callable[[], None]
 
     @property
     def is_stream(self) -> bool:
@@ -73,37 +78,33 @@ class Upstream:
         self._limits = limits
         self._transport = transport or _transport
         self._wall_clock = wall_clock
+        self._lock = Lock()
         self._client: httpx.Client | None = None
         self._used_at = 0.0
 
-    def forward(self, request: ForwardRequest, target: Target, *, within: float | None = None) -> Answer:
-        """Sends the request and waits for the head of its answer, at most `within` seconds where given.
+    def forward(self, request: ForwardRequest, target: Target, *, within: float) -> Answer:
+        """Sends the request and waits for the head of its answer, about `within` seconds at most.
 
         A connection that cannot be made is tried twice; a request that was sent is not sent again.
         Raises a ForwardingError; an answer of any status but a redirect is returned.
         """
         limits = self._limits
-        first_byte = min(limits.first_byte if request.stream else limits.whole, within or limits.whole)
-        timeout = httpx.Timeout(first_byte, connect=min(limits.connect, first_byte))
-        client = self._fresh_client()
-        sent = client.build_request(
-            request.method,
-            target.endpoint + request.path + (f"?{request.query}" if request.query else ""),
-            headers=_headers_up(request, target),
-            content=request.body,
-            timeout=timeout,
-        )
-        with _translated(target.endpoint, FirstByteTimeout(_late(target.endpoint, "not begun to answer", first_byte))):
-            response = client.send(sent, stream=True)
+        connect = min(limits.connect, within / CONNECTS)
+        silence = min(limits.first_byte if request.stream else limits.whole, within - CONNECTS * connect)
+        if silence <= 0:
+            raise DeadlineExceeded("No time was left for the provider to answer. Try again.")
+        late = FirstByteTimeout(_late(target.endpoint, "not begun to answer", silence))
+        with _translated(target.endpoint, late):
+            sent = self._build(request, target, httpx.Timeout(silence, connect=connect))
+            response = self._fresh_client().send(sent, stream=True)
         if response.is_redirect:
             response.close()
-            raise RedirectRefused(
-                f"{target.endpoint} redirects, and a key follows no redirect. Register the final address."
-            )
+            raise RedirectRefused(f"{target.endpoint} redirects, and no key follows. Register the final address.")
         if request.stream:
             # httpcore reads this only when the body begins: a stream may be slow to start but not to go on.
-            sent.extensions["timeout"]["read"] = min(limits.stream_idle, within or limits.stream_idle)
-        return self._answer(response, request, target)
+            silence = min(limits.stream_idle, within)
+            sent.extensions["timeout"]["read"] = silence
+        return _answer(response, request, target, silence)
 
     def close(self) -> None:
         """Closes the kept connections."""
@@ -111,29 +112,49 @@ class Upstream:
             self._client.close()
             self._client = None
 
-    def _answer(self, response: httpx.Response, request: ForwardRequest, target: Target) -> Answer:
-        headers = {name: response.headers[name] for name in SENT_DOWN if name in response.headers}
-        broken = StreamTruncated() if request.stream else AnswerTruncated()
-        idle = StreamIdleTimeout(_late(target.endpoint, "gone silent", self._limits.stream_idle))
-        return Answer(
-            response.status_code, headers, _chunks(response, target.endpoint, idle, broken), partial(_hang_up, response)
+    def _build(self, request: ForwardRequest, target: Target, timeout: httpx.Timeout) -> httpx.Request:
+        query = f"?{request.query}" if request.query else ""
+        return httpx.Request(
+            request.method,
+            target.endpoint + request.path + query,
+            headers=_headers_up(request, target),
+            content=request.body,
+            extensions={"timeout": timeout.as_dict()},
         )
 
     def _fresh_client(self) -> httpx.Client:
         """A client whose connections are not stale: httpx counts idle time by a clock that stops while Lambda
-        freezes the environment, so the wall clock is asked too."""
-        now = self._wall_clock()
-        if now - self._used_at > IDLE_SECONDS:
-            self.close()
-        self._used_at = now
-        if self._client is None:
-            self._client = httpx.Client(transport=self._transport(), trust_env=False, follow_redirects=False)
-        return self._client
+        freezes the environment, so the wall clock is asked too. Beats ask from many threads at once."""
+        with self._lock:
+            now = self._wall_clock()
+            if self._client is not None and now - self._used_at > IDLE_SECONDS:
+                self._client.close()
+                self._client = None
+            self._used_at = now
+            if self._client is None:
+                self._client = httpx.Client(
+                    transport=self._transport(), trust_env=False, follow_redirects=False, cookies=_no_cookies()
+                )
+            return self._client
+
+
+def _answer(response: httpx.Response, request: ForwardRequest, target: Target, silence: float) -> Answer:
+    headers = {name: response.headers[name] for name in SENT_DOWN if name in response.headers}
+    broken = StreamTruncated() if request.stream else AnswerTruncated()
+    idle = StreamIdleTimeout(_late(target.endpoint, "gone silent", silence))
+    chunks = _chunks(response, target.endpoint, idle, broken)
+    next(chunks)  # into its `finally`: closing a generator that never began would not close the response
+    return Answer(response.status_code, headers, chunks, partial(_hang_up, response))
+
+
+def _no_cookies() -> CookieJar:
+    """httpx would send one caller's cookie with the next caller's request."""
+    return CookieJar(DefaultCookiePolicy(allowed_domains=[]))
 
 
 def _transport() -> httpx.BaseTransport:
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=IDLE_SECONDS)
-    return httpx.HTTPTransport(retries=1, limits=limits, trust_env=False)
+    return httpx.HTTPTransport(retries=CONNECTS - 1, limits=limits, trust_env=False)
 
 
 def _headers_up(request: ForwardRequest, target: Target) -> dict[str, str]:
@@ -145,9 +166,12 @@ def _headers_up(request: ForwardRequest, target: Target) -> dict[str, str]:
     return dict(request.headers) | ours
 
 
-def _chunks(response: httpx.Response, endpoint: str, idle: ForwardingError, broken: ForwardingError) -> Iterator[bytes]:
+def _chunks(
+    response: httpx.Response, endpoint: str, idle: ForwardingError, broken: ForwardingError
+) -> Generator[bytes]:
     """The body as it comes. Without a size: httpx would wait until it had as many bytes."""
     try:
+        yield b""  # taken by _answer()
         with _translated(endpoint, idle, broken):
             yield from response.iter_raw()
     finally:
@@ -172,24 +196,34 @@ def _translated(endpoint: str, late: ForwardingError, broken: ForwardingError | 
         raise ProviderUnreachable(_unreachable(endpoint, error)) from None
     except httpx.TimeoutException:
         raise late from None
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError):
+        raise ProviderUnreachable(f"{endpoint} is no address that can be called. Register the right one.") from None
     except httpx.TransportError:
         raise broken or ProviderDisconnected(
             f"{endpoint} closed the connection without an answer. Try again; if it stays so, look at TokenHub's log."
         ) from None
 
 
-def _unreachable(endpoint: str, error: httpx.TransportError) -> str:
-    """httpx keeps the cause only in its text; the text itself is not passed on."""
-    text = str(error).lower()
-    if isinstance(error, httpx.ConnectTimeout):
-        return f"{endpoint} did not accept a connection in time. Is the address right? Is a firewall in between?"
-    if "refused" in text:
-        return f"{endpoint} refused the connection. Is TokenHub running there, and is the port right?"
-    if "name" in text or "address" in text:
+def _unreachable(endpoint: str, error: BaseException) -> str:
+    """The cause is somewhere below httpx's error. Its text is not passed on: it may hold anything."""
+    causes = _causes(error)
+    if any(isinstance(cause, ssl.SSLError) for cause in causes):
+        return f"{endpoint} could not agree on TLS. Does it serve https, with a certificate of a known authority?"
+    if any(isinstance(cause, socket.gaierror) for cause in causes):
         return f"The host name of {endpoint} is not known. Check its spelling and its DNS entry."
-    if "ssl" in text or "certificate" in text or "tls" in text:
-        return f"{endpoint} could not agree on TLS. Does it serve https with a certificate of a known authority?"
+    if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
+        return f"{endpoint} refused the connection. Is TokenHub running there, and is the port right?"
+    if any(isinstance(cause, TimeoutError) for cause in causes):
+        return f"{endpoint} did not accept a connection in time. Is the address right? Is a firewall in between?"
     return f"{endpoint} cannot be reached. Is TokenHub running there, and can the gateway's network get to it?"
+
+
+def _causes(error: BaseException | None) -> list[BaseException]:
+    causes: list[BaseException] = []
+    while error is not None and error not in causes:
+        causes.append(error)
+        error = error.__cause__ or error.__context__
+    return causes
 
 
 def _late(endpoint: str, what: str, seconds: float) -> str:

@@ -85,6 +85,10 @@ class FakeApiGateway:
     body: bytes = b"{}"
     seen: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
 
+    def reset(self) -> None:
+        fresh = FakeApiGateway()
+        self.status, self.headers, self.body, self.seen = fresh.status, fresh.headers, fresh.body, fresh.seen
+
     def app(self) -> web.Application:
         app = web.Application(client_max_size=20 * 1024 * 1024)
         app.router.add_route("*", "/{path:.*}", self._answer)
@@ -135,7 +139,9 @@ class Serving:
 
 
 @contextmanager
-def serving(function: Function | None = None, *, admin_token: str | None = None, **options: Any) -> Iterator[Serving]:
+def serving(
+    function: Function | None = None, *, admin_token: str | None = None, aws_url: str | None = None, **options: Any
+) -> Iterator[Serving]:
     """Runs a front; `options` are those of Workers."""
     running = Serving("", FakeApiGateway(), FakeAuthorizerFunction(), [])
     with _loop() as loop:
@@ -145,10 +151,11 @@ def serving(function: Function | None = None, *, admin_token: str | None = None,
             lambda _, line: running.log.append(line),
             **({"command": RUNTIME} | options),
         )
-        aws = web.AppRunner(running.api_gateway.app(), shutdown_timeout=0.1)
+        aws = web.AppRunner(running.api_gateway.app(), shutdown_timeout=0.1, auto_decompress=False)
+        fake_url = loop.run(_listen(aws))
         front = Front(
             make_deployment(function),
-            aws_url=loop.run(_listen(aws)),
+            aws_url=aws_url or fake_url,
             workers=workers,
             authorizer=TokenAuthorizer(running.authorizer),
             admin_token=(lambda: admin_token) if admin_token else None,

@@ -78,11 +78,11 @@ def test_a_failure_after_the_prelude_cuts_the_body_after_what_has_come() -> None
         await invocation.feed(PRELUDE + b"a")
         invocation.fail("first")
         invocation.fail("second")
-        received = []
+        chunks = invocation.chunks()
+
+        assert await anext(chunks) == b"a"
         with pytest.raises(StreamCut, match="first"):
-            async for chunk in invocation.chunks():
-                received.append(chunk)  # noqa: PERF401 it does not come to the end
-        assert received == [b"a"]
+            await anext(chunks)
 
     run(scenario)
 
@@ -119,7 +119,7 @@ def test_a_failure_that_nobody_waits_for_any_more_is_quiet(caplog: pytest.LogCap
     [
         ({}, ()),
         ({"headers": {"a": "b", "n": 1}}, (("a", "b"), ("n", "1"))),
-        ({"headers": {"A": "single", "c": "d"}, "multiValueHeaders": {"a": ["1", "2"]}}, (("c", "d"), ("a", "1"), ("a", "2"))),
+        ({"headers": {"A": "b", "c": "d"}, "multiValueHeaders": {"a": [1, 2]}}, (("c", "d"), ("a", "1"), ("a", "2"))),
         ({"cookies": ["a=b", "c=d"]}, (("Set-Cookie", "a=b"), ("Set-Cookie", "c=d"))),
         ({"headers": None, "multiValueHeaders": None, "cookies": None}, ()),
     ],
@@ -146,5 +146,5 @@ def test_headers_of_all_three_kinds_are_sent(metadata: dict[str, Any], headers: 
     ],
 )
 def test_metadata_that_api_gateway_cannot_use_is_refused(metadata: bytes) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"not JSON|no statusCode|belongs to API Gateway|line break"):
         parse_prelude(metadata)

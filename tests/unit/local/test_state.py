@@ -1,0 +1,80 @@
+import asyncio
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from local import state
+from local.settings import LocalError
+
+
+def claim(folder: Path) -> int:
+    async def once() -> int:
+        async with state.claimed(folder) as descriptor:
+            return descriptor
+
+    return asyncio.run(once())
+
+
+def test_a_new_folder_is_marked_with_its_version(tmp_path: Path) -> None:
+    claim(tmp_path / "new")
+
+    version = json.loads((tmp_path / "new" / "version.json").read_text())
+    assert version["layout"] == state.LAYOUT
+    assert version["ministack"].count(".") == 2
+
+
+def test_the_same_version_may_come_back(tmp_path: Path) -> None:
+    claim(tmp_path)
+    (tmp_path / "aws").mkdir()
+
+    claim(tmp_path)
+
+
+@pytest.mark.parametrize("content", ['{"layout": 1, "ministack": "0.1"}', "{", None])
+def test_another_version_is_refused_with_the_remedy(tmp_path: Path, content: str | None) -> None:
+    (tmp_path / "aws").mkdir()
+    if content is not None:
+        (tmp_path / "version.json").write_text(content)
+
+    with pytest.raises(LocalError, match=r"left by another version .* `make reset`"):
+        claim(tmp_path)
+
+
+def test_a_folder_in_use_is_refused_after_some_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(state, "WAIT_S", 0.3)
+
+    async def twice() -> None:
+        async with state.claimed(tmp_path):
+            await asyncio.sleep(0)
+            async with state.claimed(tmp_path):
+                pass
+
+    with pytest.raises(LocalError, match="is in use by another local system"):
+        asyncio.run(twice())
+
+
+def test_a_child_that_has_the_descriptor_holds_the_claim_after_its_parent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state, "WAIT_S", 0.3)
+
+    async def keep() -> int:
+        async with state.claimed(tmp_path) as descriptor:
+            return os.dup(descriptor)
+
+    kept = asyncio.run(keep())
+    try:
+        with pytest.raises(LocalError):
+            claim(tmp_path)
+    finally:
+        os.close(kept)
+    claim(tmp_path)
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(LocalError, match=r"^STATE .* cannot be used: Not a directory\.$"):
+        claim(tmp_path / "file" / "state")
