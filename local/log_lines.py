@@ -49,7 +49,7 @@ def _text(line: Mapping[str, Any]) -> str:
 
 
 def _value(value: Any) -> str:
-    return value if isinstance(value, str) and value and " " not in value else json.dumps(value)
+    return value if isinstance(value, str) and value.split() == [value] else json.dumps(value)
 
 
 def metrics(line: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -44,7 +44,7 @@ class Logs:
         """Take a line that a streaming worker printed. Never blocks; any thread may call it."""
         self._added.put((function.log_group, {"timestamp": int(time.time() * 1000), "message": line or " "}))
 
-    async def follow(self) -> None:
+    async def follow(self, every_s: float = EVERY_S) -> None:
         """Until cancelled."""
         trouble = ""
         while True:
@@ -55,7 +55,7 @@ class Logs:
                 if str(error) != trouble:
                     trouble = str(error)
                     self._show(f"The logs cannot be read: {trouble}")
-            await asyncio.sleep(EVERY_S)
+            await asyncio.sleep(every_s)
 
     def poll(self) -> None:
         """Pass on what was added, then show what is new."""

@@ -65,10 +65,10 @@ async def build(settings: Settings) -> Path:
             shutil.rmtree(new, ignore_errors=True)
             architecture = f"Architecture={parameters(settings)['Architecture']}"
             options = ["--cached", "--parallel", "--build-dir", str(new), "--cache-dir", str(BUILDS / "cache")]
-            await _sam(settings, "build", *options, "--parameter-overrides", architecture)
+            await command(settings, "build", *options, "--parameter-overrides", architecture)
             new.rename(folder)  # the name says that it is whole
         os.utime(folder)
-        _forget_old_builds()
+        forget_old_builds(BUILDS)
     return folder
 
 
@@ -88,7 +88,7 @@ async def deploy(settings: Settings, folder: Path) -> None:
     options += ["--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND", "--region", REGION]
     options += ["--no-confirm-changeset", "--no-fail-on-empty-changeset"]
     overrides = [f"{name}={value}" for name, value in parameters(settings).items()]
-    await _sam(settings, "deploy", *options, "--parameter-overrides", *overrides)
+    await command(settings, "deploy", *options, "--parameter-overrides", *overrides)
     await asyncio.to_thread(_record, settings, _version(settings, folder))
 
 
@@ -96,19 +96,20 @@ def _version(settings: Settings, folder: Path) -> str:
     return f"{folder.name} {json.dumps(parameters(settings), sort_keys=True)}"
 
 
-async def _sam(settings: Settings, command: str, *arguments: str) -> None:
-    configuration = BUILDS / "samconfig.toml"  # an empty one: what the user configured for AWS must not leak in
+async def command(settings: Settings, name: str, *arguments: str, folder: Path = BUILDS) -> None:
+    """Run a SAM command that can reach the local AWS only. Raises LocalError with the end of its log."""
+    configuration = folder / "samconfig.toml"  # an empty one: what the user configured for AWS must not leak in
     configuration.touch()
     environment = aws.environment(settings.aws_url, os.environ) | {
         "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath))),
         "SAM_CLI_TELEMETRY": "0",
         "SAM_CLI_POLL_DELAY": "0.2",
     }
-    log = settings.logs / f"sam-{command}.log"
-    line = [*processes.LIFELINE, "samcli", command, "--config-file", str(configuration), *arguments]
-    if await processes.run(f"sam {command}", line, log=log, environment=environment) != 0:
-        reasons = await asyncio.to_thread(_reasons, settings) if command == "deploy" else ""
-        raise LocalError(f"`sam {command}` failed. {reasons}Its log is {log}:\n{processes.tail(log)}")
+    log = settings.logs / f"sam-{name}.log"
+    line = [*processes.LIFELINE, "samcli", name, "--config-file", str(configuration), *arguments]
+    if await processes.run(f"sam {name}", line, log=log, environment=environment) != 0:
+        reason = await asyncio.to_thread(_reason, settings) if name == "deploy" else ""
+        raise LocalError(f"`sam {name}` failed. {reason}Its log is {log}:\n{processes.tail(log)}")
 
 
 def _stack(settings: Settings) -> str | None:
@@ -126,15 +127,19 @@ def _delete(settings: Settings) -> None:
     formation.get_waiter("stack_delete_complete").wait(StackName=STACK, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
 
 
-def _reasons(settings: Settings) -> str:
+def _reason(settings: Settings) -> str:
     """Why the deployment failed, by CloudFormation's own events; empty if it never came that far."""
     formation = aws.client("cloudformation", settings.aws_url)
     try:
-        events: list[dict[str, Any]] = formation.describe_stack_events(StackName=STACK)["StackEvents"]
+        return first_failure(formation.describe_stack_events(StackName=STACK)["StackEvents"])
     except formation.exceptions.ClientError:
         return ""
+
+
+def first_failure(newest_first: list[dict[str, Any]]) -> str:
+    """The failure that the last deployment began with; the others follow from it."""
     first = ""
-    for event in events:  # the newest comes first
+    for event in newest_first:
         if event["ResourceType"] == "AWS::CloudFormation::Stack" and event["ResourceStatus"] in BEGINNINGS:
             break
         if event["ResourceStatus"].endswith("_FAILED"):
@@ -154,9 +159,10 @@ def _record(settings: Settings, version: str) -> None:
     aws.client("ssm", settings.aws_url).put_parameter(Name=RECORD, Value=version, Type="String", Overwrite=True)
 
 
-def _forget_old_builds() -> None:
-    builds = [path.parent for path in BUILDS.glob("*/template.yaml")]
-    for old in sorted(builds, key=lambda folder: folder.stat().st_mtime)[:-BUILDS_KEPT]:
+def forget_old_builds(folder: Path) -> None:
+    """Except the last used; a system that still runs may need its own."""
+    builds = [path.parent for path in folder.glob("*/template.yaml")]
+    for old in sorted(builds, key=lambda build: build.stat().st_mtime)[:-BUILDS_KEPT]:
         shutil.rmtree(old, ignore_errors=True)
 
 

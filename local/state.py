@@ -17,10 +17,10 @@ WAIT_S = 6.0  # for the children of a system that was killed to save and go
 
 
 @asynccontextmanager
-async def claimed(state: Path) -> AsyncIterator[int]:
+async def claimed(state: Path, wait_s: float = WAIT_S) -> AsyncIterator[int]:
     """The descriptor of the lock on the folder; whoever has it open holds the lock."""
     with _lock_file(state) as lock:
-        for _ in range(int(WAIT_S / LOOK_EVERY_S)):
+        for _ in range(int(wait_s / LOOK_EVERY_S)):
             if _locked(lock.fileno()):
                 break
             await asyncio.sleep(LOOK_EVERY_S)

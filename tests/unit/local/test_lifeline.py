@@ -48,9 +48,7 @@ def wait_for(file: Path) -> str:
     return file.read_text()
 
 
-def test_a_killed_parent_takes_child_and_grandchild_with_it(
-    parent: subprocess.Popen[bytes], tmp_path: Path
-) -> None:
+def test_a_killed_parent_takes_child_and_grandchild_with_it(parent: subprocess.Popen[bytes], tmp_path: Path) -> None:
     pids = [int(pid) for pid in wait_for(tmp_path / "pids").split()]
     assert all(runs(pid) for pid in pids)
 
@@ -68,13 +66,14 @@ def test_the_module_runs_as_main_with_its_arguments_and_an_empty_standard_input(
     lifeline = str(REPOSITORY / "local" / "lifeline.py")
     try:
         command = [sys.executable, lifeline, "-m", "shows", "one", "--two"]
-        ended = subprocess.run(command, stdin=line, cwd=tmp_path, capture_output=True, text=True, timeout=10)
+        ended = subprocess.run(
+            command, check=True, stdin=line, cwd=tmp_path, capture_output=True, text=True, timeout=10
+        )
     finally:
         os.close(line)
         os.close(held)
 
     assert ended.stdout.strip() == f"['one', '--two'] '' __main__ {tmp_path}"
-    assert ended.returncode == 0
 
 
 def test_what_must_be_saved_is_saved_first(tmp_path: Path) -> None:

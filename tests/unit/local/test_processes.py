@@ -71,7 +71,7 @@ def test_a_cancelled_run_leaves_nothing_behind(tmp_path: Path) -> None:
 
     async def check() -> None:
         run = asyncio.create_task(processes.run("it", program(script), log=log, environment=dict(os.environ)))
-        while not log.exists():  # noqa: ASYNC110 ASYNC240
+        while not log.exists():  # noqa: ASYNC110 (a file of another process)
             await asyncio.sleep(0.02)
         await printed(log)
         run.cancel()

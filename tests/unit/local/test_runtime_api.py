@@ -191,6 +191,25 @@ def test_trailers_with_an_error_type_cut_the_stream_and_keep_the_worker() -> Non
     run(scenario)
 
 
+def test_what_a_process_had_sent_before_it_ended_is_still_handed_on() -> None:
+    async def scenario(api: RuntimeApi, runtime: Runtime, invocation: Invocation) -> None:
+        await runtime.next()
+        stream = await runtime.open("POST", "/invocation/id-1/response", STREAMED)
+        await stream.chunk(PRELUDE)
+        await invocation.prelude()
+        chunks = invocation.chunks()
+        await stream.chunk(b"last words")
+        closing = asyncio.create_task(stream.close())
+        await api.end("the process ended")
+
+        assert await anext(chunks) == b"last words"
+        with pytest.raises(StreamCut):
+            await anext(chunks)
+        await closing
+
+    run(scenario)
+
+
 @pytest.mark.parametrize("end", [b"", b"5\r\nab", b"no size\r\n"])
 def test_a_stream_without_its_end_is_cut_and_the_worker_refused(end: bytes) -> None:
     async def scenario(api: RuntimeApi, runtime: Runtime, invocation: Invocation) -> None:

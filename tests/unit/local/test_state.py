@@ -11,7 +11,7 @@ from local.settings import LocalError
 
 def claim(folder: Path) -> int:
     async def once() -> int:
-        async with state.claimed(folder) as descriptor:
+        async with state.claimed(folder, wait_s=0.3) as descriptor:
             return descriptor
 
     return asyncio.run(once())
@@ -42,24 +42,18 @@ def test_another_version_is_refused_with_the_remedy(tmp_path: Path, content: str
         claim(tmp_path)
 
 
-def test_a_folder_in_use_is_refused_after_some_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(state, "WAIT_S", 0.3)
-
+def test_a_folder_in_use_is_refused_after_some_waiting(tmp_path: Path) -> None:
     async def twice() -> None:
         async with state.claimed(tmp_path):
             await asyncio.sleep(0)
-            async with state.claimed(tmp_path):
+            async with state.claimed(tmp_path, wait_s=0.3):
                 pass
 
     with pytest.raises(LocalError, match="is in use by another local system"):
         asyncio.run(twice())
 
 
-def test_a_child_that_has_the_descriptor_holds_the_claim_after_its_parent(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(state, "WAIT_S", 0.3)
-
+def test_a_child_that_has_the_descriptor_holds_the_claim_after_its_parent(tmp_path: Path) -> None:
     async def keep() -> int:
         async with state.claimed(tmp_path) as descriptor:
             return os.dup(descriptor)

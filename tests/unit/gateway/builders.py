@@ -1,0 +1,48 @@
+"""Records as the tests need them."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from gateway.health import Outcome
+from gateway.models import ProviderIn
+from gateway.records import Provider
+from gateway.request import ForwardRequest
+
+AT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+KEY = "tokenhub_" + "0123456789abcdef" * 4
+OTHER_KEY = "tokenhub_" + "fedcba9876543210" * 4
+ENDPOINT = "https://tokenhub.example.com/v1"
+
+
+def after(seconds: float) -> datetime:
+    return AT + timedelta(seconds=seconds)
+
+
+def a_provider(**changes: Any) -> Provider:
+    plain = Provider("main", "main", "openai", ENDPOINT, "", "v1", "r1", AT, AT)
+    return replace(plain, **changes)
+
+
+def wanted(**fields: Any) -> ProviderIn:
+    return ProviderIn.model_validate({"id": "main", "endpoint": ENDPOINT} | fields)
+
+
+def an_outcome(seconds: float = 0, **changes: Any) -> Outcome:
+    return replace(Outcome(started_at=after(seconds), latency_ms=12), **changes)
+
+
+def a_request(**changes: Any) -> ForwardRequest:
+    plain = ForwardRequest("POST", "/chat/completions", "request-1", body=b'{"messages": []}')
+    return replace(plain, **changes)
+
+
+class Clock:
+    """A second later at every look."""
+
+    def __init__(self) -> None:
+        self.now = AT
+
+    def __call__(self) -> datetime:
+        self.now += timedelta(seconds=1)
+        return self.now
