@@ -1,25 +1,72 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
-import httpx
+import boto3
 import pytest
+from moto import mock_aws
 
 from gateway.keys import KeyCipher
 from gateway.providers import Providers
 from gateway.registry import Registry
 from gateway.settings import Limits
-from gateway.upstream import Upstream, _transport
-from tests.conftest import Aws
+from gateway.upstream import Upstream
+from tests.conftest import REGION, Aws
 from tests.rehearsal import RunningTokenHub
+from tests.template import table
 from tests.unit.gateway import certificates
 from tests.unit.gateway.builders import Clock
 from tests.unit.gateway.servers import Server, serving
 
-QUICK = Limits(connect=2, first_byte=2, stream_idle=2, whole=3)
+QUICK = Limits(connect=0.5, first_byte=2, stream_idle=2, whole=3)
 
 type Serve = Callable[..., Server]
 type MakeUpstream = Callable[..., Upstream]
+
+
+@pytest.fixture(scope="module")
+def cloud() -> Iterator[Aws]:
+    """One AWS a module: to make its clients anew for each test takes longer than all the tests."""
+    with pytest.MonkeyPatch.context() as environment, mock_aws():
+        environment.setenv("AWS_DEFAULT_REGION", REGION)
+        environment.delenv("AWS_ENDPOINT_URL", raising=False)
+        environment.delenv("AWS_PROFILE", raising=False)
+        dynamodb, kms, secrets = boto3.resource("dynamodb"), boto3.client("kms"), boto3.client("secretsmanager")
+        yield Aws(
+            providers=dynamodb.create_table(TableName="providers", **table("ProvidersTable")),
+            heartbeats=dynamodb.create_table(TableName="heartbeats", **table("HeartbeatsTable")),
+            kms=kms,
+            key_arn=kms.create_key()["KeyMetadata"]["Arn"],
+            secrets=secrets,
+            admin_secret=secrets.create_secret(Name="admin", SecretString="admin-token")["ARN"],
+            client_secret=secrets.create_secret(Name="client", SecretString="client-token")["ARN"],
+        )
+
+
+@pytest.fixture
+def aws(cloud: Aws) -> Aws:
+    """The module's AWS with empty tables."""
+    for used, keys in ((cloud.providers, ["id"]), (cloud.heartbeats, ["provider_id", "at"])):
+        for item in used.scan()["Items"]:
+            used.delete_item(Key={name: item[name] for name in keys})
+    return cloud
+
+
+@pytest.fixture
+def calls(aws: Aws) -> Iterator[list[str]]:
+    """The AWS operations that are called, by name."""
+    seen: list[str] = []
+
+    def note(model: Any, **_: Any) -> None:
+        seen.append(model.name)
+
+    events = [client.meta.events for client in (aws.providers.meta.client, aws.kms, aws.secrets)]
+    for each in events:
+        each.register("before-call", note, unique_id="calls")
+    yield seen
+    for each in events:
+        each.unregister("before-call", unique_id="calls")
 
 
 @pytest.fixture
@@ -48,13 +95,10 @@ def make_upstream() -> Iterator[MakeUpstream]:
     """Makes upstreams whose connections are closed after the test."""
     with ExitStack() as opened:
 
-        def make(limits: Limits = QUICK, **seams: object) -> Upstream:
-            def transport() -> httpx.BaseTransport:
-                made = _transport()
-                opened.callback(made.close)
-                return made
-
-            return Upstream(limits, **({"transport": transport} | seams))  # type: ignore[arg-type]  # seams by name
+        def make(limits: Limits = QUICK, **seams: Any) -> Upstream:
+            upstream = Upstream(limits, **seams)
+            opened.callback(upstream.close)
+            return upstream
 
         yield make
 

@@ -82,8 +82,8 @@ def test_an_endpoint_is_stored_in_one_spelling(given_: str, stored: str) -> None
         ("https://tokenhub.example.com/a b", "no URL"),
         (" https://tokenhub.example.com", "no URL"),
         ("https://tokenhub.example.com/" + "a" * 2048, "no URL"),
-        ("https://tokenhub..example.com/v1", "no URL"),
-        ("https://" + "a" * 64 + ".example.com/v1", "no URL"),
+        ("https://tokenhub..example.com/v1", "host"),
+        ("https://" + "a" * 64 + ".example.com/v1", "host"),
     ],
 )
 def test_what_is_no_endpoint_is_refused_with_what_to_write(endpoint: str, word: str) -> None:
@@ -148,7 +148,6 @@ def test_another_spelling_of_a_loopback_address_is_no_way_in(host: str) -> None:
         "https://0.0.0.0",
         "https://[::]",
         "https://224.0.0.1",
-        "https://255.255.255.255",
         "https://[fd00:ec2::254]",
     ],
 )

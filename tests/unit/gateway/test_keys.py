@@ -1,7 +1,9 @@
 from hashlib import sha256
 
+import boto3
 import pytest
 from botocore.exceptions import ClientError
+from botocore.stub import Stubber
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -38,11 +40,24 @@ def test_what_is_no_ciphertext_is_unreadable(cipher: KeyCipher) -> None:
         cipher.decrypt(b"no ciphertext", **PLACE)
 
 
-def test_a_trouble_of_kms_itself_is_not_told_as_an_unreadable_key(aws: Aws, cipher: KeyCipher) -> None:
-    ciphertext = cipher.encrypt(KEY, **PLACE)
-    aws.kms.disable_key(KeyId=aws.key_arn)
-    with pytest.raises(ClientError, match="DisabledException"):
-        cipher.decrypt(ciphertext, **PLACE)
+def failing(code: str) -> KeyCipher:
+    kms = boto3.client("kms")
+    stubber = Stubber(kms)
+    stubber.add_client_error("decrypt", code)
+    stubber.activate()
+    return KeyCipher(kms, "arn:aws:kms:us-east-1:123456789012:key/any")
+
+
+@pytest.mark.parametrize("code", ["InvalidCiphertextException", "IncorrectKeyException"])
+def test_a_ciphertext_of_another_key_is_unreadable(aws: Aws, code: str) -> None:
+    with pytest.raises(KeyUnreadable):
+        failing(code).decrypt(b"ciphertext", **PLACE)
+
+
+@pytest.mark.parametrize("code", ["DisabledException", "AccessDeniedException", "ThrottlingException"])
+def test_a_trouble_of_kms_itself_is_not_told_as_an_unreadable_key(aws: Aws, code: str) -> None:
+    with pytest.raises(ClientError, match=code):
+        failing(code).decrypt(b"ciphertext", **PLACE)
 
 
 def test_a_fingerprint_is_the_first_12_digits_of_a_hash_over_id_and_key() -> None:

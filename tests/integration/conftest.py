@@ -1,0 +1,56 @@
+"""One deployed local system for the suite, with role policies enforced, and a rehearsal TokenHub of its own."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.local_system import LocalSystem
+from tests.rehearsal import RunningTokenHub
+from tests.template import ROOT
+
+
+@pytest.fixture(scope="session")
+def running_tokenhub() -> Iterator[RunningTokenHub]:
+    with RunningTokenHub() as tokenhub:
+        yield tokenhub
+
+
+@pytest.fixture(scope="session")
+def system() -> Iterator[LocalSystem]:
+    with LocalSystem(environ={"TOKENHUB": "off", "AUTH": "true"}) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def client_of(system: LocalSystem) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=system.url, timeout=30, trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture
+def tokenhub(running_tokenhub: RunningTokenHub) -> RunningTokenHub:
+    running_tokenhub.reset()
+    return running_tokenhub
+
+
+@pytest.fixture
+def http(client_of: httpx.Client) -> Iterator[httpx.Client]:
+    """The admin of an empty registry: a request without a token has the admin's here."""
+    yield client_of
+    for provider in sorted(client_of.get("/api/v1/providers").json(), key=lambda provider: provider["default"]):
+        client_of.delete(f"/api/v1/providers/{provider['id']}").raise_for_status()
+
+
+Register = Callable[..., httpx.Response]
+
+
+@pytest.fixture
+def register(http: httpx.Client, tokenhub: RunningTokenHub) -> Register:
+    def post(**changes: Any) -> httpx.Response:
+        body: dict[str, Any] = json.loads(json.loads((ROOT / "events/register.json").read_text())["body"])
+        return http.post("/api/v1/providers", json=body | {"endpoint": f"{tokenhub.url}/v1"} | changes)
+
+    return post

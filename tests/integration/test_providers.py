@@ -1,0 +1,111 @@
+import re
+
+import httpx
+
+from local import aws
+from tests.integration.conftest import Register
+from tests.local_system import LocalSystem
+from tests.rehearsal import RunningTokenHub, wait_until
+
+CANARY = "tokenhub_CANARY0123456789"
+
+
+def status(http: httpx.Client) -> tuple[str, str | None]:
+    [provider] = http.get("/api/v1/providers").json()
+    return provider["status"], provider["last_heartbeat_error"]
+
+
+def test_a_provider_is_pending_when_registered_and_healthy_within_5_seconds(
+    http: httpx.Client, register: Register
+) -> None:
+    answer = register()
+
+    assert answer.status_code == 201
+    assert answer.json()["status"] == "pending"
+    assert wait_until(lambda: status(http) == ("healthy", None), 5)
+
+
+def test_registering_again_answers_200_doubles_nothing_and_leaves_the_health(
+    http: httpx.Client, register: Register, tokenhub: RunningTokenHub
+) -> None:
+    register()
+    assert wait_until(lambda: status(http)[0] == "healthy", 5)
+    before = http.get("/api/v1/providers").json()
+
+    again = register()
+
+    assert again.status_code == 200
+    assert http.get("/api/v1/providers").json() == before
+
+
+def test_a_wrong_key_is_failed_with_what_to_do(
+    http: httpx.Client, register: Register, tokenhub: RunningTokenHub
+) -> None:
+    tokenhub.rehearse("refuse_key")
+    register()
+
+    assert wait_until(lambda: status(http)[0] == "failed", 5)
+    assert re.match(r"HTTP 401: invalid api key\. .*register", status(http)[1] or "")
+
+
+def test_the_key_stands_in_no_answer_no_table_and_no_log(
+    http: httpx.Client, register: Register, system: LocalSystem
+) -> None:
+    answers = [register(api_key=CANARY).text]
+    assert wait_until(lambda: status(http)[0] == "healthy", 5)
+    http.post("/v1/chat/completions", json={"messages": [{"role": "user", "content": "Hello"}]})
+    answers += [http.get("/api/v1/providers").text, http.get("/api/v1/providers/tokenhub").text]
+
+    dynamodb, logs = aws.client("dynamodb", system.aws_url), aws.client("logs", system.aws_url)
+    tables = dynamodb.list_tables()["TableNames"]
+    items = [item for table in tables for item in dynamodb.scan(TableName=table)["Items"]]
+    groups = [group["logGroupName"] for group in logs.describe_log_groups()["logGroups"]]
+    lines = [event["message"] for group in groups for event in logs.filter_log_events(logGroupName=group)["events"]]
+    assert items
+    assert lines
+    assert CANARY not in str([answers, items, lines, system.output])
+
+
+def test_deleting_the_default_is_refused_while_there_is_another_one(http: httpx.Client, register: Register) -> None:
+    register()
+    register(id="second")
+
+    refused = http.delete("/api/v1/providers/tokenhub")
+
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "default_provider_needed")
+    assert http.delete("/api/v1/providers/second").status_code == 204
+
+
+def test_moving_the_endpoint_without_the_key_is_refused(http: httpx.Client, register: Register) -> None:
+    register()
+
+    moved = http.post("/api/v1/providers", json={"id": "tokenhub", "endpoint": "http://localhost:1/v1"})
+
+    assert (moved.status_code, moved.json()["error"]["code"]) == (409, "api_key_required")
+
+
+def test_the_beats_of_the_schedule_come_from_the_workflow(
+    http: httpx.Client, register: Register, system: LocalSystem
+) -> None:
+    register()
+    states = aws.client("stepfunctions", system.aws_url)
+    [machine] = states.list_state_machines()["stateMachines"]
+
+    def executions() -> list[str]:
+        found = states.list_executions(stateMachineArn=machine["stateMachineArn"])["executions"]
+        return [execution["name"] for execution in found]
+
+    assert machine["type"] == "EXPRESS"
+    assert wait_until(executions, 80)  # a rule's first minute begins when it is made
+
+
+def test_the_rule_starts_the_workflow_every_minute(system: LocalSystem) -> None:
+    [rule] = aws.client("events", system.aws_url).list_rules()["Rules"]
+
+    assert (rule["ScheduleExpression"], rule["State"]) == ("rate(1 minute)", "ENABLED")
+
+
+def test_an_endpoint_on_loopback_is_let_in_here_only_because_this_is_the_local_platform(register: Register) -> None:
+    refused = register(endpoint="http://169.254.169.254/v1")
+
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "invalid_endpoint")

@@ -1,0 +1,133 @@
+"""Real clients against the deployed system: order, bytes and time of what arrives."""
+
+import subprocess
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+
+import httpx
+import openai
+import pytest
+from openai.types.chat import ChatCompletionUserMessageParam
+
+from tests.integration.conftest import Register
+from tests.local_system import LocalSystem
+from tests.rehearsal import RunningTokenHub, ask
+
+PAUSE_S = 0.2
+
+
+@pytest.fixture
+def sdk(system: LocalSystem, register: Register) -> Iterator[openai.OpenAI]:
+    register(heartbeat={"enabled": False})
+    with openai.OpenAI(base_url=f"{system.url}/v1", api_key=system.token("client")) as client:
+        yield client
+
+
+@pytest.fixture
+def warm(http: httpx.Client, register: Register, tokenhub: RunningTokenHub) -> httpx.Client:
+    register(heartbeat={"enabled": False})
+    http.post("/v1/chat/completions", json=ask()).raise_for_status()
+    tokenhub.reset()
+    return http
+
+
+def arrivals(http: httpx.Client) -> list[tuple[float, bytes]]:
+    with http.stream("POST", "/v1/chat/completions", json=ask("a b c d e", stream=True)) as answer:
+        assert answer.headers["content-type"] == "text/event-stream"
+        return [(time.monotonic(), data) for data in answer.iter_raw()]
+
+
+def test_each_token_arrives_when_tokenhub_sends_it_as_it_was_sent(
+    warm: httpx.Client, tokenhub: RunningTokenHub
+) -> None:
+    tokenhub.rehearse("slow", delay_ms=int(PAUSE_S * 1000))
+
+    came = arrivals(warm)
+
+    assert [data for _, data in came] == [data for _, data in tokenhub.sent]
+    late = [arrived - sent for (arrived, _), (sent, _) in zip(came, tokenhub.sent, strict=True)]
+    assert max(late) < 0.1
+    gaps = [after - before for (before, _), (after, _) in pairwise(came)]
+    assert len(gaps) >= 5
+    assert sorted(gaps)[len(gaps) // 2] == pytest.approx(PAUSE_S, abs=0.05)
+
+
+@pytest.mark.parametrize("mode", ["normal", "split", "crlf", "comments", "anthropic_stream", "tool_calls", "large"])
+def test_a_stream_of_any_kind_comes_byte_for_byte(warm: httpx.Client, tokenhub: RunningTokenHub, mode: str) -> None:
+    tokenhub.rehearse(mode)
+
+    came = arrivals(warm)
+
+    assert b"".join(data for _, data in came) == b"".join(data for _, data in tokenhub.sent)
+
+
+def test_an_answer_that_is_no_stream_comes_unchanged(warm: httpx.Client, tokenhub: RunningTokenHub) -> None:
+    through = warm.post("/v1/chat/completions", json=ask("unchanged"))
+    headers = {"Authorization": "Bearer key", "X-Request-ID": through.headers["x-request-id"]}
+    direct = httpx.post(f"{tokenhub.url}/v1/chat/completions", json=ask("unchanged"), headers=headers, trust_env=False)
+
+    assert through.json() | {"created": 0} == direct.json() | {"created": 0}
+    assert through.headers["content-type"] == direct.headers["content-type"]
+
+
+def test_the_openai_sdk_does_both(sdk: openai.OpenAI) -> None:
+    question: ChatCompletionUserMessageParam = {"role": "user", "content": "Grüße, 東京 🚀"}
+
+    whole = sdk.chat.completions.create(model="gpt-4o", messages=[question])
+    stream = sdk.chat.completions.create(model="gpt-4o", messages=[question], stream=True)
+
+    assert whole.choices[0].message.content == "Grüße, 東京 🚀"
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in stream) == "Grüße, 東京 🚀"
+
+
+@pytest.mark.parametrize("mode", ["cut_clean", "cut_reset", "cut_mid_frame", "cut_close"])
+def test_the_openai_sdk_raises_on_a_stream_that_was_cut(
+    sdk: openai.OpenAI, tokenhub: RunningTokenHub, mode: str
+) -> None:
+    tokenhub.rehearse(mode)
+    stream = sdk.chat.completions.create(model="gpt-4o", messages=[{"role": "user", "content": "a b c d"}], stream=True)
+
+    with pytest.raises(openai.APIError, match="ended the stream before it was whole"):
+        list(stream)
+
+
+def test_the_openai_sdk_reads_tokenhubs_refusal(sdk: openai.OpenAI, tokenhub: RunningTokenHub) -> None:
+    tokenhub.rehearse("refuse_key")
+
+    with pytest.raises(openai.AuthenticationError) as caught:
+        sdk.chat.completions.create(model="gpt-4o", messages=[{"role": "user", "content": "a"}])
+
+    assert caught.value.code == "provider_key_refused"
+
+
+def test_a_spent_budget_is_not_tried_again(sdk: openai.OpenAI, tokenhub: RunningTokenHub) -> None:
+    tokenhub.rehearse("budget")
+
+    with pytest.raises(openai.RateLimitError):
+        sdk.chat.completions.create(model="gpt-4o", messages=[{"role": "user", "content": "a"}])
+
+    assert len(tokenhub.requests) == 1
+
+
+def test_curl_shows_the_tokens_as_they_come(warm: httpx.Client, tokenhub: RunningTokenHub, system: LocalSystem) -> None:
+    tokenhub.rehearse("slow", delay_ms=200)
+    command = ["curl", "-sN", f"{system.url}/v1/chat/completions", "-H", "Content-Type: application/json", "-d"]
+    body = '{"stream": true, "messages": [{"role": "user", "content": "a b c d"}]}'
+
+    with subprocess.Popen([*command, body], stdout=subprocess.PIPE) as curl:
+        assert curl.stdout is not None
+        came = [(time.monotonic(), line) for line in curl.stdout if line.strip()]
+
+    assert came[-1][1] == b"data: [DONE]\n"
+    assert came[-1][0] - came[0][0] > 4 * 0.15
+
+
+def test_a_rotated_key_costs_no_failed_request(
+    warm: httpx.Client, register: Register, tokenhub: RunningTokenHub
+) -> None:
+    register(heartbeat={"enabled": False}, api_key="another-key-1234")
+    tokenhub.rehearse("refuse_key", times=1)
+
+    assert warm.post("/v1/chat/completions", json=ask()).status_code == 200
+    assert tokenhub.requests[-1].headers["authorization"] == "Bearer another-key-1234"

@@ -1,0 +1,36 @@
+import httpx
+import pytest
+
+from tests.local_system import LocalSystem
+
+ADMIN = {"GET /api/v1/providers": "open", "GET /v1/models": "open", "GET /health": "open"}
+CLIENT = ADMIN | {"GET /api/v1/providers": "forbidden"}
+WRONG = ADMIN | {"GET /api/v1/providers": "unauthorized", "GET /v1/models": "unauthorized"}
+REFUSED = {401: "unauthorized", 403: "forbidden"}
+
+
+def called(http: httpx.Client, token: str, order: int = 1) -> dict[str, str]:
+    headers = {"Authorization": f"Bearer {token}"}
+    answers = {call: http.request(*call.split(), headers=headers) for call in list(ADMIN)[::order]}
+    return {call: REFUSED.get(answer.status_code, "open") for call, answer in answers.items()}
+
+
+@pytest.mark.parametrize("order", [1, -1], ids=["manage first", "ask first"])
+def test_each_token_opens_what_it_should_whatever_it_opened_before(
+    system: LocalSystem, http: httpx.Client, order: int
+) -> None:
+    assert called(http, system.token("admin"), order) == ADMIN
+    assert called(http, system.token("client"), order) == CLIENT
+    assert called(http, "wrong", order) == WRONG
+
+
+def test_a_request_from_a_web_page_has_no_token_of_its_own(http: httpx.Client) -> None:
+    answer = http.get("/api/v1/providers", headers={"Origin": "https://example.com"})
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (401, "unauthorized")
+
+
+def test_a_foreign_host_is_refused(http: httpx.Client) -> None:
+    answer = http.get("/health", headers={"Host": "evil.example.com"})
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (403, "forbidden_host")

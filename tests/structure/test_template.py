@@ -1,0 +1,148 @@
+"""What no local AWS can show of the template: how it is rendered, and that code and template agree."""
+
+import ast
+import importlib.util
+import inspect
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from gateway.settings import Settings
+from tests.structure.rendered import of_type, render
+from tests.template import ROOT, template
+
+FUNCTIONS = of_type("AWS::Serverless::Function", template()["Resources"])
+ALL_FUNCTIONS = template()["Globals"]["Function"]
+ACTIONS_ON_ALL = {"kms"}  # a key policy's Resource is always "*": this key
+
+
+def methods() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    body = render()["Resources"]["Api"]["Properties"]["Body"]
+    for path, operations in body["paths"].items():
+        for method, operation in operations.items():
+            yield path, method, operation
+
+
+@pytest.mark.parametrize(("path", "method", "operation"), [pytest.param(*m, id=f"{m[1]} {m[0]}") for m in methods()])
+def test_every_v1_route_streams_and_no_other_one_does(path: str, method: str, operation: dict[str, Any]) -> None:
+    integration = operation["x-amazon-apigateway-integration"]
+    uri = str(integration["uri"])
+
+    streams = path.startswith("/v1/")
+    assert uri.endswith("/response-streaming-invocations'}") == streams
+    assert (integration.get("responseTransferMode") == "STREAM") == streams
+    if streams:
+        assert integration["timeoutInMillis"] == 310_000
+
+
+def test_no_method_is_any() -> None:
+    assert {method for _, method, _ in methods()} <= {"get", "post", "put", "patch", "delete"}
+
+
+def test_every_route_but_health_asks_the_authorizer() -> None:
+    open_to_all = [path for path, _, operation in methods() if operation.get("security") in (None, [{"NONE": []}])]
+
+    assert open_to_all == ["/health"]
+
+
+def test_the_endpoint_is_regional() -> None:
+    assert render()["Resources"]["Api"]["Properties"]["EndpointConfiguration"] == {"Types": ["REGIONAL"]}
+
+
+def versions(**changed: str) -> set[str]:
+    return set(of_type("AWS::Lambda::Version", render(**changed)["Resources"]))
+
+
+def test_a_change_of_a_layer_alone_makes_new_versions_of_the_functions_that_use_it() -> None:
+    before = versions()
+
+    assert versions() == before
+    assert len(versions(GatewayLayer="2") - before) == 4
+    assert {name[:19] for name in versions(StreamingLayer="2") - before} == {"CompletionsFunction"}
+
+
+def test_no_resource_has_a_physical_name() -> None:
+    named = re.compile(
+        r"^(FunctionName|TableName|RoleName|LogGroupName|LayerName|StateMachineName|Name|TopicName|AliasName)$"
+    )
+    found = [
+        f"{name}.{key}"
+        for name, resource in template()["Resources"].items()
+        for key in resource.get("Properties", {})
+        if named.match(key)
+    ]
+    assert found == []
+
+
+def statements() -> Iterator[tuple[str, dict[str, Any]]]:
+    resources = render()["Resources"]
+    for name, role in of_type("AWS::IAM::Role", resources).items():
+        assert not role.get("ManagedPolicyArns"), f"{name} takes a managed policy"
+        for policy in role["Policies"]:
+            yield from ((name, statement) for statement in policy["PolicyDocument"]["Statement"])
+    for name, key in of_type("AWS::KMS::Key", resources).items():
+        yield from ((name, statement) for statement in key["KeyPolicy"]["Statement"])
+
+
+def as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def test_no_action_has_a_star_and_no_role_acts_on_everything() -> None:
+    for name, statement in statements():
+        assert not [action for action in as_list(statement["Action"]) if "*" in action], name
+        if "Principal" not in statement:
+            assert "*" not in as_list(statement["Resource"]), name
+
+
+def test_each_function_has_a_role_of_its_own() -> None:
+    roles = [str(function["Role"]) for function in FUNCTIONS.values()]
+
+    assert len(set(roles)) == len(roles) == 4
+
+
+def source(function: dict[str, Any]) -> str:
+    return (ROOT / str(function["CodeUri"]) / "app.py").read_text()
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_each_handler_is_there(name: str) -> None:
+    module, _, handler = FUNCTIONS[name].get("Handler", ALL_FUNCTIONS["Handler"]).rpartition(".")
+    tree = ast.parse((ROOT / FUNCTIONS[name]["CodeUri"] / f"{module}.py").read_text())
+
+    assert handler in [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
+
+
+def variables_read() -> dict[str, set[str]]:
+    """The variables that each property of Settings cannot do without."""
+    properties = {name: value for name, value in vars(Settings).items() if isinstance(value, property)}
+    pattern = re.compile(r'_environ\["([A-Z_]+)"\]')
+    return {name: set(pattern.findall(inspect.getsource(p.fget))) for name, p in properties.items() if p.fget}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_each_function_is_given_exactly_the_variables_that_it_reads(name: str) -> None:
+    used = re.findall(r"\bsettings\.(\w+)", source(FUNCTIONS[name]))
+    read = set().union(*(variables_read().get(attribute, set()) for attribute in used))
+    given = FUNCTIONS[name]["Environment"]["Variables"].keys()
+    to_all = ALL_FUNCTIONS["Environment"]["Variables"].keys()
+
+    assert read - to_all == set(given)
+    assert read <= set(given) | set(to_all)
+
+
+def test_the_streaming_layer_is_used_where_the_routes_stream_and_nowhere_else() -> None:
+    using = {name for name in FUNCTIONS if "lambda_streaming" in source(FUNCTIONS[name])}
+    with_layer = {name for name, function in FUNCTIONS.items() if "StreamingLayer" in str(function["Layers"])}
+
+    assert using == with_layer == {"CompletionsFunction"}
+
+
+def test_the_layers_packages_are_pinned_and_found() -> None:
+    lines = (ROOT / "layers/gateway/requirements.txt").read_text().split()
+
+    assert all("==" in line for line in lines)
+    names = {"aws-lambda-powertools": "aws_lambda_powertools"}
+    assert all(importlib.util.find_spec(names.get(n, n)) for n in (line.partition("==")[0] for line in lines))

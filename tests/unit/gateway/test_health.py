@@ -1,0 +1,100 @@
+from dataclasses import replace
+from itertools import takewhile
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.health import Outcome, counts, next_health
+from gateway.records import Health, timestamp
+from tests.unit.gateway.builders import AT, after, an_outcome
+
+OUTCOMES = st.lists(
+    st.builds(
+        lambda seconds, error, slot, ttft: an_outcome(seconds, error=error, slot=slot, ttft_ms=ttft, model="echo"),
+        st.integers(0, 20),
+        st.sampled_from([None, None, "no"]),
+        st.none() | st.integers(0, 5).map(lambda tick: timestamp(after(tick * 30))),
+        st.none() | st.integers(1, 9),
+    ),
+    max_size=20,
+)
+
+
+def live(outcomes: list[Outcome]) -> tuple[Health, list[Outcome]]:
+    """The health after these beats, and those that counted."""
+    health, counted = Health(), []
+    for outcome in outcomes:
+        if counts(health, outcome):
+            health = next_health(health, outcome)
+            counted.append(outcome)
+    return health, counted
+
+
+@given(OUTCOMES)
+def test_the_status_is_that_of_the_newest_beat(outcomes: list[Outcome]) -> None:
+    health, counted = live(outcomes)
+    if not counted:
+        assert health == Health()
+        return
+    last = counted[-1]
+    assert health.status == ("failed" if last.error else "healthy")
+    assert (health.last_heartbeat_error, health.last_heartbeat_at) == (last.error, last.started_at)
+
+
+@given(OUTCOMES)
+def test_beats_that_count_are_ever_newer(outcomes: list[Outcome]) -> None:
+    _, counted = live(outcomes)
+    starts = [outcome.started_at for outcome in counted]
+    assert starts == sorted(set(starts))
+
+
+@given(OUTCOMES)
+def test_a_slot_counts_once_and_never_after_a_later_one(outcomes: list[Outcome]) -> None:
+    _, counted = live(outcomes)
+    slots = [outcome.slot for outcome in counted if outcome.slot is not None]
+    assert slots == sorted(set(slots))
+
+
+@given(OUTCOMES)
+def test_failures_are_counted_since_the_last_success(outcomes: list[Outcome]) -> None:
+    health, counted = live(outcomes)
+    assert health.consecutive_failures == len(list(takewhile(lambda outcome: outcome.error, reversed(counted))))
+
+
+@given(OUTCOMES)
+def test_the_status_changed_when_the_run_of_beats_of_its_kind_began(outcomes: list[Outcome]) -> None:
+    health, counted = live(outcomes)
+    same = list(takewhile(lambda outcome: bool(outcome.error) == (health.status == "failed"), reversed(counted)))
+    assert health.status_changed_at == (same[-1].started_at if same else None)
+
+
+@given(OUTCOMES)
+def test_a_beat_that_counted_never_counts_again(outcomes: list[Outcome]) -> None:
+    health, counted = live(outcomes)
+    assert not any(counts(health, outcome) for outcome in counted)
+
+
+def test_one_failure_fails_and_one_success_heals() -> None:
+    failed = next_health(Health("healthy"), an_outcome(1, error="no"))
+    assert (failed.status, failed.last_heartbeat_error, failed.status_changed_at) == ("failed", "no", after(1))
+    healed = next_health(failed, an_outcome(2))
+    assert (healed.status, healed.last_heartbeat_error, healed.status_changed_at) == ("healthy", None, after(2))
+
+
+def test_a_beat_of_the_same_kind_does_not_move_the_time_of_the_change() -> None:
+    first = next_health(Health(), an_outcome(1))
+    assert next_health(first, an_outcome(2)).status_changed_at == after(1)
+
+
+def test_the_last_known_time_to_first_token_and_model_are_kept() -> None:
+    before = Health("healthy", AT, last_heartbeat_ttft_ms=7, last_heartbeat_model="echo", last_heartbeat_slot="s")
+    health = next_health(before, an_outcome(1, error="no"))
+    assert (health.last_heartbeat_ttft_ms, health.last_heartbeat_model) == (7, "echo")
+    assert health.last_heartbeat_slot == "s"
+
+
+def test_a_beat_without_a_slot_counts_when_it_is_newer() -> None:
+    before = replace(Health(), last_heartbeat_at=AT, last_heartbeat_slot=timestamp(AT))
+    assert counts(before, an_outcome(1))
+    assert not counts(before, an_outcome(0))
+    assert not counts(before, an_outcome(-1))

@@ -1,0 +1,123 @@
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from botocore.exceptions import ClientError
+
+from gateway.tokens import Tokens
+from tests.conftest import Aws
+
+
+class SettableClock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class Door:
+    aws: Aws
+    clock: SettableClock
+    tokens: Tokens
+    calls: list[str]
+
+    def rotate(self, secret: str, token: str) -> None:
+        self.aws.secrets.put_secret_value(SecretId=secret, SecretString=token)
+
+    def lose(self) -> None:
+        for secret in ("its-admin", "its-client"):
+            self.aws.secrets.delete_secret(SecretId=secret, ForceDeleteWithoutRecovery=True)
+
+    @property
+    def reads(self) -> int:
+        return self.calls.count("GetSecretValue")
+
+
+@pytest.fixture
+def door(aws: Aws, calls: list[str]) -> Iterator[Door]:
+    for role in ("admin", "client"):
+        aws.secrets.create_secret(Name=f"its-{role}", SecretString=f"{role}-token")
+    clock = SettableClock()
+    tokens = Tokens(aws.secrets, admin_secret="its-admin", client_secret="its-client", clock=clock)
+    door = Door(aws, clock, tokens, calls)
+    yield door
+    door.lose()
+
+
+def test_each_token_opens_its_role_and_no_other_opens_any(door: Door) -> None:
+    asked = ["admin-token", "client-token", "other", "", "admin-token ", "ADMIN-TOKEN", "admin-toke", "töken"]
+    assert [door.tokens.role_of(token) for token in asked] == ["admin", "client", *[None] * 6]
+
+
+def test_nothing_is_read_before_the_first_question(door: Door) -> None:
+    assert door.reads == 0
+
+
+def test_a_token_that_fits_is_answered_from_memory_for_a_minute(door: Door) -> None:
+    door.tokens.role_of("client-token")
+    reads = door.reads
+    door.clock.now += 60
+    assert door.tokens.role_of("client-token") == "client"
+    assert door.reads == reads
+    door.clock.now += 0.1
+    assert door.tokens.role_of("client-token") == "client"
+    assert door.reads == 2 * reads
+
+
+def test_a_new_token_opens_at_once_because_a_miss_looks_again(door: Door) -> None:
+    door.tokens.role_of("client-token")
+    door.rotate("its-client", "new-token")
+    door.clock.now += 5.1
+    assert door.tokens.role_of("new-token") == "client"
+
+
+def test_misses_look_again_at_most_every_five_seconds(door: Door) -> None:
+    door.tokens.role_of("client-token")
+    reads = door.reads
+    for _ in range(20):
+        assert door.tokens.role_of("guess") is None
+    assert door.reads == reads
+    door.clock.now += 5.1
+    for _ in range(20):
+        assert door.tokens.role_of("guess") is None
+    assert door.reads == 2 * reads
+
+
+def test_the_previous_token_opens_still_and_the_one_before_does_not(door: Door) -> None:
+    door.rotate("its-client", "second-token")
+    assert door.tokens.role_of("client-token") == "client"
+    door.rotate("its-client", "third-token")
+    door.clock.now += 60.1
+    assert door.tokens.role_of("second-token") == "client"
+    assert door.tokens.role_of("third-token") == "client"
+    assert door.tokens.role_of("client-token") is None
+
+
+def test_the_last_tokens_stand_when_the_secrets_cannot_be_read(door: Door) -> None:
+    door.tokens.role_of("client-token")
+    door.lose()
+    door.clock.now += 1000
+    assert door.tokens.role_of("client-token") == "client"
+    assert door.tokens.role_of("guess") is None
+
+
+def test_a_failed_reading_is_not_repeated_for_every_question(door: Door) -> None:
+    door.tokens.role_of("client-token")
+    door.lose()
+    door.clock.now += 1000
+    before = door.reads
+    for _ in range(5):
+        door.tokens.role_of("client-token")
+    assert door.reads == before + 1
+
+
+def test_secrets_that_were_never_read_raise_and_are_tried_again(door: Door) -> None:
+    door.lose()
+    for _ in range(2):
+        with pytest.raises(ClientError, match="ResourceNotFound"):
+            door.tokens.role_of("client-token")
+    for role in ("admin", "client"):
+        door.aws.secrets.create_secret(Name=f"its-{role}", SecretString=f"{role}-token")
+    assert door.tokens.role_of("client-token") == "client"
