@@ -87,7 +87,8 @@ def _runs(process: int) -> bool:
 
 
 def _say(text: str) -> None:
-    print(text, flush=True)
+    with contextlib.suppress(OSError):  # the terminal may be closed: that must not keep us from stopping
+        print(text, flush=True)
 
 
 if __name__ == "__main__":

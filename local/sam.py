@@ -82,8 +82,8 @@ async def is_deployed(settings: Settings, folder: Path) -> bool:
 async def deploy(settings: Settings, folder: Path) -> None:
     """Deploy the build. Raises LocalError with CloudFormation's reason."""
     status = await asyncio.to_thread(_stack, settings)
-    if status is not None and status not in USABLE:
-        await asyncio.to_thread(_delete, settings)
+    if status is not None and not status.startswith("UPDATE_") and status not in USABLE:
+        await asyncio.to_thread(_delete, settings)  # never was whole, so nothing is lost
     options = ["--template-file", str(folder / "template.yaml"), "--stack-name", STACK, "--resolve-s3"]
     options += ["--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND", "--region", REGION]
     options += ["--no-confirm-changeset", "--no-fail-on-empty-changeset"]
@@ -121,7 +121,7 @@ def _stack(settings: Settings) -> str | None:
 
 
 def _delete(settings: Settings) -> None:
-    """A stack whose first deployment failed, or was cut off, takes no other."""
+    """A stack whose first deployment failed, or was cut off, takes no other. One whose update was takes the next."""
     formation = aws.client("cloudformation", settings.aws_url)
     formation.delete_stack(StackName=STACK)
     formation.get_waiter("stack_delete_complete").wait(StackName=STACK, WaiterConfig={"Delay": 1, "MaxAttempts": 60})

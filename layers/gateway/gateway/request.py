@@ -62,7 +62,7 @@ def _travels(name: str, value: str) -> bool:
 
 def _content(body: bytes) -> dict[str, Any]:
     try:
-        content = json.loads(body)
+        content = json.loads(body.decode())  # bytes would be taken as UTF-16 too
     except (ValueError, RecursionError):
         raise InvalidRequest("The body is not JSON. Send a JSON object, with Content-Type: application/json.") from None
     if not isinstance(content, dict):

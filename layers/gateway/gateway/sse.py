@@ -9,6 +9,7 @@ from gateway.errors import GatewayError
 
 KEEP_ALIVE = b": keep-alive\n\n"
 LONGEST_HELD = 2 * 1024 * 1024
+LONGEST_BLANK = 4  # bytes of a blank line
 BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?!\n))")
 LINE_END = re.compile(rb"\r\n|\n|\r")
 # Frames worth parsing: an end, a usage or the first sight of a model. The others are only counted.
@@ -33,7 +34,9 @@ class StreamWatcher:
 
     def __init__(self, choices: int = 1) -> None:
         self._choices = choices
-        self._held = b""
+        self._held: list[bytes] = []  # pieces: a long frame that comes in small ones is joined and searched once
+        self._size = 0
+        self._edge = b""  # where a blank line may have begun
         self._passing_on = False
         self._finished: set[int] = set()
         self.done = False
@@ -48,22 +51,38 @@ class StreamWatcher:
 
     def feed(self, chunk: bytes) -> bytes:
         """The whole frames that this chunk completes, byte for byte; what is left over is held."""
-        data = self._held + chunk
-        end = 0
-        for blank in BLANK_LINE.finditer(data):
-            self._look_at(data[end : blank.start()])
-            end = blank.end()
-        self._held = data[end:]
-        if end:
-            self._passing_on = False
-        if self._passing_on or len(self._held) > LONGEST_HELD:
-            self._passing_on, self._held, end = True, b"", len(data)
-        return data[:end]
+        window = self._edge + chunk
+        blanks = [blank.span() for blank in BLANK_LINE.finditer(window)]
+        self._held.append(chunk)
+        self._size += len(chunk)
+        self._edge = window[-LONGEST_BLANK + 1 :]
+        frames = self._whole_frames(blanks, len(window)) if blanks else b""
+        if self._passing_on or self._size > LONGEST_HELD:
+            self._passing_on = True
+            frames += self._release()
+        return frames
 
     def end(self) -> bytes:
         """The body ended cleanly: what was held, if the stream is whole; else it is dropped."""
-        held, self._held = self._held, b""
+        held = self._release()
         return held if self.whole_at_end() else b""
+
+    def _whole_frames(self, blanks: list[tuple[int, int]], window: int) -> bytes:
+        data = self._release()
+        shift = len(data) - window  # negative where the edge of a frame has been passed on already
+        start = 0
+        for begin, end in blanks:
+            if not self._passing_on:
+                self._look_at(data[start : shift + begin])
+            self._passing_on = False
+            start = shift + end
+        self._held, self._size, self._edge = [data[start:]], len(data) - start, data[start:][-LONGEST_BLANK + 1 :]
+        return data[:start]
+
+    def _release(self) -> bytes:
+        data = b"".join(self._held)
+        self._held, self._size = [], 0
+        return data
 
     def whole_at_end(self) -> bool:
         """Whether a clean end of body here makes the stream whole."""

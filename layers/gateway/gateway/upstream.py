@@ -88,39 +88,22 @@ class Upstream:
         A connection that cannot be made is tried twice; a request that was sent is not sent again.
         Raises a ForwardingError; an answer of any status but a redirect is returned.
         """
-        limits = self._limits
-        connect = min(limits.connect, within / CONNECTS)
-        silence = min(limits.first_byte if request.stream else limits.whole, within - CONNECTS * connect)
-        if silence <= 0:
+        if within <= 0:
             raise DeadlineExceeded("No time was left for the provider to answer. Try again.")
-        late = FirstByteTimeout(_late(target.endpoint, "not begun to answer", silence))
+        patience = _Patience(self._limits, stream=request.stream, within=within)
+        late = FirstByteTimeout(_late(target.endpoint, "not begun to answer", patience.first_byte))
         with _translated(target.endpoint, late):
-            sent = self._build(request, target, httpx.Timeout(silence, connect=connect))
-            response = self._fresh_client().send(sent, stream=True)
+            response = self._fresh_client().send(_build(request, target, patience), stream=True)
         if response.is_redirect:
             response.close()
             raise RedirectRefused(f"{target.endpoint} redirects, and no key follows. Register the final address.")
-        if request.stream:
-            # httpcore reads this only when the body begins: a stream may be slow to start but not to go on.
-            silence = min(limits.stream_idle, within)
-            sent.extensions["timeout"]["read"] = silence
-        return _answer(response, request, target, silence)
+        return _answer(response, request, target, patience)
 
     def close(self) -> None:
         """Closes the kept connections."""
         if self._client is not None:
             self._client.close()
             self._client = None
-
-    def _build(self, request: ForwardRequest, target: Target, timeout: httpx.Timeout) -> httpx.Request:
-        query = f"?{request.query}" if request.query else ""
-        return httpx.Request(
-            request.method,
-            target.endpoint + request.path + query,
-            headers=_headers_up(request, target),
-            content=request.body,
-            extensions={"timeout": timeout.as_dict()},
-        )
 
     def _fresh_client(self) -> httpx.Client:
         """A client whose connections are not stale: httpx counts idle time by a clock that stops while Lambda
@@ -138,10 +121,42 @@ class Upstream:
             return self._client
 
 
-def _answer(response: httpx.Response, request: ForwardRequest, target: Target, silence: float) -> Answer:
+class _Patience:
+    """The timeouts of one request in seconds. httpcore looks them up for the connection, then for the head, then for
+    the body, and tells before each: a stream may be slow to start but not to go on."""
+
+    def __init__(self, limits: Limits, *, stream: bool, within: float) -> None:
+        self._until = time.monotonic() + within
+        self.first_byte = min(limits.first_byte if stream else limits.whole, within)
+        self.silence = min(limits.stream_idle if stream else limits.whole, within)
+        connect = min(limits.connect, within / CONNECTS)
+        self.timeout = {"connect": connect, "pool": connect, "write": self.first_byte, "read": self.first_byte}
+
+    def on_event(self, name: str, _info: Mapping[str, object]) -> None:
+        if name == "http11.receive_response_headers.started":
+            self.timeout["read"] = self._left(self.first_byte)
+        elif name == "http11.receive_response_body.started":
+            self.timeout["read"] = self._left(self.silence)
+
+    def _left(self, most: float) -> float:
+        return max(0.001, min(most, self._until - time.monotonic()))
+
+
+def _build(request: ForwardRequest, target: Target, patience: _Patience) -> httpx.Request:
+    query = f"?{request.query}" if request.query else ""
+    return httpx.Request(
+        request.method,
+        target.endpoint + request.path + query,
+        headers=_headers_up(request, target),
+        content=request.body,
+        extensions={"timeout": patience.timeout, "trace": patience.on_event},
+    )
+
+
+def _answer(response: httpx.Response, request: ForwardRequest, target: Target, patience: _Patience) -> Answer:
     headers = {name: response.headers[name] for name in SENT_DOWN if name in response.headers}
     broken = StreamTruncated() if request.stream else AnswerTruncated()
-    idle = StreamIdleTimeout(_late(target.endpoint, "gone silent", silence))
+    idle = StreamIdleTimeout(_late(target.endpoint, "gone silent", patience.silence))
     chunks = _chunks(response, target.endpoint, idle, broken)
     next(chunks)  # into its `finally`: closing a generator that never began would not close the response
     return Answer(response.status_code, headers, chunks, partial(_hang_up, response))

@@ -130,5 +130,3 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def foreign_certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A certificate with its key, for another host."""
     return certificates.write(tmp_path_factory.mktemp("tls") / "foreign.pem", address="192.0.2.1")
-
-

@@ -63,7 +63,7 @@ class Server:
     def __init__(self, script: Script, tls: ssl.SSLContext | None = None) -> None:
         self.received: list[Received] = []
         self.connections = 0
-        self._script = script
+        self.script = script
         self._tls = tls
         self._closing = Event()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
@@ -101,7 +101,7 @@ class Server:
             with talking:
                 for received in _requests(talking, number):
                     self.received.append(received)
-                    if not self._play(talking, self._script(received)):
+                    if not self._play(talking, self.script(received)):
                         return
 
     def _play(self, talking: socket.socket, pieces: tuple[Piece, ...]) -> bool:
@@ -133,6 +133,9 @@ def _requests(talking: socket.socket, number: int) -> Iterator[Received]:
             if not (more := talking.recv(65536)):
                 return
             data += more
+            if not data[:1].isalpha():  # a TLS hello, say; a server that knows no TLS answers it like this
+                talking.sendall(answer(400))
+                return
         head, _, data = data.partition(b"\r\n\r\n")
         first, *lines = head.decode("latin-1").split("\r\n")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}

@@ -147,7 +147,9 @@ def test_the_rest_of_a_body_that_gets_a_model_stays_byte_for_byte(body: bytes) -
     assert got.strip().endswith(rest)
 
 
-@given(st.dictionaries(st.text().filter(lambda name: name not in {"model", "n", "stream"}), JSON, max_size=4), st.text())
+@given(
+    st.dictionaries(st.text().filter(lambda name: name not in {"model", "n", "stream"}), JSON, max_size=4), st.text()
+)
 def test_a_body_that_gets_a_model_means_the_same_otherwise(content: dict[str, object], model: str) -> None:
     got = json.loads(with_model(read(content), model).body or b"")
     assert got == content | {"model": model}

@@ -1,0 +1,109 @@
+"""The README in a fresh clone, as a new user would try it: every command as it is written."""
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from local.ports import listening
+from tests.template import ROOT
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+README = (ROOT / "README.md").read_text()
+PORTS = (8080, 4566, 8090)
+FIRST_START_S = 120
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+
+
+@dataclass
+class Clone:
+    """A fresh clone in which `make dev` runs."""
+
+    folder: Path
+    ready_after_s: float
+
+    def run(self, commands: str) -> str:
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", commands], cwd=self.folder, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
+    if taken := [port for port in PORTS if listening(port)]:
+        pytest.skip(f"the README's own ports are taken: {taken}")
+    folder = tmp_path_factory.mktemp("clone") / "tokenhub-gateway"
+    subprocess.run(["git", "clone", "-q", str(ROOT), str(folder)], check=True)
+    began = time.monotonic()
+    with subprocess.Popen(["make", "dev"], cwd=folder, stdout=subprocess.PIPE, text=True) as dev:
+        try:
+            assert dev.stdout is not None
+            assert any(line.startswith("Ready ") for line in dev.stdout)
+            yield Clone(folder, time.monotonic() - began)
+        finally:
+            dev.send_signal(signal.SIGINT)
+            dev.communicate(timeout=20)
+    shutil.rmtree(folder)
+
+
+def test_the_first_start_takes_less_than_two_minutes(clone: Clone) -> None:
+    assert clone.ready_after_s < FIRST_START_S
+
+
+def test_the_first_commands_are_clone_and_make_dev_within_30_lines() -> None:
+    assert blocks("sh")[0].splitlines()[-1] == "make dev"
+    assert "healthy" in "\n".join(README.splitlines()[:30])
+
+
+def test_every_command_answers_as_the_readme_says(clone: Clone) -> None:
+    _, register, show, complete, rehearse, deploy = blocks("sh")
+
+    assert json.loads(clone.run(register))["id"] == "tokenhub"
+    time.sleep(5)
+    assert clone.run(show) == blocks("json")[0]
+    assert clone.run(complete).endswith("data: [DONE]\n\n")
+    assert "stream_truncated" in clone.run(rehearse)
+    assert deploy.startswith("sam build")
+
+
+def test_the_python_lines_print_the_answer(clone: Clone) -> None:
+    token = clone.run("make -s token").strip()
+    [python] = blocks("python")
+
+    program = python.replace('api_key="…"', f'api_key="{token}"')
+    assert clone.run(f"{ROOT}/.venv/bin/python - <<'END'\n{program}END\n") == "Hello"
+
+
+def test_every_make_target_that_is_named_is_there() -> None:
+    named = set(re.findall(r"`make (?:-s )?(\w+)", README))
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+    assert named <= targets
+    assert {"dev", "test", "check", "verify", "token"} <= named
+
+
+def test_a_second_start_takes_less_than_15_seconds_and_ctrl_c_stops_it_within_10(clone: Clone) -> None:
+    """The clone's system is running: another one beside it, as the README says, has its own ports and state."""
+    [line] = re.findall(r"`(make dev PORT=[^`]+)`", README)
+    for limit in (60, 15):
+        began = time.monotonic()
+        with subprocess.Popen(line.split(), cwd=clone.folder, stdout=subprocess.PIPE, text=True) as dev:
+            assert dev.stdout is not None
+            assert any(text.startswith("Ready ") for text in dev.stdout)
+            assert time.monotonic() - began < limit
+            dev.send_signal(signal.SIGINT)
+            dev.communicate(timeout=10)
+            assert dev.returncode == 0

@@ -1,0 +1,105 @@
+"""The heartbeat as the schedule makes it: minutes of real time."""
+
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from itertools import pairwise
+from typing import Any
+
+import httpx
+import pytest
+
+from local import aws
+from tests.local_system import LocalSystem
+from tests.rehearsal import KEY, RunningTokenHub, wait_until
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+FIRST_TICK_S = 75
+BEAT_S = 30
+
+
+@pytest.fixture(scope="module")
+def tokenhub() -> Iterator[RunningTokenHub]:
+    with RunningTokenHub() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def system(tokenhub: RunningTokenHub) -> Iterator[LocalSystem]:
+    with LocalSystem(environ={"TOKENHUB": "off"}) as running:
+        provider = {"id": "tokenhub", "endpoint": f"{tokenhub.url}/v1", "api_key": KEY}
+        httpx.post(f"{running.url}/api/v1/providers", json=provider, trust_env=False).raise_for_status()
+        assert wait_until(lambda: shown(running)["status"] == "healthy", 5)
+        yield running
+
+
+def shown(system: LocalSystem) -> dict[str, Any]:
+    [provider] = httpx.get(f"{system.url}/api/v1/providers", trust_env=False).json()
+    return dict(provider)
+
+
+def beats(system: LocalSystem) -> list[datetime]:
+    """When each beat began, oldest first, as the history has it."""
+    dynamodb = aws.client("dynamodb", system.aws_url)
+    [table] = [name for name in dynamodb.list_tables()["TableNames"] if "HeartbeatsTable" in name]
+    return sorted(datetime.fromisoformat(item["at"]["S"]) for item in dynamodb.scan(TableName=table)["Items"])
+
+
+def seconds_until(condition: Any, limit: float) -> float:
+    began = time.monotonic()
+    assert wait_until(condition, limit)
+    return time.monotonic() - began
+
+
+def test_ten_beats_come_30_seconds_apart_also_while_tokenhub_hangs(
+    system: LocalSystem, tokenhub: RunningTokenHub
+) -> None:
+    assert wait_until(lambda: len(beats(system)) >= 2, FIRST_TICK_S)  # the first is the registration's
+    assert wait_until(lambda: len(beats(system)) >= 5, 4 * BEAT_S)
+    tokenhub.rehearse("hang")
+    assert wait_until(lambda: len(beats(system)) >= 8, 4 * BEAT_S)
+    assert shown(system)["status"] == "failed"
+    assert "had not answered a ping after 20 s" in shown(system)["last_heartbeat_error"]
+    tokenhub.reset()
+    assert wait_until(lambda: len(beats(system)) >= 11, 4 * BEAT_S)
+
+    scheduled = beats(system)[1:]
+    print("\n".join(beat.isoformat() for beat in scheduled))
+    gaps = [(after - before).total_seconds() for before, after in pairwise(scheduled)]
+    assert len(scheduled) >= 10
+    assert all(gap == pytest.approx(BEAT_S, abs=2) for gap in gaps), gaps
+
+
+def test_a_tokenhub_that_stops_is_failed_within_35_seconds_and_healthy_again_after_as_many(
+    system: LocalSystem, tokenhub: RunningTokenHub
+) -> None:
+    assert wait_until(lambda: shown(system)["status"] == "healthy", BEAT_S + 5)
+
+    tokenhub.stop()
+    failed_after = seconds_until(lambda: shown(system)["status"] == "failed", 35)
+    error = shown(system)["last_heartbeat_error"]
+    tokenhub.start()
+    healthy_after = seconds_until(lambda: shown(system)["status"] == "healthy", 35)
+
+    print(f"failed after {failed_after:.1f} s: {error}; healthy after {healthy_after:.1f} s")
+    assert f"{tokenhub.url}/v1 refused the connection. Is TokenHub running there" in error
+    assert shown(system)["last_heartbeat_error"] is None
+
+
+def test_the_beats_come_from_the_workflow_that_the_rule_starts(system: LocalSystem) -> None:
+    states, events = aws.client("stepfunctions", system.aws_url), aws.client("events", system.aws_url)
+    [machine] = states.list_state_machines()["stateMachines"]
+    executions = states.list_executions(stateMachineArn=machine["stateMachineArn"])["executions"]
+    begun = sorted(execution["startDate"] for execution in executions)
+    [rule] = events.list_rules()["Rules"]
+
+    for beat in beats(system)[2:]:
+        offset = min(abs((beat - start).total_seconds() - wait) for start in begun for wait in (0, BEAT_S))
+        assert offset < 2, "a beat that no execution made"
+
+    events.disable_rule(Name=rule["Name"])
+    time.sleep(2 * BEAT_S + 5)  # what the last minute began may still come
+    counted = len(beats(system))
+    time.sleep(2 * BEAT_S)
+    assert len(beats(system)) == counted

@@ -1,0 +1,38 @@
+"""Sending a request to a server of the tests."""
+
+from pathlib import Path
+
+import httpx
+
+from gateway.request import ForwardRequest
+from gateway.settings import Limits
+from gateway.upstream import Answer, Target, Upstream
+from tests.unit.gateway.builders import a_request
+from tests.unit.gateway.certificates import client_context
+from tests.unit.gateway.conftest import QUICK, MakeUpstream
+from tests.unit.gateway.servers import Server
+
+STREAMED = a_request(stream=True)
+
+
+def send(
+    upstream: Upstream, server: Server, request: ForwardRequest | None = None, *, within: float = 5, **target: str
+) -> Answer:
+    return upstream.forward(request or a_request(), Target("main", server.url, **target), within=within)
+
+
+def read(answer: Answer) -> bytes:
+    return b"".join(answer.chunks)
+
+
+def trusting(make_upstream: MakeUpstream, certificate: Path, limits: Limits = QUICK) -> Upstream:
+    context = client_context(certificate)
+    return make_upstream(limits, transport=lambda: httpx.HTTPTransport(verify=context, retries=1))
+
+
+def assert_released(upstream: Upstream) -> None:
+    client = upstream._client
+    assert client is not None
+    transport = client._transport
+    assert isinstance(transport, httpx.HTTPTransport)
+    assert [connection for connection in transport._pool.connections if not connection.is_idle()] == []

@@ -1,0 +1,97 @@
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from gateway.answers import error_down, headers_down, take
+from gateway.errors import InvalidRequest, NoProvider, ProviderAnswered, StreamTruncated
+from gateway.record import Record
+from gateway.upstream import Answer, Target
+from tests.unit.gateway.builders import ENDPOINT, KEY, a_request
+
+
+def a_record(path: str = "/chat/completions", status: str = "healthy") -> Record:
+    record = Record(a_request(path=path))
+    record.target = Target("main", ENDPOINT, status=status, key=KEY)
+    return record
+
+
+def an_answer(**headers: str) -> Answer:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Answer(200, named, (piece for piece in [b""]), lambda: None)
+
+
+def test_the_providers_headers_come_down_beside_ours() -> None:
+    down = headers_down(a_record(), an_answer(content_type="application/json", x_alias_from="*"))
+    assert down == {
+        "content-type": "application/json",
+        "x-alias-from": "*",
+        "x-request-id": "request-1",
+        "x-provider-id": "main",
+    }
+
+
+@pytest.mark.parametrize(("status", "told"), [("failed", "failed"), ("healthy", None), ("pending", None)])
+def test_only_a_failed_provider_is_told_of(status: str, told: str | None) -> None:
+    assert headers_down(a_record(status=status), an_answer()).get("x-provider-status") == told
+
+
+def test_a_provider_cannot_forge_our_headers() -> None:
+    down = headers_down(a_record(), an_answer(x_request_id="forged", x_provider_id="forged"))
+    assert (down["x-request-id"], down["x-provider-id"]) == ("request-1", "main")
+
+
+def test_an_error_is_json_in_the_one_shape_with_its_source() -> None:
+    status, headers, body = error_down(StreamTruncated(), a_record())
+    assert status == 502
+    assert headers == {
+        "content-type": "application/json",
+        "x-request-id": "request-1",
+        "x-error-source": "gateway",
+        "x-provider-id": "main",
+    }
+    assert json.loads(body) == StreamTruncated().body()
+
+
+def test_an_error_before_there_is_a_provider_names_none() -> None:
+    _, headers, _ = error_down(NoProvider(), Record(a_request()))
+    assert "x-provider-id" not in headers
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (InvalidRequest("x"), "false"),
+        (ProviderAnswered(429, "x", code="provider_budget_spent", retryable=False), "false"),
+        (ProviderAnswered(429, "x", code="provider_rate_limited", retryable=True), None),
+        (StreamTruncated(), None),
+    ],
+)
+def test_an_sdk_is_told_when_a_retry_is_useless(error: InvalidRequest | ProviderAnswered, told: str | None) -> None:
+    _, headers, _ = error_down(error, a_record())
+    assert headers.get("x-should-retry") == told
+
+
+def test_the_providers_own_refusal_has_the_provider_as_its_source() -> None:
+    status, headers, _ = error_down(ProviderAnswered(418, "x", code="c", retryable=True), a_record())
+    assert (status, headers["x-error-source"]) == (418, "provider")
+
+
+@pytest.mark.parametrize(("path", "typed"), [("/messages", True), ("/chat/completions", False), ("/models", False)])
+def test_an_error_of_the_messages_route_has_the_type_that_anthropics_sdk_looks_for(path: str, typed: bool) -> None:
+    _, _, body = error_down(StreamTruncated(), a_record(path))
+    content = json.loads(body)
+    assert (content.get("type") == "error") is typed
+    assert content["error"]["code"] == "stream_truncated"
+
+
+def test_a_body_is_taken_to_its_end() -> None:
+    assert take(iter([b"a", b"", b"bc"])) == (b"abc", True)
+    assert take(iter([])) == (b"", True)
+    assert take(iter([b"ab", b"c"]), most=3) == (b"abc", True)
+
+
+def test_a_body_is_taken_up_to_the_chunk_that_is_too_much_and_the_rest_is_left() -> None:
+    chunks: Iterator[bytes] = iter([b"ab", b"cd", b"ef"])
+    assert take(chunks, most=3) == (b"abcd", False)
+    assert list(chunks) == [b"ef"]

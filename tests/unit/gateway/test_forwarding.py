@@ -1,0 +1,115 @@
+import json
+import time
+
+import pytest
+
+from gateway.errors import NoProvider, ProviderNotFound
+from gateway.forwarding import Forwarder
+from gateway.keys import KeyCipher
+from gateway.providers import Providers
+from gateway.registry import Registry
+from gateway.request import read_request
+from gateway.targets import Targets
+from gateway.upstream import Answer, Target, Upstream
+from tests.unit.gateway.builders import KEY, OTHER_KEY, Clock, a_request, wanted
+from tests.unit.gateway.conftest import Serve
+from tests.unit.gateway.sending import assert_released, read
+from tests.unit.gateway.servers import Piece, Received, Script, always, answer
+
+OK = answer(body=b"{}")
+
+
+@pytest.fixture
+def registry(providers: Providers, cipher: KeyCipher) -> Registry:
+    return Registry(providers, cipher, clock=Clock(), private_networks=False, loopback=True)
+
+
+@pytest.fixture
+def forwarder(providers: Providers, cipher: KeyCipher, upstream: Upstream) -> Forwarder:
+    return Forwarder(Targets(providers, cipher), upstream)
+
+
+def send(forwarder: Forwarder, provider_id: str | None = None) -> tuple[Target, Answer]:
+    return forwarder.send(read_request(a_request()), provider_id, deadline=time.monotonic() + 5)
+
+
+def taking(key: str) -> Script:
+    def script(received: Received) -> tuple[Piece, ...]:
+        good = received.headers.get("authorization") == f"Bearer {key}"
+        return (OK if good else answer(401, b"invalid api key\n", "text/plain"),)
+
+    return script
+
+
+def keys(received: list[Received]) -> list[str | None]:
+    return [each.headers.get("authorization") for each in received]
+
+
+def test_a_request_goes_to_the_default_with_its_key_and_its_model(
+    serve: Serve, registry: Registry, forwarder: Forwarder
+) -> None:
+    server = serve(always(OK))
+    registry.register(wanted(endpoint=server.url, api_key=KEY, model="echo"))
+    target, got = send(forwarder)
+    assert (target.provider_id, got.status, read(got)) == ("main", 200, b"{}")
+    assert keys(server.received) == [f"Bearer {KEY}"]
+    assert json.loads(server.received[0].body) == {"model": "echo", "messages": []}
+
+
+def test_a_request_goes_to_the_provider_that_it_names(serve: Serve, registry: Registry, forwarder: Forwarder) -> None:
+    default, other = serve(always(OK)), serve(always(OK))
+    registry.register(wanted(endpoint=default.url))
+    registry.register(wanted(id="other", endpoint=other.url))
+    target, _ = send(forwarder, "other")
+    assert (target.provider_id, len(default.received), len(other.received)) == ("other", 0, 1)
+
+
+def test_a_request_without_a_provider_to_go_to_says_so(forwarder: Forwarder) -> None:
+    with pytest.raises(NoProvider):
+        send(forwarder)
+    with pytest.raises(ProviderNotFound):
+        send(forwarder, "main")
+
+
+def test_a_rotated_key_costs_no_failed_request(
+    serve: Serve, registry: Registry, forwarder: Forwarder, upstream: Upstream
+) -> None:
+    server = serve(taking(KEY))
+    registry.register(wanted(endpoint=server.url, api_key=KEY))
+    read(send(forwarder)[1])
+    server.script = taking(OTHER_KEY)
+    registry.register(wanted(endpoint=server.url, api_key=OTHER_KEY))
+    target, got = send(forwarder)
+    assert (got.status, read(got), target.key) == (200, b"{}", OTHER_KEY)
+    assert keys(server.received) == [f"Bearer {KEY}", f"Bearer {KEY}", f"Bearer {OTHER_KEY}"]
+    assert_released(upstream)
+
+
+def test_a_key_that_is_still_the_same_is_not_sent_twice(serve: Serve, registry: Registry, forwarder: Forwarder) -> None:
+    server = serve(taking(OTHER_KEY))
+    registry.register(wanted(endpoint=server.url, api_key=KEY))
+    _, got = send(forwarder)
+    assert (got.status, read(got)) == (401, b"invalid api key\n")
+    assert len(server.received) == 1
+
+
+def test_a_key_that_is_refused_again_is_told_and_not_tried_a_third_time(
+    serve: Serve, registry: Registry, forwarder: Forwarder
+) -> None:
+    server = serve(taking("none"))
+    registry.register(wanted(endpoint=server.url, api_key=KEY))
+    read(send(forwarder)[1])
+    registry.register(wanted(endpoint=server.url, api_key=OTHER_KEY))
+    _, got = send(forwarder)
+    assert got.status == 401
+    assert keys(server.received)[1:] == [f"Bearer {KEY}", f"Bearer {OTHER_KEY}"]
+
+
+@pytest.mark.parametrize("status", [400, 403, 429, 500, 502])
+def test_no_other_refusal_is_sent_again(serve: Serve, registry: Registry, forwarder: Forwarder, status: int) -> None:
+    server = serve(always(answer(status, b"no")))
+    registry.register(wanted(endpoint=server.url, api_key=KEY))
+    send(forwarder)
+    registry.register(wanted(endpoint=server.url, api_key=OTHER_KEY))
+    assert send(forwarder)[1].status == status
+    assert len(server.received) == 2

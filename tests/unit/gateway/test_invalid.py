@@ -1,0 +1,71 @@
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from gateway.errors import InvalidRequest
+from gateway.invalid import invalid_request, require_object
+from gateway.models import ProviderIn
+from tests.unit.gateway.builders import ENDPOINT, KEY
+
+
+def refused(**fields: Any) -> InvalidRequest:
+    with pytest.raises(ValidationError) as caught:
+        ProviderIn.model_validate(fields)
+    findings = [dict(error) | {"loc": ("body", *error["loc"])} for error in caught.value.errors()]
+    return invalid_request(findings)
+
+
+def test_what_is_missing_is_named() -> None:
+    error = refused(endpoint=ENDPOINT)
+    assert (error.message, error.param, error.status) == ("id is missing.", "id", 400)
+
+
+def test_what_is_no_field_is_named() -> None:
+    error = refused(id="main", endpoint=ENDPOINT, apikey="x")
+    assert error.message == "apikey is not a field of a provider; leave it out."
+    assert error.param == "apikey"
+
+
+def test_a_field_inside_another_is_named_with_its_path() -> None:
+    error = refused(id="main", endpoint=ENDPOINT, heartbeat={"max_tokens": 0})
+    assert error.param == "heartbeat.max_tokens"
+    assert error.message.startswith("heartbeat.max_tokens is not valid: input should be")
+
+
+def test_an_invalid_id_is_told_in_words_and_not_as_a_pattern() -> None:
+    message = refused(id="a b", endpoint=ENDPOINT).message
+    assert "1 to 64 letters" in message
+    assert "[A-Za-z0-9]" not in message
+
+
+def test_all_that_is_wrong_is_told_at_once() -> None:
+    error = refused(type="mock", default="yes")
+    assert error.message.count(".") >= 4
+    assert all(f"{field} is" in error.message for field in ("id", "endpoint", "type", "default"))
+    assert error.param == "id"
+
+
+@pytest.mark.parametrize(
+    "fields", [{"api_key": KEY + " "}, {"api_key": {"key": KEY}}, {"name": KEY * 9}, {"type": KEY}]
+)
+def test_what_was_sent_is_never_repeated(fields: dict[str, object]) -> None:
+    error = refused(id="main", endpoint=ENDPOINT, **fields)
+    assert KEY not in repr(error.body())
+
+
+@pytest.mark.parametrize("body", [None, "", "no", "{", "[" * 100_000])
+def test_a_body_that_is_no_json_is_refused(body: str | None) -> None:
+    with pytest.raises(InvalidRequest, match="not JSON") as caught:
+        require_object(body)
+    assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize("body", ["[]", "null", "7", '"id"', '[{"id": "main"}]'])
+def test_a_body_that_is_no_object_is_refused(body: str) -> None:
+    with pytest.raises(InvalidRequest, match="no object"):
+        require_object(body)
+
+
+def test_an_object_is_let_through() -> None:
+    require_object('{"anything": 1}')

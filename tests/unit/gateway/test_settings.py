@@ -1,0 +1,72 @@
+from dataclasses import fields
+from typing import Any
+
+import pytest
+
+from gateway.settings import Limits, Settings
+from tests.template import template
+
+NAMES = {
+    "admin_token_secret": "ADMIN_TOKEN_SECRET",
+    "client_token_secret": "CLIENT_TOKEN_SECRET",
+    "heartbeat_function": "HEARTBEAT_FUNCTION",
+    "heartbeats_table": "HEARTBEATS_TABLE",
+    "keys_key": "KEYS_KEY",
+    "providers_table": "PROVIDERS_TABLE",
+    "log_level": "LOG_LEVEL",
+}
+
+
+def properties() -> set[str]:
+    return {name for name, value in vars(Settings).items() if isinstance(value, property)}
+
+
+def declared() -> set[str]:
+    """The variables of all functions in the template."""
+    parsed: dict[str, Any] = template()
+    functions = [each for each in parsed["Resources"].values() if each["Type"] == "AWS::Serverless::Function"]
+    blocks = [parsed["Globals"]["Function"], *(function["Properties"] for function in functions)]
+    return {name for block in blocks for name in block.get("Environment", {}).get("Variables", {})}
+
+
+@pytest.mark.parametrize(("name", "variable"), NAMES.items())
+def test_a_setting_is_a_variable_and_a_missing_one_is_named(name: str, variable: str) -> None:
+    assert getattr(Settings({variable: "value"}), name) == "value"
+    with pytest.raises(KeyError, match=variable):
+        getattr(Settings({}), name)
+
+
+def test_every_setting_is_tested() -> None:
+    assert properties() == NAMES.keys() | {"private_networks", "local", "limits"}
+
+
+def test_the_template_declares_every_variable_that_has_to_be_there() -> None:
+    assert set(NAMES.values()) | {"PRIVATE_NETWORKS", "PLATFORM"} <= declared()
+
+
+@pytest.mark.parametrize(("value", "allowed"), [("allow", True), ("refuse", False), ("true", False), ("", False)])
+def test_private_networks_are_allowed_by_that_word_only(value: str, allowed: bool) -> None:
+    assert Settings({"PRIVATE_NETWORKS": value}).private_networks is allowed
+
+
+@pytest.mark.parametrize(("value", "local"), [("local", True), ("aws", False), ("LOCAL", False)])
+def test_the_local_system_is_known_by_its_platform(value: str, local: bool) -> None:
+    assert Settings({"PLATFORM": value}).local is local
+
+
+def test_nothing_is_read_before_it_is_asked_for() -> None:
+    Settings({})
+
+
+def test_the_limits_lie_around_tokenhubs_own() -> None:
+    limits = Settings({}).limits
+    assert limits == Limits()
+    assert limits.connect < limits.stream_idle < 120 < limits.first_byte < limits.whole < 300
+    assert limits.keep_alive == 15
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(Limits)])
+def test_each_limit_can_be_set_in_seconds(name: str) -> None:
+    variable = f"{name.upper()}_SECONDS"
+    assert getattr(Settings({variable: "0.5"}).limits, name) == 0.5
+    assert Settings({variable: ""}).limits == Limits()
