@@ -4,6 +4,7 @@ import base64
 import os
 import time
 from collections.abc import Generator
+from concurrent.futures import wait
 from itertools import chain
 from typing import Any, Protocol
 from urllib.parse import urlencode
@@ -11,19 +12,22 @@ from urllib.parse import urlencode
 import boto3
 
 from gateway.answers import error_down, headers_down, take
+from gateway.background import begin
+from gateway.endpoint import Reach
 from gateway.errors import DeadlineExceeded, GatewayError
 from gateway.forwarding import Forwarder
 from gateway.keys import KeyCipher
+from gateway.late import HEADERS, late_stream
 from gateway.providers import Providers
 from gateway.record import Record, report
-from gateway.refusals import refusal
+from gateway.refusals import LONGEST_BODY, refusal
 from gateway.relay import relay
 from gateway.request import ForwardRequest, read_request
 from gateway.settings import Settings
 from gateway.sse import KEEP_ALIVE
 from gateway.targets import Targets
 from gateway.telemetry import make_logger
-from gateway.upstream import Answer, Upstream
+from gateway.upstream import Answer, Target, Upstream
 from lambda_streaming import DeadlineReached, Response, StreamingResponse, pump, streaming
 
 settings = Settings(os.environ)
@@ -32,7 +36,8 @@ limits = settings.limits
 
 providers = Providers(boto3.resource("dynamodb").Table(settings.providers_table))
 targets = Targets(providers, KeyCipher(boto3.client("kms"), settings.keys_key))
-upstream = Upstream(limits)
+reach = Reach(private_networks=settings.private_networks, loopback=settings.local)
+upstream = Upstream(limits, reach.guard_address)
 forwarder = Forwarder(targets, upstream)
 
 SPARE_SECONDS = 2.0  # Lambda ends a function at its deadline without a word: be done before
@@ -79,19 +84,30 @@ def _header(event: dict[str, Any], name: str) -> str | None:
 
 
 def _forward(record: Record, provider_id: str | None, deadline: float) -> Response | StreamingResponse:
-    target, answer = forwarder.send(record.request, provider_id, deadline=deadline)
+    head = begin(lambda: forwarder.send(record.request, provider_id, deadline=deadline), "forward")
+    patience = limits.keep_alive if record.request.stream else None
+    wait([head], timeout=patience)
+    if head.done():
+        return _answer(record, *head.result(), deadline)
+    chunks = late_stream(
+        head, lambda answer: _in_time(answer, deadline), record, every=limits.keep_alive, deadline=deadline
+    )
+    headers = HEADERS | {"x-request-id": record.request.request_id}
+    return StreamingResponse(200, headers, chunks, on_close=lambda: report(record, logger))
+
+
+def _answer(record: Record, target: Target, answer: Answer, deadline: float) -> Response | StreamingResponse:
     record.target, record.status = target, answer.status
+    record.model_asked = record.request.model or target.model
     chunks = _in_time(answer, deadline)
     if answer.status >= 400:
-        words, _ = take(chunks, most=64 * 1024)
+        words, _ = take(chunks, most=LONGEST_BODY)
         chunks.close()
-        secrets = [target.key] if target.key else []
-        return _refuse(refusal(answer.status, words, secrets), record, answer)
+        return _refuse(refusal(answer.status, words, [target.key] if target.key else []), record, answer)
+    if not answer.is_stream:
+        return _whole(record, answer, chunks)
     headers = headers_down(record, answer)
-    if answer.is_stream:
-        body = relay(chunks, record)
-        return StreamingResponse(answer.status, headers, body, on_close=lambda: report(record, logger))
-    return _whole(record, answer.status, headers, chunks)
+    return StreamingResponse(answer.status, headers, relay(chunks, record), on_close=lambda: report(record, logger))
 
 
 def _in_time(answer: Answer, deadline: float) -> Generator[bytes]:
@@ -105,17 +121,16 @@ def _in_time(answer: Answer, deadline: float) -> Generator[bytes]:
         ) from None
 
 
-def _whole(
-    record: Record, status: int, headers: dict[str, str], chunks: Generator[bytes]
-) -> Response | StreamingResponse:
+def _whole(record: Record, answer: Answer, chunks: Generator[bytes]) -> Response | StreamingResponse:
     """An answer that is no stream is read before its status goes down: a cut one is an error, not half an answer."""
     body, complete = take(chunks)
     record.count(body)
     if complete:
         record.learn(body)
         report(record, logger)
-        return Response(status, headers, body)
-    return StreamingResponse(status, headers, chain([body], chunks), on_close=lambda: report(record, logger))
+        return Response(answer.status, headers_down(record, answer), body)
+    rest = chain([body], chunks)
+    return StreamingResponse(answer.status, headers_down(record, answer), rest, on_close=lambda: report(record, logger))
 
 
 def _refuse(error: GatewayError, record: Record, answer: Answer | None = None) -> Response:

@@ -9,6 +9,7 @@ from botocore.config import Config
 
 from gateway import health_events
 from gateway.beat import Beat
+from gateway.endpoint import Reach
 from gateway.health import Outcome
 from gateway.heartbeats import Heartbeats
 from gateway.keys import KeyCipher
@@ -45,7 +46,8 @@ def on_beat(before: Provider, outcome: Outcome, after: Health) -> None:
 
 
 heartbeats = Heartbeats(dynamodb.Table(settings.heartbeats_table))
-upstream = Upstream(settings.limits)
+reach = Reach(private_networks=settings.private_networks, loopback=settings.local)
+upstream = Upstream(settings.limits, reach.guard_address)
 ticker = Ticker(providers, heartbeats, Beat(upstream, targets.target_of, now=now), on_beat, now=now)
 
 

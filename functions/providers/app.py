@@ -11,6 +11,7 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValida
 from aws_lambda_powertools.event_handler.openapi.params import Body
 from botocore.exceptions import BotoCoreError, ClientError
 
+from gateway.endpoint import Reach
 from gateway.errors import GatewayError, InvalidRequest
 from gateway.invalid import invalid_request, require_object
 from gateway.keys import KeyCipher
@@ -28,8 +29,7 @@ registry = Registry(
     providers,
     KeyCipher(boto3.client("kms"), settings.keys_key),
     clock=lambda: datetime.now(UTC),
-    private_networks=settings.private_networks,
-    loopback=settings.local,
+    reach=Reach(private_networks=settings.private_networks, loopback=settings.local),
 )
 app = APIGatewayRestResolver(enable_validation=True)
 

@@ -21,13 +21,14 @@ MAY_IMPORT = {
 }
 # From the bottom up: a module may import those before it.
 ORDER = [
-    *("errors", "records", "settings"),
+    *("background", "errors", "records", "settings"),
     *("endpoint", "keys", "tokens", "telemetry", "items"),
     *("request", "refusals", "sse"),
     *("models", "health", "heartbeats", "health_events", "providers", "invalid"),
     *("registry", "upstream"),
     *("record", "targets", "beat"),
     *("relay", "answers", "forwarding", "tick"),
+    "late",
 ]
 
 

@@ -17,7 +17,24 @@ def headers_down(record: Record, answer: Answer) -> dict[str, str]:
         ours["x-provider-id"] = record.target.provider_id
         if record.target.status == "failed":
             ours["x-provider-status"] = "failed"
+    if _substituted(record, answer):
+        ours["x-model-substituted"] = "true"
+    ours["server-timing"] = _timing(record, answer)
     return dict(answer.headers) | ours
+
+
+def _substituted(record: Record, answer: Answer) -> bool:
+    """Whether another model served than was asked: TokenHub answers an unknown model by one that it knows."""
+    served = answer.headers.get("x-negotiated-model", record.model_served)
+    if "x-alias-from" in answer.headers or record.model_asked in (None, "*"):
+        return False
+    return served is not None and served != record.model_asked
+
+
+def _timing(record: Record, answer: Answer) -> str:
+    """Milliseconds to the head of the answer: the provider's, and what the gateway added."""
+    ours = max(0.0, record.elapsed_ms() - answer.waited_ms)
+    return f"provider;dur={answer.waited_ms:.0f}, gateway;dur={ours:.0f}"
 
 
 def error_down(error: GatewayError, record: Record) -> tuple[int, dict[str, str], bytes]:

@@ -4,12 +4,11 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
-from threading import Thread
 from typing import Any
 
+from gateway.background import begin
 from gateway.errors import GatewayError, ProviderAnswered
 from gateway.health import Outcome
 from gateway.records import Provider
@@ -81,16 +80,7 @@ class Beat:
 def in_time[T](work: Callable[[], T], seconds: float) -> T:
     """What `work` returns or raises, or TimeoutError. Work that is late goes on in its thread, and nobody hears of it:
     no timeout of a socket is one of a whole answer, which may come a byte at a time."""
-    done: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            done.set_result(work())
-        except BaseException as error:  # noqa: BLE001 -- raised again by result()
-            done.set_exception(error)
-
-    Thread(target=run, name="ping", daemon=True).start()
-    return done.result(timeout=seconds)
+    return begin(work, "ping").result(timeout=seconds)
 
 
 def _read(chunks: Iterator[bytes]) -> bytes:

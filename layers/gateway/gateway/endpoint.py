@@ -2,6 +2,7 @@
 
 import ipaddress
 import socket
+from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
 from gateway.errors import InvalidEndpoint
@@ -9,6 +10,8 @@ from gateway.errors import InvalidEndpoint
 MOST_CHARACTERS = 2048
 PASTED_SUFFIX = "/chat/completions"
 EXAMPLE = "Write it like https://tokenhub.example.com/v1"
+
+LOOPBACK = "endpoint is a loopback address: from AWS that is the gateway itself. Give TokenHub's own."
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 NEVER = {ipaddress.ip_address("fd00:ec2::254"), ipaddress.ip_address("169.254.169.254")}  # instance metadata
@@ -26,27 +29,43 @@ def normalise(endpoint: str) -> str:
     return f"{parts.scheme}://{parts.netloc.lower()}{path or '/v1'}"
 
 
-def guard(endpoint: str, *, private_networks: bool, loopback: bool) -> None:
-    """Refuses an endpoint that is no business of a public gateway.
+@dataclass(frozen=True)
+class Reach:
+    """What the gateway may call. `private_networks` allows plain http and private addresses, `loopback` (the local
+    system) loopback too; link-local, metadata and multicast addresses are never called."""
 
-    `private_networks` allows plain http and private addresses, `loopback` (the local system) loopback too.
-    A host name is not resolved here: what it resolves to can change between now and the request.
-    """
-    parts = urlsplit(endpoint)
-    host = (parts.hostname or "").rstrip(".")
-    address = _address(host)
-    if _is_loopback(host, address):
-        if not loopback:
+    private_networks: bool
+    loopback: bool
+
+    def guard_endpoint(self, endpoint: str) -> None:
+        """Raises InvalidEndpoint for an endpoint that is out of reach. A host name is not resolved here: what it
+        resolves to can change until the request, which asks `guard_address`."""
+        parts = urlsplit(endpoint)
+        host = (parts.hostname or "").rstrip(".")
+        address = _address(host)
+        if address is not None:
+            self._guard(address)
+        elif _is_local_name(host) and not self.loopback:
+            raise InvalidEndpoint(LOOPBACK)
+        if parts.scheme == "http" and not (self.private_networks or self.loopback):
             raise InvalidEndpoint(
-                "endpoint is a loopback address: from AWS that is the gateway itself. Give TokenHub's own."
+                "endpoint is plain http: the key would travel in clear. Use https, or deploy PrivateNetworks=allow."
             )
-        return
-    if parts.scheme == "http" and not (private_networks or loopback):
-        raise InvalidEndpoint(
-            "endpoint is plain http: the key would travel in clear. Use https, or deploy with PrivateNetworks=allow."
-        )
-    if address is not None:
-        _guard_address(address, private_networks=private_networks or loopback)
+
+    def guard_address(self, address: str) -> None:
+        """Raises InvalidEndpoint for an IP address that is out of reach."""
+        found = _address(address.partition("%")[0])
+        if found is not None:
+            self._guard(found)
+
+    def _guard(self, address: Address) -> None:
+        if address.is_loopback:
+            if not self.loopback:
+                raise InvalidEndpoint(LOOPBACK)
+        elif address.is_link_local or address.is_multicast or address.is_unspecified or address in NEVER:
+            raise InvalidEndpoint("endpoint is a link-local, metadata or multicast address: no provider lives there.")
+        elif not address.is_global and not (self.private_networks or self.loopback):
+            raise InvalidEndpoint("endpoint is a private address. Deploy with PrivateNetworks=allow to use one.")
 
 
 def _parse(endpoint: str) -> SplitResult:
@@ -90,14 +109,5 @@ def _address(host: str) -> Address | None:
     return mapped or address
 
 
-def _is_loopback(host: str, address: Address | None) -> bool:
-    if address is not None:
-        return address.is_loopback
+def _is_local_name(host: str) -> bool:
     return host == "localhost" or host.endswith(".localhost")
-
-
-def _guard_address(address: Address, *, private_networks: bool) -> None:
-    if address.is_link_local or address.is_multicast or address.is_unspecified or address in NEVER:
-        raise InvalidEndpoint("endpoint is a link-local, metadata or multicast address: no provider lives there.")
-    if not address.is_global and not private_networks:
-        raise InvalidEndpoint("endpoint is a private address. Deploy with PrivateNetworks=allow to use one.")

@@ -14,9 +14,11 @@ GatewayError
     ├── ProviderUnreachable   502
     ├── ProviderDisconnected  502
     ├── RedirectRefused       502
+    ├── EndpointRefused       502
     ├── KeyUnreadable         502
     ├── AnswerTruncated       502
     ├── StreamTruncated       502
+    ├── NotAStream            502
     ├── FirstByteTimeout      504
     ├── StreamIdleTimeout     504
     ├── DeadlineExceeded      504
@@ -147,6 +149,11 @@ class RedirectRefused(ForwardingError):
     retryable = False
 
 
+class EndpointRefused(ForwardingError):
+    code = "endpoint_refused"
+    retryable = False
+
+
 class KeyUnreadable(ForwardingError):
     code = "key_unreadable"
     retryable = False
@@ -169,6 +176,13 @@ class StreamTruncated(ForwardingError):
         super().__init__(
             "The provider ended the stream before it was whole. What came so far is incomplete: try again."
         )
+
+
+class NotAStream(ForwardingError):
+    code = "not_a_stream"
+
+    def __init__(self) -> None:
+        super().__init__("A stream was asked for, and the provider's late answer is none. Ask without stream.")
 
 
 class FirstByteTimeout(ForwardingError):

@@ -32,6 +32,7 @@ class Record:
     chunks: int = 0
     ttfb_ms: int | None = None
     usage: Usage = UNKNOWN
+    model_asked: str | None = None
     model_served: str | None = None
     began: float = field(init=False)
 
@@ -83,7 +84,7 @@ def report(record: Record, logger: Logger) -> None:
         "duration_ms": duration_ms,
         "prompt_tokens": record.usage.prompt_tokens,
         "completion_tokens": record.usage.completion_tokens,
-        "model_asked": record.request.model,
+        "model_asked": record.model_asked,
         "model_served": record.model_served,
     }
     logger.info("request", extra=fields)

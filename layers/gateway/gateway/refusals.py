@@ -12,6 +12,7 @@ from gateway.errors import ProviderAnswered
 from gateway.telemetry import redact
 
 LONGEST_WORDS = 500
+LONGEST_BODY = 64 * 1024  # of a refusal: no more of it is read
 
 
 @dataclass(frozen=True)

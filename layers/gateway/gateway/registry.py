@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from gateway.endpoint import guard, normalise
+from gateway.endpoint import Reach, normalise
 from gateway.errors import ApiKeyRequired, DefaultProviderNeeded, RegistryBusy
 from gateway.keys import KeyCipher, fingerprint
 from gateway.models import ProviderIn
@@ -28,7 +28,7 @@ class Registered:
 
 
 class Registry:
-    """Upserts providers. `private_networks` and `loopback` say which endpoints are let in."""
+    """Upserts providers whose endpoints are within reach."""
 
     def __init__(
         self,
@@ -36,14 +36,12 @@ class Registry:
         keys: KeyCipher,
         *,
         clock: Callable[[], datetime],
-        private_networks: bool,
-        loopback: bool,
+        reach: Reach,
     ) -> None:
         self._providers = providers
         self._keys = keys
         self._clock = clock
-        self._private_networks = private_networks
-        self._loopback = loopback
+        self._reach = reach
 
     def register(self, wanted: ProviderIn) -> Registered:
         """Creates the provider or replaces it. The same registration again changes nothing.
@@ -51,7 +49,7 @@ class Registry:
         Raises InvalidEndpoint, ApiKeyRequired, DefaultProviderNeeded, TooManyProviders, RegistryBusy.
         """
         endpoint = normalise(wanted.endpoint)
-        guard(endpoint, private_networks=self._private_networks, loopback=self._loopback)
+        self._reach.guard_endpoint(endpoint)
         for _ in range(ATTEMPTS):
             try:
                 existing = self._providers.find(wanted.id)

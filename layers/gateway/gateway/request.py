@@ -37,7 +37,7 @@ def read_request(request: ForwardRequest) -> ForwardRequest:
     choices, model = content.get("n"), content.get("model")
     return replace(
         request,
-        headers={name.lower(): value for name, value in request.headers.items() if _travels(name.lower(), value)},
+        headers={k.lower(): v.strip() for k, v in request.headers.items() if _travels(k.lower(), v.strip())},
         stream=isinstance(inner, dict) and inner.get("stream") is True,
         model=model if isinstance(model, str) else None,
         choices=choices if isinstance(choices, int) and choices > 0 else 1,
@@ -57,7 +57,7 @@ def with_model(request: ForwardRequest, model: str | None) -> ForwardRequest:
 
 
 def _travels(name: str, value: str) -> bool:
-    return value.isascii() and (name in SENT_UP or name.startswith("anthropic-"))
+    return value.isascii() and value.isprintable() and (name in SENT_UP or name.startswith("anthropic-"))
 
 
 def _content(body: bytes) -> dict[str, Any]:

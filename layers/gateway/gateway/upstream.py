@@ -9,14 +9,18 @@ from dataclasses import dataclass, field
 from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from threading import Lock
+from typing import Any
 
+import httpcore
 import httpx
 
 from gateway.errors import (
     AnswerTruncated,
     DeadlineExceeded,
+    EndpointRefused,
     FirstByteTimeout,
     ForwardingError,
+    InvalidEndpoint,
     ProviderDisconnected,
     ProviderUnreachable,
     RedirectRefused,
@@ -25,6 +29,8 @@ from gateway.errors import (
 )
 from gateway.request import ForwardRequest
 from gateway.settings import Limits
+
+Guard = Callable[[str], None]
 
 IDLE_SECONDS = 45.0
 CONNECTS = 2  # a connection that cannot be made is tried again
@@ -57,6 +63,7 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     chunks: Generator[bytes]
+    waited_ms: float
     hang_up: Callable[[], None]
 
     @property
@@ -66,16 +73,21 @@ class Answer:
 
 
 class Upstream:
-    """Sends requests to providers over kept connections. One per execution environment."""
+    """Sends requests to providers over kept connections. One per execution environment.
+
+    `guard` raises InvalidEndpoint for an address that must not be called.
+    """
 
     def __init__(
         self,
         limits: Limits,
+        guard: Guard,
         *,
         transport: Callable[[], httpx.BaseTransport] | None = None,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._limits = limits
+        self._guard = guard
         self._transport = transport or _transport
         self._wall_clock = wall_clock
         self._lock = Lock()
@@ -90,14 +102,15 @@ class Upstream:
         """
         if within <= 0:
             raise DeadlineExceeded("No time was left for the provider to answer. Try again.")
+        began = time.monotonic()
         patience = _Patience(self._limits, stream=request.stream, within=within)
         late = FirstByteTimeout(_late(target.endpoint, "not begun to answer", patience.first_byte))
         with _translated(target.endpoint, late):
-            response = self._fresh_client().send(_build(request, target, patience), stream=True)
+            response = self._fresh_client().send(_build(request, target, patience, self._guard), stream=True)
         if response.is_redirect:
             response.close()
             raise RedirectRefused(f"{target.endpoint} redirects, and no key follows. Register the final address.")
-        return _answer(response, request, target, patience)
+        return _answer(response, request, target, patience, (time.monotonic() - began) * 1000)
 
     def close(self) -> None:
         """Closes the kept connections."""
@@ -132,7 +145,7 @@ class _Patience:
         connect = min(limits.connect, within / CONNECTS)
         self.timeout = {"connect": connect, "pool": connect, "write": self.first_byte, "read": self.first_byte}
 
-    def on_event(self, name: str, _info: Mapping[str, object]) -> None:
+    def on_event(self, name: str) -> None:
         if name == "http11.receive_response_headers.started":
             self.timeout["read"] = self._left(self.first_byte)
         elif name == "http11.receive_response_body.started":
@@ -142,24 +155,43 @@ class _Patience:
         return max(0.001, min(most, self._until - time.monotonic()))
 
 
-def _build(request: ForwardRequest, target: Target, patience: _Patience) -> httpx.Request:
+def _build(request: ForwardRequest, target: Target, patience: _Patience, guard: Guard) -> httpx.Request:
+    def on_event(name: str, info: Mapping[str, Any]) -> None:
+        patience.on_event(name)
+        if name == "connection.connect_tcp.complete":
+            _check_peer(info["return_value"], target.endpoint, guard)
+
     query = f"?{request.query}" if request.query else ""
     return httpx.Request(
         request.method,
         target.endpoint + request.path + query,
         headers=_headers_up(request, target),
         content=request.body,
-        extensions={"timeout": patience.timeout, "trace": patience.on_event},
+        extensions={"timeout": patience.timeout, "trace": on_event},
     )
 
 
-def _answer(response: httpx.Response, request: ForwardRequest, target: Target, patience: _Patience) -> Answer:
+def _check_peer(stream: httpcore.NetworkStream, endpoint: str, guard: Guard) -> None:
+    """Refuses the address that a name came to, before a byte is sent: it may be another one than at registration."""
+    address = stream.get_extra_info("server_addr")[0]
+    try:
+        guard(address)
+    except InvalidEndpoint:
+        stream.close()
+        raise EndpointRefused(
+            f"{endpoint} leads to an address that the gateway does not call. Check its DNS."
+        ) from None
+
+
+def _answer(
+    response: httpx.Response, request: ForwardRequest, target: Target, patience: _Patience, waited_ms: float
+) -> Answer:
     headers = {name: response.headers[name] for name in SENT_DOWN if name in response.headers}
     broken = StreamTruncated() if request.stream else AnswerTruncated()
     idle = StreamIdleTimeout(_late(target.endpoint, "gone silent", patience.silence))
     chunks = _chunks(response, target.endpoint, idle, broken)
     next(chunks)  # into its `finally`: closing a generator that never began would not close the response
-    return Answer(response.status_code, headers, chunks, partial(_hang_up, response))
+    return Answer(response.status_code, headers, chunks, waited_ms, partial(_hang_up, response))
 
 
 def _no_cookies() -> CookieJar:

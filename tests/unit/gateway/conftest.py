@@ -110,7 +110,7 @@ def upstream(make_upstream: MakeUpstream) -> Upstream:
 
 @pytest.fixture(scope="session")
 def running_tokenhub() -> Iterator[RunningTokenHub]:
-    with RunningTokenHub(strict_keys=True) as tokenhub:
+    with RunningTokenHub() as tokenhub:
         yield tokenhub
 
 

@@ -1,4 +1,5 @@
 import json
+import uuid
 from typing import Any
 
 import pytest
@@ -25,7 +26,9 @@ def record(clock: SettableClock) -> Record:
 
 def told(record: Record, capsys: pytest.CaptureFixture[str]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The log line and the metrics."""
-    report(record, make_logger("unit-test", "INFO"))
+    report(
+        record, make_logger(uuid.uuid4().hex, "INFO")
+    )  # one of its own: a logger keeps the stdout that it was made with
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     (log,) = [line for line in lines if "message" in line]
     return log, [line for line in lines if "_aws" in line]

@@ -1,0 +1,262 @@
+import json
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from gateway.beat import Beat, in_time
+from gateway.errors import KeyUnreadable
+from gateway.health import Outcome
+from gateway.records import HeartbeatSettings, Provider
+from gateway.settings import Limits
+from gateway.upstream import Target, Upstream
+from tests.rehearsal import KEY as HUB_KEY
+from tests.rehearsal import RunningTokenHub
+from tests.unit.gateway.builders import AT, KEY, a_provider
+from tests.unit.gateway.certificates import server_context
+from tests.unit.gateway.conftest import MakeUpstream, Serve
+from tests.unit.gateway.servers import HANG, Cut, Piece, Server, always, answer
+
+type Run = Callable[..., Outcome]
+
+
+def completion(text: str | None = "pong", **more: object) -> bytes:
+    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+    usage = {"prompt_tokens": 8, "completion_tokens": 3, "total_tokens": 11}
+    return json.dumps({"model": "echo", "choices": [choice], "usage": usage} | more).encode()
+
+
+def target_of(provider: Provider) -> Target:
+    return Target(provider.id, provider.endpoint, provider.model, key=KEY)
+
+
+@pytest.fixture
+def run(make_upstream: MakeUpstream) -> Run:
+    def beat(endpoint: str, *, seconds: float = 3, slot: str | None = None, **changes: object) -> Outcome:
+        upstream: Upstream = make_upstream(Limits())
+        provider = a_provider(endpoint=endpoint, **changes)
+        return Beat(upstream, target_of, now=lambda: AT, seconds=seconds).run(provider, slot=slot)
+
+    return beat
+
+
+def beaten(run: Run, serve: Serve, *pieces: Piece, **options: object) -> Outcome:
+    return run(serve(always(*pieces)).url, **options)
+
+
+def error_of(outcome: Outcome) -> str:
+    assert outcome.error is not None
+    assert KEY not in outcome.error
+    assert (outcome.model, outcome.tokens) == (None, None)
+    return outcome.error
+
+
+def test_a_beat_is_one_small_chat_completion_and_nothing_that_could_be_replayed(run: Run, serve: Serve) -> None:
+    server: Server = serve(always(answer(body=completion())))
+    outcome = run(server.url, slot="s")
+    assert outcome == Outcome(AT, outcome.latency_ms, model="echo", tokens=11, slot="s")
+    (received,) = server.received
+    assert received.target == "/v1/chat/completions"
+    assert json.loads(received.body) == {"messages": [{"role": "user", "content": "ping"}], "max_tokens": 16}
+    assert received.headers["authorization"] == f"Bearer {KEY}"
+    assert received.headers["content-type"] == "application/json"
+    assert received.headers["x-request-id"].startswith("hb-main-")
+    assert "idempotency-key" not in received.headers
+
+
+def test_each_beat_has_a_request_id_of_its_own(run: Run, serve: Serve) -> None:
+    server: Server = serve(always(answer(body=completion())))
+    run(server.url)
+    run(server.url)
+    first, second = (received.headers["x-request-id"] for received in server.received)
+    assert first != second
+
+
+@pytest.mark.parametrize(
+    ("model", "heartbeat", "asked"),
+    [
+        (None, HeartbeatSettings(), {"max_tokens": 16}),
+        ("echo", HeartbeatSettings(), {"max_tokens": 16, "model": "echo"}),
+        ("echo", HeartbeatSettings(model="small", max_tokens=5), {"max_tokens": 5, "model": "small"}),
+    ],
+)
+def test_a_beat_asks_for_its_own_model_or_the_providers(
+    run: Run, serve: Serve, model: str | None, heartbeat: HeartbeatSettings, asked: dict[str, object]
+) -> None:
+    server: Server = serve(always(answer(body=completion())))
+    run(server.url, model=model, heartbeat=heartbeat)
+    body = json.loads(server.received[0].body)
+    del body["messages"]
+    assert body == asked
+
+
+def test_the_latency_is_that_of_the_whole_answer(run: Run, serve: Serve) -> None:
+    body = answer(body=completion())
+    outcome = beaten(run, serve, 0.1, body[:-5], 0.1, body[-5:])
+    assert 190 <= outcome.latency_ms < 1000
+
+
+@pytest.mark.parametrize(
+    ("body", "model", "tokens"),
+    [
+        (completion(), "echo", 11),
+        (completion(""), "echo", 11),
+        (completion(None), "echo", 11),
+        (completion('{"error": "I was asked to say this"}'), "echo", 11),
+        (completion("pong", usage=None), "echo", None),
+        (completion("{ no json", usage=None), "echo", None),
+        (completion('{"answer": "error"}', usage=None), "echo", None),
+        (completion(model=None), None, 11),
+        (completion(model=7), None, 11),
+        (b'{"choices": [{"finish_reason": "length"}]}', None, None),
+        (b'{"choices": [7]}', None, None),
+    ],
+)
+def test_a_completion_with_a_choice_is_good_whatever_it_says(
+    run: Run, serve: Serve, body: bytes, model: str | None, tokens: int | None
+) -> None:
+    outcome = beaten(run, serve, answer(body=body))
+    assert (outcome.error, outcome.model, outcome.tokens) == (None, model, tokens)
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"", "no JSON"),
+        (b"pong", "no JSON"),
+        (b"<html>", "no JSON"),
+        (b"\xff", "no JSON"),
+        (b"[" * 100_000, "no JSON"),
+        (b"{}", "no choices"),
+        (b"[]", "no choices"),
+        (b'{"choices": []}', "no choices"),
+        (b'{"choices": {"0": {}}}', "no choices"),
+        (b'{"object": "list", "data": []}', "no choices"),
+        (completion('{"error": {"message": "no credit"}}', usage=None), "no credit"),
+        (completion('\n {"type": "error", "error": "no credit"}', usage=None), "no credit"),
+        (completion("<!doctype html><title>no credit</title>", usage=None), "no credit"),
+        (completion(f'{{"error": "{KEY}"}}', usage=None), "[redacted]"),
+        (completion('{"error": "' + "x" * 5000 + '"}', usage=None), "xxx"),
+        (b" " * (1024 * 1024 + 1), "1 MB"),
+    ],
+)
+def test_a_200_that_is_no_completion_is_a_failure(run: Run, serve: Serve, body: bytes, words: str) -> None:
+    error = error_of(beaten(run, serve, answer(body=body)))
+    assert error.startswith("HTTP 200: ")
+    assert words in error
+    assert len(error) < 700
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "words"),
+    [
+        (401, b"invalid api key\n", "HTTP 401: invalid api key. TokenHub refuses the registered key"),
+        (429, b'{"error": "monthly budget exceeded"}', "HTTP 429: monthly budget exceeded. The registered key's"),
+        (502, b'{"error": {"message": "all providers failed"}}', "HTTP 502: all providers failed. Every provider"),
+        (500, b"", "HTTP 500: HTTP 500. TokenHub failed"),
+        (204, b"", "HTTP 204: "),
+        (503, KEY.encode(), "HTTP 503: [redacted]"),
+    ],
+)
+def test_a_refusal_is_kept_with_its_status_its_words_and_the_remedy(
+    run: Run, serve: Serve, status: int, body: bytes, words: str
+) -> None:
+    assert error_of(beaten(run, serve, answer(status, body))).startswith(words)
+
+
+def test_what_keeps_a_beat_from_its_provider_is_told(run: Run, serve: Serve, certificate: Path) -> None:
+    assert "refused the connection" in error_of(run("http://127.0.0.1:9/v1"))
+    assert "host name" in error_of(run("http://nosuch.invalid/v1"))
+    assert "redirects" in error_of(beaten(run, serve, answer(302, location="http://127.0.0.1:9")))
+    assert "closed the connection" in error_of(beaten(run, serve, Cut.CLOSE))
+    assert "broke off" in error_of(beaten(run, serve, answer(body=completion())[:-5], Cut.CLOSE))
+    assert "TLS" in error_of(run(serve(always(HANG), tls=server_context(certificate)).url))
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        (HANG,),
+        (0.3, answer(body=completion())[:-5], HANG),
+        tuple(piece for _ in range(40) for piece in (b"H", 0.05)),
+        (answer(body=completion())[:-40], *(piece for _ in range(40) for piece in (b" ", 0.05))),
+    ],
+    ids=["no head", "half a body", "a head a byte at a time", "a body a byte at a time"],
+)
+def test_a_provider_that_takes_too_long_is_a_failure_after_the_time_and_not_later(
+    run: Run, serve: Serve, pieces: tuple[Piece, ...]
+) -> None:
+    began = time.monotonic()
+    error = error_of(beaten(run, serve, *pieces, seconds=0.4))
+    assert 0.3 < time.monotonic() - began < 0.8
+    assert "0.4 s" in error
+
+
+def test_a_key_that_cannot_be_decrypted_is_an_outcome_too(upstream: Upstream) -> None:
+    def unreadable(_: Provider) -> Target:
+        raise KeyUnreadable
+
+    outcome = Beat(upstream, unreadable, now=lambda: AT).run(a_provider(), slot=None)
+    assert "cannot be decrypted" in error_of(outcome)
+
+
+def test_a_trouble_of_our_own_is_no_outcome(upstream: Upstream) -> None:
+    def broken(_: Provider) -> Target:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        Beat(upstream, broken, now=lambda: AT).run(a_provider(), slot=None)
+
+
+def test_in_time_gives_back_what_the_work_gives_and_raises_what_it_raises() -> None:
+    assert in_time(lambda: 7, 1) == 7
+    with pytest.raises(ZeroDivisionError):
+        in_time(lambda: 1 // 0, 1)
+
+
+def test_work_that_is_late_is_not_waited_for() -> None:
+    free, began = threading.Event(), time.monotonic()
+    with pytest.raises(TimeoutError):
+        in_time(lambda: free.wait(5), 0.1)
+    assert time.monotonic() - began < 0.5
+    free.set()
+
+
+TOKENHUBS = [
+    ("normal", None),
+    ("no_models", "no eligible models registered"),
+    ("all_failed", "all providers failed"),
+    ("budget", "monthly budget exceeded"),
+    ("rate_limit", "rate limit exceeded"),
+    ("key_rate_limit", "api key rate limit exceeded"),
+    ("refuse_key", "invalid api key"),
+    ("no_scope", "insufficient scope"),
+    ("wrapped_error", "a model provider's error came as an answer"),
+    ("wrapped_html", "a model provider's error came as an answer"),
+    ("html", "no JSON"),
+    ("panic", "HTTP 500"),
+    ("cut_clean", "no JSON"),
+    ("cut_close", "broke off"),
+    ("other_model", None),
+    ("echo_key", None),
+    ("echo_key_error", "[redacted]"),
+]
+
+
+@pytest.mark.parametrize(("mode", "words"), TOKENHUBS)
+def test_a_beat_of_the_rehearsal_tokenhub_sees_each_of_its_oddities(
+    tokenhub: RunningTokenHub, make_upstream: MakeUpstream, mode: str, words: str | None
+) -> None:
+    tokenhub.rehearse(mode)
+
+    def with_key(provider: Provider) -> Target:
+        return replace(target_of(provider), key=HUB_KEY)
+
+    beat = Beat(make_upstream(Limits()), with_key, now=lambda: datetime.now(UTC), seconds=3)
+    error = beat.run(a_provider(endpoint=tokenhub.url + "/v1", model="echo"), slot=None).error
+    assert HUB_KEY not in (error or "")
+    assert error is None if words is None else words in (error or "")
