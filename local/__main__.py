@@ -11,7 +11,7 @@ import time
 from local import system
 from local.settings import LocalError, Settings
 
-LOOK_EVERY_S = 0.5  # whether the process that we stop with is still there
+LOOK_EVERY_S = 0.5
 HELLO = """\
 curl -X POST http://localhost:{port}/api/v1/providers -H "Content-Type: application/json" -d '{{"id": "tokenhub", \
 "name": "TokenHub", "type": "openai", "endpoint": "http://localhost:{tokenhub_port}/v1", "model": \
@@ -56,7 +56,10 @@ async def _until_stopped(settings: Settings, *, only_aws: bool) -> None:
 
 
 def _stop_signal(with_process: int | None) -> asyncio.Task[None]:
-    """Done at the first Ctrl-C, TERM or HUP, or when that process is gone. The second signal ends us at once."""
+    """Done at the first Ctrl-C, TERM or HUP, or when that process or the terminal is gone.
+
+    A second signal ends us at once. The terminal is looked at because make keeps a HUP to itself, and waits for us.
+    """
     stopped = asyncio.Event()
 
     def stop() -> None:
@@ -68,7 +71,8 @@ def _stop_signal(with_process: int | None) -> asyncio.Task[None]:
         asyncio.get_running_loop().add_signal_handler(number, stop)
 
     async def wait() -> None:
-        while with_process is None or _runs(with_process):
+        terminal = os.isatty(0)
+        while os.isatty(0) == terminal and (with_process is None or _runs(with_process)):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stopped.wait(), LOOK_EVERY_S)
                 return

@@ -13,13 +13,14 @@ import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from local import lifeline
+from local import housekeeping, lifeline
 
 SNAPSHOT_EVERY_S = 5.0
-LAST_SNAPSHOT_WITHIN_S = 4.0
+LAST_SNAPSHOT_WITHIN_S = 6.0
 READS = ("Get", "List", "Describe", "BatchGet", "Query", "Scan", "Filter", "Assume")
 
 type Scope = MutableMapping[str, Any]
@@ -158,6 +159,7 @@ def main() -> None:
 def _parts() -> Parts:
     from ministack.app import _build_persistence_save_dict  # pinned; there is no public name for it
 
+    housekeeping.forget_old(datetime.now(UTC))
     return dict(_build_persistence_save_dict())
 
 

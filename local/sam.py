@@ -24,13 +24,14 @@ BUILDS_KEPT = 4
 
 
 def parameters(settings: Settings) -> dict[str, str]:
-    """The template's parameters for the local system."""
-    return {
+    """The template's parameters for the local system; those that the user chose come last."""
+    own = {
         "Architecture": "arm64" if platform.machine().lower() in ("arm64", "aarch64") else "x86_64",
         "Platform": "local",
         "Data": "throw-away",
         "AwsEndpointUrl": settings.aws_url,
     }
+    return own | dict(settings.parameters)
 
 
 def fingerprint(repository: Path, *more: str) -> str:

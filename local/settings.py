@@ -2,7 +2,7 @@
 
 import sysconfig
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parent.parent
@@ -29,6 +29,7 @@ class Settings:
     tokenhub: bool = True
     auth: bool = True
     stop_with: int | None = None
+    parameters: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> "Settings":
@@ -43,6 +44,7 @@ class Settings:
             tokenhub=_choice(given, "TOKENHUB", ("on", "off")),
             auth=_choice(given, "AUTH", ("true", "false")),
             stop_with=_number(given, "STOP_WITH") if "STOP_WITH" in given else None,
+            parameters=_parameters(given.get("PARAMETERS", "")),
         )
 
     @property
@@ -91,3 +93,11 @@ def _choice(given: Mapping[str, str], name: str, choices: tuple[str, str]) -> bo
     if value not in choices:
         raise LocalError(f"{name} must be {choices[0]} or {choices[1]}, not {value!r}.")
     return value == choices[0]
+
+
+def _parameters(text: str) -> dict[str, str]:
+    """`NAME=VALUE NAME=VALUE`: parameters of the template, as `sam deploy --parameter-overrides` takes them."""
+    pairs = [pair.partition("=") for pair in text.split()]
+    if wrong := [name for name, equals, _ in pairs if not equals]:
+        raise LocalError(f"PARAMETERS must be like NAME=VALUE NAME=VALUE, not {wrong[0]!r}.")
+    return {name: value for name, _, value in pairs}

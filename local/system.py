@@ -23,7 +23,7 @@ from local.settings import ACCOUNT, EMULATOR, REGION, LocalError, Settings
 from local.workers import Workers
 
 AWS_STARTS_WITHIN_S = 30
-AWS_STOPS_WITHIN_S = 5
+AWS_STOPS_WITHIN_S = 7  # its last snapshot takes most of that, should there be much to keep
 TICK_AFTER_DEPLOY_S = 75  # a rule's minute begins when it is made, and ministack looks every ten seconds
 TICK_AFTER_RESTART_S = 15
 

@@ -41,6 +41,7 @@ class LocalSystem:
         *,
         arguments: tuple[str, ...] = (),
         environ: Mapping[str, str] | None = None,
+        stdin: int = subprocess.DEVNULL,
     ) -> None:
         self._temporary = tempfile.mkdtemp(prefix="local-system-") if state is None else None
         self.state = state or Path(self._temporary or "") / "state"
@@ -48,6 +49,7 @@ class LocalSystem:
         self.port, self.aws_port, self.tokenhub_port = self.ports
         self._arguments = arguments
         self._environ = dict(environ or {})
+        self._stdin = stdin
         self._process: subprocess.Popen[str] | None = None
         self._reader = threading.Thread()
         self._lines: queue.Queue[str | None] = queue.Queue()
@@ -101,7 +103,7 @@ class LocalSystem:
         chosen = dict(zip(names, map(str, self.ports), strict=True)) | {"STATE": str(self.state)}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "local", *self._arguments],
-            stdin=subprocess.DEVNULL,
+            stdin=self._stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -57,9 +57,6 @@ def handler(event: dict[str, Any], context: LambdaContext) -> Response | Streami
         return _forward(record, _header(event, "x-provider-id"), time.monotonic() + seconds)
     except GatewayError as error:
         return _refuse(error, record)
-    except Exception:
-        logger.exception("unforeseen")
-        return _refuse(GatewayError("The gateway failed. Its logs say more under this X-Request-Id."), record)
 
 
 def _request(event: dict[str, Any]) -> ForwardRequest:
@@ -84,7 +81,7 @@ def _header(event: dict[str, Any], name: str) -> str | None:
 
 
 def _forward(record: Record, provider_id: str | None, deadline: float) -> Response | StreamingResponse:
-    head = begin(lambda: forwarder.send(record.request, provider_id, deadline=deadline), "forward")
+    head = begin(lambda: _send(record.request, provider_id, deadline), "forward")
     patience = limits.keep_alive if record.request.stream else None
     wait([head], timeout=patience)
     if head.done():
@@ -96,9 +93,18 @@ def _forward(record: Record, provider_id: str | None, deadline: float) -> Respon
     return StreamingResponse(200, headers, chunks, on_close=lambda: report(record, logger))
 
 
+def _send(request: ForwardRequest, provider_id: str | None, deadline: float) -> tuple[Target, Answer]:
+    try:
+        return forwarder.send(request, provider_id, deadline=deadline)
+    except GatewayError:
+        raise
+    except Exception:
+        logger.exception("unforeseen", extra={"request_id": request.request_id})
+        raise GatewayError("The gateway failed. Its logs say more under this X-Request-Id.") from None
+
+
 def _answer(record: Record, target: Target, answer: Answer, deadline: float) -> Response | StreamingResponse:
     record.target, record.status = target, answer.status
-    record.model_asked = record.request.model or target.model
     chunks = _in_time(answer, deadline)
     if answer.status >= 400:
         words, _ = take(chunks, most=LONGEST_BODY)

@@ -218,6 +218,16 @@ def test_it_stops_when_the_process_that_started_it_is_gone(
         assert system.wait(10) == 0
 
 
+def test_it_stops_when_its_terminal_is_closed(tmp_path: Path, deployed: Path, ports: tuple[int, ...]) -> None:
+    shutil.copytree(deployed, tmp_path / "state")
+    screen, terminal = os.openpty()
+    with LocalSystem(tmp_path / "state", ports, stdin=terminal) as system:
+        os.close(terminal)
+        os.close(screen)
+
+        assert system.wait(10) == 0
+
+
 def test_only_aws_has_the_stack_but_no_front(tmp_path: Path, deployed: Path, ports: tuple[int, ...]) -> None:
     shutil.copytree(deployed, tmp_path / "state")
     with LocalSystem(tmp_path / "state", ports, arguments=("--only", "aws")) as system:

@@ -17,6 +17,11 @@ PARAMETERS = {
     "Data": "keep",
     "Platform": "aws",
     "AwsEndpointUrl": "",
+    "ConnectSeconds": "",
+    "FirstByteSeconds": "",
+    "StreamIdleSeconds": "",
+    "WholeSeconds": "",
+    "KeepAliveSeconds": "",
 }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gateway.settings import Settings
+from gateway.settings import Limits, Settings
 from tests.structure.rendered import of_type, render
 from tests.template import ROOT, template
 
@@ -115,22 +115,38 @@ def test_each_handler_is_there(name: str) -> None:
     assert handler in [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
 
 
-def variables_read() -> dict[str, set[str]]:
-    """The variables that each property of Settings cannot do without."""
+NEEDED = re.compile(r'_environ\["([A-Z_]+)"\]')
+OPTIONAL = re.compile(r'_environ\.get\("([A-Z_]+)"\)')
+
+
+def variables_read(pattern: re.Pattern[str]) -> dict[str, set[str]]:
+    """The variables that each property of Settings reads in a way."""
     properties = {name: value for name, value in vars(Settings).items() if isinstance(value, property)}
-    pattern = re.compile(r'_environ\["([A-Z_]+)"\]')
     return {name: set(pattern.findall(inspect.getsource(p.fget))) for name, p in properties.items() if p.fget}
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_each_function_is_given_exactly_the_variables_that_it_reads(name: str) -> None:
     used = re.findall(r"\bsettings\.(\w+)", source(FUNCTIONS[name]))
-    read = set().union(*(variables_read().get(attribute, set()) for attribute in used))
+    needed, optional = (
+        set().union(*(variables_read(pattern).get(attribute, set()) for attribute in used))
+        for pattern in (NEEDED, OPTIONAL)
+    )
     given = FUNCTIONS[name]["Environment"]["Variables"].keys()
     to_all = ALL_FUNCTIONS["Environment"]["Variables"].keys()
 
-    assert read - to_all == set(given)
-    assert read <= set(given) | set(to_all)
+    assert needed - to_all == given - optional
+
+
+def test_every_limit_of_a_forwarded_request_is_a_parameter_whose_default_is_the_codes() -> None:
+    variables = FUNCTIONS["CompletionsFunction"]["Environment"]["Variables"]
+    for name in variables_read(OPTIONAL)["limits"]:
+        parameter = name.title().replace("_", "")
+        assert variables[name] == {"Ref": parameter}
+        declared = template()["Parameters"][parameter]
+        default = getattr(Limits(), name.removesuffix("_SECONDS").lower())
+        assert declared["Default"] == ""
+        assert f"Empty for the default, {default:g}" in declared["Description"]
 
 
 def test_the_streaming_layer_is_used_where_the_routes_stream_and_nowhere_else() -> None:

@@ -8,7 +8,7 @@ from gateway.answers import take
 from gateway.errors import DeadlineExceeded, GatewayError, NotAStream
 from gateway.record import Record
 from gateway.refusals import LONGEST_BODY, refusal
-from gateway.relay import relay
+from gateway.relay import end_of, relay
 from gateway.sse import KEEP_ALIVE, error_frame
 from gateway.upstream import Answer, Target
 
@@ -26,7 +26,7 @@ def late_stream(
         record.target, answer = head.result()
         yield from relay(_stream(answer, chunks_of(answer), record.target), record)
     except GatewayError as error:
-        record.code, record.stream_end = error.code, "error"
+        record.code, record.stream_end = error.code, end_of(error)
         yield error_frame(error)
     finally:
         head.add_done_callback(_discard)

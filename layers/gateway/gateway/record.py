@@ -32,12 +32,16 @@ class Record:
     chunks: int = 0
     ttfb_ms: int | None = None
     usage: Usage = UNKNOWN
-    model_asked: str | None = None
     model_served: str | None = None
     began: float = field(init=False)
 
     def __post_init__(self) -> None:
         self.began = self.clock()
+
+    @property
+    def model_asked(self) -> str | None:
+        """The request's own model, or the provider's that stands in for it."""
+        return self.request.model or (self.target.model if self.target is not None else None)
 
     def elapsed_ms(self) -> int:
         """Milliseconds since the request came in."""

@@ -19,7 +19,7 @@ def relay(chunks: Generator[bytes], record: Record) -> Generator[bytes]:
         yield from _frames(chunks, watcher, record)
     except GatewayError as error:
         if not watcher.done:
-            record.stream_end, record.code = _end_of(error), error.code
+            record.stream_end, record.code = end_of(error), error.code
             yield error_frame(error, mid_frame=watcher.mid_frame)
     finally:
         chunks.close()
@@ -47,7 +47,8 @@ def _frames(chunks: Iterator[bytes], watcher: StreamWatcher, record: Record) -> 
         yield tail
 
 
-def _end_of(error: GatewayError) -> StreamEnd:
+def end_of(error: GatewayError) -> StreamEnd:
+    """How a stream that met this error ended, for its record."""
     if isinstance(error, StreamTruncated):
         return "truncated"
     if isinstance(error, StreamIdleTimeout):

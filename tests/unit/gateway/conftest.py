@@ -7,11 +7,12 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from gateway.endpoint import Reach
 from gateway.keys import KeyCipher
 from gateway.providers import Providers
 from gateway.registry import Registry
 from gateway.settings import Limits
-from gateway.upstream import Upstream
+from gateway.upstream import Guard, Upstream
 from tests.conftest import REGION, Aws
 from tests.rehearsal import RunningTokenHub
 from tests.template import table
@@ -20,6 +21,8 @@ from tests.unit.gateway.builders import Clock
 from tests.unit.gateway.servers import Server, serving
 
 QUICK = Limits(connect=0.5, first_byte=2, stream_idle=2, whole=3)
+PUBLIC = Reach(private_networks=False, loopback=False)
+ANYWHERE = Reach(private_networks=True, loopback=True)
 
 type Serve = Callable[..., Server]
 type MakeUpstream = Callable[..., Upstream]
@@ -81,7 +84,7 @@ def cipher(aws: Aws) -> KeyCipher:
 
 @pytest.fixture
 def registry(providers: Providers, cipher: KeyCipher) -> Registry:
-    return Registry(providers, cipher, clock=Clock(), private_networks=False, loopback=False)
+    return Registry(providers, cipher, clock=Clock(), reach=PUBLIC)
 
 
 @pytest.fixture
@@ -95,12 +98,20 @@ def make_upstream() -> Iterator[MakeUpstream]:
     """Makes upstreams whose connections are closed after the test."""
     with ExitStack() as opened:
 
-        def make(limits: Limits = QUICK, **seams: Any) -> Upstream:
-            upstream = Upstream(limits, **seams)
+        def make(limits: Limits = QUICK, guard: Guard = ANYWHERE.guard_address, **seams: Any) -> Upstream:
+            upstream = Upstream(limits, guard, **seams)
             opened.callback(upstream.close)
             return upstream
 
         yield make
+
+
+@pytest.fixture(scope="module")
+def patient_upstream() -> Iterator[Upstream]:
+    """One with the deployed limits for a whole module: a client loads the CA certificates, which takes a while."""
+    upstream = Upstream(Limits(), ANYWHERE.guard_address)
+    yield upstream
+    upstream.close()
 
 
 @pytest.fixture

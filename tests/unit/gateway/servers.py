@@ -58,11 +58,13 @@ def in_turn(*scripts: tuple[Piece, ...]) -> Script:
 
 
 class Server:
-    """Answers every request by its script. `connections` counts those accepted, before any TLS."""
+    """Answers every request by its script. `connections` counts those accepted, before any TLS; `noise` is what came
+    that is no HTTP."""
 
     def __init__(self, script: Script, tls: ssl.SSLContext | None = None) -> None:
         self.received: list[Received] = []
         self.connections = 0
+        self.noise = b""
         self.script = script
         self._tls = tls
         self._closing = Event()
@@ -99,7 +101,7 @@ class Server:
         with suppress(OSError), accepted:
             talking = accepted if self._tls is None else self._tls.wrap_socket(accepted, server_side=True)
             with talking:
-                for received in _requests(talking, number):
+                for received in self._requests(talking, number):
                     self.received.append(received)
                     if not self._play(talking, self.script(received)):
                         return
@@ -116,6 +118,28 @@ class Server:
                 return False
         return True
 
+    def _requests(self, talking: socket.socket, number: int) -> Iterator[Received]:
+        data = b""
+        while True:
+            while b"\r\n\r\n" not in data:
+                if not (more := talking.recv(65536)):
+                    return
+                data += more
+                if not data[:1].isalpha():  # a TLS hello, say; a server that knows no TLS answers it like this
+                    self.noise += data
+                    talking.sendall(answer(400))
+                    return
+            head, _, data = data.partition(b"\r\n\r\n")
+            first, *lines = head.decode("latin-1").split("\r\n")
+            headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+            length = int(headers.get("content-length", "0"))
+            while len(data) < length:
+                if not (more := talking.recv(65536)):
+                    return
+                data += more
+            yield Received(first.split(" ")[1], headers, data[:length], number)
+            data = data[length:]
+
 
 @contextmanager
 def serving(script: Script, tls: ssl.SSLContext | None = None) -> Iterator[Server]:
@@ -124,25 +148,3 @@ def serving(script: Script, tls: ssl.SSLContext | None = None) -> Iterator[Serve
         yield server
     finally:
         server.close()
-
-
-def _requests(talking: socket.socket, number: int) -> Iterator[Received]:
-    data = b""
-    while True:
-        while b"\r\n\r\n" not in data:
-            if not (more := talking.recv(65536)):
-                return
-            data += more
-            if not data[:1].isalpha():  # a TLS hello, say; a server that knows no TLS answers it like this
-                talking.sendall(answer(400))
-                return
-        head, _, data = data.partition(b"\r\n\r\n")
-        first, *lines = head.decode("latin-1").split("\r\n")
-        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-        length = int(headers.get("content-length", "0"))
-        while len(data) < length:
-            if not (more := talking.recv(65536)):
-                return
-            data += more
-        yield Received(first.split(" ")[1], headers, data[:length], number)
-        data = data[length:]

@@ -10,25 +10,55 @@ from gateway.upstream import Answer, Target
 from tests.unit.gateway.builders import ENDPOINT, KEY, a_request
 
 
-def a_record(path: str = "/chat/completions", status: str = "healthy") -> Record:
-    record = Record(a_request(path=path))
+def a_record(path: str = "/chat/completions", status: str = "healthy", model: str | None = None) -> Record:
+    record = Record(a_request(path=path, model=model))
     record.target = Target("main", ENDPOINT, status=status, key=KEY)
     return record
 
 
 def an_answer(**headers: str) -> Answer:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Answer(200, named, (piece for piece in [b""]), lambda: None)
+    return Answer(200, named, (piece for piece in [b""]), 7.4, lambda: None)
 
 
 def test_the_providers_headers_come_down_beside_ours() -> None:
     down = headers_down(a_record(), an_answer(content_type="application/json", x_alias_from="*"))
+    assert down.pop("server-timing").startswith("provider;dur=7, gateway;dur=")
     assert down == {
         "content-type": "application/json",
         "x-alias-from": "*",
         "x-request-id": "request-1",
         "x-provider-id": "main",
     }
+
+
+def test_the_timing_tells_the_gateways_share_from_the_providers() -> None:
+    record = a_record()
+    record.clock = lambda: record.began + 0.0204
+    assert headers_down(record, an_answer())["server-timing"] == "provider;dur=7, gateway;dur=13"
+    record.clock = lambda: record.began
+    assert headers_down(record, an_answer())["server-timing"] == "provider;dur=7, gateway;dur=0"
+
+
+@pytest.mark.parametrize(
+    ("asked", "headers", "served", "told"),
+    [
+        ("a", {"x_negotiated_model": "b"}, None, "true"),
+        ("a", {"x_negotiated_model": "b"}, "a", "true"),
+        ("a", {}, "b", "true"),
+        ("a", {"x_negotiated_model": "a"}, None, None),
+        ("a", {"x_negotiated_model": "b", "x_alias_from": "a"}, "b", None),
+        ("*", {"x_negotiated_model": "b"}, "b", None),
+        (None, {"x_negotiated_model": "b"}, "b", None),
+        ("a", {}, None, None),
+    ],
+)
+def test_another_model_than_the_asked_one_is_told_of(
+    asked: str | None, headers: dict[str, str], served: str | None, told: str | None
+) -> None:
+    record = a_record(model=asked)
+    record.model_served = served
+    assert headers_down(record, an_answer(**headers)).get("x-model-substituted") == told
 
 
 @pytest.mark.parametrize(("status", "told"), [("failed", "failed"), ("healthy", None), ("pending", None)])

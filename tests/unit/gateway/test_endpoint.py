@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.endpoint import guard, normalise
+from gateway.endpoint import Reach, normalise
 from gateway.errors import InvalidEndpoint
 
 HOSTS = st.sampled_from(["a.example", "A.Example:8090", "10.0.0.1", "[fd00::1]:443", "tokenhub"])
@@ -96,7 +96,7 @@ def test_what_is_no_endpoint_is_refused_with_what_to_write(endpoint: str, word: 
 
 def let_in(endpoint: str, *, private_networks: bool = False, loopback: bool = False) -> bool:
     try:
-        guard(normalise(endpoint), private_networks=private_networks, loopback=loopback)
+        Reach(private_networks=private_networks, loopback=loopback).guard_endpoint(normalise(endpoint))
     except InvalidEndpoint:
         return False
     return True

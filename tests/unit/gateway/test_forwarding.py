@@ -12,7 +12,7 @@ from gateway.request import read_request
 from gateway.targets import Targets
 from gateway.upstream import Answer, Target, Upstream
 from tests.unit.gateway.builders import KEY, OTHER_KEY, Clock, a_request, wanted
-from tests.unit.gateway.conftest import Serve
+from tests.unit.gateway.conftest import ANYWHERE, Serve
 from tests.unit.gateway.sending import assert_released, read
 from tests.unit.gateway.servers import Piece, Received, Script, always, answer
 
@@ -21,7 +21,7 @@ OK = answer(body=b"{}")
 
 @pytest.fixture
 def registry(providers: Providers, cipher: KeyCipher) -> Registry:
-    return Registry(providers, cipher, clock=Clock(), private_networks=False, loopback=True)
+    return Registry(providers, cipher, clock=Clock(), reach=ANYWHERE)
 
 
 @pytest.fixture

@@ -41,6 +41,7 @@ def test_a_change_is_one_event_with_the_old_and_the_new_status(aws: Aws) -> None
 
 def test_an_event_that_was_not_taken_is_a_trouble_and_not_silence(aws: Aws) -> None:
     events = boto3.client("events")
-    with Stubber(events) as stub, pytest.raises(RuntimeError, match="InternalFailure"):
+    with Stubber(events) as stub:
         stub.add_response("put_events", taken(1), {"Entries": ANY})
-        publish(events, BEFORE, AFTER)
+        with pytest.raises(RuntimeError, match="InternalFailure"):
+            publish(events, BEFORE, AFTER)

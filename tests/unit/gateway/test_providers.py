@@ -249,7 +249,7 @@ def conflict(providers: Providers, aws: Aws, times: int) -> list[int]:
         answer = {"Error": {"Code": "TransactionCanceledException"}, "CancellationReasons": reasons}
         raise client.exceptions.TransactionCanceledException(answer, "TransactWriteItems")
 
-    providers._transact = meeting  # type: ignore[method-assign]  # DynamoDB's conflict cannot be had from moto
+    providers._transact = meeting  # DynamoDB's conflict cannot be had from moto
     return seen
 
 

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.endpoint import Reach
 from gateway.errors import ApiKeyRequired, DefaultProviderNeeded, InvalidEndpoint, KeyUnreadable, RegistryBusy
 from gateway.health import next_health
 from gateway.keys import KeyCipher, fingerprint
@@ -10,6 +11,7 @@ from gateway.records import Health, HeartbeatSettings, Provider
 from gateway.registry import Registry
 from tests.conftest import Aws
 from tests.unit.gateway.builders import ENDPOINT, KEY, OTHER_KEY, Clock, an_outcome, wanted
+from tests.unit.gateway.conftest import PUBLIC
 
 OTHER = "https://other.example.com/v1"
 
@@ -150,7 +152,7 @@ def test_another_key_replaces_the_stored_one(registry: Registry, cipher: KeyCiph
 def test_a_stored_key_does_not_travel_to_a_new_origin(
     aws: Aws, providers: Providers, cipher: KeyCipher, endpoint: str
 ) -> None:
-    registry = Registry(providers, cipher, clock=Clock(), private_networks=True, loopback=False)
+    registry = Registry(providers, cipher, clock=Clock(), reach=Reach(private_networks=True, loopback=False))
     before = registry.register(wanted(api_key=KEY)).provider
     with pytest.raises(ApiKeyRequired):
         registry.register(wanted(endpoint=endpoint))
@@ -240,9 +242,7 @@ def test_a_registration_that_another_overtook_looks_again(aws: Aws, registry: Re
         def interrupt(self) -> None:
             registry.register(wanted(description=f"overtaken {self.times}", model="theirs"))
 
-    mine = Registry(
-        overtaken := Overtaken(aws.providers), cipher, clock=Clock(), private_networks=False, loopback=False
-    )
+    mine = Registry(overtaken := Overtaken(aws.providers), cipher, clock=Clock(), reach=PUBLIC)
     overtaken.times = 2
     done = mine.register(wanted(name="Mine"))
     assert (done.created, done.provider.name, done.provider.model) == (False, "Mine", None)
@@ -253,9 +253,7 @@ def test_a_registration_that_is_always_overtaken_gives_up(aws: Aws, registry: Re
         def interrupt(self) -> None:
             registry.register(wanted(description=f"overtaken {self.times}"))
 
-    mine = Registry(
-        overtaken := Overtaken(aws.providers), cipher, clock=Clock(), private_networks=False, loopback=False
-    )
+    mine = Registry(overtaken := Overtaken(aws.providers), cipher, clock=Clock(), reach=PUBLIC)
     overtaken.times = 100
     with pytest.raises(RegistryBusy):
         mine.register(wanted(name="Mine"))
@@ -271,7 +269,7 @@ def test_a_replacement_does_not_undo_a_change_of_default_that_came_between(
 
     registry.register(wanted())
     registry.register(wanted(id="second"))
-    mine = Registry(moved := Moved(aws.providers), cipher, clock=Clock(), private_networks=False, loopback=False)
+    mine = Registry(moved := Moved(aws.providers), cipher, clock=Clock(), reach=PUBLIC)
     moved.times = 1
     assert not mine.register(wanted(description="new words")).provider.default
     assert moved.default().id == "second"

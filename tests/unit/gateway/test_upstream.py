@@ -109,7 +109,8 @@ def test_only_the_headers_of_the_list_come_down(serve: Serve, upstream: Upstream
     }
     dropped = {"server": "x", "set-cookie": "a=b", "x-provider-authorization": KEY, "x-request-id": "x", "via": "x"}
     headers = {name.replace("-", "_"): value for name, value in (kept | dropped).items() if name != "content-type"}
-    assert send(upstream, serve(always(answer(body=b"{}", **headers)))).headers == kept
+    server = serve(always(answer(200, b"{}", "application/json", **headers)))
+    assert send(upstream, server).headers == kept
 
 
 @pytest.mark.parametrize("status", [200, 201, 204, 400, 401, 404, 429, 500, 503])
@@ -131,8 +132,8 @@ def test_an_answer_of_any_status_is_returned(serve: Serve, upstream: Upstream, s
     ],
 )
 def test_a_stream_is_known_by_its_content_type(content_type: str, is_stream: bool) -> None:
-    assert Answer(200, {"content-type": content_type}, (_ for _ in ()), lambda: None).is_stream is is_stream
-    assert not Answer(200, {}, (_ for _ in ()), lambda: None).is_stream
+    assert Answer(200, {"content-type": content_type}, (_ for _ in ()), 7.4, lambda: None).is_stream is is_stream
+    assert not Answer(200, {}, (_ for _ in ()), 7.4, lambda: None).is_stream
 
 
 def test_the_body_comes_down_as_it_was_sent_even_when_it_is_compressed(serve: Serve, upstream: Upstream) -> None:

@@ -16,7 +16,7 @@ from gateway.upstream import Answer, Upstream
 from tests.unit.gateway.certificates import server_context
 from tests.unit.gateway.conftest import MakeUpstream, Serve
 from tests.unit.gateway.sending import STREAMED, assert_released, read, send, trusting
-from tests.unit.gateway.servers import END, HANG, STREAM, Cut, always, answer, chunk, in_turn
+from tests.unit.gateway.servers import END, HANG, STREAM, Cut, Piece, always, answer, chunk, in_turn
 
 OK = answer(body=b"{}")
 
@@ -70,7 +70,8 @@ def test_hanging_up_after_the_end_does_no_harm_to_the_next_request(serve: Serve,
 
 
 def test_the_provider_hears_at_once_that_nobody_reads_any_more(serve: Serve, upstream: Upstream) -> None:
-    server = serve(in_turn((STREAM, *[chunk(b"data: 1\n\n"), 0.05] * 100, END), (OK,)))
+    endless: tuple[Piece, ...] = (chunk(b"data: 1\n\n"), 0.05) * 100
+    server = serve(in_turn((STREAM, *endless, END), (OK,)))
     got = send(upstream, server, STREAMED)
     next(got.chunks)
     got.hang_up()
@@ -123,7 +124,7 @@ def test_a_kept_connection_that_the_provider_closed_meanwhile_does_not_fail_the_
     server = serve(always(OK, 0.05, cut))
     for _ in range(3):
         assert read(send(upstream, server)) == b"{}"
-        time.sleep(0.15)
+        time.sleep(0.1)
     assert server.connections == 3
 
 

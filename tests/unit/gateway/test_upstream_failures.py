@@ -4,6 +4,7 @@ import pytest
 
 from gateway.errors import (
     AnswerTruncated,
+    EndpointRefused,
     ForwardingError,
     ProviderDisconnected,
     ProviderUnreachable,
@@ -13,7 +14,7 @@ from gateway.errors import (
 from gateway.upstream import Target, Upstream
 from tests.unit.gateway.builders import KEY, a_request
 from tests.unit.gateway.certificates import server_context
-from tests.unit.gateway.conftest import MakeUpstream, Serve
+from tests.unit.gateway.conftest import PUBLIC, MakeUpstream, Serve
 from tests.unit.gateway.sending import assert_released, read, send, trusting
 from tests.unit.gateway.servers import STREAM, Cut, always, answer, chunk
 
@@ -49,6 +50,18 @@ def test_an_unknown_host_is_told_as_such(upstream: Upstream) -> None:
 @pytest.mark.parametrize("host", ["tokenhub..example.com", "a" * 64 + ".example.com", "xn--", "exa$mple.invalid"])
 def test_a_host_that_is_none_is_unreachable_and_no_surprise(upstream: Upstream, host: str) -> None:
     refused(upstream, f"https://{host}/v1")
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_an_address_out_of_reach_hears_nothing_whatever_name_leads_to_it(
+    serve: Serve, make_upstream: MakeUpstream, host: str, scheme: str
+) -> None:
+    server = serve(always(OK))
+    endpoint = server.url.replace("127.0.0.1", host).replace("http:", f"{scheme}:")
+    words = refused(make_upstream(guard=PUBLIC.guard_address), endpoint, EndpointRefused)
+    assert words.startswith(f"{endpoint} leads to an address that the gateway does not call.")
+    assert (server.received, server.noise) == ([], b"")
 
 
 def test_tls_to_a_plain_port_is_told_as_such_and_tried_twice(serve: Serve, upstream: Upstream) -> None:

@@ -34,8 +34,8 @@ def test_a_request_gets_no_longer_than_it_is_given(serve: Serve, make_upstream: 
     upstream = make_upstream(Limits(connect=0.1))
     began = time.monotonic()
     with pytest.raises((FirstByteTimeout, DeadlineExceeded)):
-        send(upstream, serve(always(HANG)), within=0.5)
-    assert time.monotonic() - began < 0.9
+        send(upstream, serve(always(HANG)), within=0.3)
+    assert time.monotonic() - began < 0.7
 
 
 @pytest.mark.parametrize("within", [1.0, 3.0, 9.0])
@@ -48,7 +48,7 @@ def test_a_short_time_is_time_enough_for_a_quick_answer(
 
 def test_nearly_all_of_the_time_is_for_the_answer(serve: Serve, make_upstream: MakeUpstream) -> None:
     upstream = make_upstream(Limits())
-    assert send(upstream, serve(always(0.8, OK)), within=1.2).status == 200
+    assert send(upstream, serve(always(0.4, OK)), within=0.7).status == 200
 
 
 @pytest.mark.parametrize("within", [0.0, -1.0])

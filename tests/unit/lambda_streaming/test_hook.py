@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lambda_streaming import Response, StreamingResponse, mode, streaming
-from tests.unit.lambda_streaming.conftest import RuntimeApi
+from tests.runtime_api import RuntimeApi
 
 MODULE = "awslambdaric.lambda_runtime_client"
 

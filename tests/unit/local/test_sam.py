@@ -55,6 +55,13 @@ def test_the_stack_is_told_where_it_runs() -> None:
     assert chosen["Architecture"] in ("x86_64", "arm64")
 
 
+def test_parameters_that_the_user_chose_are_passed_on() -> None:
+    chosen = sam.parameters(Settings(parameters={"WholeSeconds": "4"}))
+
+    assert chosen["WholeSeconds"] == "4"
+    assert chosen["Platform"] == "local"
+
+
 def event(name: str, status: str, reason: str = "", kind: str = "AWS::DynamoDB::Table") -> dict[str, Any]:
     return {"LogicalResourceId": name, "ResourceStatus": status, "ResourceStatusReason": reason, "ResourceType": kind}
 

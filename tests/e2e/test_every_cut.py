@@ -1,0 +1,140 @@
+"""Recorded streams, cut at every byte: an SDK raises for every cut before the stream is whole, and never after it."""
+
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+
+import anthropic
+import openai
+import pytest
+
+from tests.e2e.conftest import SDK_TIMEOUT_S, Gateway
+from tests.raw_upstream import Ending, RawUpstream, Script, Seen
+from tests.template import ROOT
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+RECORDED = ROOT / "tests/e2e/recorded"
+AT_ONCE = 8
+BEFORE_A_RESET_S = 0.02  # else the cut may overtake what it follows
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A whole stream. After a clean end, what ends with `finish` is whole too; `says` is all that a client reads."""
+
+    name: str
+    finish: bytes
+    says: str
+
+    @property
+    def content(self) -> bytes:
+        return (RECORDED / f"{self.name}.sse").read_bytes()
+
+    def whole_from(self, ending: Ending) -> int:
+        if ending != "clean":
+            return len(self.content)
+        return self.content.index(b"\n\n", self.content.index(self.finish)) + 2
+
+
+TOOLS = json.dumps([["call_0", '{"x":"ö"}'], ["call_1", "{}"]], ensure_ascii=False)
+TEXT = Recording("openai-text", b'"finish_reason":"stop"', "Zürich 🚀")
+TOOL_CALLS = Recording("openai-tools", b'"finish_reason":"tool_calls"', TOOLS)
+ANTHROPIC = Recording("anthropic", b"event: message_stop", "Zürich 🚀")
+RECORDINGS = {recording.name: recording for recording in (TEXT, TOOL_CALLS, ANTHROPIC)}
+
+
+def cut(seen: Seen) -> Script:
+    """The model's name says which recording is cut where, and how."""
+    _, name, length, ending = seen.json()["model"].split("/")
+    pause = (BEFORE_A_RESET_S,) if ending == "reset" else ()
+    return Script((RECORDINGS[name].content[: int(length)], *pause), ending=ending)
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[RawUpstream]:
+    with RawUpstream(cut) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def openai_sdk(gateway: Gateway) -> Iterator[openai.OpenAI]:
+    base_url = f"{gateway.url}/v1"
+    with openai.OpenAI(base_url=base_url, api_key=gateway.token, max_retries=0, timeout=SDK_TIMEOUT_S) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def anthropic_sdk(gateway: Gateway) -> Iterator[anthropic.Anthropic]:
+    with anthropic.Anthropic(
+        base_url=gateway.url, auth_token=gateway.token, max_retries=0, timeout=SDK_TIMEOUT_S
+    ) as client:
+        yield client
+
+
+def read_text(client: openai.OpenAI, model: str) -> str:
+    stream = client.chat.completions.create(model=model, messages=[{"role": "user", "content": "a"}], stream=True)
+    return "".join(chunk.choices[0].delta.content or "" for chunk in stream)
+
+
+def read_tool_calls(client: openai.OpenAI, model: str) -> str:
+    stream = client.chat.completions.create(model=model, messages=[{"role": "user", "content": "a"}], stream=True)
+    calls: dict[int, list[str]] = {}
+    for chunk in stream:
+        for call in chunk.choices[0].delta.tool_calls or ():
+            assert call.function is not None
+            known = calls.setdefault(call.index, [call.id or "", ""])
+            known[1] += call.function.arguments or ""
+    return json.dumps(list(calls.values()), ensure_ascii=False)
+
+
+def read_anthropic(client: anthropic.Anthropic, model: str) -> str:
+    stream = client.messages.create(
+        model=model, max_tokens=9, messages=[{"role": "user", "content": "a"}], stream=True
+    )
+    deltas = [event.delta for event in stream if event.type == "content_block_delta"]
+    return "".join(delta.text for delta in deltas if delta.type == "text_delta")
+
+
+def outcome(read: Callable[[str], str], model: str) -> str:
+    try:
+        return read(model)
+    except (openai.APIError, anthropic.APIError) as error:
+        body = error.body if isinstance(error.body, dict) else {}
+        return str(body.get("error", body).get("code"))  # the Anthropic SDK keeps the frame, OpenAI's what is in it
+
+
+def wrong(read: Callable[[str], str], recording: Recording, ending: Ending) -> list[tuple[int, str]]:
+    """Each cut whose outcome is not the one that it must have."""
+    lengths = range(len(recording.content) + 1)
+    whole_from = recording.whole_from(ending)
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        models = [f"cut/{recording.name}/{length}/{ending}" for length in lengths]
+        outcomes = list(pool.map(partial(outcome, read), models))
+    expected = [recording.says if length >= whole_from else "stream_truncated" for length in lengths]
+    print(f"{recording.name} {ending}: {len(lengths)} cuts, {outcomes.count('stream_truncated')} raised")
+    return [(length, got) for length, got in enumerate(outcomes) if got != expected[length]]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _registered(gateway: Gateway, upstream: RawUpstream) -> None:
+    gateway.register("raw", upstream.url)
+
+
+@pytest.mark.parametrize("ending", ["clean", "reset"])
+def test_a_text_cut_anywhere_raises_in_openais_sdk(openai_sdk: openai.OpenAI, ending: Ending) -> None:
+    assert wrong(partial(read_text, openai_sdk), TEXT, ending) == []
+
+
+@pytest.mark.parametrize("ending", ["clean", "reset"])
+def test_parallel_tool_calls_cut_anywhere_raise_in_openais_sdk(openai_sdk: openai.OpenAI, ending: Ending) -> None:
+    assert wrong(partial(read_tool_calls, openai_sdk), TOOL_CALLS, ending) == []
+
+
+@pytest.mark.parametrize("ending", ["clean", "reset"])
+def test_anthropics_frames_cut_anywhere_raise_in_anthropics_sdk(
+    anthropic_sdk: anthropic.Anthropic, ending: Ending
+) -> None:
+    assert wrong(partial(read_anthropic, anthropic_sdk), ANTHROPIC, ending) == []

@@ -1,0 +1,58 @@
+"""The layer under the runtime clients that Lambda has shipped, and the one that the emulator's environment pins."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.managed_runtime import ROOT, RUNTIME_PYTHON, Runtime, Start, starting
+from tests.runtime_contract import RuntimeContract
+
+WITHOUT_INVOCATION_IDS = ("3.1.1", "4.0.1")
+PINNED = "4.2.2"
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]  # the first run installs
+
+
+@pytest.fixture(scope="session", params=[*WITHOUT_INVOCATION_IDS, PINNED])
+def version(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def interpreter(version: str) -> Path:
+    """Has that version; installed once, into .local/runtimes."""
+    if version == PINNED:
+        return RUNTIME_PYTHON
+    folder = ROOT / ".local/runtimes" / version
+    if not (folder / "ready").exists():
+        _install(version, folder)
+    return folder / "bin/python"
+
+
+def _install(version: str, folder: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
+    pip = [str(folder / "bin/pip"), "install", "-q", "--disable-pip-version-check", f"awslambdaric=={version}"]
+    done = subprocess.run(pip, check=False, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"pip cannot install awslambdaric {version}: {done.stderr.strip().rpartition('\n')[2]}")
+    (folder / "ready").touch()
+
+
+@pytest.fixture(scope="module")
+def start_runtime(interpreter: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
+    with starting(interpreter, tmp_path_factory) as start:
+        yield start
+
+
+class TestEveryRuntime(RuntimeContract):
+    def test_the_init_line_names_the_version(self, runtime: Runtime, version: str) -> None:
+        assert runtime.logged(f"runtime client {version}, response mode stream\n")
+
+    def test_the_invocation_id_is_echoed_by_the_clients_that_know_it(self, runtime: Runtime, version: str) -> None:
+        exchange = runtime.api.invoke(do="whole")
+
+        echoed = f"Lambda-Runtime-Invocation-Id: invocation-of-{exchange.invoke_id}" in exchange.head
+        assert echoed == (version not in WITHOUT_INVOCATION_IDS)

@@ -1,0 +1,148 @@
+"""What long streams and failures leave behind in a function's process, under the real awslambdaric."""
+
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.managed_runtime import RUNTIME_PYTHON, Runtime, Start, starting
+
+MIB = 1 << 20
+FAULTS = 100
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(120),
+    pytest.mark.skipif(sys.platform != "linux", reason="reads /proc"),
+]
+
+# Every failing body holds a mebibyte, so that one kept by mistake shows.
+APP = """
+import socket
+from lambda_streaming import StreamingResponse, pump, streaming
+
+def mebibytes(count):
+    for number in range(count):
+        print("mebibyte", flush=True)
+        for _ in range(16):
+            yield bytes([number % 256]) * 65536
+
+def failing():
+    held = b"x" * (1 << 20)
+    yield held[:1000]
+    raise LookupError("a secret")
+
+def received(ours, theirs):
+    held = b"x" * (1 << 20)
+    with ours, theirs:
+        theirs.sendall(held[:20_000])
+        while data := ours.recv(5000):
+            yield data
+
+def silent_upstream():
+    ours, theirs = socket.socketpair()
+    wake = lambda: ours.shutdown(socket.SHUT_RDWR)
+    return pump(received(ours, theirs), stop=wake, idle=0.02, on_idle=lambda: b":")
+
+@streaming
+def handler(event, context):
+    held = b"x" * (1 << 20)
+    match event["do"]:
+        case "raise": raise KeyError("before the first byte")
+        case "stream": body = mebibytes(event["count"])
+        case "pump": body = pump(mebibytes(event["count"]))
+        case "fail": body = failing()
+        case "fail in the pump": body = pump(failing())
+        case "endless": body = mebibytes(1_000_000)
+        case "endless pump": body = pump(mebibytes(1_000_000))
+        case "silence": body = silent_upstream()
+    return StreamingResponse(200, {}, body, lambda: len(held))
+"""
+ANSWERED = ("raise", "fail", "fail in the pump")
+RESET = ("endless", "endless pump", "silence")
+
+
+@pytest.fixture
+def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
+    with starting(RUNTIME_PYTHON, tmp_path_factory) as start:
+        yield start(APP)
+
+
+@pytest.mark.parametrize("way", ["stream", "pump"])
+def test_a_stream_of_100_mib_to_a_slow_reader_is_never_held_in_memory(runtime: Runtime, way: str) -> None:
+    runtime.api.invoke(do=way, count=1)
+    before = memory(runtime, "VmRSS")
+    runtime.api.pause = threading.Event()
+
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(runtime.api.invoke, do=way, count=100)
+        produced_unread = mebibytes_once_stalled(runtime)
+        runtime.api.pause.set()
+        body = answer.result().body
+
+    assert len(body) == 100 * MIB
+    assert produced_unread < 40  # the rest is the kernel's: what both sockets buffer
+    assert memory(runtime, "VmHWM") - before < 20 * MIB
+
+
+def test_100_failures_leave_no_thread_socket_or_memory_behind(runtime: Runtime) -> None:
+    for kind in (*ANSWERED, *RESET):
+        fail(runtime, kind)
+    assert_serves(runtime)
+    before, memory_before = open_things(runtime), memory(runtime, "VmRSS")
+
+    for number in range(FAULTS):
+        fail(runtime, (*ANSWERED, *RESET)[number % 6])
+
+    assert_serves(runtime)
+    wait_for(runtime, before)
+    assert open_things(runtime) == before
+    assert memory(runtime, "VmRSS") - memory_before < 8 * MIB
+
+
+def fail(runtime: Runtime, kind: str) -> None:
+    if kind in RESET:
+        runtime.api.reset_after = 5000
+    exchange = runtime.api.invoke(do=kind)
+    is_error = exchange.head.splitlines()[0].endswith("/error HTTP/1.1")
+    assert is_error == (kind == "raise")
+    if kind in RESET:
+        with pytest.raises(ValueError, match="not the end yet"):
+            _ = exchange.chunks
+    elif kind != "raise":
+        assert exchange.trailers["Lambda-Runtime-Function-Error-Type"] == "Function.LookupError"
+
+
+def assert_serves(runtime: Runtime) -> None:
+    assert len(runtime.api.invoke(do="stream", count=1).body) == MIB
+
+
+def memory(runtime: Runtime, name: str) -> int:
+    """Bytes: VmRSS is what the process holds now, VmHWM the most that it ever held."""
+    lines = Path(f"/proc/{runtime.process.pid}/status").read_text().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
+
+
+def open_things(runtime: Runtime) -> dict[str, int]:
+    process = Path(f"/proc/{runtime.process.pid}")
+    return {name: len(list((process / name).iterdir())) for name in ("task", "fd")}
+
+
+def wait_for(runtime: Runtime, things: dict[str, int]) -> None:
+    """Ends at once if they are there, else after ten seconds."""
+    until = time.monotonic() + 10
+    while open_things(runtime) != things and time.monotonic() < until:
+        time.sleep(0.05)
+
+
+def mebibytes_once_stalled(runtime: Runtime) -> int:
+    """How many the function has begun when half a second brings no more."""
+    counts = [0]
+    while counts[-1] <= 1 or len(set(counts[-6:])) > 1:
+        time.sleep(0.1)
+        counts.append(runtime.output.read_text().count("mebibyte"))
+    return counts[-1] - 1  # that of the stream before
