@@ -30,7 +30,7 @@ tokenhub: .local/ready
 	@exec $(python) -m local.tokenhub --port $${TOKENHUB_PORT:-8090}
 
 token: .local/ready
-	@$(python) -m local.tokens $(ROLE)
+	@$(python) -m local.tokens $(ROLE) $(ENV)
 
 reset:
 	@rm -rf "$${STATE:-.local/state}" && echo "The local system's data is gone; make dev begins anew."

@@ -3,8 +3,7 @@
 import base64
 import os
 import time
-from collections.abc import Generator
-from concurrent.futures import wait
+from collections.abc import Generator, Iterable
 from itertools import chain
 from typing import Any, Protocol
 from urllib.parse import urlencode
@@ -12,9 +11,9 @@ from urllib.parse import urlencode
 import boto3
 
 from gateway.answers import error_down, headers_down, take
-from gateway.background import begin
 from gateway.endpoint import Reach
 from gateway.errors import DeadlineExceeded, GatewayError
+from gateway.exchange import Exchange
 from gateway.forwarding import Forwarder
 from gateway.keys import KeyCipher
 from gateway.late import HEADERS, late_stream
@@ -24,11 +23,10 @@ from gateway.refusals import LONGEST_BODY, refusal
 from gateway.relay import relay
 from gateway.request import ForwardRequest, read_request
 from gateway.settings import Settings
-from gateway.sse import KEEP_ALIVE
 from gateway.targets import Targets
 from gateway.telemetry import make_logger
 from gateway.upstream import Answer, Target, Upstream
-from lambda_streaming import DeadlineReached, Response, StreamingResponse, pump, streaming
+from lambda_streaming import Response, StreamingResponse, pump, streaming
 
 settings = Settings(os.environ)
 logger = make_logger("completions", settings.log_level)
@@ -41,6 +39,7 @@ upstream = Upstream(limits, reach.guard_address)
 forwarder = Forwarder(targets, upstream)
 
 SPARE_SECONDS = 2.0  # Lambda ends a function at its deadline without a word: be done before
+TOO_LATE = f"The answer was not whole after {limits.whole:g} s, the longest that the gateway waits. Ask for less."
 
 
 class LambdaContext(Protocol):
@@ -81,16 +80,25 @@ def _header(event: dict[str, Any], name: str) -> str | None:
 
 
 def _forward(record: Record, provider_id: str | None, deadline: float) -> Response | StreamingResponse:
-    head = begin(lambda: _send(record.request, provider_id, deadline), "forward")
-    patience = limits.keep_alive if record.request.stream else None
-    wait([head], timeout=patience)
-    if head.done():
-        return _answer(record, *head.result(), deadline)
-    chunks = late_stream(
-        head, lambda answer: _in_time(answer, deadline), record, every=limits.keep_alive, deadline=deadline
+    exchange = Exchange(lambda: _send(record.request, provider_id, deadline))
+    silence = limits.keep_alive or None if record.request.stream else None
+    chunks = pump(
+        exchange.source(),
+        stop=exchange.hang_up,
+        idle=silence,
+        on_idle=exchange.keep_alive,
+        deadline=deadline,
+        too_late=DeadlineExceeded(TOO_LATE),
+        at_once=True,
     )
-    headers = HEADERS | {"x-request-id": record.request.request_id}
-    return StreamingResponse(200, headers, chunks, on_close=lambda: report(record, logger))
+    if not exchange.begun(silence):
+        headers = HEADERS | {"x-request-id": record.request.request_id}
+        return _streamed(200, headers, late_stream(exchange, chunks, record), chunks, record)
+    try:
+        return _answer(record, *exchange.head.result(), chunks)
+    except GatewayError:
+        chunks.close()
+        raise
 
 
 def _send(request: ForwardRequest, provider_id: str | None, deadline: float) -> tuple[Target, Answer]:
@@ -103,40 +111,36 @@ def _send(request: ForwardRequest, provider_id: str | None, deadline: float) -> 
         raise GatewayError("The gateway failed. Its logs say more under this X-Request-Id.") from None
 
 
-def _answer(record: Record, target: Target, answer: Answer, deadline: float) -> Response | StreamingResponse:
+def _answer(record: Record, target: Target, answer: Answer, chunks: Generator[bytes]) -> Response | StreamingResponse:
     record.target, record.status = target, answer.status
-    chunks = _in_time(answer, deadline)
     if answer.status >= 400:
         words, _ = take(chunks, most=LONGEST_BODY)
         chunks.close()
         return _refuse(refusal(answer.status, words, [target.key] if target.key else []), record, answer)
     if not answer.is_stream:
         return _whole(record, answer, chunks)
-    headers = headers_down(record, answer)
-    return StreamingResponse(answer.status, headers, relay(chunks, record), on_close=lambda: report(record, logger))
-
-
-def _in_time(answer: Answer, deadline: float) -> Generator[bytes]:
-    """The body, with a comment in silence that is a stream's, and an end before Lambda's."""
-    idle = limits.keep_alive if answer.is_stream else None
-    try:
-        yield from pump(answer.chunks, stop=answer.hang_up, idle=idle, on_idle=lambda: KEEP_ALIVE, deadline=deadline)
-    except DeadlineReached:
-        raise DeadlineExceeded(
-            f"The answer was not whole after {limits.whole:g} s, the longest that the gateway can wait. Ask for less."
-        ) from None
+    return _streamed(answer.status, headers_down(record, answer), relay(chunks, record), chunks, record)
 
 
 def _whole(record: Record, answer: Answer, chunks: Generator[bytes]) -> Response | StreamingResponse:
     """An answer that is no stream is read before its status goes down: a cut one is an error, not half an answer."""
     body, complete = take(chunks)
     record.count(body)
-    if complete:
-        record.learn(body)
+    if not complete:
+        return _streamed(answer.status, headers_down(record, answer), chain([body], chunks), chunks, record)
+    record.learn(body)
+    report(record, logger)
+    return Response(answer.status, headers_down(record, answer), body)
+
+
+def _streamed(
+    status: int, headers: dict[str, str], body: Iterable[bytes], chunks: Generator[bytes], record: Record
+) -> StreamingResponse:
+    def on_close() -> None:
+        chunks.close()  # also where the client left before the first byte: `body` has not begun then
         report(record, logger)
-        return Response(answer.status, headers_down(record, answer), body)
-    rest = chain([body], chunks)
-    return StreamingResponse(answer.status, headers_down(record, answer), rest, on_close=lambda: report(record, logger))
+
+    return StreamingResponse(status, headers, body, on_close=on_close)
 
 
 def _refuse(error: GatewayError, record: Record, answer: Answer | None = None) -> Response:

@@ -27,7 +27,7 @@ ORDER = [
     *("models", "health", "heartbeats", "health_events", "providers", "invalid"),
     *("registry", "upstream"),
     *("record", "targets", "beat"),
-    *("relay", "answers", "forwarding", "tick"),
+    *("relay", "answers", "forwarding", "exchange", "tick"),
     "late",
 ]
 

@@ -4,19 +4,15 @@ import contextlib
 import time
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
-from queue import Empty, Queue, ShutDown
 from threading import Thread
+
+from .buffer import Buffer, Closed
 
 _JOIN_SECONDS = 1.0
 
 
 class DeadlineReached(Exception):
     """The source was still open when its time was up."""
-
-
-@dataclass(frozen=True)
-class _End:
-    error: BaseException | None
 
 
 def _nothing() -> None:
@@ -31,17 +27,23 @@ def pump(
     on_idle: Callable[[], bytes | None] = _nothing,
     deadline: float | None = None,
     most_waiting: int = 64,
+    too_late: Exception | None = None,
     clock: Callable[[], float] = time.monotonic,
+    at_once: bool = False,
 ) -> Generator[bytes]:
-    """The source's items in order, its exception after them; no thread before the first item is asked for.
+    """The source's bytes in order, its exception after them; what waits together comes together.
+
+    The reader's thread starts when the first item is asked for, or `at_once`.
 
     After every `idle` seconds of waiting for an item it yields what `on_idle` returns, and at `deadline`, a value
-    of `clock`, it raises DeadlineReached. However it ends, `close()` included, `stop` is called once and must wake a
-    reader that is blocked in the source; the source is closed in the reader's thread.
+    of `clock`, it raises `too_late`, or DeadlineReached. However it ends, `close()` included, `stop` is called once
+    and must wake a reader that is blocked in the source; the source is closed in the reader's thread.
     """
     reader = _Reader(source, most_waiting)
-    items = _items(reader, stop, _Waiting(idle, deadline, clock), on_idle)
+    items = _items(reader, stop, _Waiting(idle, deadline, too_late or DeadlineReached(), clock), on_idle)
     next(items)  # into its try, so that a close() before the first item stops the source too
+    if at_once:
+        reader.start()
     return items
 
 
@@ -49,15 +51,16 @@ def pump(
 class _Waiting:
     idle: float | None
     deadline: float | None
+    too_late: Exception
     clock: Callable[[], float]
 
     def limit(self) -> tuple[float | None, bool]:
-        """Seconds to wait for the next item, and whether that is the idle time. DeadlineReached when too late."""
+        """Seconds to wait for the next item, and whether that is the idle time. Raises when it is too late."""
         if self.deadline is None:
             return self.idle, True
         left = self.deadline - self.clock()
         if left <= 0:
-            raise DeadlineReached
+            raise self.too_late
         if self.idle is not None and self.idle < left:
             return self.idle, True
         return left, False
@@ -68,35 +71,40 @@ class _Reader:
 
     def __init__(self, source: Iterable[bytes], most_waiting: int) -> None:
         self._source = iter(source)
-        self._queue: Queue[bytes | _End] = Queue(most_waiting)
+        self._buffer = Buffer(most_waiting)
         self._thread = Thread(target=self._read, name="lambda-streaming-pump", daemon=True)
+        self.take = self._buffer.take
+        self.raise_error = self._buffer.raise_error
 
     def start(self) -> None:
-        self._thread.start()
-
-    def get(self, seconds: float | None) -> bytes | _End:
-        return self._queue.get(timeout=seconds)
+        if self._thread.ident is None:
+            self._thread.start()
 
     def end(self) -> None:
-        """Wakes a reader that is blocked on the full queue, and waits for its end."""
-        self._queue.shutdown(immediate=True)
+        """Wakes a reader that is blocked on the full buffer, and waits for its end."""
+        self._buffer.close()
         if self._thread.ident is None:
             self._close_source()
         else:
             self._thread.join(_JOIN_SECONDS)
 
     def _read(self) -> None:
-        error: BaseException | None = None
+        # No local variable holds the error: its traceback holds this frame, and only the garbage collector would
+        # free them then.
         try:
             for item in self._source:
-                self._queue.put(item)
-        except ShutDown:
-            pass  # nobody takes the items any more
+                if item:
+                    self._buffer.put(item)
+        except Closed:
+            self._finish(None)  # nobody takes the items any more
         except BaseException as raised:  # noqa: BLE001 - raised again where the items are read
-            error = raised
+            self._finish(raised)
+        else:
+            self._finish(None)
+
+    def _finish(self, error: BaseException | None) -> None:
         self._close_source()
-        with contextlib.suppress(ShutDown):
-            self._queue.put(_End(error))
+        self._buffer.end(error)
 
     def _close_source(self) -> None:
         close = getattr(self._source, "close", _nothing)
@@ -110,20 +118,17 @@ def _items(
     try:
         yield b""  # taken by pump()
         reader.start()
-        while not isinstance(item := _next(reader, waiting, on_idle), _End):
-            if item is not None:
+        while (item := _next(reader, waiting, on_idle)) is not None:
+            if item:
                 yield item
-        if item.error is not None:
-            raise item.error
+        reader.raise_error()
     finally:
         with contextlib.suppress(Exception):  # waking a socket that is closed already fails; the end stands
             stop()
         reader.end()
 
 
-def _next(reader: _Reader, waiting: _Waiting, on_idle: Callable[[], bytes | None]) -> bytes | _End | None:
+def _next(reader: _Reader, waiting: _Waiting, on_idle: Callable[[], bytes | None]) -> bytes | None:
     seconds, is_idle = waiting.limit()
-    try:
-        return reader.get(seconds)
-    except Empty:
-        return (on_idle() or None) if is_idle else None
+    item = reader.take(seconds)
+    return on_idle() or b"" if item == b"" and is_idle else item
