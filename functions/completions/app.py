@@ -12,7 +12,7 @@ import boto3
 
 from gateway.answers import error_down, headers_down, take
 from gateway.endpoint import Reach
-from gateway.errors import DeadlineExceeded, GatewayError
+from gateway.errors import DeadlineExceeded, GatewayError, NotAStream
 from gateway.exchange import Exchange
 from gateway.forwarding import Forwarder
 from gateway.keys import KeyCipher
@@ -117,6 +117,8 @@ def _answer(record: Record, target: Target, answer: Answer, chunks: Generator[by
         words, _ = take(chunks, most=LONGEST_BODY)
         chunks.close()
         return _refuse(refusal(answer.status, words, [target.key] if target.key else []), record, answer)
+    if record.request.stream and not answer.is_stream:
+        raise NotAStream  # an SDK would find no event in it, and take that for an empty answer
     if not answer.is_stream:
         return _whole(record, answer, chunks)
     return _streamed(answer.status, headers_down(record, answer), relay(chunks, record), chunks, record)

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import anthropic
@@ -23,27 +23,38 @@ BEFORE_A_RESET_S = 0.02  # else the cut may overtake what it follows
 
 @dataclass(frozen=True)
 class Recording:
-    """A whole stream. After a clean end, what ends with `finish` is whole too; `says` is all that a client reads."""
+    """A whole stream, which `last` ends. After a clean end, what ends with `finish` is whole too; `says` is all that a
+    client reads of it."""
 
-    name: str
+    file: str
     finish: bytes
+    last: bytes
     says: str
+    line_end: bytes = b"\n"
+
+    @property
+    def name(self) -> str:
+        return f"{self.file} {self.line_end.hex()}"
 
     @property
     def content(self) -> bytes:
-        return (RECORDED / f"{self.name}.sse").read_bytes()
+        return (RECORDED / f"{self.file}.sse").read_bytes().replace(b"\n", self.line_end)
 
     def whole_from(self, ending: Ending) -> int:
-        if ending != "clean":
-            return len(self.content)
-        return self.content.index(b"\n\n", self.content.index(self.finish)) + 2
+        """Where the frame's blank line is complete; a lone CR ends a line, too."""
+        blank = (self.line_end * 2)[:3]
+        begins = self.content.index(self.finish if ending == "clean" else self.last)
+        return self.content.index(blank, begins) + len(blank)
 
 
 TOOLS = json.dumps([["call_0", '{"x":"ö"}'], ["call_1", "{}"]], ensure_ascii=False)
-TEXT = Recording("openai-text", b'"finish_reason":"stop"', "Zürich 🚀")
-TOOL_CALLS = Recording("openai-tools", b'"finish_reason":"tool_calls"', TOOLS)
-ANTHROPIC = Recording("anthropic", b"event: message_stop", "Zürich 🚀")
-RECORDINGS = {recording.name: recording for recording in (TEXT, TOOL_CALLS, ANTHROPIC)}
+TEXT = Recording("openai-text", b'"finish_reason":"stop"', b"[DONE]", "Zürich 🚀")
+CRLF = replace(TEXT, line_end=b"\r\n")
+TOOL_CALLS = Recording("openai-tools", b'"finish_reason":"tool_calls"', b"[DONE]", TOOLS)
+ANTHROPIC = Recording("anthropic", b'"type":"message_stop"', b'"type":"message_stop"', "Zürich 🚀")
+RECORDINGS = {recording.name: recording for recording in (TEXT, CRLF, TOOL_CALLS, ANTHROPIC)}
+
+every_ending = pytest.mark.parametrize("ending", ["clean", "reset", "close"])  # "close" is TokenHub's cut at 300 s
 
 
 def cut(seen: Seen) -> Script:
@@ -123,17 +134,20 @@ def _registered(gateway: Gateway, upstream: RawUpstream) -> None:
     gateway.register("raw", upstream.url)
 
 
-@pytest.mark.parametrize("ending", ["clean", "reset"])
-def test_a_text_cut_anywhere_raises_in_openais_sdk(openai_sdk: openai.OpenAI, ending: Ending) -> None:
-    assert wrong(partial(read_text, openai_sdk), TEXT, ending) == []
+@every_ending
+@pytest.mark.parametrize("recording", [TEXT, CRLF], ids=["LF", "CRLF"])
+def test_a_text_cut_anywhere_raises_in_openais_sdk(
+    openai_sdk: openai.OpenAI, recording: Recording, ending: Ending
+) -> None:
+    assert wrong(partial(read_text, openai_sdk), recording, ending) == []
 
 
-@pytest.mark.parametrize("ending", ["clean", "reset"])
+@every_ending
 def test_parallel_tool_calls_cut_anywhere_raise_in_openais_sdk(openai_sdk: openai.OpenAI, ending: Ending) -> None:
     assert wrong(partial(read_tool_calls, openai_sdk), TOOL_CALLS, ending) == []
 
 
-@pytest.mark.parametrize("ending", ["clean", "reset"])
+@every_ending
 def test_anthropics_frames_cut_anywhere_raise_in_anthropics_sdk(
     anthropic_sdk: anthropic.Anthropic, ending: Ending
 ) -> None:

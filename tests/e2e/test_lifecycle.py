@@ -158,9 +158,9 @@ def test_stopping_during_the_start_loses_nothing(system: LocalSystem, ports: tup
     put(system, "kept")
     system.stop()
 
-    for seconds in (0.6, 0.9, 1.2):
+    for tenths in range(5, 14):
         with closing(LocalSystem(system.state, ports).start()):
-            time.sleep(seconds)
+            time.sleep(tenths / 10)
 
     with LocalSystem(system.state, ports) as again:
         assert items(again) == {"kept"}

@@ -1,4 +1,4 @@
-"""AWS's own runtime interface emulator as the judge of the framing. It buffers; what it cannot parse is a PANIC line."""
+"""AWS's own runtime interface emulator as the judge of the framing. It buffers; bad framing is a PANIC in its log."""
 
 import http.client
 import json

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tests.functions.conftest import Context, Load, event
+from tests.raw_upstream import JSON, RawUpstream, Script
 from tests.rehearsal import KEY, RunningTokenHub
 
 
@@ -181,3 +182,53 @@ def test_one_log_line_tells_of_the_request_and_holds_no_key_prompt_or_answer(
     assert line["completion_tokens"] is None
     assert KEY not in str(line)
     assert "private" not in str(line)
+
+
+def test_a_stream_that_is_answered_by_a_page_is_an_error_that_is_not_tried_again(
+    register: Any, complete: Any, tokenhub: RunningTokenHub
+) -> None:
+    register()
+    tokenhub.rehearse("html")
+
+    status, headers, body = complete()
+
+    assert (status, json.loads(body)["error"]["code"]) == (502, "not_a_stream")
+    assert (headers["x-error-source"], headers["x-should-retry"]) == ("gateway", "false")
+
+
+def test_stream_means_nothing_where_tokenhub_streams_nothing(register: Any, complete: Any) -> None:
+    register()
+
+    body = {"model": "text-embedding-3-small", "input": "a", "stream": True}
+    status, headers, _ = complete(body, resource="/v1/embeddings", path="/v1/embeddings")
+
+    assert (status, headers["content-type"]) == (200, "application/json")
+
+
+FINISHED = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
+
+
+@pytest.mark.parametrize(("choices", "whole"), [(1, True), (2, False)])
+def test_a_stream_of_the_chat_route_is_whole_when_all_the_choices_of_its_parameters_are(
+    register: Any, complete: Any, choices: int, whole: bool
+) -> None:
+    body = {"request": {"messages": MESSAGES, "stream": True, "parameters": {"n": choices}}}
+    with RawUpstream(lambda _: Script((FINISHED,))) as upstream:
+        register(endpoint=upstream.url)
+        _, _, came = complete(body, resource="/v1/chat", path="/v1/chat")
+
+    assert (came == FINISHED) == whole
+
+
+@pytest.mark.parametrize("silence_s", [0.0, 0.1])
+def test_an_answer_that_is_silent_until_the_end_of_its_time_came_to_its_deadline(
+    register: Any, monkeypatch: pytest.MonkeyPatch, load: Load, silence_s: float
+) -> None:
+    monkeypatch.setenv("WHOLE_SECONDS", "0.4")
+    hurried = load("completions")
+    body = json.dumps({"messages": MESSAGES})
+    with RawUpstream(lambda _: Script((silence_s, b"{"), headers=JSON, ending="hang")) as upstream:
+        register(endpoint=upstream.url)
+        codes = [json.loads(hurried.handler(event("completion", body=body), Context())["body"]) for _ in range(5)]
+
+    assert [code["error"]["code"] for code in codes] == ["deadline"] * 5

@@ -11,12 +11,14 @@ def begin[T](work: Callable[[], T], name: str) -> Future[T]:
     A ThreadPoolExecutor would wait for its threads when the interpreter ends.
     """
     done: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            done.set_result(work())
-        except BaseException as error:  # noqa: BLE001 -- raised again by result()
-            done.set_exception(error)
-
-    Thread(target=run, name=name, daemon=True).start()
+    Thread(target=_run, args=(work, done), name=name, daemon=True).start()
     return done
+
+
+def _run[T](work: Callable[[], T], done: Future[T]) -> None:
+    try:
+        done.set_result(work())
+    except BaseException as error:  # noqa: BLE001 -- raised again by result()
+        done.set_exception(error)
+    finally:
+        del done  # the error's traceback holds this frame: only the garbage collector would free a future in it

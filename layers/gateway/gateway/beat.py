@@ -4,6 +4,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -71,7 +72,8 @@ class Beat:
         secrets = [target.key] if target.key else []
         # in_time() keeps the time; this one only lets a thread end that nobody waits for any more.
         answer = self._upstream.forward(_request(provider), target, within=2 * self._seconds)
-        body = _read(answer.chunks)
+        with closing(answer.chunks) as chunks:
+            body = _read(chunks)
         if answer.status != 200:
             raise refusal(answer.status, body, secrets)
         return _judge(body, secrets)

@@ -180,9 +180,13 @@ class StreamTruncated(ForwardingError):
 
 class NotAStream(ForwardingError):
     code = "not_a_stream"
+    retryable = False
 
     def __init__(self) -> None:
-        super().__init__("A stream was asked for, and the provider's late answer is none. Ask without stream.")
+        super().__init__(
+            "A stream was asked for, and the provider's answer is none. Ask without stream; "
+            "if it is a web page that answers, register TokenHub's own address."
+        )
 
 
 class FirstByteTimeout(ForwardingError):

@@ -12,6 +12,7 @@ class Exchange:
 
     def __init__(self, send: Callable[[], tuple[Target, Answer]]) -> None:
         self._send = send
+        self._left = False
         self.head: Future[tuple[Target, Answer]] = Future()
 
     def source(self) -> Generator[bytes]:
@@ -23,7 +24,8 @@ class Exchange:
             raise
         self.head.set_result((target, answer))
         try:
-            yield from answer.chunks
+            if not self._left:  # asked after the head is told: hang_up() looks the other way round
+                yield from answer.chunks
         finally:
             answer.chunks.close()
 
@@ -40,7 +42,8 @@ class Exchange:
         return self.head.result()[1] if self.head.done() and self.head.exception() is None else None
 
     def hang_up(self) -> None:
-        """Wakes the thread that reads the body."""
+        """Wakes the thread that reads the body, or will once the head is there."""
+        self._left = True
         answer = self.answer()
         if answer is not None:
             answer.hang_up()

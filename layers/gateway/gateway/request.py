@@ -9,6 +9,7 @@ from gateway.errors import InvalidRequest
 
 SENT_UP = {"content-type", "accept", "user-agent", "traceparent", "idempotency-key"}
 MODEL_PATHS = {"/chat/completions", "/messages"}  # where a provider's model stands in for a missing one
+STREAM_PATHS = {"/chat/completions", "/messages", "/chat"}  # elsewhere TokenHub takes no notice of `stream`
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,13 @@ def read_request(request: ForwardRequest) -> ForwardRequest:
     Raises InvalidRequest where the body is no JSON object.
     """
     content = _content(request.body) if request.body is not None else {}
-    inner = content.get("request") if request.path == "/chat" else content
-    choices, model = content.get("n"), content.get("model")
+    inner = _inner(content, "request") if request.path == "/chat" else content
+    parameters = _inner(inner, "parameters") if request.path == "/chat" else content
+    choices, model = parameters.get("n"), content.get("model")
     return replace(
         request,
         headers={k.lower(): v.strip() for k, v in request.headers.items() if _travels(k.lower(), v.strip())},
-        stream=isinstance(inner, dict) and inner.get("stream") is True,
+        stream=request.path in STREAM_PATHS and inner.get("stream") is True,
         model=model if isinstance(model, str) else None,
         choices=choices if isinstance(choices, int) and choices > 0 else 1,
     )
@@ -58,6 +60,11 @@ def with_model(request: ForwardRequest, model: str | None) -> ForwardRequest:
 
 def _travels(name: str, value: str) -> bool:
     return value.isascii() and value.isprintable() and (name in SENT_UP or name.startswith("anthropic-"))
+
+
+def _inner(content: dict[str, Any], name: str) -> dict[str, Any]:
+    found = content.get(name)
+    return found if isinstance(found, dict) else {}
 
 
 def _content(body: bytes) -> dict[str, Any]:

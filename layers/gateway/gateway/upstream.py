@@ -33,6 +33,7 @@ from gateway.settings import Limits
 Guard = Callable[[str], None]
 
 IDLE_SECONDS = 45.0
+AFTER_THE_WHOLE = 1.0  # seconds: who keeps the whole time tells its end, not a silence that ends with it
 CONNECTS = 2  # a connection that cannot be made is tried again
 SENT_DOWN = (
     "content-type",
@@ -149,7 +150,8 @@ class _Patience:
         if name == "http11.receive_response_headers.started":
             self.timeout["read"] = self._left(self.first_byte)
         elif name == "http11.receive_response_body.started":
-            self.timeout["read"] = self._left(self.silence)
+            left = self._left(self.silence)
+            self.timeout["read"] = left if left == self.silence else left + AFTER_THE_WHOLE
 
     def _left(self, most: float) -> float:
         return max(0.001, min(most, self._until - time.monotonic()))
@@ -247,7 +249,8 @@ def _translated(endpoint: str, late: ForwardingError, broken: ForwardingError | 
         raise ProviderUnreachable(f"{endpoint} is no address that can be called. Register the right one.") from None
     except httpx.TransportError:
         raise broken or ProviderDisconnected(
-            f"{endpoint} closed the connection without an answer. Try again; if it stays so, look at TokenHub's log."
+            f"{endpoint} closed the connection without an answer, or gave one that is no HTTP. "
+            "Try again; if it stays so, check the port, and look at TokenHub's log."
         ) from None
 
 

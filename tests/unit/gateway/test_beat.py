@@ -1,3 +1,4 @@
+import gc
 import json
 import threading
 import time
@@ -12,12 +13,14 @@ from gateway.beat import Beat, in_time
 from gateway.errors import KeyUnreadable
 from gateway.health import Outcome
 from gateway.records import HeartbeatSettings, Provider
+from gateway.settings import Limits
 from gateway.upstream import Target, Upstream
 from tests.rehearsal import KEY as HUB_KEY
 from tests.rehearsal import RunningTokenHub
 from tests.unit.gateway.builders import AT, KEY, a_provider
 from tests.unit.gateway.certificates import server_context
-from tests.unit.gateway.conftest import Serve
+from tests.unit.gateway.conftest import MakeUpstream, Serve
+from tests.unit.gateway.sending import assert_released
 from tests.unit.gateway.servers import HANG, Cut, Piece, Server, always, answer
 
 type Run = Callable[..., Outcome]
@@ -192,6 +195,32 @@ def test_a_provider_that_takes_too_long_is_a_failure_after_the_time_and_not_late
     error = error_of(beaten(run, serve, *pieces, seconds=0.25))
     assert 0.2 < time.monotonic() - began < 0.8
     assert "0.25 s" in error
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        answer(body=b" " * (1024 * 1024 + 1)),
+        answer(body=b" " * (3 * 1024 * 1024)),
+        answer(502, b"no"),
+        answer(body=b"{}"),
+        answer(302, location="http://127.0.0.1:9"),
+        answer(body=completion())[:-5],
+    ],
+    ids=["over 1 MB", "well over 1 MB", "refused", "no choices", "redirect", "cut"],
+)
+def test_a_beat_leaves_no_connection_to_the_garbage_collector(
+    make_upstream: MakeUpstream, serve: Serve, piece: bytes
+) -> None:
+    # A collector that closes a response inside httpcore's lock waits for that lock for ever.
+    upstream, server = make_upstream(Limits()), serve(always(piece, Cut.CLOSE))
+    gc.disable()
+    try:
+        outcome = Beat(upstream, target_of, now=lambda: AT, seconds=3).run(a_provider(endpoint=server.url), slot=None)
+        assert outcome.error
+        assert_released(upstream)
+    finally:
+        gc.enable()
 
 
 def test_a_key_that_cannot_be_decrypted_is_an_outcome_too(upstream: Upstream) -> None:

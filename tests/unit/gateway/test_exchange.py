@@ -61,7 +61,12 @@ def test_the_head_is_waited_for_only_so_long() -> None:
         return failing()
 
     exchange = Exchange(late)
-    reader = threading.Thread(target=lambda: pytest.raises(ProviderUnreachable, next, exchange.source()))
+
+    def read() -> None:
+        with pytest.raises(ProviderUnreachable):
+            next(exchange.source())
+
+    reader = threading.Thread(target=read)
     reader.start()
     began = time.monotonic()
     assert not exchange.begun(0.05)
@@ -84,7 +89,6 @@ def test_hanging_up_wakes_the_thread_that_reads_and_leaves_no_connection(
 ) -> None:
     upstream, server = make_upstream(Limits()), serve(always(STREAM, chunk(b"data: 1\n\n"), HANG))
     exchange = Exchange(lambda: (TARGET, send(upstream, server, STREAMED, within=60)))
-    exchange.hang_up()
     met: list[BaseException] = []
 
     def read() -> None:
@@ -101,6 +105,16 @@ def test_hanging_up_wakes_the_thread_that_reads_and_leaves_no_connection(
     reader.join(1)
     assert not reader.is_alive()
     assert len(met) == 1
+    assert_released(upstream)
+
+
+def test_a_client_that_left_before_the_head_leaves_no_connection_after_it(
+    serve: Serve, make_upstream: MakeUpstream
+) -> None:
+    upstream, server = make_upstream(Limits()), serve(always(STREAM, chunk(b"data: 1\n\n"), HANG))
+    exchange = Exchange(lambda: (TARGET, send(upstream, server, STREAMED, within=60)))
+    exchange.hang_up()
+    assert list(exchange.source()) == []
     assert_released(upstream)
 
 

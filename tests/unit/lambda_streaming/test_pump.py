@@ -1,10 +1,7 @@
-import contextlib
-import gc
 import itertools
 import socket
 import threading
 import time
-import weakref
 from collections.abc import Callable, Generator, Iterator
 from typing import cast
 
@@ -58,35 +55,11 @@ def test_an_error_of_the_source_comes_after_all_its_items() -> None:
         yield b"b"
         raise ConnectionResetError
 
-    items, came = pump(source()), b""
+    came: list[bytes] = []
 
     with pytest.raises(ConnectionResetError):
-        for item in items:
-            came += item
-    assert came == b"ab"
-
-
-def test_an_error_of_the_source_keeps_nothing_alive_once_it_was_handled() -> None:
-    class Held:
-        pass
-
-    def source(held: Held) -> Iterator[bytes]:
-        yield b"a"
-        raise ConnectionResetError(held)
-
-    def consume() -> weakref.ref[Held]:
-        held = Held()
-        with contextlib.suppress(ConnectionResetError):
-            list(pump(source(held)))
-        return weakref.ref(held)
-
-    gc.disable()  # it frees cycles, but a quiet function may not come to it for long
-    try:
-        held = consume()
-        _until(lambda: held() is None)
-        assert held() is None
-    finally:
-        gc.enable()
+        came.extend(pump(source()))
+    assert b"".join(came) == b"ab"
 
 
 def test_an_item_is_handed_on_before_the_next_is_produced() -> None:

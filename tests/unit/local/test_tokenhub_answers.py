@@ -115,7 +115,7 @@ def test_a_plan_never_streams(client: httpx.Client) -> None:
 
 
 def test_health_and_models_are_public(stranger: httpx.Client) -> None:
-    assert stranger.get("/healthz").json() == {"adapters": 3, "models": 5, "status": "ok"}
+    assert stranger.get("/healthz").json() == {"adapters": 3, "models": 6, "status": "ok"}
     assert stranger.get("/v1/models").json()["data"][0] == {
         "id": "echo",
         "object": "model",

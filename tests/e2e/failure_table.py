@@ -1,0 +1,138 @@
+"""The table of failures: what goes wrong, and what a client of the OpenAI SDK then sees."""
+
+import json
+from dataclasses import dataclass
+
+import openai
+
+from tests.raw_upstream import JSON, Script, answer
+
+TRIES = 3  # the SDK tries twice more, unless it is told not to
+
+NETWORK = openai.InternalServerError
+CHUNK = b'data: {"model":"m","choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}]}\n\n'
+COMPLETION = json.dumps({"model": "m", "choices": [{"index": 0, "message": {"role": "assistant", "content": "a"}}]})
+HALF = COMPLETION.encode()[:40]
+PAGE = b"<!DOCTYPE html><html><body>Please sign in.</body></html>"
+ALL_FAILED = b'{"error":{"message":"all providers failed","type":"server_error","code":null}}\n'
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one call came to: the SDK's exception, the error's status, code and source, and how often it was asked.
+
+    `in_band`: the 200 was down already, and the error came as the stream's last frame.
+    """
+
+    error: type[openai.OpenAIError] | None
+    status: int
+    code: str | None
+    source: str | None
+    requests: int
+    in_band: bool = False
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+def provider(error: type[openai.APIStatusError], status: int, code: str, requests: int = 1, **headers: str) -> Seen:
+    named = tuple((name.replace("_", "-"), value) for name, value in headers.items())
+    return Seen(error, status, code, "provider", requests, headers=named)
+
+
+def gateway(status: int, code: str, requests: int = TRIES) -> Seen:
+    return Seen(NETWORK, status, code, "gateway", requests)
+
+
+def in_band(code: str, status: int, source: str = "gateway") -> Seen:
+    return Seen(openai.APIError, status, code, source, 1, in_band=True)
+
+
+def passed(**headers: str) -> Seen:
+    """TokenHub says that it is a success, and a success comes down as it is."""
+    named = tuple((name.replace("_", "-"), value) for name, value in headers.items())
+    return Seen(None, 200, None, None, 1, headers=named)
+
+
+CUT = in_band("stream_truncated", 502)
+ONLY_STREAMS = None  # without a stream the rehearsal plays something else
+SEE_FAULTS = None  # the same as "silent …" below, and slow
+
+# tokenhub.md, 1.4: the rehearsal's mode → (with "stream": true, without).
+TOKENHUB: dict[str, tuple[Seen, Seen | None]] = {
+    mode: seen if isinstance(seen, tuple) else (seen, seen)
+    for mode, seen in {
+        "refuse_key": provider(openai.AuthenticationError, 401, "provider_key_refused"),
+        "no_scope": provider(openai.PermissionDeniedError, 403, "provider_scope_missing"),
+        "budget": provider(openai.RateLimitError, 429, "provider_budget_spent", x_should_retry="false"),
+        "rate_limit": provider(openai.RateLimitError, 429, "provider_rate_limited", TRIES, retry_after="1"),
+        "key_rate_limit": provider(openai.RateLimitError, 429, "provider_rate_limited", TRIES, retry_after="1"),
+        "no_providers": provider(NETWORK, 502, "provider_no_models", TRIES),
+        "no_models": provider(NETWORK, 502, "provider_no_models", TRIES),
+        "all_failed": provider(NETWORK, 502, "provider_all_failed", TRIES),
+        "echo_key_error": provider(NETWORK, 502, "provider_all_failed", TRIES),
+        "panic": provider(NETWORK, 500, "provider_error", TRIES),
+        "html": (gateway(502, "not_a_stream", 1), passed()),
+        "wrapped_error": (CUT, passed()),
+        "wrapped_html": (CUT, passed()),
+        "other_model": passed(x_model_substituted="true"),
+        "cut_clean": (CUT, ONLY_STREAMS),
+        "cut_mid_frame": (CUT, ONLY_STREAMS),
+        "cut_reset": (CUT, gateway(502, "answer_truncated")),
+        "cut_close": (CUT, gateway(502, "answer_truncated")),
+        "hang": (in_band("first_byte_timeout", 504), SEE_FAULTS),
+        "hang_after_first": (in_band("stream_idle_timeout", 504), SEE_FAULTS),
+    }.items()
+}
+
+SLOW_S = 1.0  # later than the first keep-alive comment, earlier than the limit of the first byte
+LONG = tuple(piece for _ in range(40) for piece in (CHUNK, 0.25))
+LONG_ANSWER = tuple(piece for _ in range(40) for piece in (b" ", 0.25))
+UNREADABLE = b"\x16\x03\x01 this is no HTTP\r\n\r\n"
+
+# Faults of the transport: name → what a provider does.
+FAULTS: dict[str, tuple[Script, Script]] = {
+    "reset before the head": (Script(raw=b"", ending="reset"), Script(raw=b"", ending="reset")),
+    "closed before the head": (Script(raw=b"", ending="close"), Script(raw=b"", ending="close")),
+    "cut in the head": (Script(raw=b"HTTP/1.1 200 OK\r\nconte", ending="close"),) * 2,
+    "garbage instead of HTTP": (Script(raw=UNREADABLE, ending="close"),) * 2,
+    "reset after the head": (Script((0.05,), ending="reset"), Script((0.05,), headers=JSON, ending="reset")),
+    "reset in the middle": (Script((CHUNK, 0.05), ending="reset"), Script((HALF, 0.05), headers=JSON, ending="reset")),
+    "cut in a frame": (Script((CHUNK, CHUNK[:9])), Script((HALF,), headers=JSON, ending="close")),
+    "cut at 300 s": (Script((CHUNK,), ending="close"), Script((HALF,), headers=JSON, ending="close")),
+    "silent before the head": (Script(wait=60.0), Script(wait=60.0)),
+    "silent after the head": (Script((60.0,)), Script((60.0,), headers=JSON)),
+    "silent in the middle": (Script((CHUNK, 60.0)), Script((HALF, 60.0), headers=JSON)),
+    "too long": (Script(LONG), Script(LONG_ANSWER, headers=JSON)),
+    "a redirect": (Script(status=307, headers={"location": "/v1/elsewhere"}, framing="length"),) * 2,
+    "a page": (answer(PAGE, content_type="text/html"),) * 2,
+    "no stream": (answer(COMPLETION.encode()),) * 2,
+    "a late refusal": (answer(ALL_FAILED, 502, wait=SLOW_S),) * 2,
+    "a late answer that is no stream": (answer(COMPLETION.encode(), wait=SLOW_S),) * 2,
+    "a late redirect": (Script(status=307, headers={"location": "/"}, framing="length", wait=SLOW_S),) * 2,
+    "a late cut": (Script((CHUNK,), wait=SLOW_S), Script((HALF,), headers=JSON, wait=SLOW_S, ending="close")),
+}
+
+DISCONNECTED = gateway(502, "provider_disconnected")
+TRUNCATED = gateway(502, "answer_truncated")
+REFUSED = provider(NETWORK, 502, "provider_all_failed", TRIES)
+
+SEEN_OF_FAULTS: dict[str, tuple[Seen, Seen]] = {
+    "reset before the head": (DISCONNECTED, DISCONNECTED),
+    "closed before the head": (DISCONNECTED, DISCONNECTED),
+    "cut in the head": (DISCONNECTED, DISCONNECTED),
+    "garbage instead of HTTP": (DISCONNECTED, DISCONNECTED),
+    "reset after the head": (CUT, TRUNCATED),
+    "reset in the middle": (CUT, TRUNCATED),
+    "cut in a frame": (CUT, TRUNCATED),
+    "cut at 300 s": (CUT, TRUNCATED),
+    "silent before the head": (in_band("first_byte_timeout", 504), gateway(504, "first_byte_timeout")),
+    "silent after the head": (in_band("stream_idle_timeout", 504), gateway(504, "deadline")),
+    "silent in the middle": (in_band("stream_idle_timeout", 504), gateway(504, "deadline")),
+    "too long": (in_band("deadline", 504), gateway(504, "deadline")),
+    "a redirect": (gateway(502, "redirect_refused", 1), gateway(502, "redirect_refused", 1)),
+    "a page": (gateway(502, "not_a_stream", 1), passed()),
+    "no stream": (gateway(502, "not_a_stream", 1), passed()),
+    "a late refusal": (in_band("provider_all_failed", 502, "provider"), REFUSED),
+    "a late answer that is no stream": (in_band("not_a_stream", 502), passed()),
+    "a late redirect": (in_band("redirect_refused", 502), gateway(502, "redirect_refused", 1)),
+    "a late cut": (CUT, TRUNCATED),
+}

@@ -1,0 +1,57 @@
+"""A thousand whole streams, written in any way: each comes down byte for byte."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+
+from tests.e2e.conftest import Gateway
+from tests.e2e.whole_streams import Whole, whole_streams
+from tests.raw_upstream import RawUpstream, Script
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+EXAMPLES = 1000
+PHASES = [phase for phase in Phase if phase is not Phase.shrink]  # against a whole system that would take hours
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[RawUpstream]:
+    with RawUpstream(lambda _: Script()) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def client(gateway: Gateway, upstream: RawUpstream) -> Iterator[httpx.Client]:
+    gateway.register("raw", upstream.url)
+    with gateway.client() as client:
+        yield client
+
+
+def body(whole: Whole) -> dict[str, object]:
+    asked = {"model": "any", "messages": [{"role": "user", "content": "a"}], "stream": True, "n": whole.choices}
+    return {"request": asked} if whole.path == "/v1/chat" else asked
+
+
+compared: list[int] = []
+
+
+@settings(max_examples=EXAMPLES, deadline=None, database=None, phases=PHASES, suppress_health_check=list(HealthCheck))
+@given(whole=whole_streams())
+def test_a_whole_stream_comes_down_byte_for_byte(whole: Whole, client: httpx.Client, upstream: RawUpstream) -> None:
+    upstream.script = lambda _: whole.script
+
+    with client.stream("POST", whole.path, json=body(whole)) as answer:
+        came = b"".join(answer.iter_raw())
+
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "text/event-stream"
+    assert came == whole.content
+    compared.append(len(came))
+
+
+def test_that_were_a_thousand_streams_of_many_lengths() -> None:
+    print(f"{len(compared)} streams, {sum(compared)} bytes, the longest of {max(compared)}")
+    assert len(compared) >= EXAMPLES
+    assert len(set(compared)) > EXAMPLES / 10

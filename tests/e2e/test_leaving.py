@@ -1,0 +1,159 @@
+"""Clients that leave, and providers that fail a hundred times in a row: nothing is left of them."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import cycle, islice
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.e2e.conftest import Gateway
+from tests.e2e.failure_table import FAULTS
+from tests.local_system import free_ports
+from tests.raw_upstream import RawUpstream, Script, Seen
+from tests.rehearsal import ask, wait_until
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+
+PARAMETERS = "ConnectSeconds=1 FirstByteSeconds=2 StreamIdleSeconds=2 WholeSeconds=2.5 KeepAliveSeconds=0.4"
+FAULTY_REQUESTS = 100
+MOST_GROWTH_KB = 20 * 1024
+
+CHUNK = b'data: {"model":"m","choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}]}\n\n'
+TALKING = Script(tuple(piece for _ in range(100) for piece in (CHUNK, 0.1)))
+SCRIPTS = {
+    "good": Script((CHUNK, b"data: [DONE]\n\n")),
+    "talking": TALKING,
+    "silent": Script((CHUNK, 0.5, CHUNK), ending="hang"),
+    "no head": Script(wait=0.7, ending="hang"),
+}
+
+
+def play(seen: Seen) -> Script:
+    asked = seen.json()
+    model = asked["model"]
+    return SCRIPTS[model] if model in SCRIPTS else FAULTS[model][0 if asked.get("stream") else 1]
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[RawUpstream]:
+    with RawUpstream(play) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def client(gateway: Gateway, upstream: RawUpstream) -> Iterator[httpx.Client]:
+    gateway.register("raw", upstream.url)
+    gateway.register("refused", f"http://127.0.0.1:{free_ports(1)[0]}/v1")
+    with gateway.client(**{"X-Provider-Id": "raw"}) as client:
+        yield client
+
+
+def workers(gateway: Gateway) -> list[int]:
+    """The processes that run the completions function."""
+    return [int(line.split()[0]) for line in gateway.system.processes() if "-m awslambdaric" in line]
+
+
+def is_good(client: httpx.Client) -> bool:
+    answer = client.post("/v1/chat/completions", json=ask("a", model="good", stream=True))
+    return answer.status_code == 200 and answer.text.endswith("data: [DONE]\n\n")
+
+
+def leave_after_first(client: httpx.Client, model: str) -> float:
+    """When the client left, by the monotonic clock."""
+    with client.stream("POST", "/v1/chat/completions", json=ask("a", model=model, stream=True)) as answer:
+        next(answer.iter_raw())
+    return time.monotonic()
+
+
+@pytest.mark.parametrize("model", ["talking", "silent", "no head"])
+def test_the_upstream_connection_of_a_client_that_left_is_closed_within_a_second(
+    gateway: Gateway, client: httpx.Client, upstream: RawUpstream, model: str
+) -> None:
+    assert is_good(client)
+    before = workers(gateway)
+
+    left = leave_after_first(client, model)
+    seen = upstream.requests[-1]
+
+    assert wait_until(lambda: seen.left_at is not None, 5)
+    assert seen.left_at is not None
+    print(f"{model}: closed {seen.left_at - left:.2f} s after the client left")
+    assert seen.left_at - left < 1
+    assert wait_until(lambda: is_good(client))
+    assert workers(gateway) == before
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a process holds: threads, sockets and resident kilobytes."""
+
+    threads: int
+    sockets: int
+    kilobytes: int
+
+    def holds_no_more_than(self, other: "Held") -> bool:
+        return self.threads <= other.threads and self.sockets <= other.sockets
+
+
+def held(pid: int) -> Held:
+    lines = (line.partition(":") for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    status = {name: value.strip() for name, _, value in lines}
+    sockets = 0
+    for number in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            sockets += str(number.readlink()).startswith("socket:")
+        except FileNotFoundError:
+            continue  # closed meanwhile
+    return Held(int(status["Threads"]), sockets, int(status["VmRSS"].removesuffix(" kB")))
+
+
+def settled(pid: int, then: Held) -> bool:
+    return held(pid).holds_no_more_than(then)
+
+
+def faulty(client: httpx.Client, upstream: RawUpstream, kind: str) -> None:
+    """One request that fails. A kind is a fault of the provider with or without a stream, or a client's own."""
+    fault, _, how = kind.rpartition("/")
+    if how == "left":
+        leave_after_first(client, fault)
+        seen = upstream.requests[-1]
+        assert wait_until(lambda: seen.left_at is not None)
+        time.sleep(0.3)  # the environment is free again then
+        return
+    bad = {"no JSON": "{", "refused": ask("a"), "no such provider": ask("a")}.get(fault)
+    body = bad or ask("a", model=fault, stream=how == "stream")
+    named = {"refused": "refused", "no such provider": "nobody"}.get(fault, "raw")
+    sent = {"content": body} if isinstance(body, str) else {"json": body}
+    answer = client.post("/v1/chat/completions", headers={"X-Provider-Id": named}, **sent)
+    assert answer.status_code >= 400 or "event: error" in answer.text or fault in HARMLESS
+
+
+HARMLESS = {"a page", "no stream", "a late answer that is no stream"}  # without a stream
+KINDS = [f"{fault}/{how}" for fault in FAULTS for how in ("stream", "whole")]
+KINDS += ["no JSON/-", "refused/-", "no such provider/-", "talking/left", "silent/left", "no head/left"]
+
+
+def test_100_faulty_requests_leave_no_thread_socket_or_memory_behind(
+    gateway: Gateway, client: httpx.Client, upstream: RawUpstream
+) -> None:
+    for kind in KINDS:
+        faulty(client, upstream, kind)
+    assert wait_until(lambda: is_good(client))
+    time.sleep(3)  # past the last limit: every thread has ended by itself
+    before = {pid: held(pid) for pid in workers(gateway)}
+
+    for kind in islice(cycle(KINDS), FAULTY_REQUESTS):
+        faulty(client, upstream, kind)
+    assert wait_until(lambda: is_good(client))
+
+    assert set(workers(gateway)) == set(before)
+    for pid, then in before.items():
+        assert wait_until(partial(settled, pid, then), 10), (then, held(pid))
+        now = held(pid)
+        print(f"before {then}, after {FAULTY_REQUESTS} faulty requests {now}")
+        assert now.kilobytes - then.kilobytes < MOST_GROWTH_KB
+    assert upstream.open_connections <= len(before)

@@ -1,0 +1,105 @@
+"""What changes behind running requests: a key rotated in the registry, a TokenHub that starts anew."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+
+import httpx
+import pytest
+
+from tests.e2e.conftest import Gateway
+from tests.raw_upstream import RawUpstream, Script, Seen, answer
+from tests.rehearsal import KEY, RunningTokenHub, ask
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+
+REQUESTS, AT_ONCE = 50, 10
+OLD, NEW = "tokenhub_" + 64 * "0", "tokenhub_" + 64 * "1"
+WHOLE = (b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n', 0.05, b"data: [DONE]\n\n")
+REFUSED = answer(b"invalid api key\n", 401, "text/plain")
+
+
+class Keys:
+    """A provider that takes some keys. `reached` is set when it has answered so many requests."""
+
+    def __init__(self) -> None:
+        self.taken = {OLD, NEW}
+        self.answered = 0
+        self.refused = 0
+        self.reached = Event()
+
+    def play(self, seen: Seen) -> Script:
+        if seen.headers.get("authorization", "").removeprefix("Bearer ") not in self.taken:
+            self.refused += 1
+            return REFUSED
+        self.answered += 1
+        if self.answered >= REQUESTS // 4:
+            self.reached.set()
+        return Script(WHOLE) if seen.json().get("stream") else answer(b'{"choices":[{}]}', wait=0.05)
+
+
+@pytest.fixture
+def keys() -> Keys:
+    return Keys()
+
+
+@pytest.fixture
+def upstream(keys: Keys) -> Iterator[RawUpstream]:
+    with RawUpstream(keys.play) as running:
+        yield running
+
+
+def test_a_key_rotated_while_50_requests_run_costs_none_of_them(
+    gateway: Gateway, upstream: RawUpstream, keys: Keys
+) -> None:
+    gateway.register("rotated", upstream.url, api_key=OLD)
+
+    with gateway.client(**{"X-Provider-Id": "rotated"}) as client:
+
+        def call(number: int) -> tuple[int, bool]:
+            body = ask("a", stream=number % 2 == 0)
+            came = client.post("/v1/chat/completions", json=body)
+            return came.status_code, came.content.endswith(b"[DONE]\n\n" if body["stream"] else b"}")
+
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            outcomes = [pool.submit(call, number) for number in range(REQUESTS)]
+            assert keys.reached.wait(60)
+            gateway.register("rotated", upstream.url, api_key=NEW)
+            keys.taken = {NEW}
+            came = [outcome.result() for outcome in outcomes]
+
+    used = [seen.headers["authorization"] for seen in upstream.requests]
+    print(f"{keys.refused} refused with the old key, {used.count(f'Bearer {NEW}')} sent with the new one")
+    assert came == [(200, True)] * REQUESTS
+    assert 0 < keys.refused <= AT_ONCE  # each environment finds out once
+    assert len(used) == REQUESTS + keys.refused
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_tokenhub_that_restarts_between_two_requests_costs_none(gateway: Gateway, stream: bool) -> None:
+    name = f"restarted-{stream}"
+    with RunningTokenHub() as tokenhub, gateway.client(**{"X-Provider-Id": name}) as client:
+        gateway.register(name, f"{tokenhub.url}/v1", api_key=KEY)
+        for _ in range(5):
+            assert complete(client, stream=stream)
+            assert complete(client, stream=stream)
+            tokenhub.stop()
+            tokenhub.start()
+            assert complete(client, stream=stream)
+
+
+def complete(client: httpx.Client, *, stream: bool) -> bool:
+    came = client.post("/v1/chat/completions", json=ask("Hello", stream=stream))
+    return came.status_code == 200 and ("[DONE]" in came.text) == stream
+
+
+def test_a_kept_connection_is_used_again_and_one_that_was_dropped_is_not(gateway: Gateway, keys: Keys) -> None:
+    with RawUpstream(keys.play) as upstream, gateway.client(**{"X-Provider-Id": "dropping"}) as client:
+        gateway.register("dropping", upstream.url, api_key=OLD)
+        for _ in range(3):
+            client.post("/v1/chat/completions", json=ask("a")).raise_for_status()
+        assert upstream.connections == 1
+
+        upstream.drop_connections()
+        client.post("/v1/chat/completions", json=ask("a")).raise_for_status()
+        assert upstream.connections == 2

@@ -1,0 +1,100 @@
+"""Whole streams as any provider may write them, for Hypothesis."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from hypothesis import strategies as st
+
+from tests.raw_upstream import Framing, Piece, Script
+
+LINE_ENDS = st.sampled_from(["\n", "\r\n", "\r"])
+TEXT = st.text(st.characters(codec="utf-8"), max_size=12) | st.sampled_from(["Zürich 東京", "🚀🏽", "[DONE]", "data: x\n\n"])
+FRAMINGS: st.SearchStrategy[Framing] = st.sampled_from(["chunked", "length", "close"])
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A whole stream, what was asked to get it, and how it is written to the socket."""
+
+    path: str
+    choices: int
+    content: bytes
+    script: Script
+
+
+def frame(draw: st.DrawFn, data: str, event: str | None = None) -> str:
+    """One event as one or several `data:` lines, perhaps with comments and other fields; one line end throughout."""
+    lines = [f"event: {event}"] if event else []
+    colon = draw(st.sampled_from(["data: ", "data:"]))
+    lines += [colon + line for line in data.split("\n")]
+    extra = draw(st.sampled_from([(), (), (), (": comment 🚧",), ("id: 7",), ("retry: 3000", "unknown: 1")]))
+    lines[draw(st.integers(0, len(lines))) : 0] = extra if event is None else []
+    end = draw(LINE_ENDS)
+    return "".join(line + end for line in lines) + end
+
+
+def written(draw: st.DrawFn, value: object) -> str:
+    indent = draw(st.sampled_from([None, None, 1]))  # of several lines, a `data:` line each
+    return json.dumps(value, ensure_ascii=draw(st.booleans()), indent=indent)
+
+
+@st.composite
+def openai(draw: st.DrawFn) -> tuple[int, str]:
+    """Text, refusals and parallel tool calls for up to three choices, mixed; `[DONE]`, or only the finish reasons."""
+    choices = draw(st.integers(1, 3))
+    deltas = draw(st.lists(st.tuples(st.integers(0, choices - 1), st.one_of(text_delta(), tool_delta())), max_size=8))
+    rows: list[dict[str, Any]] = [{"index": index, "delta": delta, "finish_reason": None} for index, delta in deltas]
+    reasons = st.sampled_from(["stop", "length", "tool_calls", "content_filter"])
+    rows += [{"index": index, "delta": {}, "finish_reason": draw(reasons)} for index in range(choices)]
+    frames = [frame(draw, written(draw, {"model": "gpt", "choices": [row]})) for row in rows]
+    if draw(st.booleans()):
+        frames.append(frame(draw, written(draw, {"choices": [], "usage": {"prompt_tokens": 3}})))
+    if draw(st.integers(0, 3)):
+        frames.append(frame(draw, "[DONE]"))
+    return choices, "".join(frames)
+
+
+def text_delta() -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries({"content": TEXT})
+
+
+def tool_delta() -> st.SearchStrategy[dict[str, Any]]:
+    def calls(index: int, arguments: str) -> dict[str, Any]:
+        return {"tool_calls": [{"index": index, "function": {"arguments": arguments}}]}
+
+    return st.builds(calls, st.integers(0, 2), TEXT)
+
+
+@st.composite
+def anthropic(draw: st.DrawFn) -> tuple[int, str]:
+    """`event:` lines, pings, several blocks, `message_stop`."""
+    events: list[dict[str, Any]] = [{"type": "message_start", "message": {"model": "claude", "content": []}}]
+    for index, texts in enumerate(draw(st.lists(st.lists(TEXT, max_size=4), max_size=3))):
+        events.append({"type": "content_block_start", "index": index, "content_block": {"type": "text", "text": ""}})
+        deltas = [{"type": "text_delta", "text": text} for text in texts]
+        events += [{"type": "content_block_delta", "index": index, "delta": delta} for delta in deltas]
+        events += [{"type": "content_block_stop", "index": index}, {"type": "ping"}]
+    events += [{"type": "message_delta", "delta": {"stop_reason": "end_turn"}}, {"type": "message_stop"}]
+    return 1, "".join(frame(draw, written(draw, event), event["type"]) for event in events)
+
+
+@st.composite
+def split(draw: st.DrawFn, content: bytes) -> tuple[Piece, ...]:
+    """The bytes in any pieces, some of them a moment apart, so that each is read by itself."""
+    cuts = sorted(draw(st.sets(st.integers(1, max(1, len(content) - 1)), max_size=12)))
+    pieces: list[Piece] = []
+    for start, end in zip([0, *cuts], [*cuts, len(content)], strict=True):
+        pieces.append(content[start:end])
+        pieces += [0.001] if draw(st.integers(0, 4)) == 0 else []
+    return tuple(pieces)
+
+
+@st.composite
+def whole_streams(draw: st.DrawFn) -> Whole:
+    path = draw(st.sampled_from(["/v1/chat/completions", "/v1/messages", "/v1/chat"]))
+    choices, body = draw(anthropic() if path == "/v1/messages" else openai())
+    before = draw(st.sampled_from(["", ": PROCESSING\n\n", "\n", ":\r\n\r\n"]))
+    after = draw(st.sampled_from(["", "", "\n", ": bye\n\n", ": cut off"]))
+    content = (before + body + after).encode()
+    return Whole(path, choices, content, Script(draw(split(content)), framing=draw(FRAMINGS)))
