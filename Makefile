@@ -1,11 +1,12 @@
 # make dev      the whole system on this machine: http://localhost:8080
 # make test     unit, functions, integration        make check    style, types, structure, template
-# make verify   the slow proofs                      make token    prints a token (ROLE=admin for the admin's)
+# make verify   the slow proofs                      make bench    what the gateway adds to a stream
+# make token    prints a token (ROLE=admin for the admin's)
 # PORT, AWS_PORT, TOKENHUB_PORT, STATE, LOCAL_TOKEN=off, TOKENHUB=off are options of dev; see README.md.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help dev aws tokenhub token reset test check verify format clean
+.PHONY: help dev aws tokenhub token reset test check verify bench format clean
 
 python := .venv/bin/python
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -17,7 +18,7 @@ ROLE ?= client
 ENV ?= local
 
 help:
-	@sed -n 's/^# //p' Makefile
+	@sed -n '/^$$/q; s/^# //p' Makefile
 
 # `make` stays alive while it waits: the system stops when this very make is gone, however it went.
 dev: .local/ready
@@ -49,6 +50,9 @@ check: .local/ready-dev
 verify: .local/ready-dev
 	$(python) -m pytest tests/e2e
 
+bench: .local/ready-dev .local/bench/ready
+	$(python) -m bench.streaming
+
 format: .local/ready-dev
 	.venv/bin/ruff check --fix
 	.venv/bin/ruff format
@@ -76,6 +80,11 @@ clean:
 	@$(need-python)
 	@python3.13 -m venv .local/emulator
 	@.local/emulator/bin/pip install -q --disable-pip-version-check -r requirements-emulator.txt
+	@touch $@
+
+.local/bench/ready: bench/requirements.txt
+	@python3.13 -m venv .local/bench
+	@.local/bench/bin/pip install -q --disable-pip-version-check -r bench/requirements.txt
 	@touch $@
 
 .venv:

@@ -8,7 +8,6 @@ import asyncio
 import json
 import os
 import statistics
-import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -67,10 +66,11 @@ def _deployed(system: LocalSystem) -> tuple[Function, Workers]:
 async def plain_relay(url: str) -> AsyncIterator[tuple[Ask, int]]:
     """The relay under uvicorn, and its process."""
     [port] = free_ports(1)
-    command = [ROOT / ".local/bench/bin/python", "-m", "uvicorn", "bench.plain_relay:app", "--port", str(port)]
-    with subprocess.Popen(
-        [*command, "--log-level", "warning"], cwd=ROOT, env=os.environ | {"UPSTREAM": url}
-    ) as process:
+    python = ROOT / ".local/bench/bin/python"
+    options = ("-m", "uvicorn", "bench.plain_relay:app", "--port", str(port), "--log-level", "warning")
+    environment = os.environ | {"UPSTREAM": url}
+    process = await asyncio.create_subprocess_exec(python, *options, cwd=ROOT, env=environment)
+    try:
         async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
 
             async def ask() -> AsyncIterator[bytes]:
@@ -79,10 +79,10 @@ async def plain_relay(url: str) -> AsyncIterator[tuple[Ask, int]]:
                         yield chunk
 
             await _until(lambda: _drain(ask()))
-            try:
-                yield ask, process.pid
-            finally:
-                process.terminate()
+            yield ask, process.pid
+    finally:
+        process.terminate()
+        await process.wait()
 
 
 async def first_byte_ms(ask: Ask) -> float:
