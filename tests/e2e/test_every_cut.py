@@ -102,9 +102,7 @@ def read_tool_calls(client: openai.OpenAI, model: str) -> str:
 
 
 def read_anthropic(client: anthropic.Anthropic, model: str) -> str:
-    stream = client.messages.create(
-        model=model, max_tokens=9, messages=[{"role": "user", "content": "a"}], stream=True
-    )
+    stream = client.messages.create(model=model, max_tokens=9, messages=[{"role": "user", "content": "a"}], stream=True)
     deltas = [event.delta for event in stream if event.type == "content_block_delta"]
     return "".join(delta.text for delta in deltas if delta.type == "text_delta")
 

@@ -93,7 +93,6 @@ def ask(sdk: openai.OpenAI, provider_id: str, model: str, *, stream: bool) -> Se
     except openai.APIStatusError as error:
         told = error.response.headers
         source, headers = told.get("x-error-source"), tuple(told.items())
-        assert error.message
         return Seen(type(error), error.status_code, error.code, source, 0, headers=headers)
     except openai.APIError as error:
         body = error.body if isinstance(error.body, dict) else {}

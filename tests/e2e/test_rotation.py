@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 REQUESTS, AT_ONCE = 50, 10
 OLD, NEW = "tokenhub_" + 64 * "0", "tokenhub_" + 64 * "1"
-WHOLE = (b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n', 0.05, b"data: [DONE]\n\n")
+WHOLE = (b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n', 0.3, b"data: [DONE]\n\n")
 REFUSED = answer(b"invalid api key\n", 401, "text/plain")
 
 
@@ -35,7 +35,7 @@ class Keys:
         self.answered += 1
         if self.answered >= REQUESTS // 4:
             self.reached.set()
-        return Script(WHOLE) if seen.json().get("stream") else answer(b'{"choices":[{}]}', wait=0.05)
+        return Script(WHOLE) if seen.json().get("stream") else answer(b'{"choices":[{}]}', wait=0.3)
 
 
 @pytest.fixture

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from tests.raw_upstream import Framing, Piece, Script
 
 LINE_ENDS = st.sampled_from(["\n", "\r\n", "\r"])
-TEXT = st.text(st.characters(codec="utf-8"), max_size=12) | st.sampled_from(["Zürich 東京", "🚀🏽", "[DONE]", "data: x\n\n"])
+TEXT = st.text(st.characters(codec="utf-8"), max_size=12) | st.sampled_from(
+    ["Zürich 東京", "🚀🏽", "[DONE]", "data: x\n\n"]
+)
 FRAMINGS: st.SearchStrategy[Framing] = st.sampled_from(["chunked", "length", "close"])
 
 

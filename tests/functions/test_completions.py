@@ -220,15 +220,26 @@ def test_a_stream_of_the_chat_route_is_whole_when_all_the_choices_of_its_paramet
     assert (came == FINISHED) == whole
 
 
-@pytest.mark.parametrize("silence_s", [0.0, 0.1])
 def test_an_answer_that_is_silent_until_the_end_of_its_time_came_to_its_deadline(
-    register: Any, monkeypatch: pytest.MonkeyPatch, load: Load, silence_s: float
+    register: Any, monkeypatch: pytest.MonkeyPatch, load: Load
 ) -> None:
     monkeypatch.setenv("WHOLE_SECONDS", "0.4")
     hurried = load("completions")
-    body = json.dumps({"messages": MESSAGES})
-    with RawUpstream(lambda _: Script((silence_s, b"{"), headers=JSON, ending="hang")) as upstream:
+    with RawUpstream(lambda _: Script((b"{",), headers=JSON, ending="hang")) as upstream:
         register(endpoint=upstream.url)
-        codes = [json.loads(hurried.handler(event("completion", body=body), Context())["body"]) for _ in range(5)]
+        answer = hurried.handler(event("completion", body=json.dumps({"messages": MESSAGES})), Context())
 
-    assert [code["error"]["code"] for code in codes] == ["deadline"] * 5
+    assert (answer["statusCode"], json.loads(answer["body"])["error"]["code"]) == (504, "deadline")
+
+
+@pytest.mark.parametrize(("mode", "remedy"), [("refuse_key", "register the provider"), ("all_failed", "behind it")])
+def test_a_key_that_tokenhub_refuses_and_one_that_tokenhub_uses_are_told_apart(
+    register: Any, complete: Any, tokenhub: RunningTokenHub, mode: str, remedy: str
+) -> None:
+    register()
+    tokenhub.rehearse(mode)
+
+    status, _, body = complete({"messages": MESSAGES}, resource="/v1/messages", path="/v1/messages")
+
+    assert (status, json.loads(body)["error"]["code"]) == (401, "provider_key_refused")
+    assert remedy in json.loads(body)["error"]["message"]

@@ -23,7 +23,11 @@ class Forwarder:
         answer = self._send(request, target, deadline)
         if answer.status != 401:
             return target, answer
-        fresh = self._targets.find_anew(provider_id)
+        try:
+            fresh = self._targets.find_anew(provider_id)
+        except BaseException:
+            answer.chunks.close()
+            raise
         if fresh.key == target.key:
             return target, answer
         answer.chunks.close()

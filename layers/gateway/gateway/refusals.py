@@ -26,6 +26,7 @@ class Refusal:
     retryable: bool = True
 
 
+KEY_REFUSED = "TokenHub refuses the registered key: register the provider again with a valid api_key."
 REFUSALS = (
     Refusal(
         401,
@@ -34,11 +35,13 @@ REFUSALS = (
         "A TokenHub key begins with tokenhub_: register the provider again with one.",
         False,
     ),
-    Refusal(
+    Refusal(401, "invalid api key", "provider_key_refused", KEY_REFUSED, False),
+    Refusal(401, "authorization required", "provider_key_refused", KEY_REFUSED, False),
+    Refusal(  # on /messages and /embeddings TokenHub hands on what the model's provider says of its key
         401,
         "",
         "provider_key_refused",
-        "TokenHub refuses the registered key: register the provider again with a valid api_key.",
+        "The registered key is refused, or TokenHub's own by a provider behind it: set the one that is wrong anew.",
         False,
     ),
     Refusal(

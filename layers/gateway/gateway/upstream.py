@@ -33,7 +33,6 @@ from gateway.settings import Limits
 Guard = Callable[[str], None]
 
 IDLE_SECONDS = 45.0
-AFTER_THE_WHOLE = 1.0  # seconds: who keeps the whole time tells its end, not a silence that ends with it
 CONNECTS = 2  # a connection that cannot be made is tried again
 SENT_DOWN = (
     "content-type",
@@ -150,8 +149,7 @@ class _Patience:
         if name == "http11.receive_response_headers.started":
             self.timeout["read"] = self._left(self.first_byte)
         elif name == "http11.receive_response_body.started":
-            left = self._left(self.silence)
-            self.timeout["read"] = left if left == self.silence else left + AFTER_THE_WHOLE
+            self.timeout["read"] = self._left(self.silence)
 
     def _left(self, most: float) -> float:
         return max(0.001, min(most, self._until - time.monotonic()))

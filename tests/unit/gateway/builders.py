@@ -1,5 +1,6 @@
 """Records as the tests need them."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -46,3 +47,19 @@ class Clock:
     def __call__(self) -> datetime:
         self.now += timedelta(seconds=1)
         return self.now
+
+
+class SettableClock:
+    """Stands still until a test moves it; seconds."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def completion(text: str | None = "pong", **more: object) -> bytes:
+    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+    usage = {"prompt_tokens": 8, "completion_tokens": 3, "total_tokens": 11}
+    return json.dumps({"model": "echo", "choices": [choice], "usage": usage} | more).encode()

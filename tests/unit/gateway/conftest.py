@@ -19,6 +19,7 @@ from tests.template import table
 from tests.unit.gateway import certificates
 from tests.unit.gateway.builders import Clock
 from tests.unit.gateway.servers import Server, serving
+from tests.unit.gateway.ticking import System
 
 QUICK = Limits(connect=0.5, first_byte=2, stream_idle=2, whole=3)
 PUBLIC = Reach(private_networks=False, loopback=False)
@@ -141,3 +142,8 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def foreign_certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A certificate with its key, for another host."""
     return certificates.write(tmp_path_factory.mktemp("tls") / "foreign.pem", address="192.0.2.1")
+
+
+@pytest.fixture
+def system(aws: Aws, providers: Providers, patient_upstream: Upstream) -> System:
+    return System(aws, providers, patient_upstream)

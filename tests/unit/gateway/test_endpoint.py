@@ -139,6 +139,45 @@ def test_another_spelling_of_a_loopback_address_is_no_way_in(host: str) -> None:
     assert not let_in(f"https://{host}", private_networks=True)
 
 
+def reached(address: str, reach: Reach) -> bool:
+    try:
+        reach.guard_address(address)
+    except InvalidEndpoint:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("address", "public", "private", "local"),
+    [
+        ("8.8.8.8", True, True, True),
+        ("2606:4700::1", True, True, True),
+        ("10.0.0.1", False, True, True),
+        ("::ffff:10.0.0.1", False, True, True),
+        ("fd00::1", False, True, True),
+        ("127.0.0.1", False, False, True),
+        ("::1", False, False, True),
+        ("169.254.169.254", False, False, False),
+        ("fd00:ec2::254", False, False, False),
+        ("fe80::1%eth0", False, False, False),
+        ("224.0.0.1", False, False, False),
+        ("0.0.0.0", False, False, False),
+    ],
+)
+def test_the_address_that_a_name_leads_to_is_guarded_alike(
+    address: str, public: bool, private: bool, local: bool
+) -> None:
+    reaches = [Reach(False, False), Reach(True, False), Reach(True, True)]
+    assert [reached(address, reach) for reach in reaches] == [public, private, local]
+
+
+def test_an_endpoint_may_have_2048_characters() -> None:
+    longest = "https://a.example/".ljust(2048, "x")
+    assert normalise(longest) == longest
+    with pytest.raises(InvalidEndpoint):
+        normalise(longest + "x")
+
+
 @pytest.mark.parametrize(
     "endpoint",
     [

@@ -103,10 +103,22 @@ def test_only_the_providers_own_refusal_has_the_provider_as_its_source() -> None
     assert {error.source for error in examples()} == {"gateway"}
 
 
-@pytest.mark.parametrize("status", [400, 401, 404, 429])
-def test_a_refusal_that_is_the_requests_fault_is_no_server_error(status: int) -> None:
+@pytest.mark.parametrize(
+    ("status", "type_"),
+    [
+        (400, "invalid_request_error"),
+        (401, "authentication_error"),
+        (403, "permission_error"),
+        (404, "invalid_request_error"),
+        (429, "rate_limit_error"),
+        (499, "invalid_request_error"),
+        (500, "server_error"),
+        (503, "server_error"),
+    ],
+)
+def test_a_refusal_has_the_type_that_its_status_stands_for(status: int, type_: str) -> None:
     refused = errors.ProviderAnswered(status, "no", code="any", retryable=False)
-    assert refused.body()["error"]["type"] != "server_error"
+    assert refused.body()["error"]["type"] == type_
 
 
 def test_one_refusal_does_not_change_the_next() -> None:

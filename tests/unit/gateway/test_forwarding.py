@@ -1,9 +1,10 @@
+import gc
 import json
 import time
 
 import pytest
 
-from gateway.errors import NoProvider, ProviderNotFound
+from gateway.errors import DeadlineExceeded, FirstByteTimeout, NoProvider, ProviderNotFound
 from gateway.forwarding import Forwarder
 from gateway.keys import KeyCipher
 from gateway.providers import Providers
@@ -14,7 +15,7 @@ from gateway.upstream import Answer, Target, Upstream
 from tests.unit.gateway.builders import KEY, OTHER_KEY, Clock, a_request, wanted
 from tests.unit.gateway.conftest import ANYWHERE, Serve
 from tests.unit.gateway.sending import assert_released, read
-from tests.unit.gateway.servers import Piece, Received, Script, always, answer
+from tests.unit.gateway.servers import HANG, Piece, Received, Script, always, answer
 
 OK = answer(body=b"{}")
 
@@ -103,6 +104,35 @@ def test_a_key_that_is_refused_again_is_told_and_not_tried_a_third_time(
     _, got = send(forwarder)
     assert got.status == 401
     assert keys(server.received)[1:] == [f"Bearer {KEY}", f"Bearer {OTHER_KEY}"]
+
+
+def test_a_provider_deleted_after_it_refused_the_key_leaves_no_connection_to_the_garbage_collector(
+    serve: Serve, registry: Registry, providers: Providers, forwarder: Forwarder, upstream: Upstream
+) -> None:
+    server = serve(taking(KEY))
+    registry.register(wanted(endpoint=server.url, api_key=KEY))
+    read(send(forwarder)[1])
+    server.script = always(answer(401, b"invalid api key\n"))
+    providers.delete("main")
+    gc.disable()
+    try:
+        with pytest.raises(NoProvider) as caught:
+            send(forwarder)
+        assert_released(upstream)  # while the error, and with it every frame, is still held
+        del caught
+    finally:
+        gc.enable()
+
+
+def test_no_time_is_left_after_the_deadline(serve: Serve, registry: Registry, forwarder: Forwarder) -> None:
+    server = serve(always(HANG))
+    registry.register(wanted(endpoint=server.url))
+    began = time.monotonic()
+    with pytest.raises(FirstByteTimeout):
+        forwarder.send(a_request(), None, deadline=time.monotonic() + 0.3)
+    assert 0.2 < time.monotonic() - began < 0.8
+    with pytest.raises(DeadlineExceeded):
+        forwarder.send(a_request(), None, deadline=time.monotonic() - 1)
 
 
 @pytest.mark.parametrize("status", [400, 403, 429, 500, 502])

@@ -11,7 +11,7 @@ from gateway.record import Record
 from gateway.sse import KEEP_ALIVE
 from gateway.upstream import Answer, Target
 from tests.unit.gateway.builders import ENDPOINT, KEY, a_request
-from tests.unit.gateway.test_relay import BODY, UNFINISHED, only_error
+from tests.unit.gateway.streams import BODY, UNFINISHED, only_error
 
 
 @dataclass

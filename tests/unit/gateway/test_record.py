@@ -9,8 +9,7 @@ from gateway.record import Record, report
 from gateway.sse import Usage
 from gateway.telemetry import make_logger
 from gateway.upstream import Target
-from tests.unit.gateway.builders import ENDPOINT, KEY, a_request
-from tests.unit.gateway.test_tokens import SettableClock
+from tests.unit.gateway.builders import ENDPOINT, KEY, SettableClock, a_request
 
 
 @pytest.fixture

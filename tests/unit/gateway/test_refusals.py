@@ -17,6 +17,7 @@ TOKENHUBS = [
     (401, "authorization required\n", "provider_key_refused", False, "api_key"),
     (401, "invalid api key format\n", "provider_key_invalid", False, "tokenhub_"),
     (401, "invalid api key\n", "provider_key_refused", False, "api_key"),
+    (401, error("Incorrect API key provided"), "provider_key_refused", False, "behind it"),
     (403, "insufficient scope\n", "provider_scope_missing", False, "scope"),
     (429, BUDGET, "provider_budget_spent", False, "budget"),
     (429, "rate limit exceeded\n", "provider_rate_limited", True, "again"),

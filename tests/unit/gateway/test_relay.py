@@ -1,4 +1,3 @@
-import json
 from collections.abc import Generator, Iterator
 from dataclasses import replace
 
@@ -17,16 +16,7 @@ from gateway.record import Record
 from gateway.relay import relay
 from gateway.sse import KEEP_ALIVE, LONGEST_HELD, Usage
 from tests.unit.gateway.builders import a_request
-from tests.unit.gateway.servers import DONE
-
-
-def token(text: str, **more: object) -> bytes:
-    event = {"model": "echo", "choices": [{"index": 0, "delta": {"content": text}, **more}]}
-    return f"data: {json.dumps(event, ensure_ascii=False)}\n\n".encode()
-
-
-BODY = [token("Grü"), token("ße"), token("", finish_reason="stop"), DONE]
-UNFINISHED = [token("Grü"), token("ße")]
+from tests.unit.gateway.streams import BODY, UNFINISHED, only_error
 
 
 class Chunks:
@@ -52,17 +42,6 @@ def relayed(*chunks: bytes, error: BaseException | None = None, record: Record |
     got = b"".join(relay(source(), record))
     assert source.closed
     return got, record
-
-
-def only_error(got: bytes) -> dict[str, object]:
-    """The error of the one error frame, which is the last frame."""
-    assert got.count(b"event: error") == 1
-    assert b"[DONE]" not in got
-    frames = got.decode().removesuffix("\n\n").split("\n\n")
-    event, data = frames[-1].split("\n")
-    assert event == "event: error"
-    error: dict[str, object] = json.loads(data.removeprefix("data: "))["error"]
-    return error
 
 
 def test_a_whole_stream_comes_down_byte_for_byte() -> None:

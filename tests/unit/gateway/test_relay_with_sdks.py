@@ -13,7 +13,7 @@ from gateway.relay import relay
 from tests.unit.gateway.builders import a_request
 from tests.unit.gateway.conftest import Serve
 from tests.unit.gateway.servers import Cut, Server, always
-from tests.unit.gateway.test_relay import BODY
+from tests.unit.gateway.streams import BODY
 
 ANTHROPIC: list[dict[str, object]] = [
     {

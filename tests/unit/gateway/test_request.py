@@ -63,6 +63,12 @@ def test_a_stream_is_one_only_when_it_is_asked_for(body: dict[str, object]) -> N
     assert not read(body).stream
 
 
+@pytest.mark.parametrize("path", ["/embeddings", "/plan", "/models"])
+def test_where_tokenhub_takes_no_notice_of_stream_none_is_asked_for(path: str) -> None:
+    assert not read({"stream": True}, path=path).stream
+    assert read({"stream": True}, path="/messages").stream
+
+
 @pytest.mark.parametrize("n", [None, 0, -1, "2", 1.5, []])
 def test_a_number_of_choices_that_is_none_counts_as_one(n: object) -> None:
     assert read({"n": n}).choices == 1
@@ -70,7 +76,9 @@ def test_a_number_of_choices_that_is_none_counts_as_one(n: object) -> None:
 
 def test_the_chat_route_says_stream_inside_its_request() -> None:
     assert read({"request": {"stream": True}}, path="/chat").stream
+    assert read({"request": {"parameters": {"n": 3}}, "n": 5}, path="/chat").choices == 3
     assert not read({"stream": True}, path="/chat").stream
+    assert read({"request": {"parameters": 7}}, path="/chat").choices == 1
     assert not read({"request": 7}, path="/chat").stream
     assert not read({"request": {"stream": True}}).stream
 

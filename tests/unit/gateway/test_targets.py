@@ -9,8 +9,7 @@ from gateway.providers import Providers
 from gateway.registry import Registry
 from gateway.targets import Targets
 from tests.conftest import Aws
-from tests.unit.gateway.builders import ENDPOINT, KEY, OTHER_KEY, an_outcome, wanted
-from tests.unit.gateway.test_tokens import SettableClock
+from tests.unit.gateway.builders import ENDPOINT, KEY, OTHER_KEY, SettableClock, an_outcome, wanted
 
 
 @pytest.fixture

@@ -6,14 +6,7 @@ from botocore.exceptions import ClientError
 
 from gateway.tokens import Tokens
 from tests.conftest import Aws
-
-
-class SettableClock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.unit.gateway.builders import SettableClock
 
 
 @dataclass

@@ -1,0 +1,87 @@
+"""docs/errors.md against the code: every code stands in it with its status, and nothing else does."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from gateway import errors
+from gateway.refusals import OTHERS, REFUSALS
+from local.gateway_responses import KINDS
+from tests.template import ROOT, template
+
+ROW = re.compile(r"^\| `(\w+)` \| ([^|]+) \| (\w+) \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", re.MULTILINE)
+IN_BAND = {"stream_idle_timeout", "stream_truncated"}  # a stream has begun where they happen
+RETRIED = {408, 409, 429}  # and 5xx: openai and anthropic, _should_retry()
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the table says, or must say, of one code."""
+
+    statuses: str
+    source: str
+    retried: str
+
+
+def told() -> dict[str, Told]:
+    rows = ROW.findall((ROOT / "docs/errors.md").read_text())
+    assert len(rows) == len({row[0] for row in rows}), "a code stands there twice"
+    return {code: Told(statuses, source, retried) for code, statuses, source, _, _, retried in rows}
+
+
+def tried_again(status: int, *, retryable: bool) -> str:
+    return "yes" if retryable and (status in RETRIED or status >= 500) else "no"
+
+
+def classes(base: type[errors.GatewayError]) -> Iterator[type[errors.GatewayError]]:
+    yield base
+    for below in base.__subclasses__():
+        yield from classes(below)
+
+
+def of_the_gateway() -> Iterator[tuple[str, Told]]:
+    for error in classes(errors.GatewayError):
+        if error in (errors.ForwardingError, errors.ProviderAnswered):
+            continue  # a family, and the one whose codes are those of the refusals
+        retried = "in band" if error.code in IN_BAND else tried_again(error.status, retryable=error.retryable)
+        yield error.code, Told(str(error.status), "gateway", retried)
+
+
+def of_tokenhub() -> Iterator[tuple[str, Told]]:
+    for refusal in REFUSALS:
+        statuses = sorted({other.status for other in REFUSALS if other.code == refusal.code})
+        retried = tried_again(refusal.status, retryable=refusal.retryable)
+        yield refusal.code, Told(", ".join(map(str, statuses)), "provider", retried)
+    for refusal in OTHERS:
+        retried = tried_again(refusal.status, retryable=refusal.retryable)
+        yield refusal.code, Told(f"other {refusal.status // 100}xx", "provider", retried)
+
+
+def of_the_door() -> Iterator[tuple[str, Told]]:
+    responses = template()["Resources"]["Api"]["Properties"]["GatewayResponses"]
+    for kind, response in responses.items():
+        [code] = re.findall(r'"code": "(\w+)"', response["ResponseTemplates"]["application/json"])
+        status = int(response.get("StatusCode") or KINDS[kind].status)
+        statuses = f"other {kind[-3:].lower()}" if kind.startswith("DEFAULT_") else str(status)
+        yield code, Told(statuses, "door", tried_again(status, retryable=True))
+
+
+EXPECTED = [*of_the_gateway(), *of_tokenhub(), *of_the_door()]
+
+
+@pytest.mark.parametrize(("code", "expected"), EXPECTED, ids=[code for code, _ in EXPECTED])
+def test_each_code_stands_in_the_table_with_its_status_its_source_and_its_retries(code: str, expected: Told) -> None:
+    assert told().get(code) == expected
+
+
+def test_no_other_code_stands_in_the_table() -> None:
+    assert set(told()) == {code for code, _ in EXPECTED}
+
+
+def test_every_row_says_when_it_happens_and_what_to_do() -> None:
+    rows = ROW.findall((ROOT / "docs/errors.md").read_text())
+
+    assert all(when.strip() and remedy.strip() for _, _, _, when, remedy, _ in rows)
+    assert len(rows) == (ROOT / "docs/errors.md").read_text().count("\n| `")

@@ -1,0 +1,25 @@
+"""Streams as TokenHub sends them, and what is expected of a broken one."""
+
+import json
+
+from tests.unit.gateway.servers import DONE
+
+
+def token(text: str, **more: object) -> bytes:
+    event = {"model": "echo", "choices": [{"index": 0, "delta": {"content": text}, **more}]}
+    return f"data: {json.dumps(event, ensure_ascii=False)}\n\n".encode()
+
+
+BODY = [token("Grü"), token("ße"), token("", finish_reason="stop"), DONE]
+UNFINISHED = [token("Grü"), token("ße")]
+
+
+def only_error(got: bytes) -> dict[str, object]:
+    """The error of the one error frame, which is the last frame."""
+    assert got.count(b"event: error") == 1
+    assert b"[DONE]" not in got
+    frames = got.decode().removesuffix("\n\n").split("\n\n")
+    event, data = frames[-1].split("\n")
+    assert event == "event: error"
+    error: dict[str, object] = json.loads(data.removeprefix("data: "))["error"]
+    return error
