@@ -2,11 +2,13 @@
 # make test     unit, functions, integration        make check    style, types, structure, template
 # make verify   the slow proofs                      make bench    what the gateway adds to a stream
 # make token    prints a token (ROLE=admin for the admin's)
+# make rehearse OUTAGE=cut_clean   plays an outage of TokenHub against the running system
 # PORT, AWS_PORT, TOKENHUB_PORT, STATE, LOCAL_TOKEN=off, TOKENHUB=off are options of dev; see README.md.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help dev aws tokenhub token reset test check verify bench format clean
+OUTAGE ?= cut_clean
+.PHONY: help dev aws tokenhub rehearse token reset test check verify bench format clean
 
 python := .venv/bin/python
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -29,6 +31,9 @@ aws: .local/ready
 
 tokenhub: .local/ready
 	@exec $(python) -m local.tokenhub --port $${TOKENHUB_PORT:-8090}
+
+rehearse: .local/ready
+	@$(python) -m local.rehearse $(OUTAGE)
 
 token: .local/ready
 	@$(python) -m local.tokens $(ROLE) $(ENV)

@@ -94,8 +94,9 @@ def spoken(body: bytes) -> str:
     return "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks if chunk["choices"])
 
 
-def wait_until(condition: Callable[[], object], limit: float = 2.0) -> bool:
+def wait_until(condition: Callable[[], object], limit: float = 2.0, every: float = 0.01) -> bool:
+    """Whether it came to be in that time. Asking a whole system costs it something: not `every` 10 ms then."""
     deadline = time.monotonic() + limit
     while not condition() and time.monotonic() < deadline:
-        time.sleep(0.01)
+        time.sleep(every)
     return bool(condition())

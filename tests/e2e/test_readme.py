@@ -98,7 +98,7 @@ def test_every_command_answers_as_the_readme_says(clone: Clone) -> None:
     time.sleep(5)
     assert clone.run(show) == blocks("json")[0]
     assert clone.run(complete).endswith("data: [DONE]\n\n")
-    assert "stream_truncated" in clone.run(rehearse)
+    assert '"stream_end":"truncated"' in clone.run(rehearse)
     assert deploy.startswith("sam build")
 
 

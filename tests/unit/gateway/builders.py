@@ -5,6 +5,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from hypothesis import settings
+
 from gateway.health import Outcome
 from gateway.models import ProviderIn
 from gateway.records import Provider
@@ -13,6 +15,7 @@ from gateway.request import ForwardRequest
 AT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 KEY = "tokenhub_" + "0123456789abcdef" * 4
 OTHER_KEY = "tokenhub_" + "fedcba9876543210" * 4
+BRIEFLY = settings(max_examples=40, deadline=None)  # Hypothesis keeps what it found: each run adds to the last
 ENDPOINT = "https://tokenhub.example.com/v1"
 
 

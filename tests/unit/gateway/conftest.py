@@ -115,9 +115,16 @@ def patient_upstream() -> Iterator[Upstream]:
     upstream.close()
 
 
+@pytest.fixture(scope="module")
+def quick_upstream() -> Iterator[Upstream]:
+    upstream = Upstream(QUICK, ANYWHERE.guard_address)
+    yield upstream
+    upstream.close()
+
+
 @pytest.fixture
-def upstream(make_upstream: MakeUpstream) -> Upstream:
-    return make_upstream()
+def upstream(quick_upstream: Upstream) -> Upstream:
+    return quick_upstream
 
 
 @pytest.fixture(scope="session")

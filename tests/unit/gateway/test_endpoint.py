@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from gateway.endpoint import Reach, normalise
 from gateway.errors import InvalidEndpoint
+from tests.unit.gateway.builders import BRIEFLY
 
 HOSTS = st.sampled_from(["a.example", "A.Example:8090", "10.0.0.1", "[fd00::1]:443", "tokenhub"])
 PATHS = st.lists(st.sampled_from(["", "v1", "chat", "completions", "openai", "V1", "%2F"]), max_size=6)
@@ -18,12 +19,14 @@ ENDPOINTS = st.builds(
 )
 
 
+@BRIEFLY
 @given(ENDPOINTS)
 def test_normalising_twice_is_normalising_once(endpoint: str) -> None:
     once = normalise(endpoint)
     assert normalise(once) == once
 
 
+@BRIEFLY
 @given(ENDPOINTS)
 def test_a_normalised_endpoint_has_a_path_and_no_slash_at_its_end(endpoint: str) -> None:
     parts = urlsplit(normalise(endpoint))
@@ -31,6 +34,7 @@ def test_a_normalised_endpoint_has_a_path_and_no_slash_at_its_end(endpoint: str)
     assert not parts.path.endswith(("/", "/chat/completions"))
 
 
+@BRIEFLY
 @given(st.text(max_size=60) | st.text("htps:/@?#.[]\\ab1", max_size=30).map(lambda text: "https://" + text))
 def test_any_text_is_normalised_or_refused_and_never_a_surprise(text: str) -> None:
     try:

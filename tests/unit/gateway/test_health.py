@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from gateway.health import Outcome, counts, next_health
 from gateway.records import Health, timestamp
-from tests.unit.gateway.builders import AT, after, an_outcome
+from tests.unit.gateway.builders import AT, BRIEFLY, after, an_outcome
 
 OUTCOMES = st.lists(
     st.builds(
@@ -30,6 +30,7 @@ def live(outcomes: list[Outcome]) -> tuple[Health, list[Outcome]]:
     return health, counted
 
 
+@BRIEFLY
 @given(OUTCOMES)
 def test_the_status_is_that_of_the_newest_beat(outcomes: list[Outcome]) -> None:
     health, counted = live(outcomes)
@@ -41,6 +42,7 @@ def test_the_status_is_that_of_the_newest_beat(outcomes: list[Outcome]) -> None:
     assert (health.last_heartbeat_error, health.last_heartbeat_at) == (last.error, last.started_at)
 
 
+@BRIEFLY
 @given(OUTCOMES)
 def test_beats_that_count_are_ever_newer(outcomes: list[Outcome]) -> None:
     _, counted = live(outcomes)
@@ -48,6 +50,7 @@ def test_beats_that_count_are_ever_newer(outcomes: list[Outcome]) -> None:
     assert starts == sorted(set(starts))
 
 
+@BRIEFLY
 @given(OUTCOMES)
 def test_a_slot_counts_once_and_never_after_a_later_one(outcomes: list[Outcome]) -> None:
     _, counted = live(outcomes)
@@ -55,12 +58,14 @@ def test_a_slot_counts_once_and_never_after_a_later_one(outcomes: list[Outcome])
     assert slots == sorted(set(slots))
 
 
+@BRIEFLY
 @given(OUTCOMES)
 def test_failures_are_counted_since_the_last_success(outcomes: list[Outcome]) -> None:
     health, counted = live(outcomes)
     assert health.consecutive_failures == len(list(takewhile(lambda outcome: outcome.error, reversed(counted))))
 
 
+@BRIEFLY
 @given(OUTCOMES)
 def test_the_status_changed_when_the_run_of_beats_of_its_kind_began(outcomes: list[Outcome]) -> None:
     health, counted = live(outcomes)
@@ -68,6 +73,7 @@ def test_the_status_changed_when_the_run_of_beats_of_its_kind_began(outcomes: li
     assert health.status_changed_at == (same[-1].started_at if same else None)
 
 
+@BRIEFLY
 @given(OUTCOMES)
 def test_a_beat_that_counted_never_counts_again(outcomes: list[Outcome]) -> None:
     health, counted = live(outcomes)

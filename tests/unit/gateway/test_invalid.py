@@ -41,8 +41,8 @@ def test_an_invalid_id_is_told_in_words_and_not_as_a_pattern() -> None:
 
 def test_all_that_is_wrong_is_told_at_once() -> None:
     error = refused(type="mock", default="yes")
-    assert error.message.count(".") >= 4
-    assert all(f"{field} is" in error.message for field in ("id", "endpoint", "type", "default"))
+    assert error.message.startswith("id is missing. endpoint is missing. type is not valid: ")
+    assert " default is not valid: " in error.message
     assert error.param == "id"
 
 

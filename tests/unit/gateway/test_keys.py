@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from gateway.errors import KeyUnreadable
 from gateway.keys import KeyCipher, fingerprint
 from tests.conftest import Aws
-from tests.unit.gateway.builders import KEY
+from tests.unit.gateway.builders import BRIEFLY, KEY
 
 PLACE = {"provider_id": "main", "origin": "https://tokenhub.example.com"}
 
@@ -64,6 +64,7 @@ def test_a_fingerprint_is_the_first_12_digits_of_a_hash_over_id_and_key() -> Non
     assert fingerprint(KEY, provider_id="main") == sha256(f"main:{KEY}".encode()).hexdigest()[:12]
 
 
+@BRIEFLY
 @given(st.text(max_size=80), st.text(max_size=80))
 def test_another_key_has_another_fingerprint(one: str, other: str) -> None:
     same = fingerprint(one, provider_id="main") == fingerprint(other, provider_id="main")

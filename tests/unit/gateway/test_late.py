@@ -6,7 +6,7 @@ import pytest
 
 from gateway.errors import DeadlineExceeded, GatewayError, ProviderUnreachable
 from gateway.exchange import Exchange
-from gateway.late import late_stream
+from gateway.late import HEADERS, late_stream
 from gateway.record import Record
 from gateway.sse import KEEP_ALIVE
 from gateway.upstream import Answer, Target
@@ -56,6 +56,15 @@ def test_comments_come_in_the_silence_and_then_the_stream_byte_for_byte(late: La
     assert late.record.target is not None
     assert late.record.bytes_down == len(b"".join(BODY))
     assert late.closed
+
+
+def test_the_head_that_goes_down_without_the_providers_is_a_streams() -> None:
+    assert HEADERS == {"content-type": "text/event-stream", "cache-control": "no-cache"}
+
+
+def test_a_late_400_is_a_refusal_too(late: Late) -> None:
+    told = only_error(b"".join(late.answers(b"no", status=400)))
+    assert (told["status"], told["source"]) == (400, "provider")
 
 
 def test_the_first_comment_comes_at_once_because_the_silence_is_long_already(late: Late) -> None:

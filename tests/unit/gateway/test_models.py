@@ -76,6 +76,29 @@ def test_an_api_key_that_could_not_travel_in_a_header_is_refused(key: object) ->
     assert [field for field, _ in findings(api_key=key)] == ["api_key"]
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        *({"type": type_} for type_ in ("openai", "anthropic", "vllm", "ollama", "local", "custom")),
+        {"name": "Größe 東京"},
+        {"name": "x"},
+        {"name": "x" * 256},
+        {"model": "m"},
+        {"model": "x" * 256},
+        {"description": ""},
+        {"description": "two\nlines " + "x" * 1014},
+        {"api_key": "!" + KEY + "~"},
+        {"api_key": "x" * 2048},
+        {"default": False},
+        {"heartbeat": {"enabled": False, "model": "m", "max_tokens": 1}},
+        {"heartbeat": {"model": None, "max_tokens": 4096}},
+    ],
+)
+def test_a_value_at_the_edge_of_what_is_allowed_is_taken(fields: dict[str, Any]) -> None:
+    taken = wanted(**fields).model_dump(exclude_unset=True)
+    assert {name: taken[name] for name in fields} == fields
+
+
 def test_an_empty_api_key_is_taken_because_it_means_to_remove_it() -> None:
     assert wanted(api_key="").api_key == ""
 

@@ -65,6 +65,20 @@ def test_a_list_longer_than_a_page_is_listed_whole(aws: Aws, providers: Provider
     assert sum(provider.default for provider in found) == 1
 
 
+def test_every_reading_is_consistent(aws: Aws, providers: Providers) -> None:
+    add(providers, "main")
+    events, read = aws.providers.meta.client.meta.events, "provide-client-params.dynamodb"
+    seen: list[bool] = []
+    for call in ("Scan", "GetItem"):
+        events.register(f"{read}.{call}", lambda params, **_: seen.append(params.get("ConsistentRead")), unique_id=call)
+    for reading in (providers.all, providers.default, lambda: providers.get("main")):
+        reading()
+    for call in ("Scan", "GetItem"):
+        events.unregister(f"{read}.{call}", unique_id=call)
+    assert len(seen) >= 4
+    assert set(seen) == {True}
+
+
 def test_what_was_stored_is_what_is_read(providers: Providers) -> None:
     provider = a_provider(
         model="echo", key_ciphertext=b"\x00\xff", key_fingerprint="0123", heartbeat=HeartbeatSettings(False, "small", 9)

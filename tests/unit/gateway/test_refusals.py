@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.refusals import LONGEST_WORDS, refusal
-from tests.unit.gateway.builders import KEY
+from tests.unit.gateway.builders import BRIEFLY, KEY
 
 
 def error(message: str, status_type: str = "server_error") -> str:
@@ -75,12 +75,14 @@ def test_a_key_in_the_providers_words_is_taken_out(body: str) -> None:
     assert KEY not in refusal(502, body.encode()).message
 
 
+@BRIEFLY
 @given(st.text("abcdef0123456789-", min_size=12, max_size=40), st.integers(440, 520))
 def test_a_key_at_the_end_of_what_is_kept_is_not_cut_in_half(key: str, before: int) -> None:
     message = refusal(502, b"." * before + key.encode(), [key]).message
     assert key[:6] not in message
 
 
+@BRIEFLY
 @given(st.integers(400, 599), st.binary(max_size=200))
 def test_any_bytes_become_an_error_in_the_one_shape(status: int, body: bytes) -> None:
     found = refusal(status, body)

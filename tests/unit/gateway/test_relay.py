@@ -15,7 +15,7 @@ from gateway.errors import (
 from gateway.record import Record
 from gateway.relay import relay
 from gateway.sse import KEEP_ALIVE, LONGEST_HELD, Usage
-from tests.unit.gateway.builders import a_request
+from tests.unit.gateway.builders import BRIEFLY, a_request
 from tests.unit.gateway.streams import BODY, UNFINISHED, only_error
 
 
@@ -27,6 +27,10 @@ class Chunks:
         self._chunks, self._error = chunks, error
 
     def __call__(self) -> Generator[bytes]:
+        self._held = self._generate()  # else the end of the last reference would close it
+        return self._held
+
+    def _generate(self) -> Generator[bytes]:
         try:
             yield from self._chunks
             if self._error is not None:
@@ -62,6 +66,7 @@ def test_a_tail_without_its_blank_line_comes_down_at_a_whole_clean_end() -> None
     assert record.bytes_down == len(got)
 
 
+@BRIEFLY
 @given(st.data())
 def test_a_stream_cut_anywhere_ends_with_one_error_and_whole_frames_before_it(data: st.DataObject) -> None:
     stream = b"".join(UNFINISHED)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from gateway.errors import InvalidRequest
 from gateway.request import ForwardRequest, read_request, with_model
-from tests.unit.gateway.builders import KEY, a_request
+from tests.unit.gateway.builders import BRIEFLY, KEY, a_request
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -155,6 +155,7 @@ def test_the_rest_of_a_body_that_gets_a_model_stays_byte_for_byte(body: bytes) -
     assert got.strip().endswith(rest)
 
 
+@BRIEFLY
 @given(
     st.dictionaries(st.text().filter(lambda name: name not in {"model", "n", "stream"}), JSON, max_size=4), st.text()
 )

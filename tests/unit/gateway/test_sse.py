@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from gateway.errors import StreamTruncated
 from gateway.sse import KEEP_ALIVE, LONGEST_HELD, StreamWatcher, Usage, error_frame, merge_usage
+from tests.unit.gateway.builders import BRIEFLY
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), max_size=12)
 LINES = st.one_of(
@@ -48,6 +49,7 @@ def at_frame_boundary(put_out: bytes) -> bool:
     return text == b"" or text.endswith(b"\n\n")
 
 
+@BRIEFLY
 @given(st.data(), STREAMS, ENDS)
 def test_a_whole_stream_comes_out_byte_for_byte_however_it_was_cut(
     data: st.DataObject, body: bytes, end: bytes
@@ -59,6 +61,7 @@ def test_a_whole_stream_comes_out_byte_for_byte_however_it_was_cut(
     assert b"".join([*out, watcher.end()]) == body + end
 
 
+@BRIEFLY
 @given(st.data(), NOISE)
 def test_whatever_comes_what_was_put_out_ends_at_a_frame_boundary(data: st.DataObject, noise: list[str]) -> None:
     stream = "".join(noise).encode()
@@ -70,6 +73,7 @@ def test_whatever_comes_what_was_put_out_ends_at_a_frame_boundary(data: st.DataO
         assert not watcher.mid_frame
 
 
+@BRIEFLY
 @given(st.data(), STREAMS, ENDS)
 def test_a_stream_cut_anywhere_before_its_end_is_never_whole(data: st.DataObject, body: bytes, end: bytes) -> None:
     stream = body + end
@@ -107,6 +111,7 @@ CLAUDE = b"".join(
 
 
 @pytest.mark.parametrize(("stream", "model"), [(CHAT + b"data: [DONE]\n\n", "echo"), (CLAUDE, "claude")])
+@BRIEFLY
 @given(data=st.data(), brk=BREAKS)
 def test_model_and_usage_are_learnt_however_the_stream_was_cut(
     data: st.DataObject, brk: str, stream: bytes, model: str
@@ -116,6 +121,7 @@ def test_model_and_usage_are_learnt_however_the_stream_was_cut(
     assert (watcher.done, watcher.model, watcher.usage) == (True, model, Usage(3, 5))
 
 
+@BRIEFLY
 @given(st.data())
 def test_a_stream_without_done_is_whole_at_a_clean_end_after_its_last_finish_reason(data: st.DataObject) -> None:
     finished = len(frame(delta()) + frame(delta(finish_reason="stop")))

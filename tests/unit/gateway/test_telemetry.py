@@ -9,19 +9,21 @@ from hypothesis import strategies as st
 
 from gateway.telemetry import REDACTED, emit, make_logger, redact
 from gateway.upstream import Target, Upstream
-from tests.unit.gateway.builders import KEY, a_request
+from tests.unit.gateway.builders import BRIEFLY, KEY, a_request
 from tests.unit.gateway.conftest import Serve
 from tests.unit.gateway.servers import always, answer
 
 KEYS = st.text(string.ascii_letters + string.digits + "_-.", min_size=1, max_size=40)
 
 
+@BRIEFLY
 @given(KEYS, st.lists(st.text(max_size=20), max_size=6), KEYS)
 def test_a_registered_key_never_survives(key: str, around: list[str], other: str) -> None:
     assume(key not in REDACTED)
     assert key not in redact(key.join(["", *around, ""]), [other, key] if other not in key else [key])
 
 
+@BRIEFLY
 @given(st.text("ab ", max_size=30))
 def test_a_text_without_a_key_stays_as_it_is(text: str) -> None:
     assert redact(text, ["", "other-key"]) == text

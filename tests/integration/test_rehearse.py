@@ -1,0 +1,42 @@
+import os
+import subprocess
+import sys
+
+from tests.integration.conftest import Register
+from tests.local_system import LocalSystem
+from tests.template import ROOT
+
+
+def rehearse(system: LocalSystem, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PORT": str(system.port), "AWS_PORT": str(system.aws_port), "STATE": str(system.state)}
+    command = [sys.executable, "-m", "local.rehearse", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_an_outage_shows_the_clients_view_beside_the_log_line(system: LocalSystem, register: Register) -> None:
+    register(heartbeat={"enabled": False})
+
+    shown = rehearse(system, "cut_clean")
+
+    assert shown.returncode == 0, shown.stderr
+    view, _, line = shown.stdout.partition("The gateway's log line:")
+    assert "200 OK" in view
+    assert "event: error" in view
+    assert '"stream_end":"truncated"' in line
+
+
+def test_an_outage_that_ends_before_the_stream_shows_the_error_answer(system: LocalSystem, register: Register) -> None:
+    register(heartbeat={"enabled": False})
+
+    shown = rehearse(system, "budget", "--whole")
+
+    assert "429 Too Many Requests" in shown.stdout
+    assert "x-should-retry: false" in shown.stdout
+    assert '"code":"provider_budget_spent"' in shown.stdout
+
+
+def test_an_unknown_outage_names_the_known_ones(system: LocalSystem) -> None:
+    shown = rehearse(system, "nonsense")
+
+    assert shown.returncode == 1
+    assert "cut_clean" in shown.stderr
