@@ -15,7 +15,7 @@ from gateway.request import ForwardRequest
 AT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 KEY = "tokenhub_" + "0123456789abcdef" * 4
 OTHER_KEY = "tokenhub_" + "fedcba9876543210" * 4
-BRIEFLY = settings(max_examples=40, deadline=None)  # Hypothesis keeps what it found: each run adds to the last
+BRIEFLY = settings(max_examples=40, deadline=None)  # every run draws anew
 ENDPOINT = "https://tokenhub.example.com/v1"
 
 

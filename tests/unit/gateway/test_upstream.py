@@ -149,7 +149,7 @@ def test_each_chunk_arrives_when_it_was_sent(serve: Serve, upstream: Upstream) -
     arrivals = [(part, time.monotonic()) for part in got.chunks]
     assert [part for part, _ in arrivals] == parts
     gaps = [later - earlier for (_, earlier), (_, later) in pairwise(arrivals)]
-    assert all(0.08 < gap < 0.19 for gap in gaps)
+    assert all(0.05 < gap < 0.5 for gap in gaps)
 
 
 def test_the_head_of_an_answer_is_there_before_its_body(serve: Serve, upstream: Upstream) -> None:
