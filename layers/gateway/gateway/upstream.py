@@ -7,7 +7,6 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from threading import Lock
 from typing import Any
 
@@ -75,6 +74,7 @@ class Answer:
 class Upstream:
     """Sends requests to providers over kept connections. One per execution environment.
 
+    httpx's transport without its client: a client follows redirects and keeps the cookies of one caller for the next.
     `guard` raises InvalidEndpoint for an address that must not be called.
     """
 
@@ -88,10 +88,10 @@ class Upstream:
     ) -> None:
         self._limits = limits
         self._guard = guard
-        self._transport = transport or _transport
+        self._new_transport = transport or _transport
         self._wall_clock = wall_clock
         self._lock = Lock()
-        self._client: httpx.Client | None = None
+        self._transport: httpx.BaseTransport | None = None
         self._used_at = 0.0
 
     def forward(self, request: ForwardRequest, target: Target, *, within: float) -> Answer:
@@ -106,7 +106,7 @@ class Upstream:
         patience = _Patience(self._limits, stream=request.stream, within=within)
         late = FirstByteTimeout(_late(target.endpoint, "not begun to answer", patience.first_byte))
         with _translated(target.endpoint, late):
-            response = self._fresh_client().send(_build(request, target, patience, self._guard), stream=True)
+            response = self._fresh_transport().handle_request(_build(request, target, patience, self._guard))
         if response.is_redirect:
             response.close()
             raise RedirectRefused(f"{target.endpoint} redirects, and no key follows. Register the final address.")
@@ -114,24 +114,21 @@ class Upstream:
 
     def close(self) -> None:
         """Closes the kept connections."""
-        if self._client is not None:
-            self._client.close()
-            self._client = None
+        if self._transport is not None:
+            self._transport.close()
+            self._transport = None
 
-    def _fresh_client(self) -> httpx.Client:
-        """A client whose connections are not stale: httpx counts idle time by a clock that stops while Lambda
+    def _fresh_transport(self) -> httpx.BaseTransport:
+        """A transport whose connections are not stale: httpx counts idle time by a clock that stops while Lambda
         freezes the environment, so the wall clock is asked too. Beats ask from many threads at once."""
         with self._lock:
             now = self._wall_clock()
-            if self._client is not None and now - self._used_at > IDLE_SECONDS:
-                self._client.close()
-                self._client = None
+            if now - self._used_at > IDLE_SECONDS:
+                self.close()
             self._used_at = now
-            if self._client is None:
-                self._client = httpx.Client(
-                    transport=self._transport(), trust_env=False, follow_redirects=False, cookies=_no_cookies()
-                )
-            return self._client
+            if self._transport is None:
+                self._transport = self._new_transport()
+            return self._transport
 
 
 class _Patience:
@@ -192,11 +189,6 @@ def _answer(
     chunks = _chunks(response, target.endpoint, idle, broken)
     next(chunks)  # into its `finally`: closing a generator that never began would not close the response
     return Answer(response.status_code, headers, chunks, waited_ms, partial(_hang_up, response))
-
-
-def _no_cookies() -> CookieJar:
-    """httpx would send one caller's cookie with the next caller's request."""
-    return CookieJar(DefaultCookiePolicy(allowed_domains=[]))
 
 
 def _transport() -> httpx.BaseTransport:

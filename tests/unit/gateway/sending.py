@@ -31,8 +31,6 @@ def trusting(make_upstream: MakeUpstream, certificate: Path, limits: Limits = QU
 
 
 def assert_released(upstream: Upstream) -> None:
-    client = upstream._client
-    assert client is not None
-    transport = client._transport
+    transport = upstream._transport
     assert isinstance(transport, httpx.HTTPTransport)
     assert [connection for connection in transport._pool.connections if not connection.is_idle()] == []
