@@ -39,6 +39,7 @@ upstream = Upstream(limits, reach.guard_address)
 forwarder = Forwarder(targets, upstream)
 
 SPARE_SECONDS = 2.0  # Lambda ends a function at its deadline without a word: be done before
+HEAD_GRACE_SECONDS = 0.5  # for the provider's own timeout to be told first, which knows more
 TOO_LATE = f"The answer was not whole after {limits.whole:g} s, the longest that the gateway waits. Ask for less."
 
 
@@ -91,7 +92,11 @@ def _forward(record: Record, provider_id: str | None, deadline: float) -> Respon
         too_late=DeadlineExceeded(TOO_LATE),
         at_once=True,
     )
-    if not exchange.begun(silence):
+    left = deadline - time.monotonic() + HEAD_GRACE_SECONDS
+    if not exchange.begun(min(silence or left, left)):
+        if silence is None:  # a head that comes a byte at a time: no timeout of a socket ends it
+            chunks.close()
+            raise DeadlineExceeded(TOO_LATE)
         headers = HEADERS | {"x-request-id": record.request.request_id}
         return _streamed(200, headers, late_stream(exchange, chunks, record), chunks, record)
     try:

@@ -1,5 +1,9 @@
 import json
+import socket
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -158,6 +162,30 @@ def test_a_rotated_key_costs_no_failed_request(register: Any, complete: Any, tok
 
     assert complete()[0] == 200
     assert tokenhub.requests[-1].headers["authorization"] == f"Bearer {KEY}"
+
+
+def test_a_head_that_comes_a_byte_at_a_time_ends_before_lambdas_deadline(
+    register: Any, complete: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Context, "get_remaining_time_in_millis", lambda _: 3_000)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=dribble, args=(server,), daemon=True).start()
+        register(endpoint=f"http://127.0.0.1:{server.getsockname()[1]}/v1")
+        began = time.monotonic()
+
+        status, _, body = complete({"messages": MESSAGES})
+
+    assert (status, json.loads(body)["error"]["code"]) == (504, "deadline")
+    assert time.monotonic() - began < 3
+
+
+def dribble(server: socket.socket) -> None:
+    connection, _ = server.accept()
+    with connection, suppress(OSError):
+        connection.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+        for _ in range(40):
+            connection.sendall(b"x")
+            time.sleep(0.1)
 
 
 def test_another_provider_is_named_by_a_header(register: Any, complete: Any) -> None:
