@@ -24,11 +24,12 @@ def late_stream(exchange: Exchange, chunks: Generator[bytes], record: Record) ->
 def _stream(exchange: Exchange, chunks: Generator[bytes], record: Record) -> Generator[bytes]:
     """The chunks of an answer that is the stream that was asked for; any other answer is an error."""
     try:
-        first = b""
-        for first in chunks:
-            if first is not KEEP_ALIVE:
+        first = b""  # and so it stays where a body is empty
+        for chunk in chunks:
+            if chunk is not KEEP_ALIVE:
+                first = chunk
                 break
-            yield first
+            yield chunk
         _check(exchange, chain([first], chunks), record)
         yield first
         yield from chunks
