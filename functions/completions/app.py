@@ -4,6 +4,7 @@ import base64
 import os
 import time
 from collections.abc import Generator, Iterable
+from dataclasses import replace
 from itertools import chain
 from typing import Any, Protocol
 from urllib.parse import urlencode
@@ -11,14 +12,17 @@ from urllib.parse import urlencode
 import boto3
 
 from gateway.answers import error_down, headers_down, take
+from gateway.cors import Cors
 from gateway.endpoint import Reach
 from gateway.errors import DeadlineExceeded, GatewayError, NotAStream
 from gateway.exchange import Exchange
 from gateway.forwarding import Forwarder
 from gateway.keys import KeyCipher
 from gateway.late import HEADERS, late_stream
+from gateway.local_aws import require_local_aws
 from gateway.providers import Providers
 from gateway.record import Record, report
+from gateway.redaction import Redactor
 from gateway.refusals import LONGEST_BODY, refusal
 from gateway.relay import relay
 from gateway.request import ForwardRequest, read_request
@@ -29,14 +33,17 @@ from gateway.upstream import Answer, Target, Upstream
 from lambda_streaming import Response, StreamingResponse, pump, streaming
 
 settings = Settings(os.environ)
-logger = make_logger("completions", settings.log_level)
+require_local_aws(settings)
+redactor = Redactor()
+logger = make_logger("completions", settings.log_level, redactor)
 limits = settings.limits
 
 providers = Providers(boto3.resource("dynamodb").Table(settings.providers_table))
-targets = Targets(providers, KeyCipher(boto3.client("kms"), settings.keys_key))
+targets = Targets(providers, KeyCipher(boto3.client("kms"), settings.keys_key), redactor)
 reach = Reach(private_networks=settings.private_networks, loopback=settings.local)
-upstream = Upstream(limits, reach.guard_address)
+upstream = Upstream(limits, reach.guard_address, loopback_host=settings.loopback_host)
 forwarder = Forwarder(targets, upstream)
+cors = Cors(settings.allowed_origins)
 
 SPARE_SECONDS = 2.0  # Lambda ends a function at its deadline without a word: be done before
 HEAD_GRACE_SECONDS = 0.5  # for the provider's own timeout to be told first, which knows more
@@ -54,9 +61,10 @@ def handler(event: dict[str, Any], context: LambdaContext) -> Response | Streami
     record = Record(_request(event))
     try:
         record.request = read_request(record.request)
-        return _forward(record, _header(event, "x-provider-id"), time.monotonic() + seconds)
+        answer = _forward(record, _header(event, "x-provider-id"), time.monotonic() + seconds)
     except GatewayError as error:
-        return _refuse(error, record)
+        answer = _refuse(error, record)
+    return replace(answer, headers=dict(answer.headers) | cors.headers(event.get("headers") or {}))
 
 
 def _request(event: dict[str, Any]) -> ForwardRequest:
@@ -136,7 +144,7 @@ def _whole(record: Record, answer: Answer, chunks: Generator[bytes]) -> Response
     if not complete:
         return _streamed(answer.status, headers_down(record, answer), chain([body], chunks), chunks, record)
     record.learn(body)
-    report(record, logger)
+    report(record, logger, settings.metrics_namespace)
     return Response(answer.status, headers_down(record, answer), body)
 
 
@@ -145,7 +153,7 @@ def _streamed(
 ) -> StreamingResponse:
     def on_close() -> None:
         chunks.close()  # also where the client left before the first byte: `body` has not begun then
-        report(record, logger)
+        report(record, logger, settings.metrics_namespace)
 
     return StreamingResponse(status, headers, body, on_close=on_close)
 
@@ -155,5 +163,5 @@ def _refuse(error: GatewayError, record: Record, answer: Answer | None = None) -
     status, headers, body = error_down(error, record)
     if answer is not None and "retry-after" in answer.headers:
         headers["retry-after"] = answer.headers["retry-after"]
-    report(record, logger)
+    report(record, logger, settings.metrics_namespace)
     return Response(status, headers, body)

@@ -1,58 +1,97 @@
-"""Beats: every enabled provider at a tick of the workflow, or one provider that was just registered."""
+"""Beats: every enabled provider at a tick of the workflow, or one that was just registered or is asked for.
+
+It lists a provider's models too, because it may decrypt keys and the provider API may not.
+"""
 
 import os
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import boto3
 from botocore.config import Config
 
-from gateway import health_events
+from gateway import telemetry
 from gateway.beat import Beat
 from gateway.endpoint import Reach
-from gateway.health import Outcome
+from gateway.errors import HeartbeatFailed
+from gateway.health import Written
+from gateway.heartbeat_function import answer_of, told_beat
 from gateway.heartbeats import Heartbeats
+from gateway.history import past_beat
 from gateway.keys import KeyCipher
+from gateway.local_aws import require_local_aws
+from gateway.model_list import list_models
+from gateway.outbox import Follow, Trouble, events_not_published, not_written
 from gateway.providers import Providers
-from gateway.records import Health, Provider, timestamp
+from gateway.records import timestamp
+from gateway.redaction import Redactor
 from gateway.settings import Settings
 from gateway.targets import Targets
-from gateway.telemetry import emit, make_logger
+from gateway.telemetry import make_logger
 from gateway.tick import MOST_AT_ONCE, Ticker, TickResult
 from gateway.upstream import Upstream
 
 settings = Settings(os.environ)
-logger = make_logger("heartbeat", settings.log_level)
+require_local_aws(settings)
+redactor = Redactor()
+logger = make_logger("heartbeat", settings.log_level, redactor)
+emit = partial(telemetry.emit, namespace=settings.metrics_namespace)
 
-many_at_once = Config(max_pool_connections=MOST_AT_ONCE)
-dynamodb = boto3.resource("dynamodb", config=many_at_once)
-events = boto3.client("events")
+# AWS is waited for less than a tick lasts: boto3 by itself waits a minute, and tries five times. The last two spare a
+# fifth of the time that a call takes of the processor: what boto3 checks is tested, and its own name is long.
+quick = Config(
+    connect_timeout=2,
+    read_timeout=4,
+    retries={"mode": "standard", "total_max_attempts": 3},
+    max_pool_connections=MOST_AT_ONCE,
+    parameter_validation=False,
+    user_agent="tokenhub-gateway",
+)
+dynamodb = boto3.resource("dynamodb", config=quick)
 providers = Providers(dynamodb.Table(settings.providers_table))
-targets = Targets(providers, KeyCipher(boto3.client("kms", config=many_at_once), settings.keys_key))
+kms, events = boto3.client("kms", config=quick), boto3.client("events", config=quick)
+targets = Targets(providers, KeyCipher(kms, settings.keys_key), redactor)
 
 
 def now() -> datetime:
     return datetime.now(UTC)
 
 
-def on_beat(before: Provider, outcome: Outcome, after: Health) -> None:
-    """Each outcome to the metrics; each change of status to the log and to EventBridge."""
-    failures = 0 if outcome.error is None else 1
-    emit({"HeartbeatLatency": outcome.latency_ms, "HeartbeatFailures": failures}, provider=before.id)
-    if after.status != before.health.status:
-        change = {"provider": before.id, "old_status": before.health.status, "new_status": after.status}
-        logger.info("health changed", extra=change | {"error": after.last_heartbeat_error})
-        health_events.publish(events, before, after)
+def on_beat(beat: Written) -> None:
+    """Each outcome to the metrics; each change of status to the log, too."""
+    failures = 0 if beat.outcome.error is None else 1
+    emit({"HeartbeatLatency": beat.outcome.latency_ms, "HeartbeatFailures": failures}, provider=beat.before.id)
+    if beat.changed:
+        change = {"provider": beat.before.id, "old_status": beat.before.health.status}
+        logger.info("health changed", extra=change | {"new_status": beat.after.status, "error": beat.outcome.error})
 
 
-heartbeats = Heartbeats(dynamodb.Table(settings.heartbeats_table))
+def on_troubles(troubles: Sequence[Trouble]) -> None:
+    """Those that no tick counts to the metrics, and to the log."""
+    lost, unheard = not_written(troubles), events_not_published(troubles)
+    emit({"BeatsNotWritten": lost or None, "EventsNotPublished": unheard or None})
+    _log(troubles)
+
+
+def _log(troubles: Sequence[Trouble]) -> None:
+    for trouble in troubles:
+        logger.error(trouble.what, exc_info=trouble.error, extra={"provider": trouble.provider_id})
+
+
+heartbeats = Heartbeats(dynamodb.Table(settings.heartbeats_table), kept=timedelta(days=settings.history_days))
+follow = Follow(heartbeats, events, on_beat, on_troubles)
 reach = Reach(private_networks=settings.private_networks, loopback=settings.local)
-upstream = Upstream(settings.limits, reach.guard_address)
-ticker = Ticker(providers, heartbeats, Beat(upstream, targets.target_of, now=now), on_beat, now=now)
+upstream = Upstream(settings.limits, reach.guard_address, loopback_host=settings.loopback_host)
+ticker = Ticker(providers, Beat(upstream, targets.target_of, now=now, logger=logger), follow, now=now)
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
-    """`{"tick": time, "offset_seconds": 0 or 30}` from the workflow, `{"provider_id": id}` after a registration."""
+    """`{"tick": time, "offset_seconds": 0 or 30}` from the workflow, `{"provider_id": id}` after a registration;
+    with `"now": true` or `"models": true` from the provider API, which waits for the answer."""
+    if event.get("now") or event.get("models"):
+        return answer_of(lambda: _asked(event))
     if "provider_id" in event:
         return _beat_one(event["provider_id"])
     slot = timestamp(datetime.fromisoformat(event["tick"]) + timedelta(seconds=event["offset_seconds"]))
@@ -63,7 +102,20 @@ def _beat_one(provider_id: str) -> dict[str, Any]:
     provider = providers.find(provider_id)
     if provider is None or not provider.heartbeat.enabled:
         return {"beaten": 0}
-    return {"beaten": 1, "status": ticker.beat_one(provider).health.status}
+    beaten = ticker.beat_one(provider)
+    on_troubles(beaten.troubles)
+    return {"beaten": 1, "status": None if beaten.provider is None else beaten.provider.health.status}
+
+
+def _asked(event: dict[str, Any]) -> dict[str, Any]:
+    provider = providers.get(event["provider_id"])
+    if event.get("models"):
+        return {"models": list_models(upstream, targets.target_of(provider))}
+    beaten = ticker.beat_one(provider)
+    on_troubles(beaten.troubles)
+    if beaten.lost:
+        raise HeartbeatFailed("could not write down what this heartbeat met")
+    return {"beat": told_beat(past_beat(beaten.outcome))}
 
 
 def _report(slot: str, result: TickResult) -> dict[str, Any]:
@@ -72,11 +124,12 @@ def _report(slot: str, result: TickResult) -> dict[str, Any]:
             "Ticks": 1,
             "ProvidersFailed": result.failed,
             "BeatsUnfinished": result.unfinished,
+            "BeatsNotWritten": result.not_written,
+            "EventsNotPublished": result.events_not_published,
             "OldestBeatAge": result.oldest_beat_s,
         }
     )
-    for trouble in result.troubles:
-        logger.error("beat not written", exc_info=trouble)
+    _log(result.troubles)
     summary = {"slot": slot, "beaten": result.providers - result.unfinished, "failed": result.failed}
-    logger.info("tick", extra=summary | {"unfinished": result.unfinished})
+    logger.info("tick", extra=summary | {"unfinished": result.unfinished, "not_written": result.not_written})
     return summary

@@ -33,11 +33,14 @@ def load(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
     """`load("providers")` imports functions/providers/app.py anew: its import is Lambda's init."""
     environment = {
         "ADMIN_TOKEN_SECRET": aws.admin_secret,
+        "ALLOWED_ORIGINS": "https://chat.example.com",
         "CLIENT_TOKEN_SECRET": aws.client_secret,
         "HEARTBEAT_FUNCTION": "heartbeat",
         "HEARTBEATS_TABLE": aws.heartbeats.name,
+        "HISTORY_DAYS": "7",
         "KEYS_KEY": aws.key_arn,
         "LOG_LEVEL": "INFO",
+        "METRICS_NAMESPACE": "TokenHubGateway",
         "PLATFORM": "local",
         "PRIVATE_NETWORKS": "refuse",
         "PROVIDERS_TABLE": aws.providers.name,

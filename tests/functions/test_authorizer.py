@@ -1,3 +1,4 @@
+import logging
 from typing import Any
 
 import pytest
@@ -44,5 +45,27 @@ def test_any_other_header_is_unauthorized_word_for_word(authorize: Any, header: 
         authorize(authorizationToken=header)
 
 
+def test_under_sam_local_an_unknown_token_is_denied_since_an_exception_would_be_a_502_there(
+    authorize: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_SAM_LOCAL", "true")
+
+    policy = authorize(authorizationToken="Bearer wrong")
+
+    assert resources(policy, "Allow") == []
+    assert resources(policy, "Deny") == ["*"]
+
+
 def test_no_token_stands_in_the_policy(authorize: Any) -> None:
     assert "admin-token" not in str(authorize())
+
+
+def test_no_token_is_logged_also_where_everything_is(authorize: Any, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+
+    authorize(authorizationToken="Bearer admin-token")
+    with pytest.raises(Exception, match="Unauthorized"):
+        authorize(authorizationToken="Bearer a-wrong-one")
+
+    assert not [line for line in caplog.messages if "admin-token" in line or "a-wrong-one" in line]
+    assert "admin-token" not in caplog.text

@@ -4,6 +4,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.stub import Stubber
 
 from tests.conftest import Aws
 from tests.functions.conftest import Context, Load, event
@@ -47,12 +48,12 @@ def test_a_tick_makes_an_answering_provider_healthy(beat: Any, shown: Any, token
     assert beat()["beaten"] == 1
 
     assert (shown()["status"], shown()["last_heartbeat_error"]) == ("healthy", None)
-    [request] = tokenhub.requests
-    sent = json.loads(request.body)
-    assert sent["messages"] == [{"role": "user", "content": "ping"}]
-    assert sent["max_tokens"] == 16
-    assert "stream" not in sent
-    assert "idempotency-key" not in {name.lower() for name in request.headers}
+    beat(offset_seconds=30)
+    first, second = (json.loads(request.body) for request in tokenhub.requests)
+    assert first == second | {"stream": True}
+    assert second["messages"] == [{"role": "user", "content": "ping"}]
+    assert second["max_tokens"] == 16
+    assert not [name for request in tokenhub.requests for name in request.headers if name.lower() == "idempotency-key"]
 
 
 def test_a_provider_that_refuses_the_key_is_failed_with_words_that_help(
@@ -76,6 +77,46 @@ def test_a_provider_that_is_gone_is_failed_with_its_address_and_what_to_do(
     error = shown()["last_heartbeat_error"]
     assert f"{tokenhub.url}/v1 refused the connection" in error
     assert "Is TokenHub running there" in error
+
+
+def test_the_cause_behind_all_providers_failed_is_shown(beat: Any, shown: Any, tokenhub: RunningTokenHub) -> None:
+    beat()
+    tokenhub.rehearse("all_failed")
+    beat(offset_seconds=30)
+
+    assert shown()["last_heartbeat_error"].startswith(
+        "HTTP 502: all providers failed for streaming: API error (status 401): "
+    )
+    assert [json.loads(request.body).get("stream") for request in tokenhub.requests] == [True, None, True]
+
+
+def test_what_the_beats_of_today_cost_is_shown(beat: Any, shown: Any) -> None:
+    assert shown()["heartbeat_tokens_today"] == 0
+    beat()
+    assert shown()["heartbeat_tokens_today"] == 512
+    beat(offset_seconds=30)
+    assert shown()["heartbeat_tokens_today"] == 512 + 2
+
+
+def test_a_key_that_kms_does_not_decrypt_now_makes_the_provider_failed(load: Load, providers: Any, shown: Any) -> None:
+    app = load("heartbeat")
+    with Stubber(app.kms) as stub:
+        stub.add_client_error("decrypt", "DisabledException")
+        app.handler(event("tick"), Context())
+
+    assert shown()["status"] == "failed"
+    assert "KMS key that the providers' keys are encrypted under is disabled" in shown()["last_heartbeat_error"]
+
+
+def test_every_tick_tells_its_metrics(beat: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    beat()
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    [told] = [line for line in lines if "Ticks" in line]
+    assert [told[name] for name in ("Ticks", "ProvidersFailed", "BeatsUnfinished")] == [[1.0], [0.0], [0.0]]
+    assert [told[name] for name in ("BeatsNotWritten", "EventsNotPublished")] == [[0.0], [0.0]]
+    assert told["OldestBeatAge"][0] < 5
+    assert told["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [[]]
 
 
 def test_it_is_healthy_again_after_one_good_beat(beat: Any, shown: Any, tokenhub: RunningTokenHub) -> None:
@@ -135,3 +176,41 @@ def test_a_change_of_health_makes_one_event(beat: Any, load: Load, monkeypatch: 
     received = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", [])
     details = [json.loads(message["Body"])["detail"] for message in received]
     assert [(d["id"], d["old_status"], d["new_status"]) for d in details] == [("tokenhub", "pending", "healthy")]
+
+
+def counted(printed: str) -> dict[str, Any]:
+    """What was written of the metrics that should be 0."""
+    lines = [json.loads(line) for line in printed.splitlines()]
+    names = ("BeatsNotWritten", "EventsNotPublished")
+    return {name: line[name] for line in lines for name in names if name in line and "Ticks" not in line}
+
+
+@pytest.mark.parametrize("question", [{}, {"now": True}], ids=["first beat", "beat now"])
+def test_a_beat_outside_the_ticks_tells_the_metrics_what_it_left_undone(
+    load: Load, providers: Any, capsys: pytest.CaptureFixture[str], question: dict[str, bool]
+) -> None:
+    app = load("heartbeat")
+    capsys.readouterr()
+    with Stubber(app.events) as stub:
+        stub.add_client_error("put_events", "InternalFailure")
+        app.handler({"provider_id": "tokenhub"} | question, Context())
+    assert counted(capsys.readouterr().out) == {"EventsNotPublished": [1.0]}
+
+    app.handler({"provider_id": "tokenhub"} | question, Context())
+    assert counted(capsys.readouterr().out) == {}
+
+
+def test_a_beat_now_that_cannot_be_written_down_is_an_error_in_words(
+    load: Load, providers: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(**_: object) -> None:
+        raise ConnectionError
+
+    app = load("heartbeat")
+    app.dynamodb.meta.client.meta.events.register("before-call.dynamodb.UpdateItem", refuse)
+    capsys.readouterr()
+    error = app.handler({"provider_id": "tokenhub", "now": True}, Context())["error"]
+
+    assert (error["status"], error["code"]) == (502, "heartbeat_failed")
+    assert "could not write down what this heartbeat met" in error["message"]
+    assert counted(capsys.readouterr().out) == {"BeatsNotWritten": [1.0]}

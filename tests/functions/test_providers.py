@@ -97,5 +97,71 @@ def test_an_unknown_provider_is_a_404(call: Call) -> None:
     assert (status, answer["error"]["code"]) == (404, "provider_not_found")
 
 
+@pytest.mark.parametrize("odd", ["£", 'a"b', "a\nb", "a?b", "a\\b", "\x00"])
+def test_an_id_of_characters_that_no_id_has_is_a_404(call: Call, odd: str) -> None:
+    for suffix in ("", "/heartbeats"):
+        path = f"/api/v1/providers/{odd}{suffix}"
+
+        status, answer, _ = call(event("list", path=path, resource=f"/api/v1/providers/{{id}}{suffix}"))
+
+        assert (status, answer["error"]["code"]) == (404, "provider_not_found")
+
+
+CALLED = ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "application/vnd.api+json", ""]
+
+
+@pytest.mark.parametrize("content_type", CALLED)
+def test_a_body_is_json_whatever_its_content_type_says(call: Call, content_type: str) -> None:
+    status, provider, _ = call(event("register", headers={"Content-Type": content_type}))
+
+    assert (status, provider["id"]) == (201, "tokenhub")
+
+
+def test_max_tokens_may_be_written_as_a_float_that_is_whole(call: Call) -> None:
+    _, provider = register(call, heartbeat={"max_tokens": 32.0})
+    refused, _ = register(call, heartbeat={"max_tokens": 32.5})
+
+    assert provider["heartbeat"]["max_tokens"] == 32
+    assert refused == 400
+
+
 def test_health_says_ok_and_nothing_else(call: Call) -> None:
     assert call(event("list", path="/health", resource="/health"))[:2] == (200, {"status": "ok"})
+
+
+def test_a_preflight_is_answered_to_allowed_pages_without_a_body(load: Load) -> None:
+    app = load("providers")
+
+    answers = [
+        app.handler(event("list", httpMethod="OPTIONS", headers={"origin": origin}), Context())
+        for origin in ("https://chat.example.com", "https://evil.example.com")
+    ]
+
+    assert [answer["statusCode"] for answer in answers] == [204, 403]
+    assert answers[0]["headers"]["access-control-allow-origin"] == "https://chat.example.com"
+    assert "access-control-allow-origin" not in answers[1]["headers"]
+
+
+def test_a_page_of_an_allowed_origin_may_read_the_answers(call: Call) -> None:
+    _, _, headers = call(event("list", headers={"Origin": "https://chat.example.com"}))
+
+    assert headers["access-control-allow-origin"] == ["https://chat.example.com"]
+
+
+@pytest.mark.parametrize("provider_id", ["#registry", "a\r\nX-Evil: 1", "\x00", "\ufffd", "a/b"])
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_an_id_of_odd_characters_is_a_404(call: Call, provider_id: str, method: str) -> None:
+    path = f"/api/v1/providers/{provider_id}"
+
+    status, body, _ = call(event("list", httpMethod=method, path=path, pathParameters={"id": provider_id}))
+
+    assert (status, body["error"]["code"]) == (404, "provider_not_found")
+
+
+@pytest.mark.parametrize("depth", [*range(100, 20_000, 900)])
+def test_deep_json_is_a_400_wherever_it_becomes_too_deep(call: Call, depth: int) -> None:
+    body = '{"id": ' + "[" * depth + "]" * depth + "}"
+
+    status, answer, _ = call(event("register", body=body))
+
+    assert (status, answer["error"]["code"]) == (400, "invalid_request")

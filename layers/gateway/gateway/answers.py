@@ -7,12 +7,13 @@ from gateway.errors import GatewayError
 from gateway.record import Record
 from gateway.upstream import Answer
 
+NO_SNIFFING = {"x-content-type-options": "nosniff"}  # a browser takes no answer for a page
 MOST_HELD = 32 * 1024 * 1024
 
 
 def headers_down(record: Record, answer: Answer) -> dict[str, str]:
     """The provider's headers that may pass, and ours."""
-    ours = {"x-request-id": record.request.request_id}
+    ours = NO_SNIFFING | {"x-request-id": record.request.request_id}
     if record.target is not None:
         ours["x-provider-id"] = record.target.provider_id
         if record.target.status == "failed":
@@ -39,7 +40,7 @@ def _timing(record: Record, answer: Answer) -> str:
 
 def error_down(error: GatewayError, record: Record) -> tuple[int, dict[str, str], bytes]:
     """Status, headers and body of an error. The Anthropic SDK looks for a `type` beside it."""
-    headers = {
+    headers = NO_SNIFFING | {
         "content-type": "application/json",
         "x-request-id": record.request.request_id,
         "x-error-source": error.source,

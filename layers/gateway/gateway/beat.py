@@ -1,35 +1,25 @@
-"""One heartbeat: a real chat completion, through the very `forward()` that users' requests take."""
+"""One heartbeat: a real chat completion, and what it met, in words."""
 
-import json
 import time
-import uuid
-from collections.abc import Callable, Iterator
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+
+from aws_lambda_powertools import Logger
 
 from gateway.background import begin
 from gateway.errors import GatewayError, ProviderAnswered
-from gateway.health import Outcome
+from gateway.health import Outcome, stream_is_due
+from gateway.ping import NewWatcher, Ping, Progress
 from gateway.records import Provider
-from gateway.refusals import refusal
-from gateway.request import ForwardRequest
-from gateway.sse import Usage, merge_usage
-from gateway.telemetry import redact
+from gateway.sse import StreamWatcher
 from gateway.upstream import Target, Upstream
 
+LONGEST_TEXT = 4096
 SECONDS = 20.0  # so that two beats fit into a minute
-MOST_BYTES = 1024 * 1024
-LONGEST_WORDS = 300
-
-
-@dataclass(frozen=True)
-class Completion:
-    """What a good beat brought: the model that served, and what it cost."""
-
-    model: str | None
-    tokens: int | None
+UNFORESEEN = (
+    "The gateway itself failed during this heartbeat, and may fail with requests, too: "
+    "the logs of the heartbeat function say why."
+)
 
 
 class Beat:
@@ -41,115 +31,98 @@ class Beat:
         target_of: Callable[[Provider], Target],
         *,
         now: Callable[[], datetime],
+        logger: Logger,
         seconds: float = SECONDS,
+        new_watcher: NewWatcher = StreamWatcher,
     ) -> None:
-        self._upstream = upstream
         self._target_of = target_of
         self._now = now
+        self._logger = logger
         self._seconds = seconds
+        # The beat itself keeps the time; the ping's only ends a thread that waits for a head in vain.
+        self._ping = Ping(upstream, new_watcher, within=seconds + 1)
 
     def run(self, provider: Provider, *, slot: str | None) -> Outcome:
-        """Beats once. What the provider or its registration does wrong is the outcome, never an exception."""
+        """Beats once. Whatever goes wrong is the outcome, never an exception: users' requests would fail, too."""
         started_at, began = self._now(), time.monotonic()
-        completion, error = Completion(None, None), None
-        try:
-            completion = in_time(lambda: self._complete(provider), self._seconds)
-        except TimeoutError:
-            error = f"{provider.endpoint} had not answered a ping after {self._seconds:g} s. Is TokenHub overloaded?"
-        except GatewayError as failure:
-            error = _words(failure)
+        stream, progress = stream_is_due(provider.health), Progress()
+        error = self._error(provider, progress, stream=stream)
         return Outcome(
             started_at=started_at,
             latency_ms=round((time.monotonic() - began) * 1000),
-            error=error,
-            model=completion.model,
-            tokens=completion.tokens,
+            error=_storable(error),
+            model=_storable(progress.model) if error is None else None,
+            ttft_ms=progress.ttft_ms,
+            tokens=progress.tokens,
             slot=slot,
+            stream=stream,
         )
 
-    def _complete(self, provider: Provider) -> Completion:
+    def _error(self, provider: Provider, progress: Progress, *, stream: bool) -> str | None:
+        """What went wrong within the time of a beat; None: nothing.
+
+        No timeout of a socket is one of a whole answer, which may come a byte at a time. Work that is late is hung up,
+        and ends in its thread without anybody who hears of it.
+        """
+        hidden: list[ProviderAnswered] = []
+        done = begin(lambda: self._ask(provider, progress, hidden, stream=stream), "ping")
+        try:
+            failure = done.exception(timeout=self._seconds)
+        except TimeoutError:
+            words = _words(hidden[0]) if hidden else self._late(provider, progress)
+            progress.give_up()  # which changes what the words are made of
+            return words
+        if failure is None:
+            return None
+        if isinstance(failure, GatewayError):
+            return _words(failure)
+        self._log(provider, failure)
+        return UNFORESEEN
+
+    def _ask(self, provider: Provider, progress: Progress, hidden: list[ProviderAnswered], *, stream: bool) -> None:
+        """Asks once, and again where the failure hides its cause: TokenHub tells it on streams only."""
         target = self._target_of(provider)
-        secrets = [target.key] if target.key else []
-        # in_time() keeps the time; this one only lets a thread end that nobody waits for any more.
-        answer = self._upstream.forward(_request(provider), target, within=2 * self._seconds)
-        with closing(answer.chunks) as chunks:
-            body = _read(chunks)
-        if answer.status != 200:
-            raise refusal(answer.status, body, secrets)
-        return _judge(body, secrets)
+        try:
+            self._ping.ask(provider, target, progress, stream=stream)
+        except ProviderAnswered as failure:
+            if stream or failure.code != "provider_all_failed":
+                raise
+            hidden.append(failure)
+            raise self._cause(provider, target, progress) or failure from None
+
+    def _cause(self, provider: Provider, target: Target, progress: Progress) -> ProviderAnswered | None:
+        try:
+            self._ping.ask(provider, target, progress, stream=True)
+        except ProviderAnswered as failure:
+            if failure.code == "provider_all_failed":
+                return failure
+        except GatewayError:
+            return None  # it hides the cause as well
+        except Exception as failure:  # noqa: BLE001 -- it must not hide what is known
+            self._log(provider, failure)
+        return None
+
+    def _late(self, provider: Provider, progress: Progress) -> str:
+        seconds = f"{self._seconds:g} s"
+        if not progress.asked:
+            return f"KMS had not decrypted the provider's key after {seconds}: check the heartbeat function's network."
+        if progress.status is None:
+            return f"{provider.endpoint} had not answered a ping after {seconds}. Is TokenHub overloaded?"
+        return (
+            f"HTTP {progress.status}: {provider.endpoint} had begun to answer a ping, "
+            f"and was not done after {seconds}. Is TokenHub overloaded?"
+        )
+
+    def _log(self, provider: Provider, failure: BaseException) -> None:
+        self._logger.error("unforeseen in a beat", exc_info=failure, extra={"provider": provider.id})
 
 
-def in_time[T](work: Callable[[], T], seconds: float) -> T:
-    """What `work` returns or raises, or TimeoutError. Work that is late goes on in its thread, and nobody hears of it:
-    no timeout of a socket is one of a whole answer, which may come a byte at a time."""
-    return begin(work, "ping").result(timeout=seconds)
-
-
-def _read(chunks: Iterator[bytes]) -> bytes:
-    body = bytearray()
-    for chunk in chunks:
-        body += chunk
-        if len(body) > MOST_BYTES:
-            raise _unusable("the answer to a ping is larger than 1 MB")
-    return bytes(body)
-
-
-def _request(provider: Provider) -> ForwardRequest:
-    """No temperature (some reasoning models refuse it), no Idempotency-Key (a replayed 200 would hide an outage),
-    no stream (TokenHub books one at 512 tokens)."""
-    model = provider.heartbeat.model or provider.model
-    content: dict[str, Any] = {"model": model} if model else {}
-    content |= {"messages": [{"role": "user", "content": "ping"}], "max_tokens": provider.heartbeat.max_tokens}
-    return ForwardRequest(
-        method="POST",
-        path="/chat/completions",
-        request_id=f"hb-{provider.id}-{uuid.uuid4().hex}",
-        headers={"content-type": "application/json", "user-agent": "tokenhub-gateway"},
-        body=json.dumps(content).encode(),
-        model=model,
-    )
-
-
-def _judge(body: bytes, secrets: list[str]) -> Completion:
-    """Good is JSON with at least one choice; empty text is fine, reasoning models may spend all tokens on thought."""
-    try:
-        content = json.loads(body)
-    except (ValueError, RecursionError):
-        raise _unusable(
-            "the answer is no JSON: is it TokenHub that answers there, and does the endpoint end in /v1?"
-        ) from None
-    choices = content.get("choices") if isinstance(content, dict) else None
-    if not isinstance(choices, list) or not choices:
-        raise _unusable("the answer holds no choices: is it an OpenAI-compatible endpoint?")
-    wrapped = _wrapped_error(content, choices[0])
-    if wrapped is not None:
-        raise _unusable(f"a model provider's error came as an answer: {redact(wrapped, secrets)[:LONGEST_WORDS]}")
-    usage = merge_usage(Usage(), content.get("usage"))
-    spent = [n for n in (usage.prompt_tokens, usage.completion_tokens) if n is not None]
-    model = content.get("model")
-    return Completion(model if isinstance(model, str) else None, sum(spent) if spent else None)
-
-
-def _wrapped_error(content: dict[str, Any], choice: Any) -> str | None:
-    """TokenHub wraps a provider's error page into a 200 whose content it is (tokenhub.md, 1.4)."""
-    message = choice.get("message") if isinstance(choice, dict) else None
-    text = message.get("content") if isinstance(message, dict) else None
-    return text if isinstance(text, str) and content.get("usage") is None and _is_error_page(text) else None
-
-
-def _is_error_page(text: str) -> bool:
-    if text.lstrip().startswith("<"):
-        return True
-    try:
-        content = json.loads(text)
-    except (ValueError, RecursionError):
-        return False
-    return isinstance(content, dict) and "error" in content
-
-
-def _unusable(what: str) -> ProviderAnswered:
-    return ProviderAnswered(200, what, code="provider_answer_unusable", retryable=False)
+def _storable(text: str | None) -> str | None:
+    """What DynamoDB takes: a status that cannot be written, for a provider's odd text, would stay as it was."""
+    return None if text is None else text[:LONGEST_TEXT].encode(errors="replace").decode()
 
 
 def _words(failure: GatewayError) -> str:
-    return f"HTTP {failure.status}: {failure.message}" if isinstance(failure, ProviderAnswered) else failure.message
+    status = f"HTTP {failure.status}"
+    said = not isinstance(failure, ProviderAnswered) or failure.message.startswith(status)  # an answer without words
+    return failure.message if said else f"{status}: {failure.message}"

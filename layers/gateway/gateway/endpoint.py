@@ -14,7 +14,18 @@ EXAMPLE = "Write it like https://tokenhub.example.com/v1"
 LOOPBACK = "endpoint is a loopback address: from AWS that is the gateway itself. Give TokenHub's own."
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-NEVER = {ipaddress.ip_address("fd00:ec2::254"), ipaddress.ip_address("169.254.169.254")}  # instance metadata
+NEVER = [
+    ipaddress.ip_network("169.254.169.254"),  # instance metadata
+    ipaddress.ip_network("fd00:ec2::/32"),  # and what else each instance finds there
+    ipaddress.ip_network("fec0::/10"),  # site-local, which Python takes for global
+    ipaddress.ip_network("64:ff9b:1::/48"),  # NAT64 of one's own: where the IPv4 address stands in it, nobody tells
+]
+EMBEDDING = [  # IPv6 networks that lead to the IPv4 address inside, by how far it is from the end in bits
+    (ipaddress.IPv6Network("64:ff9b::/96"), 0),  # NAT64
+    (ipaddress.IPv6Network("::ffff:0:0:0/96"), 0),  # SIIT
+    (ipaddress.IPv6Network("::/96"), 0),  # IPv4-compatible
+    (ipaddress.IPv6Network("2002::/16"), 80),  # 6to4
+]
 
 
 def normalise(endpoint: str) -> str:
@@ -62,7 +73,7 @@ class Reach:
         if address.is_loopback:
             if not self.loopback:
                 raise InvalidEndpoint(LOOPBACK)
-        elif address.is_link_local or address.is_multicast or address.is_unspecified or address in NEVER:
+        elif address.is_link_local or address.is_multicast or address.is_unspecified or _is_never(address):
             raise InvalidEndpoint("endpoint is a link-local, metadata or multicast address: no provider lives there.")
         elif not address.is_global and not (self.private_networks or self.loopback):
             raise InvalidEndpoint("endpoint is a private address. Deploy with PrivateNetworks=allow to use one.")
@@ -90,6 +101,8 @@ def _check_host(host: str) -> None:
     """An address in its usual form, or a name that DNS can hold: resolvers read 127.1 and 2130706433 as addresses."""
     if _address(host) is not None:
         return
+    if not host.isascii():  # resolvers read look-alikes of digits and dots as an address
+        raise InvalidEndpoint("endpoint has a host name that is not ASCII: write it in punycode (xn--…).")
     try:
         host.encode("idna")
         socket.inet_aton(host)
@@ -100,13 +113,32 @@ def _check_host(host: str) -> None:
     raise InvalidEndpoint("endpoint holds an IPv4 address in an unusual form: write it as four numbers with dots.")
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a host is the machine itself, by address or by name."""
+    address = _address(host)
+    return _is_local_name(host.rstrip(".")) if address is None else address.is_loopback
+
+
 def _address(host: str) -> Address | None:
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
         return None
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return mapped or address
+    return _inner(address) if isinstance(address, ipaddress.IPv6Address) else address
+
+
+def _inner(address: ipaddress.IPv6Address) -> Address:
+    """The IPv4 address that this one leads to, or itself."""
+    if address.ipv4_mapped is not None or int(address) <= 1:  # :: and ::1 are IPv6's own
+        return address.ipv4_mapped or address
+    for network, bits in EMBEDDING:
+        if address in network:
+            return ipaddress.IPv4Address(int(address) >> bits & 0xFFFFFFFF)
+    return address
+
+
+def _is_never(address: Address) -> bool:
+    return any(address in network for network in NEVER)
 
 
 def _is_local_name(host: str) -> bool:

@@ -3,13 +3,19 @@
 GatewayError
 ├── InvalidRequest            400  what the caller sent
 │   └── InvalidEndpoint
+├── OriginNotAllowed          403
 ├── ProviderNotFound          404
 ├── Conflict                  409
 │   ├── ApiKeyRequired
 │   ├── TooManyProviders
 │   └── DefaultProviderNeeded
+├── PreconditionFailed        412  If-Match
 ├── RegistryBusy              503
 ├── NoProvider                503  nothing is registered
+├── HeartbeatFailed           502  the heartbeat function, which the provider API asks
+├── HeartbeatTimeout          504
+├── Relayed                        what another function met, as that one told it
+├── KeyServiceFailed          503  KMS, which keeps the providers' keys secret
 └── ForwardingError                between the gateway and the provider
     ├── ProviderUnreachable   502
     ├── ProviderDisconnected  502
@@ -19,13 +25,17 @@ GatewayError
     ├── AnswerTruncated       502
     ├── StreamTruncated       502
     ├── NotAStream            502
+    ├── ModelListUnusable     502
     ├── FirstByteTimeout      504
     ├── StreamIdleTimeout     504
     ├── DeadlineExceeded      504
     └── ProviderAnswered           the provider's own status and words
 """
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
+
+from gateway.redaction import redact
 
 Source = Literal["gateway", "provider"]
 
@@ -42,15 +52,19 @@ class GatewayError(Exception):
     retryable: bool = True
 
     def __init__(self, message: str, *, param: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.param = param
+        self.message = redact(message)  # the name of an unknown field may be a key, pasted into the wrong place
+        self.param = None if param is None else redact(param)
+        super().__init__(self.message)
 
     def body(self) -> dict[str, dict[str, Any]]:
         """The one error shape of every answer."""
         return {
             "error": {"message": self.message, "type": self.type, "code": self.code, "param": self.param},
         }
+
+    def told(self) -> dict[str, Any]:
+        """Plain data from which another function makes a Relayed."""
+        return {"status": self.status, **self.body()["error"]}
 
 
 class InvalidRequest(GatewayError):
@@ -65,6 +79,19 @@ class InvalidEndpoint(InvalidRequest):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, param="endpoint")
+
+
+class OriginNotAllowed(GatewayError):
+    status = 403
+    code = "origin_not_allowed"
+    type = "permission_error"
+    retryable = False
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Web pages of this origin may not call the gateway. The parameter AllowedOrigins of its stack names those "
+            "that may."
+        )
 
 
 class ProviderNotFound(GatewayError):
@@ -111,6 +138,20 @@ class DefaultProviderNeeded(Conflict):
         )
 
 
+class PreconditionFailed(GatewayError):
+    status = 412
+    code = "precondition_failed"
+    type = "invalid_request_error"
+    retryable = False
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The provider is no longer as If-Match names it: it was changed or deleted meanwhile, or the default is "
+            "another one now. Read it again, and repeat the change with its new ETag if it is still wanted.",
+            param="If-Match",
+        )
+
+
 class RegistryBusy(GatewayError):
     status = 503
     code = "registry_busy"
@@ -128,6 +169,42 @@ class NoProvider(GatewayError):
         super().__init__(
             "No provider is registered. Register TokenHub with POST /api/v1/providers; the README shows the command."
         )
+
+
+class HeartbeatFailed(GatewayError):
+    status = 502
+    code = "heartbeat_failed"
+
+    def __init__(self, what: str = "failed or could not be started") -> None:
+        super().__init__(
+            f"The heartbeat function, which asks the provider, {what}. Try again; if it stays so, look at its logs."
+        )
+
+
+class HeartbeatTimeout(GatewayError):
+    status = 504
+    code = "heartbeat_timeout"
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(
+            f"The heartbeat function, which asks the provider, had not answered after {seconds:g} s. "
+            "Try again; if it stays so, look at its logs."
+        )
+
+
+class Relayed(GatewayError):
+    """What another function met: `told()` there, this here."""
+
+    def __init__(self, told: Mapping[str, Any]) -> None:
+        super().__init__(told["message"], param=told["param"])
+        self.status, self.code, self.type = told["status"], told["code"], told["type"]
+
+
+class KeyServiceFailed(GatewayError):
+    """KMS does not encrypt or decrypt now. The stored keys are as they were."""
+
+    status = 503
+    code = "key_service_failed"
 
 
 class ForwardingError(GatewayError):
@@ -187,6 +264,11 @@ class NotAStream(ForwardingError):
             "A stream was asked for, and the provider's answer is none. Ask without stream; "
             "if it is a web page that answers, register TokenHub's own address."
         )
+
+
+class ModelListUnusable(ForwardingError):
+    code = "model_list_unusable"
+    retryable = False
 
 
 class FirstByteTimeout(ForwardingError):

@@ -3,12 +3,17 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from gateway.records import Health, Status
+from gateway.records import Health, Provider, Status, day_of
+
+STREAM_EVERY = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one beat met. `error` None: the provider answered a chat completion. `slot`: the tick that it belongs to."""
+    """What one beat met. `error` None: the provider answered a chat completion. `slot`: the tick that it belongs to.
+
+    `stream`: it was asked for as a stream. `tokens` None: nobody told what it cost.
+    """
 
     started_at: datetime
     latency_ms: int
@@ -17,11 +22,28 @@ class Outcome:
     ttft_ms: int | None = None
     tokens: int | None = None
     slot: str | None = None
+    stream: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A beat that was written down: the provider as the beat found it, what it met, and the health that came of it."""
+
+    before: Provider
+    outcome: Outcome
+    after: Health
+
+    @property
+    def changed(self) -> bool:
+        """Whether the status is another one now."""
+        return self.after.status != self.before.health.status
 
 
 def next_health(before: Health, outcome: Outcome) -> Health:
     """One failure makes a provider failed, one success healthy."""
     status: Status = "healthy" if outcome.error is None else "failed"
+    day = day_of(outcome.started_at)
+    spent_before = before.heartbeat_tokens if before.heartbeat_tokens_day == day else 0
     after = replace(
         before,
         status=status,
@@ -32,8 +54,20 @@ def next_health(before: Health, outcome: Outcome) -> Health:
         last_heartbeat_model=outcome.model if outcome.error is None else before.last_heartbeat_model,
         last_heartbeat_slot=outcome.slot or before.last_heartbeat_slot,
         consecutive_failures=0 if outcome.error is None else before.consecutive_failures + 1,
+        beats_since_stream=0 if outcome.stream else before.beats_since_stream + 1,
+        heartbeat_tokens=spent_before + (outcome.tokens or 0),
+        heartbeat_tokens_day=day,
     )
     return after if status == before.status else replace(after, status_changed_at=outcome.started_at)
+
+
+def stream_is_due(health: Health) -> bool:
+    """Whether the next beat is a stream: the first of a registration, and every 20th while all is well. TokenHub books
+    each that begins at 512 tokens, so not all are. After a failure the next beat is of the kind that failed: what only
+    one kind meets the other one cannot call mended."""
+    if health.status == "failed":
+        return health.beats_since_stream == 0
+    return health.status == "pending" or health.beats_since_stream >= STREAM_EVERY - 1
 
 
 def counts(before: Health, outcome: Outcome) -> bool:

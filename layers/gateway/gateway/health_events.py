@@ -1,29 +1,35 @@
-"""A change of health as one event on the account's default EventBridge bus."""
+"""Changes of health as events on the account's default EventBridge bus."""
 
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from gateway.records import Health, Provider, timestamp
+from gateway.health import Written
+from gateway.records import timestamp
 
 if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient
 
 SOURCE = "tokenhub-gateway"
 DETAIL_TYPE = "Provider Health Changed"
+MOST_AT_ONCE = 10  # PutEvents takes no more
 
 
-def publish(events: "EventBridgeClient", before: Provider, after: Health) -> None:
-    """Tells that a provider's status changed: id, old and new status, the error and the times."""
-    changed_at = after.status_changed_at
-    detail = {
-        "id": before.id,
-        "name": before.name,
-        "old_status": before.health.status,
-        "new_status": after.status,
-        "error": after.last_heartbeat_error,
-        "changed_at": None if changed_at is None else timestamp(changed_at),
+def publish(events: "EventBridgeClient", changes: Sequence[Written]) -> list[Written]:
+    """Tells of up to ten changes of status. Returns those that were not taken: the answer is 200 all the same."""
+    entries: list[Any] = [{"Source": SOURCE, "DetailType": DETAIL_TYPE, "Detail": _detail(each)} for each in changes]
+    answers = events.put_events(Entries=entries)["Entries"]
+    return [change for change, answer in zip(changes, answers, strict=True) if "ErrorCode" in answer]
+
+
+def _detail(change: Written) -> str:
+    health = change.after
+    times = {"changed_at": health.status_changed_at, "last_heartbeat_at": health.last_heartbeat_at}
+    told = {
+        "id": change.before.id,
+        "name": change.before.name,
+        "old_status": change.before.health.status,
+        "new_status": health.status,
+        "error": health.last_heartbeat_error,
     }
-    entry = {"Source": SOURCE, "DetailType": DETAIL_TYPE, "Detail": json.dumps(detail)}
-    answer = events.put_events(Entries=[entry])  # type: ignore[list-item]  # a plain dict is what boto3 takes
-    if answer["FailedEntryCount"]:  # PutEvents answers 200 all the same
-        raise RuntimeError(f"EventBridge did not take the event: {answer['Entries'][0].get('ErrorCode')}")
+    return json.dumps(told | {name: None if at is None else timestamp(at) for name, at in times.items()})

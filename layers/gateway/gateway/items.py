@@ -12,7 +12,10 @@ Item = Mapping[str, Any]
 HEALTH = {field.name for field in fields(Health)}
 REGISTERED = {field.name for field in fields(Provider)} - {"health", "default"}
 TIMES = {"created_at", "updated_at", "last_heartbeat_at", "status_changed_at"}
-NUMBERS = {"last_heartbeat_latency_ms", "last_heartbeat_ttft_ms", "consecutive_failures"}
+NUMBERS = {"last_heartbeat_latency_ms", "last_heartbeat_ttft_ms", "consecutive_failures"} | {
+    "beats_since_stream",
+    "heartbeat_tokens",
+}
 
 
 def registry_item(provider: Provider) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Generator
 from itertools import chain
 
-from gateway.answers import take
+from gateway.answers import NO_SNIFFING, take
 from gateway.errors import NotAStream
 from gateway.exchange import Exchange
 from gateway.record import Record
@@ -11,7 +11,7 @@ from gateway.refusals import LONGEST_BODY, refusal
 from gateway.relay import relay
 from gateway.sse import KEEP_ALIVE
 
-HEADERS = {"content-type": "text/event-stream", "cache-control": "no-cache"}
+HEADERS = NO_SNIFFING | {"content-type": "text/event-stream", "cache-control": "no-cache"}
 
 
 def late_stream(exchange: Exchange, chunks: Generator[bytes], record: Record) -> Generator[bytes]:

@@ -1,17 +1,29 @@
 """What the provider API takes and gives. ProviderView, an allow-list, writes every answer: a key has no field in it."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
-from gateway.records import ID, HeartbeatSettings, Provider, Status, timestamp
+from gateway.records import ID, HeartbeatSettings, Provider, Status, day_of, timestamp
 
 STALE_AFTER_SECONDS = 90
+LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"  # a name may not hold a line break: it ends up in logs and headers
 
 ProviderId = Annotated[str, StringConstraints(pattern=f"^{ID}$")]
 ProviderType = Literal["openai", "anthropic", "vllm", "ollama", "local", "custom"]
-Line = r"^[^\x00-\x1f\x7f]*$"  # a name may not hold a line break: it ends up in logs and headers
+Line = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=LINE)]
+ApiKey = Annotated[str, StringConstraints(max_length=2048, pattern=r"^[\x21-\x7e]*$")]
+Description = Annotated[str, StringConstraints(max_length=1024)]
+
+
+def _whole(value: object) -> object:
+    """16.0 is an integer to a JSON schema, and so to the clients that are made of ours."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+MaxTokens = Annotated[int, Field(ge=1, le=4096), BeforeValidator(_whole)]
 
 
 class Strict(BaseModel):
@@ -20,24 +32,64 @@ class Strict(BaseModel):
 
 class HeartbeatIn(Strict):
     enabled: bool = True
-    model: Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=Line)] | None = None
-    max_tokens: Annotated[int, Field(ge=1, le=4096)] = 16
+    model: Line | None = None
+    max_tokens: MaxTokens = 16
 
 
-class ProviderIn(Strict):
-    """A registration. Omitted `api_key`, `default` and `heartbeat` are kept; other fields take their defaults."""
+class ReplacementIn(Strict):
+    """A replacement. Omitted `api_key`, `default` and `heartbeat` are kept; other fields take their defaults."""
 
-    id: ProviderId
+    id: ProviderId | None = None
     endpoint: str
-    name: Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=Line)] | None = None
+    name: Line | None = None
     type: ProviderType = "openai"
-    model: Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=Line)] | None = None
-    api_key: Annotated[str, StringConstraints(max_length=2048, pattern=r"^[\x21-\x7e]*$")] | None = Field(
-        None, repr=False
-    )
-    description: Annotated[str, StringConstraints(max_length=1024)] = ""
+    model: Line | None = None
+    api_key: ApiKey | None = Field(None, repr=False)
+    description: Description = ""
     default: bool | None = None
     heartbeat: HeartbeatIn | None = None
+
+
+class ProviderIn(ReplacementIn):
+    """A registration: a replacement that may also be the first, so that it says its id."""
+
+    id: ProviderId
+
+
+def left_out(**options: Any) -> Any:
+    """A field of a patch that need not be there. A factory, because a default would stand in the API's description."""
+    return Field(default_factory=lambda: None, **options)
+
+
+class Patch(Strict):
+    """Changes to what is there. A model can be removed with null, and nothing else: a field that is left out stays."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _not_null(cls, value: Any, info: ValidationInfo) -> Any:
+        if value is None and info.field_name != "model":
+            raise PydanticCustomError("null_refused", "null is no value of this field")
+        return value
+
+
+class HeartbeatPatch(Patch):
+    enabled: bool = left_out()
+    model: Line | None = left_out()
+    max_tokens: MaxTokens = left_out()
+
+
+class PatchIn(Patch):
+    """Some fields of a provider. `id` can only be the one that it has."""
+
+    id: ProviderId = left_out()
+    endpoint: str = left_out()
+    name: Line = left_out()
+    type: ProviderType = left_out()
+    model: Line | None = left_out()
+    api_key: ApiKey = left_out(repr=False)
+    description: Description = left_out()
+    default: bool = left_out()
+    heartbeat: HeartbeatPatch = left_out()
 
 
 class HeartbeatView(BaseModel):
@@ -68,6 +120,7 @@ class ProviderView(BaseModel):
     status_changed_at: str | None
     stale: bool
     heartbeat: HeartbeatView
+    heartbeat_tokens_today: int
     created_at: str
     updated_at: str
 
@@ -95,6 +148,7 @@ def view(provider: Provider, now: datetime) -> ProviderView:
         status_changed_at=_text(health.status_changed_at),
         stale=_stale(provider, now),
         heartbeat=_heartbeat(provider.heartbeat),
+        heartbeat_tokens_today=health.heartbeat_tokens if health.heartbeat_tokens_day == day_of(now) else 0,
         created_at=timestamp(provider.created_at),
         updated_at=timestamp(provider.updated_at),
     )
@@ -107,7 +161,7 @@ def _text(moment: datetime | None) -> str | None:
 def _stale(provider: Provider, now: datetime) -> bool:
     """No beat for 90 s, whether beats are enabled or not: what is shown is old either way."""
     last = provider.health.last_heartbeat_at or provider.created_at
-    return (now.astimezone(UTC) - last).total_seconds() > STALE_AFTER_SECONDS
+    return abs((now.astimezone(UTC) - last).total_seconds()) > STALE_AFTER_SECONDS  # a clock may have been set back
 
 
 def _heartbeat(settings: HeartbeatSettings) -> HeartbeatView:

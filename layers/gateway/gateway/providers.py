@@ -2,15 +2,15 @@
 
 One item a provider, and the registry item, which names the default and counts: create, delete and change of
 default are transactions with it, so that there is never no default, nor two, nor one provider too many.
+A write that another one overtook is RegistryBusy: whoever asked for it reads again and decides anew.
 """
 
 import re
 from typing import TYPE_CHECKING, Any
 
-from boto3.dynamodb.conditions import Attr
-
 from gateway.errors import DefaultProviderNeeded, NoProvider, ProviderNotFound, RegistryBusy, TooManyProviders
 from gateway.items import Item, health_item, provider_of, registry_item, set_and_remove
+from gateway.preconditions import IfMatch
 from gateway.records import ID, Health, Provider, timestamp
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 MOST_PROVIDERS = 1000
 REGISTRY = "#registry"  # no provider's id can hold a #
-ATTEMPTS = 5
+FAILED = "ConditionalCheckFailed"
 
 
 class Providers:
@@ -84,56 +84,68 @@ class Providers:
             "ExpressionAttributeValues": {":id": provider.id, ":one": 1, ":most": MOST_PROVIDERS},
         }
         reasons = self._transaction([{"Put": put}, {"Update": count}])
-        if reasons[1:] == ["ConditionalCheckFailed"]:
+        if reasons == ["None", FAILED]:  # with a failure of both, this one is there already and can be replaced
             raise TooManyProviders(MOST_PROVIDERS)
         if reasons:
             raise RegistryBusy
 
-    def update(self, before: Provider, after: Provider, *, reset_health: bool) -> None:
-        """Replaces what was registered and leaves what beats wrote, but for the way back to `pending`.
+    def update(self, before: Provider, after: Provider, *, reset_health: bool, hold_default: bool = False) -> None:
+        """Writes what `after` changes of what was registered, and leaves what beats wrote, but for the way back to
+        `pending`. `hold_default`: only while the provider still is the default, or still is not, as in `before`.
 
         Raises RegistryBusy when the provider is no longer at `before`'s revision.
         """
         steps: list[dict[str, Any]] = [{"Update": self._update(before, after, reset_health=reset_health)}]
         if after.default and not before.default:
             steps.append({"Update": self._name_default(after.id)})
+        elif hold_default:
+            steps.append({"ConditionCheck": self._still_default(before)})
         if self._transaction(steps):
             raise RegistryBusy
 
-    def delete(self, provider_id: str) -> None:
+    def delete(self, provider_id: str, expected: IfMatch | None = None) -> None:
         """Removes a provider. The default can go only when it is the last.
 
-        Raises ProviderNotFound, DefaultProviderNeeded, RegistryBusy.
+        Raises ProviderNotFound, PreconditionFailed, DefaultProviderNeeded, RegistryBusy.
         """
         provider = self.get(provider_id)
+        if expected is not None:
+            expected.check(provider)
         delete = {
             "TableName": self._table.name,
             "Key": {"id": provider_id},
-            "ConditionExpression": "attribute_exists(id)",
+            "ConditionExpression": "revision = :seen",
+            "ExpressionAttributeValues": {":seen": provider.revision},
         }
         registry = self._forget_last if provider.default else self._count_down
         reasons = self._transaction([{"Delete": delete}, {"Update": registry(provider_id)}])
-        if provider.default and reasons[1:] == ["ConditionalCheckFailed"]:
+        if provider.default and reasons == ["None", FAILED] and self.default_id() == provider_id:
             raise DefaultProviderNeeded
         if reasons:
             raise RegistryBusy
 
     def record_beat(self, beaten: Provider, health: Health) -> bool:
-        """Writes what a beat has shown, if the provider is still as the beat read it. False: it is not."""
-        expression, names, values = set_and_remove(health_item(health))
-        seen = beaten.health.last_heartbeat_at
-        same_beat = (
-            Attr("last_heartbeat_at").not_exists() if seen is None else Attr("last_heartbeat_at").eq(timestamp(seen))
-        )
+        """Writes what a beat has shown, if the provider is still as the beat read it. False: it is not, or a change of
+        the registry is being written at this very moment.
+
+        Only what has changed: whoever changes the rest changes the version or the time of the last beat with it.
+        """
+        before = health_item(beaten.health)
+        changed = {name: value for name, value in health_item(health).items() if value != before[name]}
+        expression, names, values = set_and_remove(changed)
+        seen = before["last_heartbeat_at"]
+        same_beat = "attribute_not_exists(last_heartbeat_at)" if seen is None else "last_heartbeat_at = :seen"
+        values |= {":version": beaten.version} | ({} if seen is None else {":seen": seen})
+        known = self._table.meta.client.exceptions
         try:
             self._table.update_item(
                 Key={"id": beaten.id},
                 UpdateExpression=expression,
-                ConditionExpression=Attr("version").eq(beaten.version) & same_beat,
-                ExpressionAttributeNames=names,
+                ConditionExpression=f"#version = :version AND {same_beat}",
+                ExpressionAttributeNames=names | {"#version": "version"},
                 ExpressionAttributeValues=values,
             )
-        except self._table.meta.client.exceptions.ConditionalCheckFailedException:
+        except (known.ConditionalCheckFailedException, known.TransactionConflictException):
             return False
         return True
 
@@ -141,10 +153,12 @@ class Providers:
         return self._table.get_item(Key={"id": key}, ConsistentRead=True).get("Item")
 
     def _update(self, before: Provider, after: Provider, *, reset_health: bool) -> dict[str, Any]:
-        item = registry_item(after)
-        del item["id"]
+        # What did not change is not written: a key that is encrypted anew makes no revision, and would be lost.
+        old = registry_item(before)
+        item = {name: value for name, value in registry_item(after).items() if value != old[name] or name == "revision"}
         if reset_health:
             item |= {"status": "pending", "last_heartbeat_error": None}
+            item |= {"last_heartbeat_model": None, "consecutive_failures": 0}  # of what is registered no longer
             if before.health.status != "pending":
                 item |= {"status_changed_at": timestamp(after.updated_at)}
         expression, names, values = set_and_remove(item)
@@ -163,6 +177,14 @@ class Providers:
             "Key": {"id": REGISTRY},
             "UpdateExpression": "SET default_id = :id",
             "ExpressionAttributeValues": {":id": provider_id},
+        }
+
+    def _still_default(self, provider: Provider) -> dict[str, Any]:
+        return {
+            "TableName": self._table.name,
+            "Key": {"id": REGISTRY},
+            "ConditionExpression": "default_id = :id" if provider.default else "default_id <> :id",
+            "ExpressionAttributeValues": {":id": provider.id},
         }
 
     def _forget_last(self, provider_id: str) -> dict[str, Any]:
@@ -185,13 +207,8 @@ class Providers:
 
     def _transaction(self, steps: list[dict[str, Any]]) -> list[str]:
         """Writes all or nothing. Returns the reason of each step when nothing was written, else an empty list."""
-        for _ in range(ATTEMPTS):
-            try:
-                self._transact(TransactItems=steps)  # type: ignore[arg-type]  # the resource's client takes plain values
-            except self._table.meta.client.exceptions.TransactionCanceledException as error:
-                reasons = [reason["Code"] for reason in error.response["CancellationReasons"]]
-                if "TransactionConflict" not in reasons:
-                    return reasons
-            else:
-                return []
-        raise RegistryBusy
+        try:
+            self._transact(TransactItems=steps)  # type: ignore[arg-type]  # the resource's client takes plain values
+        except self._table.meta.client.exceptions.TransactionCanceledException as error:
+            return [reason["Code"] for reason in error.response["CancellationReasons"]]
+        return []

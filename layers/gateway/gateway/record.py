@@ -9,13 +9,16 @@ from typing import Literal
 from aws_lambda_powertools import Logger
 
 from gateway.errors import GatewayError
+from gateway.redaction import redact
 from gateway.request import ForwardRequest
 from gateway.sse import Usage, merge_usage
-from gateway.telemetry import emit
+from gateway.telemetry import MetricName, emit
 from gateway.upstream import Target
 
 StreamEnd = Literal["done", "truncated", "idle_timeout", "deadline", "client_gone", "error"]
 UNKNOWN = Usage()
+LONGEST_MODEL = 256  # characters of a name that goes into a log line
+MOST_PARSED = 4 * 1024 * 1024  # bytes: JSON takes up to 27 times as much memory once it is parsed
 
 
 @dataclass
@@ -55,7 +58,9 @@ class Record:
         self.chunks += 1
 
     def learn(self, body: bytes) -> None:
-        """Reads the model and the usage of an answer that is no stream."""
+        """Reads the model and the usage of an answer that is no stream; of a very long one they stay unknown."""
+        if len(body) > MOST_PARSED:
+            return
         try:
             content = json.loads(body)
         except (ValueError, RecursionError):
@@ -70,8 +75,8 @@ class Record:
         self.status, self.code = error.status, error.code
 
 
-def report(record: Record, logger: Logger) -> None:
-    """Tells of the request once it is over. Never a prompt, an answer or a key."""
+def report(record: Record, logger: Logger, namespace: str) -> None:
+    """Tells of the request once it is over, its metrics in `namespace`. Never a prompt, an answer or a key."""
     provider = None if record.target is None else record.target.provider_id
     duration_ms = record.elapsed_ms()
     fields = {
@@ -88,20 +93,30 @@ def report(record: Record, logger: Logger) -> None:
         "duration_ms": duration_ms,
         "prompt_tokens": record.usage.prompt_tokens,
         "completion_tokens": record.usage.completion_tokens,
-        "model_asked": record.model_asked,
-        "model_served": record.model_served,
+        "model_asked": _short(record.model_asked, record.target),
+        "model_served": _short(record.model_served, record.target),
     }
     logger.info("request", extra=fields)
-    emit({"StreamsTruncated": 1 if record.stream_end == "truncated" else 0})
+    _measure(record, provider, duration_ms, namespace)
+
+
+def _measure(record: Record, provider: str | None, duration_ms: int, namespace: str) -> None:
+    felt: dict[MetricName, float | None] = {
+        "Requests": 1,
+        "RequestErrors": 1 if record.code else 0,
+        "FirstByteTime": record.ttfb_ms,
+        "RequestTime": duration_ms,
+    }
+    # Over all providers too: CloudWatch sums up no dimension, and a request that reached no provider has none.
+    emit(felt | {"StreamsTruncated": 1 if record.stream_end == "truncated" else 0}, namespace=namespace)
     if provider is not None:
-        emit(
-            {
-                "Requests": 1,
-                "RequestErrors": 1 if record.code else 0,
-                "FirstByteTime": record.ttfb_ms,
-                "RequestTime": duration_ms,
-                "PromptTokens": record.usage.prompt_tokens,
-                "CompletionTokens": record.usage.completion_tokens,
-            },
-            provider=provider,
-        )
+        prompt, completion = record.usage.prompt_tokens, record.usage.completion_tokens
+        tokens: dict[MetricName, float | None] = {"PromptTokens": prompt, "CompletionTokens": completion}
+        emit(felt | tokens, namespace=namespace, provider=provider)
+
+
+def _short(model: str | None, target: Target | None) -> str | None:
+    if model is None:
+        return None
+    keys = [target.key] if target is not None and target.key else []
+    return redact(model, keys)[:LONGEST_MODEL]  # cut last: half a key is no key to the redactor

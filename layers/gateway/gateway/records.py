@@ -21,7 +21,7 @@ class HeartbeatSettings:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What the beats have shown. Times are UTC and None when there was none."""
+    """What the beats have shown, and what they cost. Times are UTC and None when there was none."""
 
     status: Status = "pending"
     last_heartbeat_at: datetime | None = None
@@ -32,6 +32,9 @@ class Health:
     last_heartbeat_slot: str | None = None
     consecutive_failures: int = 0
     status_changed_at: datetime | None = None
+    beats_since_stream: int = 0
+    heartbeat_tokens: int = 0
+    heartbeat_tokens_day: str | None = None  # the UTC day that they were spent on
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,11 @@ def origin_of(url: str) -> str:
 def timestamp(moment: datetime) -> str:
     """RFC 3339 in UTC with microseconds, so that text order is time order."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def day_of(moment: datetime) -> str:
+    """The UTC day."""
+    return moment.astimezone(UTC).date().isoformat()
 
 
 def moment(text: str) -> datetime:

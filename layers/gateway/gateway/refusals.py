@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.errors import ProviderAnswered
-from gateway.telemetry import redact
+from gateway.redaction import redact
 
 LONGEST_WORDS = 500
 LONGEST_BODY = 64 * 1024  # of a refusal: no more of it is read
@@ -26,6 +26,7 @@ class Refusal:
     retryable: bool = True
 
 
+NOTHING_THERE = "Nothing is served there: does the registered endpoint end in /v1?"
 KEY_REFUSED = "TokenHub refuses the registered key: register the provider again with a valid api_key."
 REFUSALS = (
     Refusal(
@@ -36,7 +37,13 @@ REFUSALS = (
         False,
     ),
     Refusal(401, "invalid api key", "provider_key_refused", KEY_REFUSED, False),
-    Refusal(401, "authorization required", "provider_key_refused", KEY_REFUSED, False),
+    Refusal(
+        401,
+        "authorization required",
+        "provider_key_refused",
+        "TokenHub asks for a key, and none is registered: register the provider again with its api_key.",
+        False,
+    ),
     Refusal(  # on /messages and /embeddings TokenHub hands on what the model's provider says of its key
         401,
         "",
@@ -55,13 +62,12 @@ REFUSALS = (
         404,
         "404 page not found",
         "provider_path_unknown",
-        "Nothing is served there: does the registered endpoint end in /v1?",
+        NOTHING_THERE,
         False,
     ),
-    Refusal(404, "", "provider_model_unknown", "GET /v1/models lists the models.", False),
-    Refusal(
-        405, "", "provider_path_unknown", "Nothing is served there: does the registered endpoint end in /v1?", False
-    ),
+    Refusal(404, "model", "provider_model_unknown", "GET /v1/models lists the models.", False),
+    Refusal(404, "", "provider_path_unknown", NOTHING_THERE, False),
+    Refusal(405, "", "provider_path_unknown", NOTHING_THERE, False),
     Refusal(
         429,
         "monthly budget",
@@ -74,7 +80,14 @@ REFUSALS = (
         502,
         "no eligible models",
         "provider_no_models",
-        "TokenHub has no model that it can use now: each is missing, disabled or in its cooldown.",
+        "TokenHub has no model that it can use now: each is missing, disabled or in its cooldown. "
+        "Look at its models and providers.",
+    ),
+    Refusal(  # a stream's words have the cause
+        502,
+        "all providers failed for streaming",
+        "provider_all_failed",
+        "Every provider behind TokenHub failed, the last one as it says here: set that right in TokenHub.",
     ),
     Refusal(
         502,
@@ -83,21 +96,38 @@ REFUSALS = (
         "Every provider behind TokenHub failed: look at TokenHub's log for the cause.",
     ),
 )
+NO_ANSWER = Refusal(
+    200, "", "provider_answer_unusable", "That is no answer to a request: is it TokenHub that answers there?", False
+)
 OTHERS = (
     Refusal(400, "", "provider_bad_request", "The request is not one that TokenHub takes.", False),
     Refusal(500, "", "provider_error", "TokenHub failed: look at its log."),
 )
+IN_FRONT = "That is not TokenHub but something in front of it: look there, and at the registered endpoint."
 
 
 def refusal(status: int, body: bytes, secrets: Iterable[str] = ()) -> ProviderAnswered:
     """The error that a provider's non-2xx answer is. `secrets` are taken out of its words."""
-    words = redact(_words(body), secrets)[:LONGEST_WORDS] or f"HTTP {status}"
-    known = next((r for r in REFUSALS if r.status == status and r.says in words.lower()), None)
-    found = known or OTHERS[status >= 500]
+    words = redact(words_of(body), secrets)[:LONGEST_WORDS] or f"HTTP {status}"
+    found = _page_of(status) if body.lstrip().startswith(b"<") else _found(status, words)
     return ProviderAnswered(status, f"{words.rstrip('.')}. {found.remedy}", code=found.code, retryable=found.retryable)
 
 
-def _words(body: bytes) -> str:
+def _found(status: int, words: str) -> Refusal:
+    if status < 400:
+        return NO_ANSWER
+    known = (r for r in REFUSALS if r.status == status and r.says in words.lower())
+    return next(known, OTHERS[status >= 500])
+
+
+def _page_of(status: int) -> Refusal:
+    """What a web page is, where TokenHub would have answered in plain text or JSON."""
+    code = "provider_path_unknown" if status in (404, 405) else OTHERS[status >= 500].code
+    return Refusal(status, "", code, IN_FRONT, retryable=status >= 500)
+
+
+def words_of(body: bytes) -> str:
+    """What a body says: its error's message, or all of its text. Not redacted."""
     text = body.decode(errors="replace").strip()
     try:
         content = json.loads(text)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gateway.errors import InvalidRequest
+from gateway.strict_json import NOT_JSON, read_object
 
 SENT_UP = {"content-type", "accept", "user-agent", "traceparent", "idempotency-key"}
 MODEL_PATHS = {"/chat/completions", "/messages"}  # where a provider's model stands in for a missing one
@@ -69,9 +70,7 @@ def _inner(content: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _content(body: bytes) -> dict[str, Any]:
     try:
-        content = json.loads(body.decode())  # bytes would be taken as UTF-16 too
-    except (ValueError, RecursionError):
-        raise InvalidRequest("The body is not JSON. Send a JSON object, with Content-Type: application/json.") from None
-    if not isinstance(content, dict):
-        raise InvalidRequest('The body is JSON but no object. Send a JSON object like {"messages": [...]}.')
-    return content
+        text = body.decode()  # bytes would be taken as UTF-16 too
+    except UnicodeDecodeError:
+        raise InvalidRequest(NOT_JSON) from None
+    return read_object(text, '{"messages": [...]}')

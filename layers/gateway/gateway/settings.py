@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,10 @@ class Settings:
         return self._environ["ADMIN_TOKEN_SECRET"]
 
     @property
+    def allowed_origins(self) -> frozenset[str]:
+        return frozenset(filter(None, self._environ["ALLOWED_ORIGINS"].split(",")))
+
+    @property
     def client_token_secret(self) -> str:
         return self._environ["CLIENT_TOKEN_SECRET"]
 
@@ -42,8 +47,16 @@ class Settings:
         return self._environ["HEARTBEATS_TABLE"]
 
     @property
+    def history_days(self) -> int:
+        return int(self._environ["HISTORY_DAYS"])
+
+    @property
     def keys_key(self) -> str:
         return self._environ["KEYS_KEY"]
+
+    @property
+    def metrics_namespace(self) -> str:
+        return self._environ["METRICS_NAMESPACE"]
 
     @property
     def private_networks(self) -> bool:
@@ -56,6 +69,22 @@ class Settings:
     @property
     def local(self) -> bool:
         return self._environ["PLATFORM"] == "local"
+
+    @property
+    def sam_local(self) -> bool:
+        """Whether `sam local` runs the function, in a container on somebody's machine. Lambda never sets this."""
+        return self._environ.get("AWS_SAM_LOCAL") == "true"
+
+    @property
+    def aws_endpoint_url(self) -> str | None:
+        """The AWS that boto3 calls. None for the real one."""
+        return self._environ.get("AWS_ENDPOINT_URL") or None
+
+    @property
+    def loopback_host(self) -> str | None:
+        """Where a loopback endpoint leads. A container of `sam local` has a loopback of its own, so there it is the
+        host, which the local AWS runs on, too. None everywhere else: it is what it says."""
+        return urlsplit(self.aws_endpoint_url).hostname if self.sam_local and self.aws_endpoint_url else None
 
     @property
     def log_level(self) -> str:

@@ -41,6 +41,8 @@ class StreamWatcher:
         self._finished: set[int] = set()
         self.done = False
         self.frames = 0
+        self.spoke = False  # a chunk of an answer was seen
+        self.error: object = None  # what a provider put into a frame instead of its answer
         self.model: str | None = None
         self.usage = Usage()
 
@@ -106,6 +108,8 @@ class StreamWatcher:
     def _learn(self, event: dict[str, Any]) -> None:
         if event.get("type") == "message_stop":
             self.done = True
+        self.error = event.get("error") or self.error
+        self.spoke = self.spoke or not event.get("error")
         message = event.get("message")
         source = message if isinstance(message, dict) else event
         if self.model is None and isinstance(source.get("model"), str):

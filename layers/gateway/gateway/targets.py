@@ -6,25 +6,36 @@ from collections.abc import Callable
 from gateway.keys import KeyCipher
 from gateway.providers import Providers
 from gateway.records import Provider
+from gateway.redaction import Redactor
 from gateway.upstream import Target
 
 REMEMBERED_SECONDS = 30.0
 
 
 class Targets:
-    """Providers by id (None: the default), each with its decrypted key. One per execution environment."""
+    """Providers by id (None: the default), each with its decrypted key, of which the redactor hears. One per
+    execution environment."""
 
-    def __init__(self, providers: Providers, keys: KeyCipher, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        providers: Providers,
+        keys: KeyCipher,
+        redactor: Redactor | None = None,
+        *,
+        clock: Callable[[], float] = time.time,  # the monotonic one stops while Lambda freezes the environment
+    ) -> None:
         self._providers = providers
         self._keys = keys
+        self._redactor = redactor or Redactor()
         self._clock = clock
         self._known: dict[str | None, tuple[float, Target]] = {}
-        self._decrypted: dict[tuple[str, str, bytes], str] = {}
+        self._decrypted: dict[str, tuple[str, bytes, str]] = {}  # by provider: beats ask from many threads at once
 
     def find(self, provider_id: str | None) -> Target:
         """The target of a request, up to 30 s old. Raises ProviderNotFound, NoProvider, KeyUnreadable."""
         read_at, target = self._known.get(provider_id, (float("-inf"), None))
-        if target is None or self._clock() - read_at > REMEMBERED_SECONDS:
+        age = self._clock() - read_at
+        if target is None or not 0 <= age <= REMEMBERED_SECONDS:  # below 0: the clock was set back
             return self.find_anew(provider_id)
         return target
 
@@ -50,8 +61,9 @@ class Targets:
         ciphertext = provider.key_ciphertext
         if ciphertext is None:
             return None
-        known = (provider.id, provider.origin, ciphertext)
-        if known not in self._decrypted:
-            self._decrypted = {k: v for k, v in self._decrypted.items() if k[0] != provider.id}  # the old key goes
-            self._decrypted[known] = self._keys.decrypt(ciphertext, provider_id=provider.id, origin=provider.origin)
-        return self._decrypted[known]
+        origin, old_ciphertext, key = self._decrypted.get(provider.id, (None, None, ""))
+        if (origin, old_ciphertext) != (provider.origin, ciphertext):
+            key = self._keys.decrypt(ciphertext, provider_id=provider.id, origin=provider.origin)
+            self._redactor.learn(key)
+            self._decrypted[provider.id] = (provider.origin, ciphertext, key)
+        return key

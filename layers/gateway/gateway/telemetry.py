@@ -1,21 +1,24 @@
-"""Log lines, metrics and redaction: what the gateway says about itself, and never a key, a prompt or an answer."""
+"""Log lines and metrics: what the gateway says about itself, and never a key, a prompt or an answer."""
 
+import json
 import logging
-import re
-from collections.abc import Iterable, Mapping
-from typing import Literal
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
-NAMESPACE = "TokenHubGateway"
+from gateway.redaction import redact
 
+# docs/metrics.md says of each when it is written and what it tells.
 # Alarms use those without a dimension, because providers are not known when the stack is deployed.
 MetricName = Literal[
     "Ticks",
     "ProvidersFailed",
     "OldestBeatAge",
     "BeatsUnfinished",
+    "BeatsNotWritten",
+    "EventsNotPublished",
     "StreamsTruncated",
     "HeartbeatLatency",
     "HeartbeatFailures",
@@ -32,22 +35,25 @@ UNITS = {
     "FirstByteTime": MetricUnit.Milliseconds,
     "RequestTime": MetricUnit.Milliseconds,
 }
-KEY_SHAPED = re.compile(r"tokenhub_\w{4,}|\bsk-[\w-]{8,}|(?<=[Bb]earer )[^\s\"',}]+")
-REDACTED = "[redacted]"
 
 
-def make_logger(service: str, level: str) -> Logger:
-    """The logger of one function: a JSON line each."""
+def make_logger(service: str, level: str, redactor: Callable[[str], str] = redact) -> Logger:
+    """The logger of one function: a JSON line each, every text in it redacted, tracebacks too."""
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it tells of every request, with its URL
-    return Logger(service=service, level=level)
+    logging.getLogger("botocore").setLevel(logging.INFO)  # at DEBUG it writes every answer, decrypted keys included
+
+    def serialised(line: Mapping[str, Any]) -> str:
+        return json.dumps(_redacted(line, redactor), separators=(",", ":"), ensure_ascii=False)
+
+    return Logger(service=service, level=level, json_serializer=serialised)
 
 
-def emit(metrics: Mapping[MetricName, float | None], provider: str | None = None) -> None:
+def emit(metrics: Mapping[MetricName, float | None], *, namespace: str, provider: str | None = None) -> None:
     """Writes metrics as one EMF log line, with the provider as their only dimension. None is not written."""
     known = {name: value for name, value in metrics.items() if value is not None}
     if not known:
         return
-    line = EphemeralMetrics(namespace=NAMESPACE)
+    line = EphemeralMetrics(namespace=namespace)
     if provider is not None:
         line.add_dimension(name="provider", value=provider)
     for name, value in known.items():
@@ -55,9 +61,11 @@ def emit(metrics: Mapping[MetricName, float | None], provider: str | None = None
     line.flush_metrics()
 
 
-def redact(text: str, secrets: Iterable[str] = ()) -> str:
-    """The text without the given secrets and without anything of the shape of a key."""
-    for secret in secrets:
-        if secret:
-            text = text.replace(secret, REDACTED)
-    return KEY_SHAPED.sub(REDACTED, text)
+def _redacted(value: Any, redactor: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return redactor(value)
+    if isinstance(value, Mapping):  # an id may be tokenhub_europe, and is no key
+        return {name: found if name == "provider" else _redacted(found, redactor) for name, found in value.items()}
+    if isinstance(value, list | tuple):
+        return [_redacted(found, redactor) for found in value]
+    return value if value is None or isinstance(value, int | float) else redactor(str(value))  # an exception, say

@@ -18,7 +18,10 @@ STAGES = ("AWSCURRENT", "AWSPREVIOUS")  # the previous one still opens, so that 
 
 
 class Tokens:
-    """Tells whose a token is. The secrets are read when first asked, after a minute, and soon after a miss."""
+    """Tells whose a token is. The secrets are read when first asked, after a minute, and soon after a miss.
+
+    A reading that fails leaves the last values in force, counts for nothing, and is not repeated for five seconds.
+    """
 
     def __init__(
         self,
@@ -26,42 +29,61 @@ class Tokens:
         *,
         admin_secret: str,
         client_secret: str,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = time.time,  # the monotonic one stops while Lambda freezes the environment
     ) -> None:
         self._secrets = secrets
         self._names: dict[Role, str] = {"admin": admin_secret, "client": client_secret}
         self._clock = clock
         self._values: dict[Role, tuple[str, ...]] = {}
-        self._read_at = float("-inf")
+        self._trouble: Exception | None = None
+        self._read_at = self._tried_at = float("-inf")
 
     def role_of(self, token: str) -> Role | None:
-        """The role that a token opens, or None. Raises botocore's errors when the secrets were never read."""
-        if self._age() > FRESH_SECONDS:
+        """The role that a token opens, or None. Raises botocore's errors when it may be one that was never read."""
+        old = self._age(self._read_at) > FRESH_SECONDS
+        if self._unread or (old and self._may_try):
             self._read()
         role = self._match(token)
-        if role is None and self._age() > MISS_SECONDS:
+        if role is None and self._may_try:
             self._read()
             role = self._match(token)
+        if role is None and self._unread and self._trouble:
+            raise self._trouble
         return role
 
-    def _age(self) -> float:
-        return self._clock() - self._read_at
+    @property
+    def _unread(self) -> bool:
+        return len(self._values) < len(self._names)
+
+    @property
+    def _may_try(self) -> bool:
+        return self._age(self._tried_at) > MISS_SECONDS
+
+    def _age(self, moment: float) -> float:
+        age = self._clock() - moment
+        return age if age >= 0 else float("inf")  # a clock that was set back makes nothing young again
 
     def _match(self, token: str) -> Role | None:
         found: Role | None = None
+        given = token.encode("utf-8", "surrogatepass")  # a lone surrogate is a wrong token, not a failure
         for role, values in self._values.items():
             for value in values:  # every one is compared, so that the time taken tells nothing
-                if hmac.compare_digest(value.encode(), token.encode()):
+                if hmac.compare_digest(value.encode(), given):
                     found = role
         return found
 
     def _read(self) -> None:
-        try:
-            self._values = {role: self._stages(name) for role, name in self._names.items()}
-        except (BotoCoreError, ClientError):
-            if not self._values:
-                raise
-        self._read_at = self._clock()
+        self._tried_at, self._trouble = self._clock(), None
+        for (
+            role,
+            name,
+        ) in self._names.items():  # one that is lost holds up no rotation of the other
+            try:
+                self._values[role] = self._stages(name)
+            except (BotoCoreError, ClientError) as error:
+                self._trouble = error
+        if self._trouble is None:
+            self._read_at = self._tried_at
 
     def _stages(self, name: str) -> tuple[str, ...]:
         values = (self._stage(name, stage) for stage in STAGES)

@@ -13,6 +13,7 @@ from typing import Any
 import httpcore
 import httpx
 
+from gateway.endpoint import is_loopback
 from gateway.errors import (
     AnswerTruncated,
     DeadlineExceeded,
@@ -26,6 +27,7 @@ from gateway.errors import (
     StreamIdleTimeout,
     StreamTruncated,
 )
+from gateway.redaction import redact
 from gateway.request import ForwardRequest
 from gateway.settings import Limits
 
@@ -75,7 +77,8 @@ class Upstream:
     """Sends requests to providers over kept connections. One per execution environment.
 
     httpx's transport without its client: a client follows redirects and keeps the cookies of one caller for the next.
-    `guard` raises InvalidEndpoint for an address that must not be called.
+    `guard` raises InvalidEndpoint for an address that must not be called. `loopback_host` is called where an endpoint
+    says loopback, with everything but the address as it was (see Settings).
     """
 
     def __init__(
@@ -83,11 +86,13 @@ class Upstream:
         limits: Limits,
         guard: Guard,
         *,
+        loopback_host: str | None = None,
         transport: Callable[[], httpx.BaseTransport] | None = None,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._limits = limits
         self._guard = guard
+        self._loopback_host = loopback_host
         self._new_transport = transport or _transport
         self._wall_clock = wall_clock
         self._lock = Lock()
@@ -106,10 +111,16 @@ class Upstream:
         patience = _Patience(self._limits, stream=request.stream, within=within)
         late = FirstByteTimeout(_late(target.endpoint, "not begun to answer", patience.first_byte))
         with _translated(target.endpoint, late):
-            response = self._fresh_transport().handle_request(_build(request, target, patience, self._guard))
+            built = _build(request, target, patience, self._guard)
+            if self._loopback_host is not None and is_loopback(built.url.host):
+                _redirect(built, self._loopback_host)
+            response = self._fresh_transport().handle_request(built)
         if response.is_redirect:
             response.close()
-            raise RedirectRefused(f"{target.endpoint} redirects, and no key follows. Register the final address.")
+            raise RedirectRefused(
+                f"{target.endpoint} redirects (HTTP {response.status_code}), and no key follows. "
+                "Register the final address."
+            )
         return _answer(response, request, target, patience, (time.monotonic() - began) * 1000)
 
     def close(self) -> None:
@@ -168,6 +179,12 @@ def _build(request: ForwardRequest, target: Target, patience: _Patience, guard: 
     )
 
 
+def _redirect(request: httpx.Request, host: str) -> None:
+    """Another address, but the same `Host` header and the same name to prove by TLS."""
+    request.extensions["sni_hostname"] = request.url.host
+    request.url = request.url.copy_with(host=host)
+
+
 def _check_peer(stream: httpcore.NetworkStream, endpoint: str, guard: Guard) -> None:
     """Refuses the address that a name came to, before a byte is sent: it may be another one than at registration."""
     address = stream.get_extra_info("server_addr")[0]
@@ -183,10 +200,12 @@ def _check_peer(stream: httpcore.NetworkStream, endpoint: str, guard: Guard) -> 
 def _answer(
     response: httpx.Response, request: ForwardRequest, target: Target, patience: _Patience, waited_ms: float
 ) -> Answer:
-    headers = {name: response.headers[name] for name in SENT_DOWN if name in response.headers}
+    secrets = [target.key] if target.key else []  # a provider may repeat what it was sent, in any header
+    headers = {name: redact(response.headers[name], secrets) for name in SENT_DOWN if name in response.headers}
     broken = StreamTruncated() if request.stream else AnswerTruncated()
     idle = StreamIdleTimeout(_late(target.endpoint, "gone silent", patience.silence))
-    chunks = _chunks(response, target.endpoint, idle, broken)
+    whole = DeadlineExceeded(_late(target.endpoint, "not ended its answer", patience.silence))
+    chunks = _chunks(response, target.endpoint, idle if request.stream else whole, broken)
     next(chunks)  # into its `finally`: closing a generator that never began would not close the response
     return Answer(response.status_code, headers, chunks, waited_ms, partial(_hang_up, response))
 

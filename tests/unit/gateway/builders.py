@@ -8,10 +8,11 @@ from typing import Any
 from hypothesis import settings
 
 from gateway.health import Outcome
-from gateway.models import ProviderIn
+from gateway.models import PatchIn, ProviderIn, ReplacementIn
 from gateway.records import Provider
 from gateway.request import ForwardRequest
 
+WEEK = timedelta(days=7)  # for which beats are kept
 AT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 KEY = "tokenhub_" + "0123456789abcdef" * 4
 OTHER_KEY = "tokenhub_" + "fedcba9876543210" * 4
@@ -30,6 +31,14 @@ def a_provider(**changes: Any) -> Provider:
 
 def wanted(**fields: Any) -> ProviderIn:
     return ProviderIn.model_validate({"id": "main", "endpoint": ENDPOINT} | fields)
+
+
+def replacement(**fields: Any) -> ReplacementIn:
+    return ReplacementIn.model_validate({"endpoint": ENDPOINT} | fields)
+
+
+def patch(**fields: Any) -> PatchIn:
+    return PatchIn.model_validate(fields)
 
 
 def an_outcome(seconds: float = 0, **changes: Any) -> Outcome:

@@ -52,8 +52,9 @@ def cloud() -> Iterator[Aws]:
 def aws(cloud: Aws) -> Aws:
     """The module's AWS with empty tables."""
     for used, keys in ((cloud.providers, ["id"]), (cloud.heartbeats, ["provider_id", "at"])):
-        for item in used.scan()["Items"]:
-            used.delete_item(Key={name: item[name] for name in keys})
+        while items := used.scan()["Items"]:  # 1 MB at a time
+            for item in items:
+                used.delete_item(Key={name: item[name] for name in keys})
     return cloud
 
 

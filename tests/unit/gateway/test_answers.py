@@ -27,6 +27,7 @@ def test_the_providers_headers_come_down_beside_ours() -> None:
     assert down == {
         "content-type": "application/json",
         "x-alias-from": "*",
+        "x-content-type-options": "nosniff",
         "x-request-id": "request-1",
         "x-provider-id": "main",
     }
@@ -76,6 +77,7 @@ def test_an_error_is_json_in_the_one_shape_with_its_source() -> None:
     assert status == 502
     assert headers == {
         "content-type": "application/json",
+        "x-content-type-options": "nosniff",
         "x-request-id": "request-1",
         "x-error-source": "gateway",
         "x-provider-id": "main",

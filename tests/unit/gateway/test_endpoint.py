@@ -143,6 +143,16 @@ def test_another_spelling_of_a_loopback_address_is_no_way_in(host: str) -> None:
     assert not let_in(f"https://{host}", private_networks=True)
 
 
+@pytest.mark.parametrize("host", ["127。0。0。1", "１２７.0.0.1", "ⓛocalhost", "bücher.example"])  # noqa: RUF001 — so meant
+def test_a_host_that_is_not_ascii_is_refused_in_words(host: str) -> None:
+    with pytest.raises(InvalidEndpoint, match="punycode"):
+        normalise(f"https://{host}/v1")
+
+
+def test_a_host_in_punycode_is_let_in() -> None:
+    assert let_in("https://xn--bcher-kva.example")
+
+
 def reached(address: str, reach: Reach) -> bool:
     try:
         reach.guard_address(address)
@@ -159,6 +169,24 @@ def reached(address: str, reach: Reach) -> bool:
         ("10.0.0.1", False, True, True),
         ("::ffff:10.0.0.1", False, True, True),
         ("fd00::1", False, True, True),
+        ("64:ff9b::808:808", True, True, True),
+        ("2002:808:808::1", True, True, True),
+        ("64:ff9b::a00:1", False, True, True),
+        ("2002:a00:1::1", False, True, True),
+        ("::a00:1", False, True, True),
+        ("::ffff:0:a00:1", False, True, True),
+        ("64:ff9b::7f00:1", False, False, True),
+        ("2002:7f00:1::", False, False, True),
+        ("::127.0.0.1", False, False, True),
+        ("::ffff:0:7f00:1", False, False, True),
+        ("64:ff9b::a9fe:a9fe", False, False, False),
+        ("64:ff9b:1::a00:1", False, False, False),
+        ("64:ff9b:1:a00:0:100:808:808", False, False, False),
+        ("2002:a9fe:a9fe::1", False, False, False),
+        ("::a9fe:a9fe", False, False, False),
+        ("::ffff:0:a9fe:a9fe", False, False, False),
+        ("fec0::1", False, False, False),
+        ("fd00:ec2::23", False, False, False),
         ("127.0.0.1", False, False, True),
         ("::1", False, False, True),
         ("169.254.169.254", False, False, False),
@@ -192,6 +220,11 @@ def test_an_endpoint_may_have_2048_characters() -> None:
         "https://[::]",
         "https://224.0.0.1",
         "https://[fd00:ec2::254]",
+        "https://[fd00:ec2::23]",
+        "https://[fec0::1]",
+        "https://[64:ff9b::a9fe:a9fe]",
+        "https://[2002:a9fe:a9fe::1]",
+        "https://[::169.254.169.254]",
     ],
 )
 def test_link_local_metadata_and_reserved_addresses_are_never_let_in(endpoint: str) -> None:

@@ -4,17 +4,20 @@ from itertools import takewhile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.health import Outcome, counts, next_health
+from gateway.health import Outcome, counts, next_health, stream_is_due
 from gateway.records import Health, timestamp
 from tests.unit.gateway.builders import AT, BRIEFLY, after, an_outcome
 
 OUTCOMES = st.lists(
     st.builds(
-        lambda seconds, error, slot, ttft: an_outcome(seconds, error=error, slot=slot, ttft_ms=ttft, model="echo"),
+        lambda seconds, error, slot, ttft, tokens: an_outcome(
+            seconds, error=error, slot=slot, ttft_ms=ttft, model="echo", tokens=tokens, stream=ttft is not None
+        ),
         st.integers(0, 20),
         st.sampled_from([None, None, "no"]),
         st.none() | st.integers(0, 5).map(lambda tick: timestamp(after(tick * 30))),
         st.none() | st.integers(1, 9),
+        st.none() | st.integers(0, 600),
     ),
     max_size=20,
 )
@@ -104,3 +107,38 @@ def test_a_beat_without_a_slot_counts_when_it_is_newer() -> None:
     assert counts(before, an_outcome(1))
     assert not counts(before, an_outcome(0))
     assert not counts(before, an_outcome(-1))
+
+
+@BRIEFLY
+@given(OUTCOMES)
+def test_the_tokens_of_a_day_are_those_of_its_beats(outcomes: list[Outcome]) -> None:
+    health, counted = live(outcomes)
+    assert health.heartbeat_tokens == sum(outcome.tokens or 0 for outcome in counted)
+
+
+def test_another_day_begins_without_tokens() -> None:
+    first = next_health(Health(), an_outcome(0, tokens=500))
+    late = next_health(first, an_outcome(20 * 3600, tokens=7))
+    assert (first.heartbeat_tokens, first.heartbeat_tokens_day) == (500, "2026-01-02")
+    assert next_health(first, an_outcome(60)).heartbeat_tokens == 500
+    assert (late.heartbeat_tokens, late.heartbeat_tokens_day) == (507, "2026-01-02")
+    assert next_health(late, an_outcome(21 * 3600, tokens=9)).heartbeat_tokens == 9
+
+
+@BRIEFLY
+@given(OUTCOMES)
+def test_beats_are_counted_since_the_last_stream(outcomes: list[Outcome]) -> None:
+    health, counted = live(outcomes)
+    since = len(list(takewhile(lambda outcome: not outcome.stream, reversed(counted))))
+    assert health.beats_since_stream == since
+
+
+def test_a_stream_is_due_at_registration_and_after_19_other_beats() -> None:
+    assert stream_is_due(Health("pending", beats_since_stream=3))
+    due = [stream_is_due(Health("healthy", beats_since_stream=number)) for number in (0, 18, 19, 25)]
+    assert due == [False, False, True, True]
+
+
+def test_after_a_failure_beats_stay_of_the_kind_that_failed_so_that_nothing_flips() -> None:
+    due = [stream_is_due(Health("failed", beats_since_stream=number)) for number in (0, 1, 19, 25)]
+    assert due == [True, False, False, False]

@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from gateway.errors import InvalidRequest
 from gateway.invalid import invalid_request, require_object
-from gateway.models import ProviderIn
+from gateway.models import PatchIn, ProviderIn
 from tests.unit.gateway.builders import ENDPOINT, KEY
 
 
@@ -39,11 +39,38 @@ def test_an_invalid_id_is_told_in_words_and_not_as_a_pattern() -> None:
     assert "[A-Za-z0-9]" not in message
 
 
+def test_null_where_nothing_can_be_removed_is_told_in_words() -> None:
+    with pytest.raises(ValidationError) as caught:
+        PatchIn.model_validate({"heartbeat": {"enabled": None}})
+    error = invalid_request([dict(found) for found in caught.value.errors()])
+    assert error.message == "heartbeat.enabled cannot be null; leave it out to keep what is there."
+
+
 def test_all_that_is_wrong_is_told_at_once() -> None:
     error = refused(type="mock", default="yes")
     assert error.message.startswith("id is missing. endpoint is missing. type is not valid: ")
     assert " default is not valid: " in error.message
     assert error.param == "id"
+
+
+def test_a_hundred_thousand_unknown_fields_are_told_in_a_few_words() -> None:
+    error = refused(id="main", endpoint=ENDPOINT, **{f"field{number}": 1 for number in range(100_000)})
+
+    assert error.message.startswith("field0 is not a field of a provider; leave it out. field1 is")
+    assert error.message.endswith("field9 is not a field of a provider; leave it out. And 99990 more.")
+
+
+def test_the_name_of_a_field_is_told_in_part_where_it_is_long() -> None:
+    error = refused(id="main", endpoint=ENDPOINT, **{"x" * 3_500_000: 1})
+
+    assert error.message == "x" * 64 + " is not a field of a provider; leave it out."
+    assert error.param == "x" * 64
+
+
+def test_a_key_as_the_name_of_a_field_is_redacted_before_the_name_is_cut() -> None:
+    error = refused(id="main", endpoint=ENDPOINT, **{"x" * 54 + "." + KEY: 1})
+
+    assert error.param == "x" * 54 + ".[redacted"
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.items import health_item, provider_of, registry_item, set_and_remove
-from gateway.records import Health, HeartbeatSettings, Provider
+from gateway.records import Health, HeartbeatSettings, Provider, day_of
 from tests.conftest import Aws
 from tests.unit.gateway.builders import AT, a_provider
 
@@ -23,6 +23,9 @@ HEALTH = st.builds(
     last_heartbeat_slot=st.none() | TEXT,
     consecutive_failures=st.integers(0, 10**6),
     status_changed_at=st.none() | TIMES,
+    beats_since_stream=st.integers(0, 19),
+    heartbeat_tokens=st.integers(0, 10**7),
+    heartbeat_tokens_day=st.none() | TIMES.map(day_of),
 )
 PROVIDERS = st.builds(
     Provider,

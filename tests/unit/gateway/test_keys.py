@@ -2,12 +2,12 @@ from hashlib import sha256
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError
+from botocore.config import Config
 from botocore.stub import Stubber
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.errors import KeyUnreadable
+from gateway.errors import KeyServiceFailed, KeyUnreadable
 from gateway.keys import KeyCipher, fingerprint
 from tests.conftest import Aws
 from tests.unit.gateway.builders import BRIEFLY, KEY
@@ -40,10 +40,13 @@ def test_what_is_no_ciphertext_is_unreadable(cipher: KeyCipher) -> None:
         cipher.decrypt(b"no ciphertext", **PLACE)
 
 
-def failing(code: str) -> KeyCipher:
+OWN_TEXT = "User: arn:aws:sts::123456789012:assumed-role/x is not authorized"
+
+
+def failing(code: str, call: str = "decrypt") -> KeyCipher:
     kms = boto3.client("kms")
     stubber = Stubber(kms)
-    stubber.add_client_error("decrypt", code)
+    stubber.add_client_error(call, code, OWN_TEXT)
     stubber.activate()
     return KeyCipher(kms, "arn:aws:kms:us-east-1:123456789012:key/any")
 
@@ -54,10 +57,50 @@ def test_a_ciphertext_of_another_key_is_unreadable(aws: Aws, code: str) -> None:
         failing(code).decrypt(b"ciphertext", **PLACE)
 
 
-@pytest.mark.parametrize("code", ["DisabledException", "AccessDeniedException", "ThrottlingException"])
-def test_a_trouble_of_kms_itself_is_not_told_as_an_unreadable_key(aws: Aws, code: str) -> None:
-    with pytest.raises(ClientError, match=code):
+TROUBLES = [
+    ("AccessDeniedException", "refuses the function"),
+    ("DisabledException", "is disabled"),
+    ("KMSInvalidStateException", "waits for its deletion"),
+    ("NotFoundException", "is gone"),
+    ("ThrottlingException", "no more calls"),
+    ("LimitExceededException", "no more calls"),
+    ("KeyUnavailableException", "not available"),
+    ("KMSInternalException", "KMS failed"),
+    ("DependencyTimeoutException", "KMS failed"),
+]
+
+
+@pytest.mark.parametrize(("code", "words"), TROUBLES)
+def test_a_trouble_of_kms_itself_says_which_it_is_and_not_in_kms_own_words(aws: Aws, code: str, words: str) -> None:
+    with pytest.raises(KeyServiceFailed, match=words) as caught:
         failing(code).decrypt(b"ciphertext", **PLACE)
+    with pytest.raises(KeyServiceFailed, match=words):
+        failing(code, "encrypt").encrypt(KEY, **PLACE)
+    assert OWN_TEXT not in caught.value.message
+    assert caught.value.__suppress_context__
+
+
+def test_a_kms_key_that_is_no_more_is_told_as_that(aws: Aws) -> None:
+    with pytest.raises(KeyServiceFailed, match="is gone"):
+        KeyCipher(aws.kms, aws.key_arn[:-12] + "000000000000").encrypt(KEY, **PLACE)
+
+
+def test_a_kms_that_nothing_connects_to_is_told_as_that() -> None:
+    once = Config(retries={"total_max_attempts": 1})
+    session = boto3.Session("key", "secret", region_name="us-east-1")
+    nowhere = session.client("kms", endpoint_url="http://127.0.0.1:9", config=once)
+    with pytest.raises(KeyServiceFailed, match="could not be reached"):
+        KeyCipher(nowhere, "any").encrypt(KEY, **PLACE)
+
+
+def test_a_call_without_credentials_is_a_failure_of_the_service_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+    session = boto3.Session(region_name="us-east-1")
+    with pytest.raises(KeyServiceFailed, match="KMS failed"):
+        KeyCipher(session.client("kms"), "any").encrypt(KEY, **PLACE)
 
 
 def test_a_fingerprint_is_the_first_12_digits_of_a_hash_over_id_and_key() -> None:

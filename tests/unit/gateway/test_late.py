@@ -59,7 +59,11 @@ def test_comments_come_in_the_silence_and_then_the_stream_byte_for_byte(late: La
 
 
 def test_the_head_that_goes_down_without_the_providers_is_a_streams() -> None:
-    assert HEADERS == {"content-type": "text/event-stream", "cache-control": "no-cache"}
+    assert HEADERS == {
+        "content-type": "text/event-stream",
+        "cache-control": "no-cache",
+        "x-content-type-options": "nosniff",
+    }
 
 
 def test_a_late_400_is_a_refusal_too(late: Late) -> None:

@@ -3,9 +3,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from gateway.models import HeartbeatIn, ProviderIn, view
+from gateway.models import HeartbeatIn, ProviderIn, ReplacementIn, view
 from gateway.records import Health, HeartbeatSettings
-from tests.unit.gateway.builders import AT, KEY, a_provider, after, wanted
+from tests.unit.gateway.builders import AT, KEY, a_provider, after, replacement, wanted
 
 
 def findings(**fields: Any) -> list[tuple[str, str]]:
@@ -113,6 +113,12 @@ def test_the_repr_of_a_registration_does_not_show_its_key() -> None:
     assert KEY not in repr(wanted(api_key=KEY))
 
 
+def test_a_replacement_is_a_registration_that_may_leave_its_id_out() -> None:
+    assert replacement(model="echo").model_dump() == wanted(model="echo").model_dump() | {"id": None}
+    with pytest.raises(ValidationError):
+        ReplacementIn.model_validate({"id": "main"})
+
+
 def test_beats_are_on_and_capped_at_16_tokens_unless_told_otherwise() -> None:
     assert HeartbeatIn() == HeartbeatIn(enabled=True, model=None, max_tokens=16)
 
@@ -123,7 +129,7 @@ def test_an_answer_holds_what_the_contract_lists_and_no_key() -> None:
     assert " ".join(shown) == (
         "id name type endpoint model description default requires_key key_fingerprint status last_heartbeat_at "
         "last_heartbeat_latency_ms last_heartbeat_ttft_ms last_heartbeat_error last_heartbeat_model "
-        "consecutive_failures status_changed_at stale heartbeat created_at updated_at"
+        "consecutive_failures status_changed_at stale heartbeat heartbeat_tokens_today created_at updated_at"
     )
     assert "ciphertext" not in repr(shown)
     assert (shown["requires_key"], shown["key_fingerprint"]) == (True, "0123456789ab")
@@ -153,3 +159,10 @@ def test_no_beat_for_over_90_seconds_is_stale(age: int, stale: bool, enabled: bo
     health = Health(last_heartbeat_at=after(1000)) if beaten else Health()
     provider = a_provider(health=health, heartbeat=HeartbeatSettings(enabled))
     assert view(provider, after(age + 1000 * beaten)).stale is stale
+
+
+def test_the_tokens_of_the_beats_are_those_of_this_utc_day() -> None:
+    provider = a_provider(health=Health(heartbeat_tokens=523, heartbeat_tokens_day="2026-01-02"))
+    assert view(provider, AT).heartbeat_tokens_today == 523
+    assert view(provider, after(21 * 3600)).heartbeat_tokens_today == 0
+    assert view(a_provider(), AT).heartbeat_tokens_today == 0

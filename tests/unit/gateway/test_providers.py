@@ -1,5 +1,5 @@
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -15,6 +15,7 @@ from gateway.providers import MOST_PROVIDERS, REGISTRY, Providers
 from gateway.records import Health, HeartbeatSettings
 from tests.conftest import Aws
 from tests.unit.gateway.builders import a_provider, after, an_outcome
+from tests.unit.gateway.registering import meeting_transactions
 
 
 def add(providers: Providers, *ids: str) -> None:
@@ -117,6 +118,8 @@ def test_at_most_1000_providers_can_be_created(aws: Aws, providers: Providers) -
     with pytest.raises(TooManyProviders, match="1000"):
         add(providers, "late")
     assert providers.find("late") is None
+    with pytest.raises(RegistryBusy):
+        add(providers, "last")  # there already: what came too late for it is a replacement
     providers.delete("last")
     add(providers, "late")
     assert registry_item(aws)["providers"] == 1000
@@ -184,7 +187,7 @@ def test_a_reset_goes_back_to_pending_without_an_error_at_the_time_of_the_update
     read = providers.get("main")
     providers.update(read, replace(read, updated_at=after(7)), reset_health=True)
     changed = replace(HEALTHY, status="pending", last_heartbeat_error=None, status_changed_at=after(7))
-    assert providers.get("main").health == changed
+    assert providers.get("main").health == replace(changed, last_heartbeat_model=None, consecutive_failures=0)
 
 
 def test_a_replacement_that_was_not_asked_to_be_the_default_does_not_take_it_back(providers: Providers) -> None:
@@ -250,31 +253,24 @@ def test_a_change_of_the_name_does_not_hinder_a_beat_that_is_on_its_way(provider
     assert (providers.get("main").name, providers.get("main").health.status) == ("other", "healthy")
 
 
-def conflict(providers: Providers, aws: Aws, times: int) -> list[int]:
-    """Makes the next `times` transactions fail as DynamoDB does when two meet on an item."""
-    client, seen = aws.providers.meta.client, [0]
-    transact = client.transact_write_items
-
-    def meeting(**arguments: Any) -> Any:
-        seen[0] += 1
-        if seen[0] > times:
-            return transact(**arguments)
-        reasons = [{"Code": "None"}, {"Code": "TransactionConflict"}]
-        answer = {"Error": {"Code": "TransactionCanceledException"}, "CancellationReasons": reasons}
-        raise client.exceptions.TransactionCanceledException(answer, "TransactWriteItems")
-
-    providers._transact = meeting  # DynamoDB's conflict cannot be had from moto
-    return seen
-
-
-def test_two_transactions_that_meet_are_tried_again(aws: Aws, providers: Providers) -> None:
-    seen = conflict(providers, aws, times=2)
-    add(providers, "main")
-    assert (providers.default().id, seen) == ("main", [3])
-
-
-def test_transactions_that_meet_again_and_again_are_told_as_a_busy_registry(aws: Aws, providers: Providers) -> None:
-    conflict(providers, aws, times=1000)
-    with pytest.raises(RegistryBusy):
+def test_two_transactions_that_meet_are_told_as_a_busy_registry(aws: Aws, providers: Providers) -> None:
+    with meeting_transactions(aws, times=1):
+        with pytest.raises(RegistryBusy):
+            add(providers, "main")
+        assert providers.find("main") is None
         add(providers, "main")
-    assert providers.find("main") is None
+    assert providers.default().id == "main"
+
+
+def test_a_beat_that_meets_a_change_being_written_is_tried_again(aws: Aws) -> None:
+    class Busy:
+        """A table in whose way a transaction is."""
+
+        meta, name = aws.providers.meta, aws.providers.name
+
+        def update_item(self, **_: object) -> None:
+            raise self.meta.client.exceptions.TransactionConflictException({"Error": {}}, "UpdateItem")
+
+    provider = a_provider()
+
+    assert not Providers(cast("Any", Busy())).record_beat(provider, next_health(provider.health, an_outcome(1)))

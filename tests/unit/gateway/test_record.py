@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from gateway.errors import FirstByteTimeout
-from gateway.record import Record, report
+from gateway.record import LONGEST_MODEL, MOST_PARSED, Record, report
 from gateway.sse import Usage
 from gateway.telemetry import make_logger
 from gateway.upstream import Target
@@ -25,12 +25,15 @@ def record(clock: SettableClock) -> Record:
 
 def told(record: Record, capsys: pytest.CaptureFixture[str]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The log line and the metrics."""
-    report(
-        record, make_logger(uuid.uuid4().hex, "INFO")
-    )  # one of its own: a logger keeps the stdout that it was made with
+    logger = make_logger(uuid.uuid4().hex, "INFO")  # one of its own: a logger keeps the stdout that it was made with
+    report(record, logger, "Ours")
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     (log,) = [line for line in lines if "message" in line]
     return log, [line for line in lines if "_aws" in line]
+
+
+def values(line: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in line.items() if name != "_aws"}
 
 
 def test_what_goes_down_is_counted_and_the_first_of_it_timed(record: Record, clock: SettableClock) -> None:
@@ -54,6 +57,14 @@ def test_model_and_usage_are_learnt_from_an_answer_that_is_no_stream(record: Rec
 def test_an_answer_that_tells_nothing_leaves_all_unknown(record: Record, body: bytes) -> None:
     record.learn(body)
     assert (record.model_served, record.usage) == (None, Usage())
+
+
+def test_a_very_long_answer_is_not_parsed(record: Record) -> None:
+    body = b'{"model": "served", "usage": {"prompt_tokens": 3}}'
+    record.learn(body.ljust(MOST_PARSED + 1))
+    assert (record.model_served, record.usage) == (None, Usage())
+    record.learn(body.ljust(MOST_PARSED))
+    assert (record.model_served, record.usage) == ("served", Usage(3, None))
 
 
 def test_a_request_is_one_log_line(record: Record, clock: SettableClock, capsys: pytest.CaptureFixture[str]) -> None:
@@ -88,6 +99,16 @@ def test_a_log_line_holds_no_key_and_no_prompt(record: Record, capsys: pytest.Ca
     assert "secret" not in repr((log, metrics))
 
 
+@pytest.mark.parametrize("key", [KEY, "c0ffee-9f8e7d6c5b4a39281706"])
+def test_a_name_is_cut_after_the_key_in_it_is_taken_out(
+    record: Record, key: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record.target = Target("main", ENDPOINT, key=key)
+    record.model_served = "m" * (LONGEST_MODEL - 10) + key
+    log, _ = told(record, capsys)
+    assert log["model_served"] == "m" * (LONGEST_MODEL - 10) + "[redacted]"
+
+
 def test_what_is_unknown_is_never_told_as_zero(record: Record, capsys: pytest.CaptureFixture[str]) -> None:
     log, metrics = told(record, capsys)
     names = ("ttfb_ms", "prompt_tokens", "completion_tokens", "model_served", "stream_end", "code")
@@ -95,28 +116,23 @@ def test_what_is_unknown_is_never_told_as_zero(record: Record, capsys: pytest.Ca
     assert not any({"PromptTokens", "CompletionTokens", "FirstByteTime"} & line.keys() for line in metrics)
 
 
-def test_the_metrics_are_the_providers_but_for_the_one_of_the_alarm(
+def test_what_the_user_felt_is_measured_over_all_providers_and_for_this_one(
     record: Record, clock: SettableClock, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clock.now += 0.5
     record.count(b"abc")
+    clock.now += 1
     record.usage = Usage(3, 0)
-    _, (alarm, provider) = told(record, capsys)
-    assert "provider" not in alarm
-    assert alarm["StreamsTruncated"] == [0.0]
-    assert provider["provider"] == "main"
-    assert (provider["Requests"], provider["RequestErrors"], provider["RequestTime"]) == ([1.0], [0.0], [500.0])
-    assert (provider["FirstByteTime"], provider["PromptTokens"], provider["CompletionTokens"]) == (
-        [500.0],
-        [3.0],
-        [0.0],
-    )
+    _, (overall, provider) = told(record, capsys)
+    felt = {"Requests": [1.0], "RequestErrors": [0.0], "FirstByteTime": [500.0], "RequestTime": [1500.0]}
+    assert values(overall) == felt | {"StreamsTruncated": [0.0]}
+    assert values(provider) == felt | {"PromptTokens": [3.0], "CompletionTokens": [0.0], "provider": "main"}
 
 
 def test_a_truncated_stream_is_counted_for_the_alarm(record: Record, capsys: pytest.CaptureFixture[str]) -> None:
     record.stream_end, record.code = "truncated", "stream_truncated"
-    log, (alarm, provider) = told(record, capsys)
-    assert (alarm["StreamsTruncated"], provider["RequestErrors"]) == ([1.0], [1.0])
+    log, (overall, provider) = told(record, capsys)
+    assert overall["StreamsTruncated"] == overall["RequestErrors"] == provider["RequestErrors"] == [1.0]
     assert log["code"] == "stream_truncated"
 
 
@@ -126,9 +142,18 @@ def test_an_error_is_told_with_its_status_and_code(record: Record, capsys: pytes
     assert (log["status"], log["code"]) == (504, "first_byte_timeout")
 
 
-def test_a_request_that_found_no_provider_has_no_metrics_of_one(
+def test_an_error_of_a_request_that_reached_no_provider_is_counted_too(
     record: Record, capsys: pytest.CaptureFixture[str]
 ) -> None:
     record.target = None
+    record.failed(FirstByteTimeout("x"))
+    _, (overall,) = told(record, capsys)
+    assert (overall["Requests"], overall["RequestErrors"]) == ([1.0], [1.0])
+    assert "provider" not in overall
+
+
+def test_the_metrics_are_written_in_the_namespace_that_was_given(
+    record: Record, capsys: pytest.CaptureFixture[str]
+) -> None:
     _, metrics = told(record, capsys)
-    assert len(metrics) == 1
+    assert {each["Namespace"] for line in metrics for each in line["_aws"]["CloudWatchMetrics"]} == {"Ours"}

@@ -14,7 +14,7 @@ def error(message: str, status_type: str = "server_error") -> str:
 
 BUDGET = json.dumps({"error": "monthly budget exceeded", "budget_usd": 1, "spent_usd": 2})
 TOKENHUBS = [
-    (401, "authorization required\n", "provider_key_refused", False, "api_key"),
+    (401, "authorization required\n", "provider_key_refused", False, "none is registered"),
     (401, "invalid api key format\n", "provider_key_invalid", False, "tokenhub_"),
     (401, "invalid api key\n", "provider_key_refused", False, "api_key"),
     (401, error("Incorrect API key provided"), "provider_key_refused", False, "behind it"),
@@ -28,7 +28,13 @@ TOKENHUBS = [
     (405, "", "provider_path_unknown", False, "/v1"),
     (502, error("no eligible models registered"), "provider_no_models", True, "cooldown"),
     (502, error("all providers failed"), "provider_all_failed", True, "log"),
-    (502, error("all providers failed for streaming: API error (status 401): no"), "provider_all_failed", True, "log"),
+    (
+        502,
+        error("all providers failed for streaming: API error (status 401): no"),
+        "provider_all_failed",
+        True,
+        "as it says",
+    ),
     (502, '{"error":"provider error: x"}', "provider_error", True, "log"),
     (503, '{"error":"provider does not support embeddings"}', "provider_error", True, "log"),
     (500, "", "provider_error", True, "log"),
@@ -92,3 +98,25 @@ def test_any_bytes_become_an_error_in_the_one_shape(status: int, body: bytes) ->
 
 def test_deeply_nested_json_is_only_text() -> None:
     assert refusal(500, b"[" * 100_000).code == "provider_error"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "code", "remedy"),
+    [
+        (404, b"<html><title>404 Not Found</title></html>", "provider_path_unknown", "something in front of it"),
+        (403, b"<html>blocked</html>", "provider_bad_request", "something in front of it"),
+        (401, b"<html>basic</html>", "provider_bad_request", "something in front of it"),
+        (502, b"<html>Bad Gateway</html>", "provider_error", "something in front of it"),
+        (404, b'{"detail":"Not Found"}', "provider_path_unknown", "does the registered endpoint end in /v1?"),
+        (404, b"", "provider_path_unknown", "does the registered endpoint end in /v1?"),
+        (404, b'{"error":"model not found: x"}', "provider_model_unknown", "GET /v1/models"),
+        (204, b"", "provider_answer_unusable", "is it TokenHub that answers there?"),
+    ],
+)
+def test_what_stands_in_front_of_tokenhub_is_not_told_in_tokenhubs_words(
+    status: int, body: bytes, code: str, remedy: str
+) -> None:
+    error = refusal(status, body)
+
+    assert error.code == code
+    assert remedy in error.message

@@ -3,31 +3,14 @@ from dataclasses import replace
 import pytest
 
 from gateway.endpoint import Reach
-from gateway.errors import ApiKeyRequired, DefaultProviderNeeded, InvalidEndpoint, KeyUnreadable, RegistryBusy
-from gateway.health import next_health
+from gateway.errors import ApiKeyRequired, DefaultProviderNeeded, InvalidEndpoint, KeyUnreadable
 from gateway.keys import KeyCipher, fingerprint
 from gateway.providers import Providers
-from gateway.records import Health, HeartbeatSettings, Provider
+from gateway.records import Health, HeartbeatSettings
 from gateway.registry import Registry
 from tests.conftest import Aws
-from tests.unit.gateway.builders import ENDPOINT, KEY, OTHER_KEY, Clock, an_outcome, wanted
-from tests.unit.gateway.conftest import PUBLIC
-
-OTHER = "https://other.example.com/v1"
-
-
-def key_of(provider: Provider, cipher: KeyCipher) -> str | None:
-    ciphertext = provider.key_ciphertext
-    if ciphertext is None:
-        return None
-    return cipher.decrypt(ciphertext, provider_id=provider.id, origin=provider.origin)
-
-
-def beat(providers: Providers, error: str | None = None) -> Health:
-    read = providers.get("main")
-    health = next_health(read.health, an_outcome(500, error=error, model="echo"))
-    assert providers.record_beat(read, health)
-    return health
+from tests.unit.gateway.builders import ENDPOINT, KEY, OTHER_KEY, Clock, wanted
+from tests.unit.gateway.registering import OTHER, beat, key_of
 
 
 def test_a_registration_creates_a_provider_with_its_defaults(registry: Registry, providers: Providers) -> None:
@@ -220,56 +203,3 @@ def test_an_endpoint_that_is_not_let_in_is_not_stored(registry: Registry, provid
     with pytest.raises(InvalidEndpoint):
         registry.register(wanted(endpoint=endpoint))
     assert providers.all() == []
-
-
-class Interrupted(Providers):
-    """A registry where something else happens after each reading of a provider, `times` times."""
-
-    times = 0
-
-    def interrupt(self) -> None: ...
-
-    def find(self, provider_id: str) -> Provider | None:
-        found = super().find(provider_id)
-        if self.times:
-            self.times -= 1
-            self.interrupt()
-        return found
-
-
-def test_a_registration_that_another_overtook_looks_again(aws: Aws, registry: Registry, cipher: KeyCipher) -> None:
-    class Overtaken(Interrupted):
-        def interrupt(self) -> None:
-            registry.register(wanted(description=f"overtaken {self.times}", model="theirs"))
-
-    mine = Registry(overtaken := Overtaken(aws.providers), cipher, clock=Clock(), reach=PUBLIC)
-    overtaken.times = 2
-    done = mine.register(wanted(name="Mine"))
-    assert (done.created, done.provider.name, done.provider.model) == (False, "Mine", None)
-
-
-def test_a_registration_that_is_always_overtaken_gives_up(aws: Aws, registry: Registry, cipher: KeyCipher) -> None:
-    class Overtaken(Interrupted):
-        def interrupt(self) -> None:
-            registry.register(wanted(description=f"overtaken {self.times}"))
-
-    mine = Registry(overtaken := Overtaken(aws.providers), cipher, clock=Clock(), reach=PUBLIC)
-    overtaken.times = 100
-    with pytest.raises(RegistryBusy):
-        mine.register(wanted(name="Mine"))
-    assert registry.register(wanted(description="last")).provider.name == "main"
-
-
-def test_a_replacement_does_not_undo_a_change_of_default_that_came_between(
-    aws: Aws, registry: Registry, cipher: KeyCipher
-) -> None:
-    class Moved(Interrupted):
-        def interrupt(self) -> None:
-            registry.register(wanted(id="second", default=True))
-
-    registry.register(wanted())
-    registry.register(wanted(id="second"))
-    mine = Registry(moved := Moved(aws.providers), cipher, clock=Clock(), reach=PUBLIC)
-    moved.times = 1
-    assert not mine.register(wanted(description="new words")).provider.default
-    assert moved.default().id == "second"

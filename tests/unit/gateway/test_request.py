@@ -142,7 +142,7 @@ def test_a_provider_without_a_model_changes_nothing() -> None:
         b'{"messages": [{"role": "user", "content": "cut emoji \\ud83d"}]}',
         b'{"temperature": 1e400}',
         b'{"temperature": 1.0, "seed": 123456789012345678901234567890}',
-        b' \n{"a" : 1,"a" : 2 , "b":"\\u00e9\xc3\xa9"} ',
+        b' \n{"a" : 1,"c" : 2 , "b":"\\u00e9\xc3\xa9"} ',
         b"{}",
         b"{ }",
         b'\t{\r\n"stop":"}{"}',

@@ -14,6 +14,7 @@ NAMES = {
     "keys_key": "KEYS_KEY",
     "providers_table": "PROVIDERS_TABLE",
     "log_level": "LOG_LEVEL",
+    "metrics_namespace": "METRICS_NAMESPACE",
 }
 
 
@@ -37,11 +38,13 @@ def test_a_setting_is_a_variable_and_a_missing_one_is_named(name: str, variable:
 
 
 def test_every_setting_is_tested() -> None:
-    assert properties() == NAMES.keys() | {"private_networks", "local", "limits"}
+    others = {"private_networks", "local", "limits", "history_days", "sam_local", "aws_endpoint_url", "loopback_host"}
+    others |= {"allowed_origins"}
+    assert properties() == NAMES.keys() | others
 
 
 def test_the_template_declares_every_variable_that_has_to_be_there() -> None:
-    assert set(NAMES.values()) | {"PRIVATE_NETWORKS", "PLATFORM"} <= declared()
+    assert set(NAMES.values()) | {"ALLOWED_ORIGINS", "PRIVATE_NETWORKS", "PLATFORM", "HISTORY_DAYS"} <= declared()
 
 
 @pytest.mark.parametrize(("value", "allowed"), [("allow", True), ("refuse", False), ("true", False), ("", False)])
@@ -49,9 +52,18 @@ def test_private_networks_are_allowed_by_that_word_only(value: str, allowed: boo
     assert Settings({"PRIVATE_NETWORKS": value}).private_networks is allowed
 
 
+def test_allowed_origins_are_a_comma_list_and_none_is_none() -> None:
+    assert Settings({"ALLOWED_ORIGINS": "https://a,https://b"}).allowed_origins == {"https://a", "https://b"}
+    assert Settings({"ALLOWED_ORIGINS": ""}).allowed_origins == frozenset()
+
+
 @pytest.mark.parametrize(("value", "local"), [("local", True), ("aws", False), ("LOCAL", False)])
 def test_the_local_system_is_known_by_its_platform(value: str, local: bool) -> None:
     assert Settings({"PLATFORM": value}).local is local
+
+
+def test_the_days_of_history_are_a_number() -> None:
+    assert Settings({"HISTORY_DAYS": "30"}).history_days == 30
 
 
 def test_nothing_is_read_before_it_is_asked_for() -> None:
@@ -69,3 +81,22 @@ def test_each_limit_can_be_set_in_seconds(name: str) -> None:
     variable = f"{name.upper()}_SECONDS"
     assert getattr(Settings({variable: "0.5"}).limits, name) == 0.5
     assert Settings({variable: ""}).limits == Limits()
+
+
+BRIDGE = {"AWS_ENDPOINT_URL": "http://172.17.0.1:4566/ProvidersFunction"}
+
+
+@pytest.mark.parametrize(
+    ("environ", "host"),
+    [
+        (BRIDGE | {"AWS_SAM_LOCAL": "true"}, "172.17.0.1"),
+        (BRIDGE | {"AWS_SAM_LOCAL": "false"}, None),
+        (BRIDGE, None),
+        ({"AWS_ENDPOINT_URL": "", "AWS_SAM_LOCAL": "true"}, None),
+        ({}, None),
+    ],
+)
+def test_loopback_is_the_host_under_sam_local_and_itself_anywhere_else(
+    environ: dict[str, str], host: str | None
+) -> None:
+    assert Settings(environ).loopback_host == host

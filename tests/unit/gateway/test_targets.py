@@ -1,3 +1,5 @@
+import inspect
+import time
 from dataclasses import replace
 
 import pytest
@@ -51,6 +53,20 @@ def test_a_target_is_remembered_for_30_seconds(registry: Registry, targets: Targ
     clock.now += 30
     assert targets.find(None).model == "old"
     clock.now += 0.1
+    assert targets.find(None).model == "new"
+
+
+def test_the_age_of_a_target_is_told_by_a_clock_that_runs_while_the_environment_is_frozen() -> None:
+    assert inspect.signature(Targets).parameters["clock"].default is time.time
+
+
+def test_a_clock_that_is_set_back_makes_no_target_last_longer(
+    registry: Registry, targets: Targets, clock: SettableClock
+) -> None:
+    registry.register(wanted(model="old"))
+    targets.find(None)
+    registry.register(wanted(model="new"))
+    clock.now -= 3600
     assert targets.find(None).model == "new"
 
 

@@ -4,18 +4,18 @@ from dataclasses import dataclass, field
 
 from gateway.providers import REGISTRY, Providers
 from gateway.records import Health, Provider, timestamp
-from gateway.tick import MOST_AT_ONCE
+from gateway.tick import MOST_AT_ONCE, Ticker
 from tests.conftest import Aws
 from tests.rehearsal import wait_until
 from tests.unit.gateway.builders import AT, a_provider, after, an_outcome
 from tests.unit.gateway.conftest import Serve
 from tests.unit.gateway.servers import HANG, always
-from tests.unit.gateway.ticking import BAD, GOOD, SLOT, Scripted, System
+from tests.unit.gateway.ticking import BAD, SLOT, Scripted, System, good
 
 
 def test_a_provider_that_hangs_fails_and_does_not_hold_the_others_up(system: System, serve: Serve) -> None:
     system.add("hangs", endpoint=serve(always(HANG)).url)
-    system.add("good", endpoint=serve(always(GOOD)).url)
+    system.add("good", endpoint=serve(good).url)
     began = time.monotonic()
     result = system.ticker(beat_seconds=0.4).tick(SLOT)
     assert time.monotonic() - began < 2
@@ -25,7 +25,7 @@ def test_a_provider_that_hangs_fails_and_does_not_hold_the_others_up(system: Sys
 
 def test_a_beat_that_is_not_done_in_time_keeps_the_status_for_good(system: System, serve: Serve) -> None:
     system.add("late", endpoint=serve(always(0.7, BAD)).url)
-    system.add("good", endpoint=serve(always(GOOD)).url)
+    system.add("good", endpoint=serve(good).url)
     began = time.monotonic()
     result = system.ticker(seconds=0.4).tick(SLOT)
     assert time.monotonic() - began < 0.7
@@ -85,3 +85,17 @@ def test_a_beat_that_could_not_begin_in_time_is_unfinished_and_never_begins(syst
     assert wait_until(lambda: crowd.running == 0, 5)
     assert len(crowd.order) == 64
     assert system.history == []
+
+
+def test_a_beat_that_ends_just_after_the_tick_is_unfinished(system: System) -> None:
+    """It is done when the tick looks, and yet it was not written down."""
+    clock = [AT]
+
+    def pass_the_end(_: Provider) -> None:
+        clock[0] = after(6)
+
+    system.add("late")
+    beat = Scripted(an_outcome(1, error="no"), pass_the_end)
+    result = Ticker(system.providers, beat, system.follow(), now=lambda: clock[0], seconds=5).tick(SLOT)
+    assert (result.providers, result.unfinished, result.failed, result.troubles) == (1, 1, 0, ())
+    assert (system.status("late"), system.history, system.changes) == ("pending", [], [])

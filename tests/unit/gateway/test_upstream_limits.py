@@ -69,6 +69,13 @@ def test_a_stream_may_be_slow_to_start_and_must_then_go_on(serve: Serve, make_up
     assert 0.15 < time.monotonic() - began < 1
 
 
+def test_an_answer_that_is_no_stream_has_one_limit_for_all_of_it(serve: Serve, make_upstream: MakeUpstream) -> None:
+    upstream = make_upstream(replace(QUICK, whole=0.3))
+    got = send(upstream, serve(always(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{", HANG)))
+    with pytest.raises(DeadlineExceeded, match=r"not ended its answer after 0\.3 s"):
+        list(got.chunks)
+
+
 def test_a_stream_that_goes_on_may_take_longer_than_any_silence(serve: Serve, make_upstream: MakeUpstream) -> None:
     upstream = make_upstream(replace(QUICK, stream_idle=0.3))
     pieces = [piece for number in range(6) for piece in (chunk(b"data: %d\n\n" % number), 0.1)]

@@ -1,34 +1,64 @@
 """A ticker over moto's tables, and beats that meet what a test says."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from gateway.beat import Beat
-from gateway.health import Outcome
+from gateway.health import Outcome, Written
 from gateway.heartbeats import Heartbeats
+from gateway.outbox import Follow, Trouble
 from gateway.providers import Providers
-from gateway.records import Health, Provider, timestamp
+from gateway.records import HeartbeatSettings, Provider, timestamp
+from gateway.telemetry import make_logger
 from gateway.tick import Ticker
 from gateway.upstream import Target, Upstream
 from tests.conftest import Aws
-from tests.unit.gateway.builders import AT, a_provider, after, completion
-from tests.unit.gateway.servers import answer
+from tests.unit.gateway.builders import AT, WEEK, a_provider, after, completion
+from tests.unit.gateway.servers import DONE, END, STREAM, Piece, Received, answer, chunk
 
 GOOD = answer(body=completion())
+WHOLE = [b'data: {"model": "echo", "choices": [{"index": 0, "delta": {"content": "pong"}}]}\n\n', DONE]
+GOOD_STREAM = STREAM + b"".join(chunk(frame) for frame in WHOLE) + END
 BAD = answer(502, b'{"error": "all providers failed"}')
 SLOT, NEXT_SLOT = timestamp(AT), timestamp(after(30))
 
-type Heard = list[tuple[Provider, Outcome, Health]]
+LOGGER = make_logger("heartbeat", "INFO")
 
 
 def now() -> datetime:
     return datetime.now(UTC)
 
 
+def good(request: Received) -> tuple[Piece, ...]:
+    """The script of a provider that answers streams and others."""
+    return (GOOD_STREAM if b'"stream": true' in request.body else GOOD,)
+
+
 def target_of(provider: Provider) -> Target:
     return Target(provider.id, provider.endpoint)
+
+
+class Events:
+    """An EventBridge that takes events, or does not: `refused` are the ids of providers whose events it leaves."""
+
+    def __init__(self, *refused: str) -> None:
+        self.taken: list[dict[str, Any]] = []
+        self.calls = 0
+        self.refused = refused
+        self.late: list[Trouble] = []
+
+    def put_events(self, Entries: list[Any]) -> dict[str, Any]:  # noqa: N803 -- boto3's name
+        self.calls += 1
+        details = [json.loads(entry["Detail"]) for entry in Entries]
+        self.taken += [detail for detail in details if detail["id"] not in self.refused]
+        answers = [{"ErrorCode": "InternalFailure"} if d["id"] in self.refused else {"EventId": "1"} for d in details]
+        return {"FailedEntryCount": 0, "Entries": answers}
+
+    def follow(self, history: Heartbeats, heard: list[Written]) -> Follow:
+        return Follow(history, cast("Any", self), heard.append, self.late.extend)
 
 
 @dataclass
@@ -38,19 +68,25 @@ class System:
     aws: Aws
     providers: Providers
     upstream: Upstream
-    heard: Heard = field(default_factory=list)
+    heard: list[Written] = field(default_factory=list)
+    events: Events = field(default_factory=Events)
 
     def ticker(self, beat: Beat | None = None, *, seconds: float = 5, beat_seconds: float = 3) -> Ticker:
-        beat = beat or Beat(self.upstream, target_of, now=now, seconds=beat_seconds)
-        history = Heartbeats(self.aws.heartbeats)
-        return Ticker(self.providers, history, beat, self.on_beat, now=now, seconds=seconds)
+        beat = beat or Beat(self.upstream, target_of, now=now, logger=LOGGER, seconds=beat_seconds)
+        return Ticker(self.providers, beat, self.follow(), now=now, seconds=seconds)
 
-    def on_beat(self, before: Provider, outcome: Outcome, after_: Health) -> None:
-        self.heard.append((before, outcome, after_))
+    def follow(self, history: Heartbeats | None = None) -> Follow:
+        return self.events.follow(history or Heartbeats(self.aws.heartbeats, kept=WEEK), self.heard)
 
     def add(self, *ids: str, **changes: Any) -> None:
         for id_ in ids:
             self.providers.create(a_provider(id=id_, **changes))
+
+    def set_beats(self, id_: str, **settings: Any) -> None:
+        """What a registration with another `heartbeat` writes."""
+        before = self.providers.get(id_)
+        after_ = replace(before, heartbeat=HeartbeatSettings(**settings), version="v2", revision="r2")
+        self.providers.update(before, after_, reset_health=False)
 
     def status(self, id_: str = "main") -> str:
         return self.providers.get(id_).health.status
@@ -61,7 +97,7 @@ class System:
 
     @property
     def changes(self) -> list[tuple[str, str, str]]:
-        return [(b.id, b.health.status, a.status) for b, _, a in self.heard if b.health.status != a.status]
+        return [(each["id"], each["old_status"], each["new_status"]) for each in self.events.taken]
 
 
 class Scripted(Beat):

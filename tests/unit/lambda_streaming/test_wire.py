@@ -2,7 +2,6 @@ import base64
 import contextlib
 import json
 import socket
-import statistics
 import subprocess
 import sys
 import time
@@ -208,27 +207,6 @@ def test_no_reply_or_nonsense_at_the_end_is_a_runtime_api_error(reply: bytes) ->
 
             with pytest.raises(wire.RuntimeApiError, match="without an answer"):
                 post.end()
-
-
-def test_a_chunk_costs_at_most_a_fifth_more_than_a_bare_sendall() -> None:
-    def bare(connection: socket.socket) -> float:
-        began = time.thread_time()
-        for _ in range(300):
-            connection.sendall(b"%x\r\n%b\r\n" % (len(chunk), chunk))
-        return time.thread_time() - began
-
-    def ours(post: wire.ChunkedPost) -> float:
-        began = time.thread_time()
-        for _ in range(300):
-            post.send(chunk)
-        return time.thread_time() - began
-
-    chunk = b"x" * 120
-    with _draining() as address, contextlib.closing(wire.ChunkedPost(address, "id")) as post:
-        post.begin(b"prelude")
-        rounds = [(bare(post._socket), ours(post)) for _ in range(150)]
-
-    assert statistics.median(our / base for base, our in rounds) <= 1.2
 
 
 @contextlib.contextmanager

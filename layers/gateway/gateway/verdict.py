@@ -1,0 +1,121 @@
+"""What the body of an answer to a ping is worth: pure, and each failure in words that say what to do."""
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from gateway.errors import ProviderAnswered
+from gateway.redaction import redact
+from gateway.refusals import LONGEST_WORDS, words_of
+from gateway.sse import StreamWatcher, Usage, merge_usage
+
+STREAM_TOKENS = 512  # as TokenHub books every stream that begins (tokenhub.md, 1.5)
+MOST_TOKENS = 10**9  # a number beyond it is none; DynamoDB takes 38 digits
+
+TOO_LARGE = "the answer to a ping is larger than 1 MB: is it TokenHub that answers there?"
+WEB_PAGE = (
+    "a web page came instead of an answer: something in front of TokenHub, like a login page, answers there. "
+    "Register TokenHub's own address, ending in /v1."
+)
+NO_JSON = "the answer is no JSON: is it TokenHub that answers there, and does the endpoint end in /v1?"
+NO_CHOICES = "the answer holds no choices: is it an OpenAI-compatible endpoint?"
+NO_STREAM = (
+    "a stream was asked for, and the answer is none. Users' streams fail the same way: is it TokenHub that answers "
+    "there, and does everything in front of it pass streams on?"
+)
+EMPTY_STREAM = "the stream held no chunk of an answer. Users' streams are empty, too: look at TokenHub's log."
+STREAM_BROKE = (
+    "the stream ended before its end mark. Users' streams break off, too: "
+    "look at TokenHub's log, and at what stands in front of it."
+)
+ANSWER_BROKE = "the answer broke off before its end: look at TokenHub's log, and at what stands in front of it."
+HTML = re.compile(r"\s*<(?:!doctype|html|head|body|\?xml)\b", re.IGNORECASE)
+PROVIDERS_ERROR = "set that right in TokenHub or at the model's provider"
+
+
+def judge_answer(body: bytes, secrets: Sequence[str]) -> str | None:
+    """The model that served. Good is JSON with at least one choice; empty text is fine, reasoning models may spend all
+    tokens on thought. Raises ProviderAnswered."""
+    content = _json(body)
+    if content is None:
+        raise unusable(WEB_PAGE if _is_page(body) else NO_JSON)
+    choices = content.get("choices") if isinstance(content, dict) else None
+    if not isinstance(choices, list) or not choices:
+        raise _failed_answer(body, secrets) or unusable(NO_CHOICES)
+    wrapped = _wrapped_text(content, choices[0])
+    if wrapped is not None:
+        error = _failed_answer(wrapped.encode(errors="replace"), secrets)
+        if error is not None:
+            raise error
+    model = content.get("model")
+    return _served(model, secrets)
+
+
+def judge_no_stream(body: bytes, secrets: Sequence[str]) -> ProviderAnswered:
+    """Why an answer is no stream though one was asked for."""
+    return (_failed_answer(body, secrets) if not _is_page(body) else unusable(WEB_PAGE)) or unusable(NO_STREAM)
+
+
+def judge_stream(watcher: StreamWatcher, beginning: bytes, secrets: Sequence[str]) -> str | None:
+    """The model that served a stream that has ended. Raises ProviderAnswered unless the stream is whole."""
+    if watcher.error:
+        said = words_of(json.dumps({"error": watcher.error}).encode())
+        raise unusable(
+            f"the stream held an error: {_clean(said, secrets)}. Users' streams break, too: {PROVIDERS_ERROR}."
+        )
+    if not watcher.spoke:
+        raise _failed_answer(beginning, secrets) or unusable(EMPTY_STREAM)
+    if not watcher.whole_at_end():
+        raise unusable(STREAM_BROKE)
+    return _served(watcher.model, secrets)
+
+
+def tokens_of(body: bytes) -> int | None:
+    """What an answer says that it cost: prompt and completion together, None where it does not say."""
+    content = _json(body)
+    usage = merge_usage(Usage(), content.get("usage") if isinstance(content, dict) else None)
+    spent = [n for n in (usage.prompt_tokens, usage.completion_tokens) if n is not None and 0 <= n <= MOST_TOKENS]
+    return sum(spent) if spent else None
+
+
+def unusable(what: str, status: int = 200) -> ProviderAnswered:
+    """An answer that no client could use."""
+    return ProviderAnswered(status, what, code="provider_answer_unusable", retryable=False)
+
+
+def _failed_answer(body: bytes, secrets: Sequence[str]) -> ProviderAnswered | None:
+    """TokenHub wraps a provider's error page into a 200 (tokenhub.md, 1.4)."""
+    content = _json(body)
+    if _is_page(body) or (isinstance(content, dict) and "error" in content):
+        said = _clean(words_of(body), secrets)
+        return unusable(f"a model provider's error came as an answer: {said}. Users get it, too: {PROVIDERS_ERROR}.")
+    return None
+
+
+def _wrapped_text(content: dict[str, Any], choice: Any) -> str | None:
+    """The text of a choice, where it may be a provider's error: only then is there no usage."""
+    message = choice.get("message") if isinstance(choice, dict) else None
+    text = message.get("content") if isinstance(message, dict) else None
+    if not isinstance(text, str) or content.get("usage") is not None:
+        return None
+    return None if _is_page(text.encode(errors="replace")) and not HTML.match(text) else text  # <think> is no page
+
+
+def _served(model: object, secrets: Sequence[str]) -> str | None:
+    return redact(model, secrets)[:LONGEST_WORDS] if isinstance(model, str) else None
+
+
+def _clean(said: str, secrets: Sequence[str]) -> str:
+    return redact(said, secrets)[:LONGEST_WORDS].rstrip(". \n")
+
+
+def _is_page(body: bytes) -> bool:
+    return body.lstrip().startswith(b"<")
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None

@@ -1,0 +1,218 @@
+"""The reading side of the provider API, with the heartbeat function behind a Lambda service on loopback."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.conftest import Aws
+from tests.functions.conftest import Context, Load, event
+from tests.lambda_service import LambdaService, serving
+from tests.rehearsal import KEY, RunningTokenHub
+
+Call = Any
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[RunningTokenHub]:
+    with RunningTokenHub() as tokenhub:
+        yield tokenhub
+
+
+@pytest.fixture
+def tokenhub(running: RunningTokenHub) -> RunningTokenHub:
+    running.reset()
+    return running
+
+
+@pytest.fixture
+def lambdas(monkeypatch: pytest.MonkeyPatch) -> Iterator[LambdaService]:
+    """A heartbeat function that fails until a test gives it a handler: what a registration starts is no part of it."""
+    with serving(LambdaService(lambda event: event["nothing"])) as service:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", service.url)
+        yield service
+
+
+@pytest.fixture
+def call(load: Load, lambdas: LambdaService, tokenhub: RunningTokenHub) -> Call:
+    """Calls the provider API; `tokenhub` is registered, and its first beat was lost."""
+    app = load("providers")
+
+    def handle(name: str, **changes: Any) -> tuple[int, Any]:
+        answer = app.handler(event(name, **changes), Context())
+        return answer["statusCode"], json.loads(answer["body"] or "null")
+
+    body = json.loads(event("register")["body"]) | {"endpoint": f"{tokenhub.url}/v1", "model": "gpt-4o"}
+    assert handle("register", body=json.dumps(body))[0] == 201
+    heartbeat = load("heartbeat")
+    lambdas.handler = lambda event: heartbeat.handler(event, Context())
+    return handle
+
+
+def query(**parameters: Any) -> dict[str, Any]:
+    given = {name: str(value) for name, value in parameters.items()}
+    multiple = {name: [value] for name, value in given.items()}
+    return {"queryStringParameters": given, "multiValueQueryStringParameters": multiple}
+
+
+def test_a_beat_now_answers_with_its_outcome_and_is_in_the_history(call: Call) -> None:
+    status, beat = call("beat_now")
+
+    assert status == 200
+    assert set(beat) == {"id", "at", "status", "latency_ms", "ttft_ms", "error", "model", "tokens"}
+    assert (beat["id"], beat["status"], beat["error"]) == ("tokenhub", "healthy", None)
+    history = call("heartbeats")[1]
+    assert history["items"] == [{name: value for name, value in beat.items() if name != "id"}]
+    assert (history["next"], history["uptime_24h"], history["beats_24h"], history["good_24h"]) == (None, 1, 1, 1)
+
+
+def test_a_beat_now_that_finds_a_provider_failed_is_a_200_all_the_same(call: Call, tokenhub: RunningTokenHub) -> None:
+    tokenhub.rehearse("refuse_key")
+
+    status, beat = call("beat_now")
+
+    assert (status, beat["status"]) == (200, "failed")
+    assert "401" in beat["error"]
+    assert call("heartbeats")[1]["uptime_24h"] == 0
+
+
+def test_a_beat_now_does_not_look_at_a_body(call: Call) -> None:
+    for body in (None, "", "{", "[]", '{"model": 1}'):
+        assert call("beat_now", body=body)[0] == 200, body
+
+
+def test_a_disabled_provider_is_beaten_when_it_is_asked_for(call: Call) -> None:
+    body = json.loads(event("register")["body"])
+    call("register", body=json.dumps(body | {"heartbeat": {"enabled": False}}))
+
+    assert call("beat_now")[1]["at"] == call("heartbeats")[1]["items"][0]["at"]
+
+
+def test_a_heartbeat_function_that_fails_is_a_502_in_the_one_shape(call: Call, lambdas: LambdaService) -> None:
+    lambdas.handler = lambda event: event["nothing"]
+
+    for name in ("beat_now", "provider_models"):
+        status, answer = call(name)
+
+        assert (status, answer["error"]["code"]) == (502, "heartbeat_failed")
+        assert set(answer["error"]) == {"message", "type", "code", "param"}
+
+
+NOBODY = "/api/v1/providers/nobody"
+
+
+@pytest.mark.parametrize(
+    ("name", "path"), [("beat_now", "/heartbeat"), ("heartbeats", "/heartbeats"), ("provider_models", "/models")]
+)
+def test_an_unknown_provider_is_a_404_and_nobody_is_asked(
+    call: Call, lambdas: LambdaService, name: str, path: str
+) -> None:
+    asked = len(lambdas.asked)
+
+    status, answer = call(name, path=NOBODY + path)
+
+    assert (status, answer["error"]["code"]) == (404, "provider_not_found")
+    assert len(lambdas.asked) == asked
+
+
+def test_a_provider_deleted_meanwhile_is_a_404_from_the_heartbeat_function(load: Load) -> None:
+    beat = load("heartbeat").handler
+
+    for asked in ("now", "models"):
+        error = beat({"provider_id": "nobody", asked: True}, Context())["error"]
+        assert (error["status"], error["code"], error["param"]) == (404, "provider_not_found", "id")
+
+
+def test_a_page_leads_to_the_next_and_the_last_one_to_none(call: Call) -> None:
+    beats = [call("beat_now")[1]["at"] for _ in range(3)]
+
+    first = call("heartbeats")[1]
+    second = call("heartbeats", **query(limit=2, before=first["next"]))[1]
+
+    assert [item["at"] for item in first["items"] + second["items"]] == beats[::-1]
+    assert second["next"] is None
+    assert first["beats_24h"] == second["beats_24h"] == 3
+
+
+def test_buckets_have_counts_and_latency(call: Call) -> None:
+    beat = call("beat_now")[1]
+
+    status, history = call("heartbeats", **query(bucket="24h"))
+
+    [bucket] = history["items"]
+    latency = beat["latency_ms"]
+    assert status == 200
+    assert bucket == {
+        "from": f"{beat['at'][:10]}T00:00:00.000000Z",
+        "beats": 1,
+        "good": 1,
+        "latency_ms": {"min": latency, "mean": latency, "max": latency},
+    }
+    assert (history["next"], history["uptime_24h"]) == (None, 1)
+
+
+BAD = [
+    ("limit", "0"),
+    ("limit", "501"),
+    ("limit", "many"),
+    ("limit", ""),
+    ("before", "yesterday"),
+    ("before", ""),
+    ("bucket", "30s"),
+    ("bucket", ""),
+]
+
+
+def test_a_malformed_parameter_is_a_400_that_names_it(call: Call) -> None:
+    for name, value in BAD:
+        status, answer = call("heartbeats", **query(**{name: value}))
+
+        assert (status, answer["error"]["code"], answer["error"]["param"]) == (400, "invalid_request", name), value
+        assert answer["error"]["message"].startswith(f"{name} is not valid")
+
+
+def test_no_parameter_is_needed(call: Call) -> None:
+    status, history = call("heartbeats", queryStringParameters=None, multiValueQueryStringParameters=None)
+
+    assert (status, history["items"], history["uptime_24h"], history["beats_24h"]) == (200, [], None, 0)
+
+
+def test_the_history_of_a_deleted_provider_is_not_its_successors(call: Call) -> None:
+    call("beat_now")
+    providers_path = {"path": "/api/v1/providers/tokenhub", "resource": "/api/v1/providers/{id}"}
+    assert call("list", httpMethod="DELETE", **providers_path) == (204, None)
+    call("register", body=json.dumps(json.loads(event("register")["body"]) | {"heartbeat": {"enabled": False}}))
+
+    assert call("heartbeats")[1]["items"] == []
+
+
+def test_the_models_are_tokenhubs(call: Call, tokenhub: RunningTokenHub) -> None:
+    status, answer = call("provider_models")
+
+    assert status == 200
+    assert "gpt-4o" in [model["id"] for model in answer["models"]]
+    assert tokenhub.requests[-1].headers["authorization"] == f"Bearer {KEY}"
+
+
+def test_tokenhubs_null_is_an_empty_list(call: Call, tokenhub: RunningTokenHub) -> None:
+    tokenhub.rehearse("no_models")
+
+    assert call("provider_models") == (200, {"models": []})
+
+
+def test_a_providers_refusal_comes_with_its_own_status_and_code(call: Call, tokenhub: RunningTokenHub) -> None:
+    body = json.loads(event("register")["body"]) | {"endpoint": f"{tokenhub.url}/nothing"}
+    call("register", body=json.dumps(body))
+
+    status, answer = call("provider_models")
+
+    assert (status, answer["error"]["code"]) == (404, "provider_path_unknown")
+    assert set(answer["error"]) == {"message", "type", "code", "param"}
+
+
+def test_the_key_stands_in_no_answer_and_no_history(call: Call, tokenhub: RunningTokenHub, aws: Aws) -> None:
+    tokenhub.rehearse("refuse_key")
+    answers = [call(name) for name in ("beat_now", "heartbeats", "provider_models")]
+
+    assert KEY not in str([answers, aws.heartbeats.scan()["Items"]])

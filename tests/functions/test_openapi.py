@@ -1,0 +1,249 @@
+"""The OpenAPI document against the template, the errors, and what the provider API really answers."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from gateway import calls, errors
+from gateway.history import width_of
+from gateway.refusals import OTHERS, REFUSALS
+from tests.functions.conftest import Context, Load, event
+from tests.lambda_service import LambdaService, serving
+from tests.template import template
+
+AT = "2026-01-02T03:04:05.678901Z"
+BEAT = {"at": AT, "good": False, "latency_ms": 5, "ttft_ms": None, "error": "no", "model": None, "tokens": None}
+METHODS = ("get", "post", "put", "patch", "delete")
+
+
+@pytest.fixture
+def lambdas() -> Iterator[LambdaService]:
+    with serving(LambdaService(lambda _: {"beat": BEAT, "models": [{"id": "echo"}]})) as service:
+        yield service
+
+
+@pytest.fixture
+def app(load: Load, lambdas: LambdaService, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", lambdas.url)
+    return load("providers")
+
+
+@pytest.fixture
+def document(app: Any) -> dict[str, Any]:
+    answer = app.handler(event("openapi"), Context())
+    assert answer["statusCode"] == 200
+    return dict(json.loads(answer["body"]))
+
+
+def operations(document: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+    return {
+        (method, path): operation
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+        if method in METHODS
+    }
+
+
+def deployed_routes() -> Iterator[tuple[str, str]]:
+    """But for the preflights, which are between a browser and the gateway."""
+    for resource in template()["Resources"].values():
+        for declared in resource.get("Properties", {}).get("Events", {}).values():
+            if declared["Type"] == "Api" and declared["Properties"]["Method"] != "OPTIONS":
+                yield declared["Properties"]["Method"].lower(), declared["Properties"]["Path"]
+
+
+def test_the_document_is_valid_openapi_3_1(document: dict[str, Any]) -> None:
+    assert document["openapi"].startswith("3.1")
+    OpenAPIV31SpecValidator(document).validate()
+
+
+def test_the_document_tells_of_the_routes_that_the_template_deploys_and_of_no_other(document: dict[str, Any]) -> None:
+    assert set(operations(document)) == set(deployed_routes())
+
+
+def test_every_operation_has_words_of_its_own_and_the_token_that_it_needs(document: dict[str, Any]) -> None:
+    names = [operation["operationId"] for operation in operations(document).values()]
+    for (method, path), operation in operations(document).items():
+        assert re.fullmatch("[a-z_]+", operation["operationId"]), path
+        assert operation["summary"] != f"{method.upper()} {path}"
+        opened_by = [token for either in operation["security"] for token in either]
+        assert opened_by == {"/ap": ["AdminToken"], "/v1": ["ClientToken", "AdminToken"], "/he": []}[path[:3]]
+    assert len(set(names)) == len(names)
+
+
+def told(document: dict[str, Any]) -> set[str]:
+    responses = [response for o in operations(document).values() for response in o["responses"].items()]
+    return {code for status, response in responses for code in re.findall(r"`(\w+)`", response["description"])}
+
+
+def every_code() -> set[str]:
+    todo, found = [errors.GatewayError], set()
+    while todo:
+        error = todo.pop()
+        todo += error.__subclasses__()
+        if error not in (errors.ForwardingError, errors.ProviderAnswered, errors.Relayed):
+            found.add(error.code)
+    return found | {refusal.code for refusal in (*REFUSALS, *OTHERS)}
+
+
+def test_every_error_code_stands_in_the_document(document: dict[str, Any]) -> None:
+    assert every_code() - {errors.OriginNotAllowed.code} <= told(document)  # a preflight's alone
+
+
+def test_every_error_has_the_one_shape_and_none_is_powertools_own(document: dict[str, Any]) -> None:
+    for operation in operations(document).values():
+        assert "422" not in operation["responses"]
+        for status, response in operation["responses"].items():
+            if status[0] in "45":
+                schema = response["content"]["application/json"]["schema"]
+                assert schema == {"$ref": "#/components/schemas/ErrorView"}
+    assert "HTTPValidationError" not in document["components"]["schemas"]
+
+
+def check(document: dict[str, Any], method: str, path: str, answer: dict[str, Any]) -> None:
+    """The answer is one that the document tells of."""
+    response = operations(document)[method, path]["responses"][str(answer["statusCode"])]
+    if not answer["body"]:
+        assert "content" not in response
+        return
+    schema = response["content"]["application/json"]["schema"] | {"components": document["components"]}
+    body = json.loads(answer["body"])
+    Draft202012Validator(schema).validate(body)
+    if answer["statusCode"] >= 400:
+        assert f"`{body['error']['code']}`" in response["description"], (method, path)
+
+
+ONE, MANY = "/api/v1/providers/{id}", "/api/v1/providers"
+GOOD = {"path": f"{MANY}/tokenhub", "resource": ONE}
+NOBODY = {"path": f"{MANY}/nobody", "resource": ONE}
+CHANGED = {"headers": {"If-Match": '"another"'}}
+BUCKETS = {"queryStringParameters": {"bucket": "1h"}, "multiValueQueryStringParameters": {"bucket": ["1h"]}}
+CALLS: list[tuple[str, str, dict[str, Any], int]] = [
+    ("post", MANY, event("register"), 201),
+    ("post", MANY, event("register"), 200),
+    ("post", MANY, event("register", body="{}"), 400),
+    ("get", MANY, event("list"), 200),
+    ("get", ONE, event("list", **GOOD), 200),
+    ("get", ONE, event("list", **NOBODY), 404),
+    ("put", ONE, event("list", httpMethod="PUT", body='{"endpoint": "http://localhost:1/v1"}', **GOOD), 409),
+    ("put", ONE, event("list", httpMethod="PUT", body='{"endpoint": "http://localhost:8090/v1"}', **GOOD), 200),
+    ("put", ONE, event("list", httpMethod="PUT", body='{"endpoint": "http://localhost:8090/v1"}', **NOBODY), 404),
+    ("patch", ONE, event("list", httpMethod="PATCH", body='{"name": "other"}', **GOOD), 200),
+    ("patch", ONE, event("list", httpMethod="PATCH", body='{"name": null}', **GOOD), 400),
+    ("patch", ONE, event("list", httpMethod="PATCH", body="{}", **(GOOD | CHANGED)), 412),
+    ("delete", ONE, event("list", httpMethod="DELETE", **(GOOD | CHANGED)), 412),
+    ("get", f"{ONE}/heartbeats", event("heartbeats"), 200),
+    ("get", f"{ONE}/heartbeats", event("heartbeats", **BUCKETS), 200),
+    ("post", f"{ONE}/heartbeat", event("beat_now"), 200),
+    ("get", f"{ONE}/models", event("provider_models"), 200),
+    ("get", "/api/v1/openapi.json", event("openapi"), 200),
+    ("get", "/health", event("list", path="/health", resource="/health"), 200),
+    ("delete", ONE, event("list", httpMethod="DELETE", **NOBODY), 404),
+    ("delete", ONE, event("list", httpMethod="DELETE", **GOOD), 204),
+]
+
+
+def test_every_route_answers_what_the_document_says(app: Any, document: dict[str, Any]) -> None:
+    for method, path, request, status in CALLS:
+        answer = app.handler(request, Context())
+
+        assert answer["statusCode"] == status, (method, path, answer["body"])
+        check(document, method, path, answer)
+    called = {(method, path) for method, path, _, _ in CALLS}
+    assert called == {(method, path) for method, path in operations(document) if not path.startswith("/v1/")}
+
+
+def test_a_history_with_beats_answers_what_the_document_says(app: Any, document: dict[str, Any], load: Load) -> None:
+    app.handler(event("register"), Context())
+    load("heartbeat").handler({"provider_id": "tokenhub", "now": True}, Context())
+
+    for request in (event("heartbeats"), event("heartbeats", **BUCKETS)):
+        answer = app.handler(request, Context())
+        assert json.loads(answer["body"])["items"]
+        check(document, "get", f"{ONE}/heartbeats", answer)
+
+
+def test_a_heartbeat_function_that_fails_is_told_of_where_it_is_asked(
+    app: Any, document: dict[str, Any], lambdas: LambdaService
+) -> None:
+    app.handler(event("register"), Context())
+    lambdas.handler = lambda asked: asked["nothing"]
+
+    for method, path, name in [("post", f"{ONE}/heartbeat", "beat_now"), ("get", f"{ONE}/models", "provider_models")]:
+        answer = app.handler(event(name), Context())
+        assert answer["statusCode"] == 502
+        check(document, method, path, answer)
+
+
+def test_a_header_is_told_of_in_our_words_and_not_in_powertools(document: dict[str, Any]) -> None:
+    changing = operations(document)["patch", ONE]["parameters"]
+    header = next(parameter for parameter in changing if parameter["in"] == "header")
+
+    assert header["name"] == "If-Match"
+    assert header["description"].startswith("The ETag")
+    for sent in ("*", '"a"', 'W/"a", "b"'):
+        assert re.search(header["schema"]["pattern"], sent)
+    assert not re.search(header["schema"]["pattern"], "a")
+
+
+@given(st.integers(0, 20_000), st.sampled_from("mhd"))
+def test_the_document_takes_the_buckets_that_the_history_takes(number: int, unit: str) -> None:
+    bucket = f"{number}{unit}"
+    try:
+        taken = bool(width_of(bucket))
+    except errors.InvalidRequest:
+        taken = False
+
+    assert bool(re.search(calls.WIDTH, bucket)) == taken
+
+
+def test_what_tokenhub_may_refuse_with_any_status_stands_at_every_status(document: dict[str, Any]) -> None:
+    answers = operations(document)["post", "/v1/chat"]["responses"]
+
+    for status in ("400", "413", "4XX"):
+        assert "`provider_bad_request`" in answers[status]["description"]
+    for status in ("500", "502", "503", "504", "5XX"):
+        assert "`provider_error`" in answers[status]["description"]
+    assert "`provider_bad_request`" not in answers["404"]["description"]  # a 404 has codes of its own
+
+
+def test_the_document_is_made_once(app: Any) -> None:
+    app.handler(event("openapi"), Context())
+    app.handler(event("openapi"), Context())
+
+    assert app.described.cache_info().misses == 1
+
+
+def test_no_parameter_may_be_null(document: dict[str, Any]) -> None:
+    parameters = operations(document)["get", f"{ONE}/heartbeats"]["parameters"]
+
+    assert [parameter["name"] for parameter in parameters] == ["id", "limit", "before", "bucket"]
+    assert "null" not in json.dumps(parameters)
+
+
+@pytest.mark.parametrize(
+    ("platform", "path", "server"),
+    [
+        ("aws", "/prod/api/v1/openapi.json", "/prod"),
+        ("aws", "/api/v1/openapi.json", "/"),  # a domain of one's own
+        ("aws", "/gateway/api/v1/openapi.json", "/gateway"),  # and its base path
+        ("local", "/prod/api/v1/openapi.json", "/"),
+    ],
+)
+def test_the_server_is_where_the_document_was_asked_for(
+    load: Load, monkeypatch: pytest.MonkeyPatch, platform: str, path: str, server: str
+) -> None:
+    monkeypatch.setenv("PLATFORM", platform)
+    request = event("openapi")
+    request["requestContext"]["path"] = path
+
+    answer = load("providers").handler(request, Context())
+
+    assert json.loads(answer["body"])["servers"] == [{"url": server}]

@@ -1,0 +1,158 @@
+"""PUT and PATCH through the handler: every status and header."""
+
+import json
+from typing import Any
+from urllib.parse import urljoin
+
+import pytest
+
+from tests.functions.conftest import Load
+from tests.functions.provider_api import ENDPOINT, Api
+
+KEY = "tokenhub_secret"
+
+
+@pytest.fixture
+def api(load: Load) -> Api:
+    return Api(load("providers"))
+
+
+def test_a_put_answers_200_with_the_provider_as_it_is_now(api: Api) -> None:
+    api.post(model="echo", description="old", api_key=KEY)
+
+    answer = api("PUT", "main", {"endpoint": ENDPOINT, "name": "Main"})
+
+    assert answer.status == 200
+    assert answer.body == api("GET", "main").body
+    assert (answer.body["name"], answer.body["model"], answer.body["description"]) == ("Main", None, "")
+    assert (answer.body["requires_key"], answer.body["default"]) == (True, True)
+    assert KEY not in json.dumps(answer.body)
+
+
+def test_a_put_never_creates(api: Api) -> None:
+    assert api("PUT", "main", {"endpoint": ENDPOINT}).error == (404, "provider_not_found", "id")
+    assert api("GET").body == []
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+def test_the_id_in_the_body_is_the_paths_or_left_out(api: Api, method: str) -> None:
+    api.post()
+    api.post("other")
+
+    same = api(method, "main", {"id": "main", "endpoint": ENDPOINT})
+    another = api(method, "main", {"id": "other", "endpoint": ENDPOINT, "name": "usurper"})
+
+    assert same.status == 200
+    assert another.error == (400, "invalid_request", "id")
+    assert "Leave it out" in another.body["error"]["message"]
+    assert [provider["name"] for provider in api("GET").body] == ["other", "main"]
+
+
+def test_a_patch_changes_what_it_names_and_leaves_the_rest(api: Api) -> None:
+    before = api.post(model="echo", description="old", api_key=KEY, heartbeat={"model": "small", "max_tokens": 5}).body
+
+    after = api("PATCH", "main", {"name": "Main", "heartbeat": {"enabled": False}})
+
+    assert after.status == 200
+    changed = {name for name in before if before[name] != after.body[name]}
+    assert changed == {"name", "heartbeat", "updated_at"}
+    assert after.body["heartbeat"] == {"enabled": False, "model": "small", "max_tokens": 5}
+
+
+def test_a_patch_removes_a_model_with_null_and_a_key_with_nothing_in_it(api: Api) -> None:
+    api.post(model="echo", api_key=KEY, heartbeat={"model": "small", "max_tokens": 5})
+
+    after = api("PATCH", "main", {"model": None, "api_key": "", "heartbeat": {"model": None}}).body
+
+    assert (after["model"], after["requires_key"], after["key_fingerprint"]) == (None, False, None)
+    assert after["heartbeat"] == {"enabled": True, "model": None, "max_tokens": 5}
+
+
+def test_a_patch_of_nothing_changes_nothing(api: Api) -> None:
+    before = api.post()
+
+    after = api("PATCH", "main", {})
+
+    assert (after.status, after.body, after.etag) == (200, before.body, before.etag)
+
+
+PLAIN = ("endpoint", "name", "type", "api_key", "description", "default", "heartbeat")
+NULLS = {name: {name: None} for name in PLAIN} | {
+    f"heartbeat.{name}": {"heartbeat": {name: None}} for name in ("enabled", "max_tokens")
+}
+
+
+@pytest.mark.parametrize(("param", "changes"), NULLS.items(), ids=NULLS.keys())
+def test_null_for_anything_but_a_model_is_refused_in_words(api: Api, param: str, changes: dict[str, Any]) -> None:
+    api.post()
+
+    answer = api("PATCH", "main", changes)
+
+    assert answer.error == (400, "invalid_request", param)
+    assert answer.body["error"]["message"] == f"{param} cannot be null; leave it out to keep what is there."
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+def test_an_unknown_field_is_refused_by_name_and_nothing_is_changed(api: Api, method: str) -> None:
+    api.post()
+
+    answer = api(method, "main", {"endpoint": ENDPOINT, "description": "new", "modle": "x"})
+
+    assert answer.error == (400, "invalid_request", "modle")
+    assert api("GET", "main").body["description"] == ""
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+@pytest.mark.parametrize("body", [None, [], "x", [{"endpoint": ENDPOINT}]])
+def test_a_body_that_is_no_object_is_refused(api: Api, method: str, body: Any) -> None:
+    api.post()
+
+    assert api(method, "main", body).error == (400, "invalid_request", None)
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+def test_the_rules_of_registration_hold(api: Api, method: str) -> None:
+    api.post(api_key=KEY)
+
+    def change(**fields: Any) -> tuple[int, str, str | None]:
+        return api(method, "main", {"endpoint": ENDPOINT} | fields).error
+
+    assert change(endpoint="http://localhost:1/v1") == (409, "api_key_required", "api_key")
+    assert change(endpoint="tokenhub") == (400, "invalid_endpoint", "endpoint")
+    assert change(endpoint="http://169.254.169.254/v1") == (400, "invalid_endpoint", "endpoint")
+    assert change(default=False) == (409, "default_provider_needed", "default")
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
+def test_what_is_not_registered_is_a_404(api: Api, method: str) -> None:
+    assert api(method, "nobody", {"endpoint": ENDPOINT}).error == (404, "provider_not_found", "id")
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+def test_a_beat_is_started_when_endpoint_key_or_model_changed_and_only_then(api: Api, method: str) -> None:
+    api.post(api_key=KEY)
+    assert api.beaten == ["main"]
+
+    api(method, "main", {"endpoint": ENDPOINT, "api_key": KEY, "name": "Main", "heartbeat": {"max_tokens": 5}})
+    assert api.beaten == ["main"]
+
+    api(method, "main", {"endpoint": ENDPOINT, "name": "Main", "model": "echo"})
+    assert api.beaten == ["main", "main"]
+
+
+def test_no_beat_is_started_of_a_provider_that_wants_none(api: Api) -> None:
+    api.post(heartbeat={"enabled": False})
+    api("PATCH", "main", {"model": "echo"})
+    assert api.beaten == []
+
+    api("PATCH", "main", {"model": "other", "heartbeat": {"enabled": True}})
+    assert api.beaten == ["main"]
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+@pytest.mark.parametrize("base", ["http://localhost:8080", "https://x.example/prod", "https://own.example/some/base"])
+def test_location_leads_to_the_provider_also_under_a_stage(api: Api, base: str, slash: str) -> None:
+    created = api("POST", slash, {"id": "main", "endpoint": ENDPOINT})
+
+    assert created.status == 201
+    assert urljoin(f"{base}/api/v1/providers{slash}", created.headers["Location"]) == f"{base}/api/v1/providers/main"

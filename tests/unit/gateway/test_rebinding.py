@@ -1,0 +1,73 @@
+"""A name leads elsewhere than at registration: the address that it came to is judged, each time and before a byte."""
+
+import socket
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway.errors import EndpointRefused, InvalidEndpoint
+from gateway.upstream import Target, Upstream
+from tests.unit.gateway.builders import a_request
+from tests.unit.gateway.conftest import PUBLIC, QUICK, MakeUpstream, Serve
+from tests.unit.gateway.sending import read
+from tests.unit.gateway.servers import Server, always, answer
+
+OK = always(answer(body=b"{}"))
+NAME = "tokenhub.example.com"
+PUBLIC_ADDRESS, PRIVATE_ADDRESS = "127.0.0.2", "127.0.0.1"  # stand-ins: the test's server is at the second
+
+
+class Dns:
+    """What the name resolves to now, and how often it was asked."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
+        self.addresses: tuple[str, ...] = addresses
+        self.asked = 0
+        monkeypatch.setattr(socket, "getaddrinfo", self._answer)
+
+    def _answer(self, _host: str, port: int, *_: Any, **__: Any) -> list[tuple[Any, ...]]:
+        self.asked += 1
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in self.addresses]
+
+
+def but_private(address: str) -> None:
+    if address == PRIVATE_ADDRESS:
+        raise InvalidEndpoint("private")
+
+
+def ask(upstream: Upstream, server: Server) -> None:
+    port = httpx.URL(server.url).port
+    read(upstream.forward(a_request(), Target("main", f"http://{NAME}:{port}/v1", key="secret"), within=5))
+
+
+def test_a_name_that_was_public_at_registration_is_refused_when_it_leads_inside(
+    serve: Serve, make_upstream: MakeUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = serve(OK)
+    dns = Dns(monkeypatch, "93.184.215.14")
+    PUBLIC.guard_endpoint(f"https://{NAME}/v1")
+    dns.addresses = (PRIVATE_ADDRESS,)
+
+    with pytest.raises(EndpointRefused):
+        ask(make_upstream(QUICK, PUBLIC.guard_address), server)
+
+    assert dns.asked == 1
+    assert server.received == []
+
+
+@pytest.mark.parametrize(
+    "addresses", [(PUBLIC_ADDRESS, PRIVATE_ADDRESS), (PRIVATE_ADDRESS, PUBLIC_ADDRESS)], ids=["last", "first"]
+)
+def test_of_several_addresses_the_private_one_gets_nothing(
+    serve: Serve, make_upstream: MakeUpstream, monkeypatch: pytest.MonkeyPatch, addresses: tuple[str, ...]
+) -> None:
+    """At the public one nobody listens: the connection goes on to the next."""
+    server = serve(OK)
+    dns = Dns(monkeypatch, *addresses)
+
+    with pytest.raises(EndpointRefused):
+        ask(make_upstream(QUICK, but_private), server)
+
+    assert dns.asked >= 1
+    assert server.received == []

@@ -1,0 +1,97 @@
+import json
+import string
+from collections.abc import Callable
+from urllib.parse import quote
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from gateway.redaction import REDACTED, Redactor, redact
+from tests.unit.gateway.builders import BRIEFLY, KEY
+
+KEYS = st.text(string.ascii_letters + string.digits + "_-.", min_size=1, max_size=40)
+
+
+@BRIEFLY
+@given(KEYS, st.lists(st.text(max_size=20), max_size=6), KEYS)
+def test_a_registered_key_never_survives(key: str, around: list[str], other: str) -> None:
+    assume(key not in REDACTED)
+    assert key not in redact(key.join(["", *around, ""]), [other, key])
+
+
+@BRIEFLY
+@given(KEYS, KEYS, st.booleans())
+def test_a_key_that_is_a_piece_of_another_leaves_no_piece_of_it(short: str, rest: str, begins: bool) -> None:
+    long = f"{short}#{rest}" if begins else f"{rest}#{short}"
+
+    assert {redact(f"<{long}>", secrets) for secrets in ([short, long], [long, short])} == {f"<{REDACTED}>"}
+
+
+def test_what_stands_for_a_key_is_not_redacted_again() -> None:
+    redactor = Redactor()
+    for letter in "redact[]":
+        redactor.learn(letter)
+
+    assert redactor("e" * 100) == REDACTED * 100
+
+
+@pytest.mark.parametrize("written", [json.dumps, lambda key: quote(key, safe=""), str])
+def test_a_key_is_taken_out_however_it_is_written(written: Callable[[str], str]) -> None:
+    key = 'ab"cd\\ef/é+9876543210'
+
+    assert "9876543210" not in redact(f"bad key {written(key)}", [key])
+
+
+@BRIEFLY
+@given(st.text("ab ", max_size=30))
+def test_a_text_without_a_key_stays_as_it_is(text: str) -> None:
+    assert redact(text, ["", "other-key"]) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"key {KEY} is dead",
+        "Incorrect API key provided: sk-proj-abc_DEF-123456",
+        '{"error": "Authorization: Bearer abc.def.ghi"}',
+        "authorization: bearer abc.def.ghi",
+        "AUTHORIZATION: BEARER abc.def.ghi",
+        "Bearer  abc.def.ghi",
+        "bearer\tabc.def.ghi",
+        "/?authorization=Bearer%20abc.def.ghi",
+        "/?authorization=Bearer+abc.def.ghi",
+        "tokenhub_abcd",
+    ],
+)
+def test_what_has_the_shape_of_a_key_is_taken_out_though_nobody_registered_it(text: str) -> None:
+    clean = redact(text)
+    assert REDACTED in clean
+    assert not any(secret in clean for secret in (KEY, "abc", "123456"))
+
+
+@pytest.mark.parametrize("text", ["tokenhub is down", "task-management-system", "a bearer of news", "sk-1"])
+def test_an_ordinary_word_is_no_key(text: str) -> None:
+    assert "[redacted]" not in redact(text.replace("bearer of", "bearer,"))
+
+
+def test_a_redactor_takes_out_the_keys_that_it_was_told_of_and_no_other() -> None:
+    redactor = Redactor()
+    redactor.learn("c0ffee")
+
+    assert redactor("c0ffee and cafe") == f"{REDACTED} and cafe"
+
+
+def test_redactors_do_not_know_each_others_keys() -> None:
+    Redactor().learn("c0ffee")
+
+    assert Redactor()("c0ffee") == "c0ffee"
+
+
+def test_a_key_in_an_error_within_an_error_is_taken_out() -> None:
+    key = 'ab"cd\\ef/gh'
+    inner = json.dumps({"error": key})
+    outer = json.dumps({"error": {"message": f"API error: {inner}"}})
+
+    assert redact(outer, [key]) == outer.replace(json.dumps(json.dumps(key)[1:-1])[1:-1], REDACTED)
+    assert "cd" not in redact(outer, [key])
