@@ -12,23 +12,32 @@ from botocore.config import Config
 
 from local.settings import REGION, LocalError
 
+CONFIG = Config(proxies={}, retries={"total_max_attempts": 2}, connect_timeout=5, read_timeout=60)
 # ministack takes these two for the account's root, whatever they are on AWS.
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 
 
 def client(service: str, url: str) -> Any:
     """A boto3 client of the local AWS at `url`."""
+    return _session().client(service, endpoint_url=loopback(url), config=CONFIG)  # type: ignore[call-overload]  # name not a literal
+
+
+def resource(service: str, url: str) -> Any:
+    """A boto3 resource of the local AWS at `url`."""
+    return _session().resource(service, endpoint_url=loopback(url), config=CONFIG)  # type: ignore[call-overload]  # the same
+
+
+def _session() -> boto3.Session:
     nothing = {"profile": None, "config_file": os.devnull, "credentials_file": os.devnull}
     session = botocore.session.Session(
         session_vars={name: (None, None, value, None) for name, value in nothing.items()}
     )
-    config = Config(proxies={}, retries={"total_max_attempts": 2}, connect_timeout=5, read_timeout=60)
     return boto3.Session(
         aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
         region_name=REGION,
         botocore_session=session,
-    ).client(service, endpoint_url=loopback(url), config=config)  # type: ignore[call-overload]  # name not a literal
+    )
 
 
 def environment(url: str, environ: Mapping[str, str]) -> dict[str, str]:

@@ -8,6 +8,7 @@ import aiohttp
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
+from local import trust
 from local.deployed import Deployment
 from local.events import HOP_BY_HOP, ApiRequest
 from local.gateway_responses import Answer, Refusal
@@ -70,13 +71,18 @@ class LocalApi:
             raise RuntimeError("not started")
         url = URL(f"{self._base}{request.path}{'?' if request.query else ''}{request.query}", encoded=True)
         dropped = HOP_BY_HOP | {"host", "x-forwarded-for"}
-        headers = CIMultiDict((k, v) for k, v in request.headers if k.lower() not in dropped)
+        headers = CIMultiDict((_proxied(k), v) for k, v in request.headers if k.lower() not in dropped)
         headers["X-Forwarded-For"] = request.source_ip
         body = BytesIO(request.body) if request.body else None
         async with self._session.request(
             request.method, url, headers=headers, data=body, allow_redirects=False
         ) as response:
             return response.status, response.headers, await response.read()
+
+
+def _proxied(name: str) -> str:
+    """The local AWS answers no page: what a page's request has to say goes to the function under another name."""
+    return trust.PROXIED.get(name.lower(), name)
 
 
 def own_answer(status: int, error_type: str | None, body: bytes) -> Refusal | None:

@@ -10,6 +10,7 @@ from samcli.yamlhelper import yaml_parse
 
 from local import aws
 from local.deployed import Authorizer, Deployment, Function, GatewayResponse, Route
+from local.intrinsics import Resolver
 from local.settings import ACCOUNT, REGION, STACK
 
 STREAMING = "/response-streaming-invocations"
@@ -61,13 +62,21 @@ def describe(url: str, build: Path, deployed: tuple[Function, ...]) -> Deploymen
         region=REGION,
         account_id=ACCOUNT,
         routes=tuple(_routes(gateway, outputs["ApiId"], {function.name: function for function in deployed})),
-        gateway_responses=_gateway_responses(_template(build)),
+        gateway_responses=_gateway_responses(_whole_template(build), _parameters(stack)),
         outputs=outputs,
     )
 
 
 def _template(build: Path) -> dict[str, Any]:
-    return dict(yaml_parse((build / "template.yaml").read_text())["Resources"])
+    return dict(_whole_template(build)["Resources"])
+
+
+def _whole_template(build: Path) -> dict[str, Any]:
+    return dict(yaml_parse((build / "template.yaml").read_text()))
+
+
+def _parameters(stack: dict[str, Any]) -> dict[str, str]:
+    return {found["ParameterKey"]: found["ParameterValue"] for found in stack.get("Parameters", [])}
 
 
 def _function(lambda_: Any, resource: dict[str, Any], build: Path, template: dict[str, Any]) -> Function:
@@ -117,10 +126,11 @@ def _function_arn(uri: str) -> str:
     return found[1]
 
 
-def _gateway_responses(template: dict[str, Any]) -> dict[str, GatewayResponse]:
+def _gateway_responses(template: dict[str, Any], parameters: dict[str, str]) -> dict[str, GatewayResponse]:
+    resolver = Resolver(template, parameters)
     declared = {
-        kind: response
-        for resource in template.values()
+        kind: resolver.resolve(response)
+        for resource in template["Resources"].values()
         if resource["Type"] == "AWS::Serverless::Api"
         for kind, response in resource["Properties"].get("GatewayResponses", {}).items()
     }

@@ -17,11 +17,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from local import housekeeping, lifeline
+from local import housekeeping, lifeline, trust
 
 SNAPSHOT_EVERY_S = 5.0
 LAST_SNAPSHOT_WITHIN_S = 6.0
 READS = ("Get", "List", "Describe", "BatchGet", "Query", "Scan", "Filter", "Assume")
+
+_PROXIED = {alias.encode(): name.encode() for name, alias in trust.PROXIED.items()}
 
 type Scope = MutableMapping[str, Any]
 type Receive = Callable[[], Awaitable[Any]]
@@ -44,11 +46,12 @@ class Gate:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, self._noting_start(send))
             return
-        headers = dict(scope.get("headers", ()))
-        if b"origin" in headers or b"sec-fetch-site" in headers:  # ministack would let any page read and reset it
-            await send({"type": "http.response.start", "status": 403, "headers": []})
-            await send({"type": "http.response.body", "body": b"The local AWS does not answer web pages.\n"})
+        given = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope.get("headers", ())]
+        if reason := trust.refusal(given):  # ministack would let any page read and reset it
+            await _refuse(scope, send, f"The local AWS {reason}.\n")
             return
+        scope["headers"] = [(_PROXIED.get(name, name), value) for name, value in scope.get("headers", ())]
+        headers = dict(scope["headers"])
         action = headers.get(b"x-amz-target", b"").decode("latin-1").rpartition(".")[2]
         if scope.get("method") != "GET" and not action.startswith(READS):
             self.changes += 1
@@ -60,6 +63,14 @@ class Gate:
             await send(message)
 
         return noting
+
+
+async def _refuse(scope: Scope, send: Send, text: str) -> None:
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1008})
+        return
+    await send({"type": "http.response.start", "status": 403, "headers": [(b"content-type", b"text/plain")]})
+    await send({"type": "http.response.body", "body": text.encode()})
 
 
 class Snapshots:

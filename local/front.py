@@ -26,6 +26,7 @@ from local.routes import Match, match
 from local.workers import Throttled, Workers
 
 BODY_LIMIT = 10 * 1024 * 1024  # API Gateway's
+BODY_IDLE_S = 10.0
 
 _FORBIDDEN_HOST = {
     "message": "The local system answers to localhost, 127.0.0.1 and [::1] only. Send one of them as the Host.",
@@ -58,7 +59,7 @@ class Front:
     def app(self) -> web.Application:
         """The application, for one event loop."""
         app = web.Application()
-        app.router.add_route("*", "/{path:.*}", self._answer)
+        app.router.add_route("*", "/{path:(?s:.*)}", self._answer)
         app.on_response_prepare.append(_without_server_name)
         app.cleanup_ctx.append(self._connected)
         return app
@@ -150,13 +151,15 @@ async def _read(incoming: web.Request, request_id: str) -> ApiRequest:
 async def _body(incoming: web.Request) -> bytes:
     if (incoming.content_length or 0) > BODY_LIMIT:
         raise Refusal("REQUEST_TOO_LARGE")
-    body = bytearray()
+    body, now = bytearray(), asyncio.get_running_loop().time
     try:
-        async for piece in incoming.content.iter_any():
-            body += piece
-            if len(body) > BODY_LIMIT:
-                raise Refusal("REQUEST_TOO_LARGE")
-    except web.RequestPayloadError as error:
+        async with asyncio.timeout(BODY_IDLE_S) as limit:
+            async for piece in incoming.content.iter_any():
+                limit.reschedule(now() + BODY_IDLE_S)
+                body += piece
+                if len(body) > BODY_LIMIT:
+                    raise Refusal("REQUEST_TOO_LARGE")
+    except (web.RequestPayloadError, TimeoutError) as error:  # aiohttp waits for ever behind a chunk that is none
         raise Refusal("DEFAULT_4XX", message="The request body is not well formed") from error
     return bytes(body)
 

@@ -28,14 +28,26 @@ class Kind:
 
 KINDS: Mapping[str, Kind] = {
     "ACCESS_DENIED": Kind(403, "User is not authorized to access this resource", "AccessDeniedException"),
+    "API_CONFIGURATION_ERROR": Kind(500, "Internal server error", "InternalServerErrorException"),
+    "AUTHORIZER_CONFIGURATION_ERROR": Kind(500, None, "AuthorizerConfigurationException"),
     "AUTHORIZER_FAILURE": Kind(500, None, "AuthorizerConfigurationException"),
+    "BAD_REQUEST_BODY": Kind(400, "Invalid request body", "BadRequestException"),
+    "BAD_REQUEST_PARAMETERS": Kind(400, "Missing required request parameters", "BadRequestException"),
     "DEFAULT_4XX": Kind(400, "Bad Request", "BadRequestException"),
     "DEFAULT_5XX": Kind(500, "Internal server error", "InternalServerErrorException"),
+    "EXPIRED_TOKEN": Kind(403, "The security token included in the request is expired", "ExpiredTokenException"),
+    "INTEGRATION_FAILURE": Kind(504, "Internal server error", "InternalServerErrorException"),
     "INTEGRATION_TIMEOUT": Kind(504, "Endpoint request timed out", "InternalServerErrorException"),
+    "INVALID_API_KEY": Kind(403, "Forbidden", "ForbiddenException"),
+    "INVALID_SIGNATURE": Kind(403, "Authorization header requires 'Credential'", "IncompleteSignatureException"),
     "MISSING_AUTHENTICATION_TOKEN": Kind(403, "Missing Authentication Token", "MissingAuthenticationTokenException"),
+    "QUOTA_EXCEEDED": Kind(429, "Limit Exceeded", "LimitExceededException"),
     "REQUEST_TOO_LARGE": Kind(413, "Request Too Long", "RequestEntityTooLargeException"),
+    "RESOURCE_NOT_FOUND": Kind(404, "Not Found", "NotFoundException"),
     "THROTTLED": Kind(429, "Too Many Requests", "TooManyRequestsException"),
     "UNAUTHORIZED": Kind(401, "Unauthorized", "UnauthorizedException"),
+    "UNSUPPORTED_MEDIA_TYPE": Kind(415, "Unsupported Media Type", "BadRequestException"),
+    "WAF_FILTERED": Kind(403, "Forbidden", "ForbiddenException"),
 }
 
 _BUILT_IN = '{"message":$context.error.messageString}'

@@ -36,7 +36,7 @@ def readable(at_ms: int, function: str, line: dict[str, Any] | str, *, colour: b
     clock = datetime.fromtimestamp(at_ms / 1000).astimezone().strftime("%H:%M:%S")
     level_shown = f"{COLOURS[level]}{level:<7}\x1b[0m" if colour and level in COLOURS else f"{level:<7}"
     clock_shown = f"\x1b[2m{clock}\x1b[0m" if colour else clock
-    return f"{clock_shown} {function:<12} {level_shown} {text}"
+    return f"{clock_shown} {function:<12} {level_shown} {_plain(text)}"
 
 
 def _text(line: Mapping[str, Any]) -> str:
@@ -45,7 +45,12 @@ def _text(line: Mapping[str, Any]) -> str:
     parts += [f"{name}={_value(value)}" for name, value in line.items() if name not in UNSHOWN and value is not None]
     if exception := str(line.get("exception", "")).strip():
         parts.append(exception.splitlines()[-1])
-    return " ".join(part.replace("\n", " ") for part in parts if part)
+    return " ".join(part for part in parts if part)
+
+
+def _plain(text: str) -> str:
+    """Without what a terminal obeys: a client's words are in it."""
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def _value(value: Any) -> str:

@@ -11,6 +11,7 @@ from typing import Literal
 
 import h11
 
+from local import trust
 from local.invocation import Invocation, State
 from local.runtime_connection import BodyTooLargeError, RuntimeConnection, RuntimeServer
 
@@ -88,7 +89,10 @@ class RuntimeApi:
 
     async def _answer(self, connection: RuntimeConnection, request: h11.Request) -> None:
         call = f"{request.method.decode()} {request.target.decode()}"
-        if call == f"GET {_ROOT}/invocation/next":
+        given = ((name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers)
+        if reason := trust.refusal(given):  # an event holds its caller's token
+            await connection.refuse(403, "Forbidden", f"The Runtime API {reason}")
+        elif call == f"GET {_ROOT}/invocation/next":
             await self._next(connection)
         elif call == f"POST {_ROOT}/init/error":
             await self._init_error(connection, request)

@@ -23,10 +23,15 @@ BEGINNINGS = ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS")
 BUILDS_KEPT = 4
 
 
+def architecture() -> str:
+    """This machine's processor, as Lambda calls it."""
+    return "arm64" if platform.machine().lower() in ("arm64", "aarch64") else "x86_64"
+
+
 def parameters(settings: Settings) -> dict[str, str]:
     """The template's parameters for the local system; those that the user chose come last."""
     own = {
-        "Architecture": "arm64" if platform.machine().lower() in ("arm64", "aarch64") else "x86_64",
+        "Architecture": architecture(),
         "Platform": "local",
         "Data": "throw-away",
         "AwsEndpointUrl": settings.aws_url,

@@ -63,6 +63,11 @@ class Settings:
         return f"http://localhost:{self.tokenhub_port}"
 
     @property
+    def env_file(self) -> Path:
+        """What `sam local --env-vars` takes; samconfig.toml names the one of the system that has the usual state."""
+        return (self.state.parent if self.state == Settings.state else self.state) / "env.json"
+
+    @property
     def logs(self) -> Path:
         """The folder of the log files of the programs that are started."""
         return self.state / "logs"

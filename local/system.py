@@ -13,7 +13,7 @@ from pathlib import Path
 from aiohttp import web
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local import aws, deployment, ports, processes, sam, state
+from local import aws, containers, deployment, ports, processes, sam, state
 from local.authorizer import TokenAuthorizer, lambda_invoke
 from local.deployed import Deployment, Function
 from local.front import Front
@@ -80,9 +80,11 @@ class System:
         deployed = await self._deploy(folder)
         functions = await asyncio.to_thread(deployment.functions, settings.aws_url, folder)
         logs = self._start_logs(functions)
+        credentials = deployment.Credentials(aws.client("sts", settings.aws_url))
+        await self._serve_containers(functions, credentials)
         if not only_aws:
             described = await asyncio.to_thread(deployment.describe, settings.aws_url, folder, functions)
-            await self._start_front(described, logs, sockets)
+            await self._start_front(described, credentials, logs, sockets)
         return TICK_AFTER_DEPLOY_S if deployed else TICK_AFTER_RESTART_S
 
     async def _start(self, part: AbstractAsyncContextManager[Child]) -> None:
@@ -142,9 +144,17 @@ class System:
         self._parts.callback(follow.cancel)
         return logs
 
-    async def _start_front(self, deployed: Deployment, logs: Logs, sockets: list[socket.socket]) -> None:
+    async def _serve_containers(self, functions: tuple[Function, ...], credentials: deployment.Credentials) -> None:
+        looked = asyncio.Event()
+        serve = containers.serve(self._settings, functions, credentials, looked.set)
+        serving = self._tasks.create_task(serve)
+        self._parts.callback(serving.cancel)
+        await looked.wait()
+
+    async def _start_front(
+        self, deployed: Deployment, credentials: deployment.Credentials, logs: Logs, sockets: list[socket.socket]
+    ) -> None:
         settings, url = self._settings, self._settings.aws_url
-        credentials = deployment.Credentials(aws.client("sts", url))
         pycache = settings.state / "pycache"
         workers = Workers(EMULATOR / "bin" / "python", credentials, logs.add, pycache=pycache)
         self._parts.push_async_callback(workers.close)

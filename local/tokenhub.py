@@ -1,8 +1,8 @@
 """The rehearsal TokenHub: answers as the real one does, oddities included, with an echoing model.
 
-`python -m local.tokenhub --port 8090` runs it alone. One thing differs on purpose: any non-empty key is
-accepted, so that examples work without a real one; `--key-format strict` checks the real format
-(`tokenhub_` and 64 hex digits), and the mode `refuse_key` refuses every key.
+`python -m local.tokenhub --port 8090` runs it alone. Two things differ on purpose: web pages are refused,
+and any non-empty key is accepted, so that examples work without a real one; `--key-format strict` checks the real
+format (`tokenhub_` and 64 hex digits), and the mode `refuse_key` refuses every key.
 
 `PUT /_rehearse {"mode": "slow", "times": 3, "delay_ms": 50, "path": "/v1/chat/completions"}` sets a mode for
 the next requests (`times` null: until changed), GET shows it, DELETE ends it. Without `path` it is for the
@@ -29,6 +29,7 @@ from typing import Any
 from aiohttp import web
 
 from local import tokenhub_modes as modes
+from local import trust
 from local.tokenhub_answers import BODY_LIMIT, REHEARSE_PREFIX, ROUTES, Route, json_answer, plain_error, served_model
 from local.tokenhub_call import WRAPPED, Answer, Call, Cut, Json, Piece, inner_request
 from local.tokenhub_modes import Rehearsal, rehearsal, unknown_mode
@@ -93,6 +94,8 @@ class TokenHub:
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         at = time.monotonic()
+        if reason := trust.refusal(request.headers.items()):
+            return web.Response(status=403, text=f"The rehearsal TokenHub {reason}.\n")
         headers = {name.lower(): value for name, value in request.headers.items()}
         seen = Seen(request.method, request.rel_url.raw_path, headers, await request.read(), at)
         if seen.path == CONTROL_PATH:
@@ -196,10 +199,8 @@ def _cut(request: web.Request, how: Cut) -> None:
     transport.abort()
 
 
-async def _go_headers(request: web.Request, response: web.StreamResponse) -> None:
+async def _go_headers(_request: web.Request, response: web.StreamResponse) -> None:
     response.headers.popall("Server", None)  # Go names no server
-    if "Origin" in request.headers:
-        response.headers["Access-Control-Allow-Origin"] = "*"
 
 
 @asynccontextmanager

@@ -111,6 +111,16 @@ def large(call: Call) -> Answer:
     return normal(with_text(call, "x" * 1024 * 1024))
 
 
+def huge(call: Call) -> Answer:
+    """An answer of over 6 MB, which is more than Lambda takes in one piece."""
+    return normal(with_text(call, "x" * 7 * 1024 * 1024))
+
+
+def empty(_: Call) -> Answer:
+    """No TokenHub of today answers so; a proxy before it may."""
+    return Answer(204, {}, ())
+
+
 def echo_key(call: Call) -> Answer:
     """A provider that repeats the credential it was sent, in a header and in its text."""
     answer = normal(with_text(call, f"Authorization: {call.credential}"))
@@ -168,6 +178,8 @@ MODES: dict[str, Mode] = {
     "crlf": crlf,
     "comments": comments,
     "large": large,
+    "huge": huge,
+    "empty": empty,
     "echo_key": echo_key,
     "echo_key_error": echo_key_error,
     "other_model": other_model,

@@ -3,57 +3,75 @@
 import argparse
 import os
 import sys
-import tomllib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local import aws
+from local.environments import Environment
 from local.settings import REPOSITORY, STACK, LocalError, Settings
 
 OUTPUTS = {"client": "ClientTokenSecret", "admin": "AdminTokenSecret"}
 
 
+@dataclass(frozen=True)
+class Clients:
+    """CloudFormation and Secrets Manager, where the stack of that name is."""
+
+    formation: Any
+    secrets: Any
+    stack: str
+
+
+def running(url: str) -> Clients:
+    """Of the local AWS at `url`."""
+    return Clients(aws.client("cloudformation", url), aws.client("secretsmanager", url), STACK)
+
+
+def deployed(samconfig: Path, environment: str) -> Clients:
+    """Of AWS, with the stack that `environment` names in samconfig.toml.
+
+    Raises LocalError where the file names no stack, or nothing names a region, or there is no such profile.
+    """
+    named = Environment.read(samconfig, environment)
+    stack = named.named_stack()
+    try:
+        session = named.session()
+    except BotoCoreError as error:
+        raise LocalError(f"The tokens of the stack {stack} cannot be reached: {error}") from None
+    return Clients(session.client("cloudformation"), session.client("secretsmanager"), stack)
+
+
 def local_token(url: str, role: str) -> str:
     """From the local AWS at `url`. Raises LocalError if there is none, or no stack on it."""
-    try:
-        return read(aws.client("cloudformation", url), aws.client("secretsmanager", url), STACK, role)
-    except (BotoCoreError, ClientError):
-        raise LocalError(f"The local system does not run on {url}: start it with `make dev` (AWS_PORT).") from None
+    return read(running(url), role)
 
 
-def deployed_token(samconfig: Path, environment: str, role: str) -> str:
-    """From AWS, of the stack that `environment` names in samconfig.toml, with the shell's own credentials."""
-    stack, region = _stack(samconfig, environment)
-    session = boto3.Session(region_name=region)
+def secret_of(clients: Clients, role: str) -> str:
+    """The secret that holds the role's token. Raises LocalError where the stack cannot be asked."""
     try:
-        return read(session.client("cloudformation"), session.client("secretsmanager"), stack, role)
+        outputs = clients.formation.describe_stacks(StackName=clients.stack)["Stacks"][0]["Outputs"]
     except (BotoCoreError, ClientError) as error:
-        raise LocalError(f"No token of the stack {stack}: {error}") from None
+        raise _trouble(clients, error) from None
+    return str(next(output["OutputValue"] for output in outputs if output["OutputKey"] == OUTPUTS[role]))
 
 
-def read(formation: Any, secrets: Any, stack: str, role: str) -> str:
-    """The token that opens what `role` may call."""
-    outputs = formation.describe_stacks(StackName=stack)["Stacks"][0]["Outputs"]
-    secret = next(output["OutputValue"] for output in outputs if output["OutputKey"] == OUTPUTS[role])
-    return str(secrets.get_secret_value(SecretId=secret)["SecretString"])
+def read(clients: Clients, role: str) -> str:
+    """The token that opens what `role` may call. Raises LocalError."""
+    secret = secret_of(clients, role)
+    try:
+        return str(clients.secrets.get_secret_value(SecretId=secret)["SecretString"])
+    except (BotoCoreError, ClientError) as error:
+        raise _trouble(clients, error) from None
 
 
-def _stack(samconfig: Path, environment: str) -> tuple[str, str | None]:
-    """Name and region of the stack."""
-    sections = tomllib.loads(samconfig.read_text()) if samconfig.exists() else {}
-    section = sections.get(environment, {})
-    merged = {
-        name: value
-        for command in ("global", "deploy")
-        for name, value in section.get(command, {}).get("parameters", {}).items()
-    }
-    if "stack_name" not in merged:
-        known = ", ".join(sorted({"local", *(name for name in sections if isinstance(sections[name], dict))}))
-        raise LocalError(f"{samconfig.name} names no stack for ENV={environment}. It knows: {known}.")
-    return merged["stack_name"], merged.get("region")
+def _trouble(clients: Clients, error: Exception) -> LocalError:
+    if clients.stack == STACK:
+        url = clients.formation.meta.endpoint_url
+        return LocalError(f"The local system does not run on {url}: start it with `make dev` (AWS_PORT).")
+    return LocalError(f"The tokens of the stack {clients.stack} cannot be reached: {error}")
 
 
 def main() -> None:
@@ -66,7 +84,7 @@ def main() -> None:
         if chosen.environment == "local":
             print(local_token(Settings.from_environ(os.environ).aws_url, chosen.role))
         else:
-            print(deployed_token(REPOSITORY / "samconfig.toml", chosen.environment, chosen.role))
+            print(read(deployed(REPOSITORY / "samconfig.toml", chosen.environment), chosen.role))
     except LocalError as error:
         sys.exit(str(error))
 

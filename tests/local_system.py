@@ -42,6 +42,7 @@ class LocalSystem:
         arguments: tuple[str, ...] = (),
         environ: Mapping[str, str] | None = None,
         stdin: int = subprocess.DEVNULL,
+        repository: Path = REPOSITORY,
     ) -> None:
         self._temporary = tempfile.mkdtemp(prefix="local-system-") if state is None else None
         self.state = state or Path(self._temporary or "") / "state"
@@ -50,6 +51,7 @@ class LocalSystem:
         self._arguments = arguments
         self._environ = dict(environ or {})
         self._stdin = stdin
+        self._repository = repository
         self._process: subprocess.Popen[str] | None = None
         self._reader = threading.Thread()
         self._lines: queue.Queue[str | None] = queue.Queue()
@@ -107,7 +109,7 @@ class LocalSystem:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            cwd=REPOSITORY,
+            cwd=self._repository,
             env=os.environ | chosen | self._environ,
         )
         self._reader = threading.Thread(target=self._read, args=(self._process,), daemon=True)
@@ -140,6 +142,10 @@ class LocalSystem:
         """`kill -9`, of the parent alone."""
         self._running.kill()
         self._running.wait()
+
+    @property
+    def pid(self) -> int:
+        return self._running.pid
 
     def processes(self) -> list[str]:
         """What runs for this system, as `ps` has it; every part has the state folder in its environment or name."""

@@ -11,6 +11,8 @@ from tests.local_system import LocalSystem
 from tests.rehearsal import RunningTokenHub
 from tests.template import ROOT
 
+PAGE = "https://chat.example.com"  # the origin of a web page that may call
+
 
 @pytest.fixture(scope="session")
 def running_tokenhub() -> Iterator[RunningTokenHub]:
@@ -20,7 +22,9 @@ def running_tokenhub() -> Iterator[RunningTokenHub]:
 
 @pytest.fixture(scope="session")
 def system() -> Iterator[LocalSystem]:
-    with LocalSystem(environ={"TOKENHUB": "off", "AUTH": "true"}) as running:
+    with LocalSystem(
+        environ={"TOKENHUB": "off", "AUTH": "true", "PARAMETERS": f"AllowedOrigins={PAGE},http://localhost:3000"}
+    ) as running:
         yield running
 
 

@@ -20,7 +20,7 @@ BAD_PROVIDERS = {
     "an endpoint that is no URL": (json.dumps(GOOD | {"endpoint": "tokenhub"}).encode(), "needs a scheme"),
     "an id with a slash": (json.dumps(GOOD | {"id": "a/b"}).encode(), "no valid id"),
     "an id of 300 characters": (json.dumps(GOOD | {"id": "a" * 300}).encode(), "no valid id"),
-    "bytes that are no UTF-8": (b'{"id": "\xff"}', "no valid id"),
+    "bytes that are no UTF-8": (b'{"id": "\xff"}', "is not UTF-8"),
 }
 
 
@@ -49,7 +49,8 @@ def test_a_body_of_11_mb_is_a_413_that_names_the_limit(http: httpx.Client, path:
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [("GET", "/"), ("GET", "/v2/x"), ("POST", "/v1/responses"), ("PATCH", "/v1/models")]
+    ("method", "path"),
+    [("GET", "/"), ("GET", "/v2/x"), ("GET", "/a%0Ab"), ("POST", "/v1/responses"), ("PATCH", "/v1/models")],
 )
 def test_an_unknown_path_or_method_is_a_404_that_lists_the_paths(http: httpx.Client, method: str, path: str) -> None:
     answer = http.request(method, path)

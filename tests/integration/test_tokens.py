@@ -1,6 +1,11 @@
+import os
+import subprocess
+import sys
+
 import httpx
 import pytest
 
+from local.settings import REPOSITORY
 from tests.local_system import LocalSystem
 
 ADMIN = {"GET /api/v1/providers": "open", "GET /v1/models": "open", "GET /health": "open"}
@@ -34,3 +39,23 @@ def test_a_foreign_host_is_refused(http: httpx.Client) -> None:
     answer = http.get("/health", headers={"Host": "evil.example.com"})
 
     assert (answer.status_code, answer.json()["error"]["code"]) == (403, "forbidden_host")
+
+
+def test_a_rotation_breaks_no_client_and_prints_the_new_token_alone(system: LocalSystem, http: httpx.Client) -> None:
+    old = system.token("client")
+    assert called(http, old) == CLIENT
+
+    done = subprocess.run(
+        [sys.executable, "-m", "local.rotate", "client"],
+        cwd=REPOSITORY,
+        env=os.environ | {"AWS_PORT": str(system.aws_port)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    new = done.stdout.removesuffix("\n")
+    assert new == system.token("client") != old
+    assert "until the next rotation" in done.stderr
+    assert new not in done.stderr
+    assert called(http, new) == called(http, old) == CLIENT

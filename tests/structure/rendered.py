@@ -1,7 +1,9 @@
-"""The template as SAM renders it for CloudFormation."""
+"""The template as SAM renders it for CloudFormation, and what CloudFormation then makes of it."""
 
 import copy
 import os
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from samtranslator.parser.parser import Parser
@@ -9,24 +11,13 @@ from samtranslator.translator.translator import Translator
 
 from tests.template import template
 
-PARAMETERS = {
-    "Architecture": "arm64",
-    "LogLevel": "INFO",
-    "LogRetentionDays": "30",
-    "PrivateNetworks": "refuse",
-    "Data": "keep",
-    "Platform": "aws",
-    "AwsEndpointUrl": "",
-    "ConnectSeconds": "",
-    "FirstByteSeconds": "",
-    "StreamIdleSeconds": "",
-    "WholeSeconds": "",
-    "KeepAliveSeconds": "",
-}
+DEFAULTS: Mapping[str, str] = MappingProxyType({})
+NO_VALUE = {"Ref": "AWS::NoValue"}
 
 
-def render(**changed_layers: str) -> dict[str, Any]:
-    """The rendered template. `GatewayLayer="2"` gives that layer other content than it had."""
+def render(parameters: Mapping[str, str] = DEFAULTS, /, **changed_layers: str) -> dict[str, Any]:
+    """The rendered template, with its defaults but for `parameters`. `GatewayLayer="2"` gives that layer other
+    content than it had."""
     os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
     given = copy.deepcopy(template())
     for name, resource in given["Resources"].items():
@@ -34,7 +25,69 @@ def render(**changed_layers: str) -> dict[str, Any]:
         for uri in ("CodeUri", "ContentUri"):
             if uri in properties:
                 properties[uri] = f"s3://bucket/{name}-{changed_layers.get(name, '1')}"
-    return dict(Translator({}, Parser()).translate(given, PARAMETERS))
+    return dict(Translator({}, Parser()).translate(given, chosen(parameters)))
+
+
+def chosen(parameters: Mapping[str, str]) -> dict[str, str]:
+    """Every parameter of the template with its value: the default, but for `parameters`."""
+    defaults = {name: str(declared["Default"]) for name, declared in template()["Parameters"].items()}
+    assert parameters.keys() <= defaults.keys()
+    return defaults | dict(parameters)
+
+
+def deployed(parameters: Mapping[str, str] = DEFAULTS) -> dict[str, Any]:
+    """The rendered template as CloudFormation takes it: conditions decided, without what they leave out."""
+    rendered = render(parameters)
+    conditions = Conditions(rendered.pop("Conditions"), chosen(parameters))
+    for part in ("Resources", "Outputs"):
+        rendered[part] = {
+            name: {key: conditions.decide(value) for key, value in item.items() if key != "Condition"}
+            for name, item in rendered[part].items()
+            if "Condition" not in item or conditions.holds(item["Condition"])
+        }
+    return rendered
+
+
+class Conditions:
+    """The conditions of a template, under one choice of parameters."""
+
+    def __init__(self, declared: Mapping[str, Any], parameters: Mapping[str, str]) -> None:
+        self._declared = declared
+        self._parameters = parameters
+
+    def holds(self, name: str) -> bool:
+        return self._is_true(self._declared[name])
+
+    def _is_true(self, condition: Mapping[str, Any]) -> bool:
+        [(function, arguments)] = condition.items()
+        match function:
+            case "Condition":
+                return self.holds(arguments)
+            case "Fn::Not":
+                return not self._is_true(arguments[0])
+            case "Fn::And":
+                return all(map(self._is_true, arguments))
+            case "Fn::Or":
+                return any(map(self._is_true, arguments))
+            case "Fn::Equals":
+                left, right = (self._value(argument) for argument in arguments)
+                return left == right
+        raise NotImplementedError(function)
+
+    def _value(self, value: Any) -> str:
+        return self._parameters[value["Ref"]] if isinstance(value, dict) else str(value)
+
+    def decide(self, value: Any) -> Any:
+        """The value with every Fn::If decided, without what is AWS::NoValue then."""
+        if isinstance(value, list):
+            return [item for item in map(self.decide, value) if item != NO_VALUE]
+        if not isinstance(value, dict):
+            return value
+        if value.keys() == {"Fn::If"}:
+            condition, then, otherwise = value["Fn::If"]
+            return self.decide(then if self.holds(condition) else otherwise)
+        decided = {key: self.decide(item) for key, item in value.items()}
+        return {key: item for key, item in decided.items() if item != NO_VALUE}
 
 
 def of_type(resource_type: str, resources: dict[str, Any]) -> dict[str, Any]:

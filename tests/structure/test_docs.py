@@ -43,8 +43,8 @@ def classes(base: type[errors.GatewayError]) -> Iterator[type[errors.GatewayErro
 
 def of_the_gateway() -> Iterator[tuple[str, Told]]:
     for error in classes(errors.GatewayError):
-        if error in (errors.ForwardingError, errors.ProviderAnswered):
-            continue  # a family, and the one whose codes are those of the refusals
+        if error in (errors.ForwardingError, errors.ProviderAnswered, errors.Relayed):
+            continue  # a family, the one whose codes are those of the refusals, and the one of any code
         retried = "in band" if error.code in IN_BAND else tried_again(error.status, retryable=error.retryable)
         yield error.code, Told(str(error.status), "gateway", retried)
 

@@ -10,12 +10,19 @@ from typing import Any
 import pytest
 
 from gateway.settings import Limits, Settings
-from tests.structure.rendered import of_type, render
+from tests.structure.parameter_choices import EVERYTHING
+from tests.structure.rendered import deployed, of_type, render
 from tests.template import ROOT, template
 
 FUNCTIONS = of_type("AWS::Serverless::Function", template()["Resources"])
 ALL_FUNCTIONS = template()["Globals"]["Function"]
-ACTIONS_ON_ALL = {"kms"}  # a key policy's Resource is always "*": this key
+NAMED = {  # these are no names of resources
+    "AWS::Logs::QueryDefinition",  # what the console shows of it
+    "AWS::Route53::RecordSet",  # the domain's
+}
+# Lambda refuses a role with which it may not do these on every network interface; a Deny keeps the code from them.
+ON_EVERYTHING = {"ec2:CreateNetworkInterface", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets"}
+ON_EVERYTHING |= {"ec2:DeleteNetworkInterface", "ec2:AssignPrivateIpAddresses", "ec2:UnassignPrivateIpAddresses"}
 
 
 def methods() -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -30,7 +37,7 @@ def test_every_v1_route_streams_and_no_other_one_does(path: str, method: str, op
     integration = operation["x-amazon-apigateway-integration"]
     uri = str(integration["uri"])
 
-    streams = path.startswith("/v1/")
+    streams = path.startswith("/v1/") and method != "options"
     assert uri.endswith("/response-streaming-invocations'}") == streams
     assert (integration.get("responseTransferMode") == "STREAM") == streams
     if streams:
@@ -38,13 +45,18 @@ def test_every_v1_route_streams_and_no_other_one_does(path: str, method: str, op
 
 
 def test_no_method_is_any() -> None:
-    assert {method for _, method, _ in methods()} <= {"get", "post", "put", "patch", "delete"}
+    assert {method for _, method, _ in methods()} <= {"get", "post", "put", "patch", "delete", "options"}
 
 
-def test_every_route_but_health_asks_the_authorizer() -> None:
-    open_to_all = [path for path, _, operation in methods() if operation.get("security") in (None, [{"NONE": []}])]
+def test_every_route_but_health_and_the_preflights_asks_the_authorizer() -> None:
+    open_to_all = {(path, method) for path, method, operation in methods() if is_open(operation)}
+    preflights = {(path, "options") for path, _, _ in methods()}
 
-    assert open_to_all == ["/health"]
+    assert open_to_all == preflights | {("/health", "get")}
+
+
+def is_open(operation: dict[str, Any]) -> bool:
+    return operation.get("security") in (None, [{"NONE": []}])
 
 
 def test_the_endpoint_is_regional() -> None:
@@ -52,7 +64,7 @@ def test_the_endpoint_is_regional() -> None:
 
 
 def versions(**changed: str) -> set[str]:
-    return set(of_type("AWS::Lambda::Version", render(**changed)["Resources"]))
+    return set(of_type("AWS::Lambda::Version", render({}, **changed)["Resources"]))
 
 
 def test_a_change_of_a_layer_alone_makes_new_versions_of_the_functions_that_use_it() -> None:
@@ -70,14 +82,15 @@ def test_no_resource_has_a_physical_name() -> None:
     found = [
         f"{name}.{key}"
         for name, resource in template()["Resources"].items()
-        for key in resource.get("Properties", {})
-        if named.match(key)
+        for key, value in resource.get("Properties", {}).items()
+        if named.match(key) and "Ref" not in value  # one that refers to a log group names nothing
+        if resource["Type"] not in NAMED
     ]
     assert found == []
 
 
 def statements() -> Iterator[tuple[str, dict[str, Any]]]:
-    resources = render()["Resources"]
+    resources = deployed(EVERYTHING)["Resources"]
     for name, role in of_type("AWS::IAM::Role", resources).items():
         assert not role.get("ManagedPolicyArns"), f"{name} takes a managed policy"
         for policy in role["Policies"]:
@@ -93,8 +106,17 @@ def as_list(value: Any) -> list[Any]:
 def test_no_action_has_a_star_and_no_role_acts_on_everything() -> None:
     for name, statement in statements():
         assert not [action for action in as_list(statement["Action"]) if "*" in action], name
-        if "Principal" not in statement:
+        if "Principal" not in statement and not set(as_list(statement["Action"])) <= ON_EVERYTHING:
             assert "*" not in as_list(statement["Resource"]), name
+
+
+def test_the_workflow_may_invoke_what_it_names_and_nothing_else() -> None:
+    workflow = template()["Resources"]["HeartbeatWorkflow"]["Properties"]
+    [policy] = template()["Resources"]["HeartbeatWorkflowRole"]["Properties"]["Policies"]
+    [statement] = policy["PolicyDocument"]["Statement"]
+
+    assert statement["Action"] == "lambda:InvokeFunction"
+    assert as_list(statement["Resource"]) == list(workflow["DefinitionSubstitutions"].values())
 
 
 def test_each_function_has_a_role_of_its_own() -> None:
@@ -162,3 +184,14 @@ def test_the_layers_packages_are_pinned_and_found() -> None:
     assert all("==" in line for line in lines)
     names = {"aws-lambda-powertools": "aws_lambda_powertools"}
     assert all(importlib.util.find_spec(names.get(n, n)) for n in (line.partition("==")[0] for line in lines))
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_each_function_writes_its_own_log_group_and_does_nothing_else_with_logs(name: str) -> None:
+    role, attribute = FUNCTIONS[name]["Role"]["Fn::GetAtt"]
+    group = FUNCTIONS[name]["LoggingConfig"]["LogGroup"]["Ref"]
+
+    assert attribute == "Arn"
+    own = [statement for owner, statement in statements() if owner == role]
+    granted = [(action, s["Resource"]) for s in own for action in as_list(s["Action"]) if action.startswith("logs:")]
+    assert granted == [(a, {"Fn::GetAtt": [group, "Arn"]}) for a in ("logs:CreateLogStream", "logs:PutLogEvents")]

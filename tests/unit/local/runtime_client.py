@@ -33,7 +33,8 @@ class Runtime:
     async def open(self, method: str, path: str, headers: dict[str, str]) -> "Stream":
         reader, writer = await asyncio.open_connection(self._host, self._port)
         self._writers.append(writer)
-        lines = [f"{method} {ROOT}{path} HTTP/1.1", "Host: x", *(f"{k}: {v}" for k, v in headers.items())]
+        told = {"Host": f"{self._host}:{self._port}"} | headers
+        lines = [f"{method} {ROOT}{path} HTTP/1.1", *(f"{k}: {v}" for k, v in told.items())]
         writer.write("\r\n".join([*lines, "", ""]).encode())
         return Stream(reader, writer)
 

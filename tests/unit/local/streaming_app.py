@@ -52,7 +52,7 @@ def post(client: Any, request_id: str, result: str | bytes, *more: Any) -> None:
 
 def head(request_id: str) -> bytes:
     return (
-        f"POST {ROOT}/{request_id}/response HTTP/1.1\r\nHost: runtime\r\n"
+        f"POST {ROOT}/{request_id}/response HTTP/1.1\r\nHost: localhost\r\n"
         "Lambda-Runtime-Function-Response-Mode: streaming\r\nTransfer-Encoding: chunked\r\n"
         "Trailer: Lambda-Runtime-Function-Error-Type, Lambda-Runtime-Function-Error-Body\r\n\r\n"
     ).encode()

@@ -115,17 +115,21 @@ def test_only_streaming_routes_have_a_function_and_only_guarded_ones_an_authoriz
 
 
 def test_gateway_responses_are_read_from_the_template() -> None:
-    assert deployment._gateway_responses(TEMPLATE) == {
+    assert deployment._gateway_responses({"Resources": TEMPLATE}, {}) == {
         "DEFAULT_4XX": GatewayResponse(body='{"error": 1}'),
         "THROTTLED": GatewayResponse(body="", status=429, headers={"Retry-After": "1"}),
     }
 
 
 def test_this_very_template_has_its_gateway_responses_read() -> None:
-    found = deployment._gateway_responses(yaml_parse((REPOSITORY / "template.yaml").read_text())["Resources"])
+    template = dict(yaml_parse((REPOSITORY / "template.yaml").read_text()))
+    found = deployment._gateway_responses(template, {})
 
     assert found["ACCESS_DENIED"].status == 403
     assert '"code": "unauthorized"' in found["UNAUTHORIZED"].body
+    assert found["UNAUTHORIZED"].headers == {}
+    open_to_pages = deployment._gateway_responses(template, {"AllowedOrigins": "https://chat.example.com"})
+    assert open_to_pages["UNAUTHORIZED"].headers == {"Access-Control-Allow-Origin": "*"}
 
 
 class Sts:

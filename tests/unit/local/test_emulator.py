@@ -3,6 +3,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from local.emulator import Gate, Receive, Scope, Send, Snapshots
 
 
@@ -133,8 +135,17 @@ async def answering(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.start", "status": 200, "headers": []})
 
 
-def ask(gate: Gate, method: str = "POST", **headers: str) -> int:
+LOCAL = "127.0.0.1:4566"
+
+
+def ask(gate: Gate, method: str = "POST", *, host: str = LOCAL, **headers: str) -> int:
     """The status of the answer."""
+    headers["host"] = host
+    names = {name.replace("_", "-").encode(): value.encode() for name, value in headers.items()}
+    return int(sent_for(gate, {"type": "http", "method": method, "headers": list(names.items())})[0]["status"])
+
+
+def sent_for(gate: Gate, scope: Scope) -> list[Any]:
     sent: list[Any] = []
 
     async def send(message: Any) -> None:
@@ -143,18 +154,47 @@ def ask(gate: Gate, method: str = "POST", **headers: str) -> int:
     async def receive() -> Any:
         raise AssertionError
 
-    names = {name.replace("_", "-").encode(): value.encode() for name, value in headers.items()}
-    scope = {"type": "http", "method": method, "headers": list(names.items())}
     asyncio.run(gate(scope, receive, send))
-    return int(sent[0]["status"])
+    return sent
 
 
 def test_web_pages_are_kept_out() -> None:
     gate = Gate(answering)
 
     assert ask(gate, origin="http://localhost:3000") == 403
-    assert ask(gate, "GET", sec_fetch_site="same-origin") == 403
-    assert ask(gate) == 200
+    assert ask(gate, origin="null", sec_fetch_site="same-origin") == 403
+    assert ask(gate, "GET", sec_fetch_site="cross-site") == 403
+    assert ask(gate, "GET", sec_fetch_site="same-site") == 403
+    assert ask(gate, host="rebound.evil.example:4566") == 403
+    assert gate.changes == 0
+
+
+@pytest.mark.parametrize(
+    "host", [LOCAL, "localhost:4566", "[::1]:4566", "172.17.0.1:4566", "host.docker.internal:4566", "b.s3.localhost:1"]
+)
+def test_programs_are_let_in_by_every_name_that_they_use(host: str) -> None:
+    assert ask(Gate(answering), host=host) == 200
+
+
+def test_a_developer_may_look_at_it_in_the_browser() -> None:
+    assert ask(Gate(answering), "GET", sec_fetch_site="none") == 200
+
+
+def test_a_web_socket_of_a_page_is_closed() -> None:
+    sent = sent_for(Gate(answering), {"type": "websocket", "headers": [(b"host", b"localhost"), (b"origin", b"null")]})
+
+    assert sent == [{"type": "websocket.close", "code": 1008}]
+
+
+def test_a_pages_headers_reach_the_function_behind_the_front() -> None:
+    seen: list[Scope] = []
+
+    async def noting(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(scope)
+        await answering(scope, receive, send)
+
+    assert ask(Gate(noting), x_front_origin="https://chat.example.com") == 200
+    assert dict(seen[0]["headers"])[b"origin"] == b"https://chat.example.com"
 
 
 def test_only_what_may_change_something_counts_as_a_change() -> None:

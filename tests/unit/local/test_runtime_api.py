@@ -31,6 +31,21 @@ def test_the_next_event_comes_with_lambdas_headers() -> None:
     run(scenario)
 
 
+@pytest.mark.parametrize(
+    "of_a_page",
+    [{"Host": "rebound.evil.example.com"}, {"Origin": "https://evil.example.com"}, {"Sec-Fetch-Site": "same-site"}],
+    ids=lambda headers: next(iter(headers)),
+)
+def test_a_web_page_gets_no_event(of_a_page: dict[str, str]) -> None:
+    async def scenario(_: RuntimeApi, runtime: Runtime, invocation: Invocation) -> None:
+        status, _headers, error = await runtime.call("GET", "/invocation/next", of_a_page)
+
+        assert (status, error["errorType"]) == (403, "Forbidden")
+        assert (await runtime.next())["lambda-runtime-aws-request-id"] == invocation.id
+
+    run(scenario)
+
+
 def test_next_waits_for_an_event() -> None:
     async def scenario(api: RuntimeApi, runtime: Runtime, _: Invocation) -> None:
         await runtime.next()

@@ -111,6 +111,16 @@ def test_large_is_one_line_of_over_a_megabyte(client: httpx.Client) -> None:
     assert body.endswith(b"data: [DONE]\n\n")
 
 
+def test_huge_is_an_answer_of_more_than_lambda_takes_in_one_piece(client: httpx.Client) -> None:
+    assert len(client.post(CHAT, json=ask(model="rehearse/huge")).content) > 6 * 1024 * 1024
+
+
+def test_empty_is_a_204_without_a_byte(client: httpx.Client) -> None:
+    answer = client.post(CHAT, json=ask(model="rehearse/empty"))
+
+    assert (answer.status_code, answer.content) == (204, b"")
+
+
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize("mode", ["cut_clean", "cut_mid_frame"])
 def test_a_clean_cut_is_no_error_to_the_transport(client: httpx.Client, mode: str, stream: bool) -> None:
@@ -131,7 +141,7 @@ def test_a_clean_cut_shows_three_tokens_and_the_last_chunk_on_the_socket(tokenhu
 
 def exchange(tokenhub: RunningTokenHub, body: dict[str, Any]) -> bytes:
     content = json.dumps(body).encode()
-    head = f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer k\r\nContent-Length: {len(content)}\r\n"
+    head = f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer k\r\nContent-Length: {len(content)}\r\n"
     received = b""
     with socket.create_connection(("127.0.0.1", int(tokenhub.url.rsplit(":", 1)[1])), timeout=5) as connection:
         connection.sendall(head.encode() + b"Connection: close\r\n\r\n" + content)

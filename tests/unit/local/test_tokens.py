@@ -23,7 +23,7 @@ class Aws:
 
 @pytest.mark.parametrize("role", ["client", "admin"])
 def test_each_role_has_its_own_token(role: str) -> None:
-    assert tokens.read(Aws(), Aws(), "local", role) == f"token of arn:{role}"
+    assert tokens.read(tokens.Clients(Aws(), Aws(), "local"), role) == f"token of arn:{role}"
 
 
 def test_a_local_system_that_does_not_run_is_one_sentence() -> None:
@@ -36,19 +36,28 @@ def test_an_unknown_environment_is_one_sentence_that_names_the_known(tmp_path: P
     samconfig.write_text('version = 0.1\n[prod.global.parameters]\nstack_name = "gateway"\n')
 
     with pytest.raises(LocalError) as caught:
-        tokens.deployed_token(samconfig, "staging", "client")
+        tokens.deployed(samconfig, "staging")
 
     assert str(caught.value) == "samconfig.toml names no stack for ENV=staging. It knows: local, prod."
 
 
-def test_stack_and_region_of_an_environment_come_from_samconfig(tmp_path: Path) -> None:
+def test_a_missing_region_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     samconfig = tmp_path / "samconfig.toml"
-    samconfig.write_text(
-        '[prod.global.parameters]\nstack_name = "one"\nregion = "eu-west-1"\n'
-        '[prod.deploy.parameters]\nstack_name = "two"\n'
-    )
+    samconfig.write_text('version = 0.1\n[prod.global.parameters]\nstack_name = "gateway"\n')
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
 
-    assert tokens._stack(samconfig, "prod") == ("two", "eu-west-1")
+    with pytest.raises(LocalError, match=r"^Which region\? Set AWS_REGION, or `region` of prod"):
+        tokens.deployed(samconfig, "prod")
+
+
+def test_a_profile_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
+    samconfig = tmp_path / "samconfig.toml"
+    samconfig.write_text('version = 0.1\n[prod.deploy.parameters]\nstack_name = "gateway"\nprofile = "stranger"\n')
+
+    with pytest.raises(LocalError, match=r"^The tokens of the stack gateway .* \(stranger\) could not be found"):
+        tokens.deployed(samconfig, "prod")
 
 
 def test_trouble_goes_to_standard_error_only() -> None:

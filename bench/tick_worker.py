@@ -1,0 +1,57 @@
+"""The heartbeat function in a process of its own: `python -m bench.tick_worker FILE TICK…` runs its handler once for
+each tick (a time) and leaves the figures in FILE. With PROFILE set it prints where the time goes, too."""
+
+import cProfile
+import importlib.util
+import json
+import os
+import pstats
+import resource
+import sys
+import time
+from collections import Counter
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+HEARTBEAT = Path(__file__).parent.parent / "functions/heartbeat/app.py"
+
+
+def load() -> Any:
+    """The function's module: its import is Lambda's init."""
+    spec = importlib.util.spec_from_file_location("heartbeat_app", HEARTBEAT)
+    if spec is None or spec.loader is None:
+        raise ImportError(HEARTBEAT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def count_calls(app: Any, calls: Counter[str]) -> None:
+    """Counts the AWS calls by name."""
+    for client in (app.dynamodb.meta.client, app.kms, app.events):
+        client.meta.events.register("before-call", lambda model, **_: calls.update([model.name]))
+
+
+def measured(app: Any, tick: str, calls: Counter[str]) -> dict[str, Any]:
+    """One tick: wall and CPU time in seconds, the AWS calls, the most memory so far in MB, and what it says."""
+    calls.clear()
+    wall, cpu = time.monotonic(), time.process_time()
+    said = app.handler({"tick": tick, "offset_seconds": 0}, None)
+    seconds, cpu_s = time.monotonic() - wall, time.process_time() - cpu
+    most_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # kilobytes on Linux
+    return {"seconds": seconds, "cpu_s": cpu_s, "calls": dict(calls), "most_mb": most_mb, "said": said}
+
+
+def main(result: str, *ticks: str) -> None:
+    app, calls = load(), Counter[str]()
+    count_calls(app, calls)
+    with ExitStack() as profiling:
+        if "PROFILE" in os.environ:
+            profile = profiling.enter_context(cProfile.Profile())
+            profiling.callback(lambda: pstats.Stats(profile, stream=sys.stderr).sort_stats("tottime").print_stats(30))
+        Path(result).write_text(json.dumps([measured(app, tick, calls) for tick in ticks]))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

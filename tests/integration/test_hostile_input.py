@@ -1,0 +1,197 @@
+"""What nobody sends by mistake: each is a clear 4xx in the one shape, registers nothing and forges no log line."""
+
+import http.client
+import json
+import re
+from typing import Any
+
+import httpx
+import pytest
+
+from local import aws
+from tests.integration.conftest import Register
+from tests.integration.test_bad_input import GOOD
+from tests.local_system import LocalSystem
+from tests.rehearsal import RunningTokenHub, wait_until
+
+PROVIDERS, CHAT = "/api/v1/providers", "/v1/chat/completions"
+JSON = {"Content-Type": "application/json"}
+DEEP = b'{"id": "a", "endpoint": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+
+
+def field(name: str, value: Any) -> bytes:
+    return json.dumps(GOOD | {name: value}).encode()
+
+
+BODIES = {
+    "a line break in the id": field("id", "a\r\nX-Evil: 1"),
+    "a line break at the end of the id": field("id", "a\n"),
+    "a look-alike in the id": field("id", "tоkenhub"),  # noqa: RUF001 — a Cyrillic o
+    "the registry's own item": field("id", "#registry"),
+    "an id of dots and slashes": field("id", "../../v1/models"),
+    "a nul in the id": field("id", "a\x00b"),
+    "a line break in the name": field("name", "a\nERROR forged"),
+    "a line separator in the name": field("name", "a\u2028b"),
+    "a terminal's command in the name": field("name", "a\x9b2J"),
+    "a line break in the model": field("model", "a\r\nb"),
+    "a line break in the endpoint": field("endpoint", "http://localhost:1/v1\r\nHost: evil"),
+    "a look-alike in the endpoint": field("endpoint", "http://localhost\uff0fevil.example/v1"),
+    "an address in full-width digits": field("endpoint", "http://\uff11\uff12\uff17\uff0e0\uff0e0\uff0e1:1/v1"),
+    "an address with other full stops": field("endpoint", "http://127\u30020\u30020\u30021:1/v1"),
+    "a user in the endpoint": field("endpoint", "http://user:secret@localhost:1/v1"),
+    "a port out of range": field("endpoint", "http://localhost:99999/v1"),
+    "another protocol": field("endpoint", "file:///etc/passwd"),
+    "a line break in the key": field("api_key", "k\r\nX: y"),
+    "a number of 5,000 digits": b'{"id": "a", "endpoint": "http://localhost:1", "heartbeat": {"max_tokens": '
+    + b"9" * 5000
+    + b"}}",
+    "a huge number": b'{"id": "a", "endpoint": "http://localhost:1", "heartbeat": {"max_tokens": 1e999}}',
+    "no number": b'{"id": "a", "endpoint": "http://localhost:1", "heartbeat": {"max_tokens": NaN}}',
+    "deep JSON": DEEP,
+    "deep JSON that is just readable": b'{"id": ' + b"[" * 900 + b"]" * 900 + b"}",
+    "a field twice": b'{"id": "a", "id": "b", "endpoint": "http://localhost:1/v1"}',
+    "a field twice inside": b'{"id": "a", "endpoint": "http://localhost:1", "heartbeat": {"enabled": 1, "enabled": 0}}',
+    "bytes that are no UTF-8 in a name": b'{"id": "a", "endpoint": "http://localhost:1/v1", "name": "\xff"}',
+    "UTF-16": json.dumps(GOOD).encode("utf-16"),
+    "a list that holds a provider": json.dumps([GOOD]).encode(),
+    "JSON behind a byte order mark": b"\xef\xbb\xbf" + json.dumps(GOOD).encode(),
+    "a form": b"id=a&endpoint=http://localhost:1/v1",
+}
+
+
+def told(answer: httpx.Response) -> dict[str, Any]:
+    assert 400 <= answer.status_code < 500, answer.text
+    [(name, error)] = answer.json().items()
+    assert name == "error"
+    assert set(error) == {"message", "type", "code", "param"}
+    return dict(error)
+
+
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES.keys())
+def test_a_hostile_registration_is_a_400_and_registers_nothing(http: httpx.Client, body: bytes) -> None:
+    answer = http.post(PROVIDERS, content=body, headers=JSON)
+
+    assert told(answer)["code"] in ("invalid_request", "invalid_endpoint")
+    assert "secret" not in answer.text
+    assert http.get(PROVIDERS).json() == []
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["application/x-www-form-urlencoded", "text/plain", "multipart/form-data; boundary=x", "application/xml", ""],
+)
+def test_a_body_is_json_whatever_its_content_type_says(http: httpx.Client, kind: str) -> None:
+    """`curl -d` without -H sends a form's. A page's request, which could choose one, has an Origin."""
+    answer = http.post(
+        PROVIDERS, content=json.dumps(GOOD | {"heartbeat": {"enabled": False}}), headers=[("Content-Type", kind)]
+    )
+
+    assert answer.status_code == 201
+
+
+FORWARDED = [name for name in BODIES if name in ("deep JSON", "a field twice", "UTF-16", "no number")]
+
+
+@pytest.mark.parametrize("name", FORWARDED)
+def test_a_hostile_completion_is_a_400_and_goes_nowhere(
+    http: httpx.Client, register: Register, tokenhub: RunningTokenHub, name: str
+) -> None:
+    register(heartbeat={"enabled": False})
+
+    assert told(http.post(CHAT, content=BODIES[name], headers=JSON))["code"] == "invalid_request"
+    assert tokenhub.requests == []
+
+
+PATHS = [
+    f"{PROVIDERS}/../../../v1/models",
+    f"{PROVIDERS}/%2e%2e/x",
+    f"{PROVIDERS}/a%2fb",
+    f"{PROVIDERS}/%23registry",
+    f"{PROVIDERS}/a%0d%0aX-Evil:%201",
+    f"{PROVIDERS}/%00",
+    f"{PROVIDERS}/%ff",
+    f"{PROVIDERS}//a",
+    "//api/v1/providers",
+    "/v1/../api/v1/providers",
+    "/v1/%2e%2e/api/v1/providers",
+    "/v1//models",
+    "/V1/models",
+    "/v1/models;x=1",
+    "/prod/v1/models",
+    "/_ministack/reset",
+]
+
+
+def raw(system: LocalSystem, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, Any, str]:
+    """A request exactly as it is written: other clients tidy a path up."""
+    connection = http.client.HTTPConnection("127.0.0.1", system.port, timeout=20)
+    try:
+        connection.putrequest(method, path, skip_accept_encoding=True)
+        for name, value in headers.items():
+            connection.putheader(name.replace("_", "-"), value)
+        connection.endheaders(body)
+        answer = connection.getresponse()
+        content = answer.read()
+        is_json = "json" in (answer.headers["Content-Type"] or "")
+        return answer.status, json.loads(content) if is_json and content else None, str(answer.headers)
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+@pytest.mark.parametrize("path", PATHS)
+def test_a_path_that_plays_tricks_leads_nowhere(
+    system: LocalSystem, register: Register, method: str, path: str
+) -> None:
+    register(heartbeat={"enabled": False})
+
+    status, answer, headers = raw(system, method, path)
+
+    assert 400 <= status < 500
+    assert set(answer["error"]) == {"message", "type", "code", "param"}
+    assert "X-Evil" not in headers
+    assert raw(system, "GET", f"{PROVIDERS}/tokenhub")[0] == 200
+
+
+def test_a_client_token_gets_into_the_provider_api_by_no_path(system: LocalSystem, register: Register) -> None:
+    register(heartbeat={"enabled": False})
+    token = f"Bearer {system.token('client')}"
+    paths = [path for path in PATHS if "providers" in path] + [PROVIDERS, f"{PROVIDERS}/tokenhub"]
+
+    statuses = {path: raw(system, "GET", path, Authorization=token)[0] for path in paths}
+
+    assert set(statuses.values()) <= {400, 403, 404}, statuses
+
+
+def test_a_chunked_body_is_read_and_a_broken_one_is_a_400(system: LocalSystem, http: httpx.Client) -> None:
+    body = json.dumps(GOOD | {"heartbeat": {"enabled": False}}).encode()
+    chunked = b"".join(b"1\r\n" + bytes([byte]) + b"\r\n" for byte in body) + b"0\r\n\r\n"
+
+    broken = raw(system, "POST", PROVIDERS, b"zz\r\n" + chunked, Transfer_Encoding="chunked")
+    both = raw(system, "POST", PROVIDERS, chunked, Transfer_Encoding="chunked", Content_Length="5")
+    whole = raw(system, "POST", PROVIDERS, chunked, Transfer_Encoding="chunked")
+
+    assert (broken[0], both[0], whole[0]) == (400, 400, 201)
+
+
+FORGED = 'x"\r\n{"level": "ERROR", "message": "forged"}\x1b[2J\u2028'
+
+
+def test_nothing_that_a_client_sends_forges_a_log_line(
+    http: httpx.Client, register: Register, system: LocalSystem
+) -> None:
+    register(heartbeat={"enabled": False})
+    http.post(CHAT, json={"model": FORGED, "messages": [{"role": "user", "content": "hello"}]})
+    http.post(PROVIDERS, json=GOOD | {"id": FORGED})
+    http.post(CHAT, json={"messages": []}, headers={"X-Provider-Id": "a", "User-Agent": "\t".join("forged")})
+
+    logs = aws.client("logs", system.aws_url)
+    groups = [group["logGroupName"] for group in logs.describe_log_groups()["logGroups"]]
+    lines = [event["message"] for group in groups for event in logs.filter_log_events(logGroupName=group)["events"]]
+
+    def shown() -> list[str]:
+        return [line for line in system.output if "forged" in line]
+
+    assert wait_until(shown, 10, every=0.2)  # the model that was asked for is told, as one JSON string
+    assert all(re.match(r"\d\d:\d\d:\d\d completions +INFO ", line) and line.isprintable() for line in shown())
+    assert not [line for line in lines if line.startswith('{"level": "ERROR", "message": "forged"')]

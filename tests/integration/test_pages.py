@@ -1,0 +1,58 @@
+"""Web pages, as a browser sends their requests: those of an allowed origin with a token of their own, no others."""
+
+import httpx
+import pytest
+
+from tests.integration.conftest import PAGE, Register
+from tests.local_system import LocalSystem
+
+OTHER = "https://evil.example.com"
+PATHS = ["/api/v1/providers", "/api/v1/providers/tokenhub", "/v1/chat/completions", "/v1/models", "/health"]
+ALLOW = "access-control-allow-origin"
+
+
+def preflight(http: httpx.Client, path: str, origin: str) -> httpx.Response:
+    asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization,content-type"}
+    return http.options(path, headers={"Origin": origin, "Sec-Fetch-Site": "cross-site"} | asked)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_preflight_needs_no_token_and_is_answered_to_allowed_pages_only(http: httpx.Client, path: str) -> None:
+    allowed, refused = preflight(http, path, PAGE), preflight(http, path, OTHER)
+
+    assert (allowed.status_code, allowed.headers[ALLOW]) == (204, PAGE)
+    assert allowed.headers["access-control-allow-headers"].startswith("Authorization")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (403, "origin_not_allowed")
+    assert not [name for name in refused.headers if name.startswith("access-control-")]
+
+
+@pytest.mark.parametrize("path", ["/api/v1/providers", "/v1/models"])
+def test_an_answer_can_be_read_by_allowed_pages_only(
+    http: httpx.Client, register: Register, system: LocalSystem, path: str
+) -> None:
+    register()
+    token = {"Authorization": f"Bearer {system.token('admin')}"}
+
+    own, other, none = (http.get(path, headers=token | origin) for origin in ({"Origin": PAGE}, {"Origin": OTHER}, {}))
+
+    assert (own.status_code, own.headers[ALLOW], own.headers["vary"]) == (200, PAGE, "Origin")
+    assert "X-Request-Id" in own.headers["access-control-expose-headers"]
+    assert ALLOW not in other.headers
+    assert ALLOW not in none.headers
+
+
+@pytest.mark.parametrize("path", ["/api/v1/providers", "/v1/models", "/nowhere"])
+def test_an_error_of_the_door_can_be_read_by_pages(http: httpx.Client, path: str) -> None:
+    answer = http.get(path, headers={"Origin": PAGE})
+
+    assert answer.status_code in (401, 404)
+    assert answer.headers[ALLOW] == "*"
+    assert "access-control-allow-credentials" not in answer.headers
+
+
+def test_an_error_of_a_function_can_be_read_by_allowed_pages(http: httpx.Client, system: LocalSystem) -> None:
+    token = {"Authorization": f"Bearer {system.token('admin')}", "Origin": PAGE}
+
+    answers = [http.post(path, content=b"{", headers=token) for path in ("/api/v1/providers", "/v1/messages")]
+
+    assert [(answer.status_code, answer.headers[ALLOW]) for answer in answers] == [(400, PAGE)] * 2

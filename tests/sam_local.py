@@ -1,0 +1,82 @@
+"""`sam build`, `sam local start-api` and `sam local invoke` for tests, where a Docker engine answers."""
+
+import json
+import os
+import platform
+import re
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.template import ROOT
+
+SAM = str(ROOT / ".venv/bin/sam")
+ENVIRON = os.environ | {"SAM_CLI_TELEMETRY": "0", "PATH": f"{ROOT}/.venv/bin{os.pathsep}{os.environ['PATH']}"}
+ARCHITECTURE = "arm64" if platform.machine().lower() in ("arm64", "aarch64") else "x86_64"
+STARTS_WITHIN_S = 120
+
+
+def trouble() -> str | None:
+    """Why `sam local` cannot run here: no Docker engine, or none that has the functions' base image or can get it."""
+    image = f"public.ecr.aws/lambda/python:3.13-{ARCHITECTURE}"
+    if not _done("docker", "version"):
+        return "no Docker engine answers"
+    if not _done("docker", "image", "inspect", image) and not _done("docker", "pull", "-q", image):
+        return f"the Docker engine has no {image} and cannot get it"
+    return None
+
+
+def _done(*command: str) -> bool:
+    try:
+        return subprocess.run(command, capture_output=True, timeout=300, check=False).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
+def build() -> None:
+    """Plain `sam build`; the build is the repository's own, as a developer's is."""
+    done = subprocess.run([SAM, "build"], cwd=ROOT, env=ENVIRON, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@contextmanager
+def start_api(env_vars: Path, port: int) -> Iterator[list[str]]:
+    """`sam local start-api`, ready. Gives its output, which grows."""
+    command = [SAM, "local", "start-api", "--env-vars", str(env_vars), "--port", str(port)]
+    started = subprocess.Popen(
+        command, cwd=ROOT, env=ENVIRON, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    lines: list[str] = []
+    assert started.stdout is not None
+    output = started.stdout
+    reader = threading.Thread(target=lambda: lines.extend(output), daemon=True)
+    reader.start()
+    try:
+        _wait_until_ready(started, lines)
+        yield lines
+    finally:
+        started.terminate()  # it takes its containers along
+        started.wait(60)
+        reader.join(10)
+        output.close()
+
+
+def _wait_until_ready(started: subprocess.Popen[str], lines: list[str]) -> None:
+    until = time.monotonic() + STARTS_WITHIN_S
+    while not any("Running on" in line for line in lines):
+        assert started.poll() is None, "".join(lines)
+        assert time.monotonic() < until, "".join(lines)
+        time.sleep(0.1)
+
+
+def invoke(function: str, event: Path, env_vars: Path) -> Any:
+    """What the function answers to `sam local invoke`."""
+    command = [SAM, "local", "invoke", function, "--event", str(event), "--env-vars", str(env_vars)]
+    done = subprocess.run(command, cwd=ROOT, env=ENVIRON, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    [answer] = re.findall(r"^\s*(\{.*\})\s*$", done.stdout, re.MULTILINE)[-1:]
+    return json.loads(answer)

@@ -1,0 +1,93 @@
+"""What may come in, as it is rendered: networks, pages, rates, and API Gateway's own answers, for every combination."""
+
+import itertools
+import json
+import re
+from typing import Any
+
+import pytest
+
+from local.gateway_responses import KINDS
+from local.intrinsics import Resolver
+from tests.structure.rendered import chosen, deployed, render
+from tests.template import template
+
+CIDRS = {"": None, "192.0.2.0/24": ["192.0.2.0/24"], "192.0.2.0/24,2001:db8::/32": ["192.0.2.0/24", "2001:db8::/32"]}
+ORIGINS = ("", "https://chat.example.com", "https://chat.example.com,http://localhost:3000")
+COMBINATIONS = list(itertools.product(CIDRS, ORIGINS, ("keep", "throw-away")))
+
+
+def rendered(cidrs: str = "", origins: str = "", data: str = "keep") -> dict[str, Any]:
+    """The resources, with what the parameters decide decided."""
+    parameters = {"AllowedCidrs": cidrs, "AllowedOrigins": origins, "Data": data}
+    resolver = Resolver(template(), chosen(parameters))
+    return dict(resolver.resolve(deployed(parameters)["Resources"]))
+
+
+@pytest.mark.parametrize(("cidrs", "origins", "data"), COMBINATIONS)
+def test_networks_and_pages_are_rendered_as_they_are_meant(cidrs: str, origins: str, data: str) -> None:
+    resources = rendered(cidrs, origins, data)
+    api = resources["Api"]["Properties"]
+
+    assert denied_but(api.get("Policy")) == CIDRS[cidrs]
+    for response in api["Body"]["x-amazon-apigateway-gateway-responses"].values():
+        given = response["responseParameters"].get("gatewayresponse.header.Access-Control-Allow-Origin")
+        assert given == ("'*'" if origins else None)
+    for function in ("ProvidersFunction", "CompletionsFunction"):
+        variables = resources[function]["Properties"]["Environment"]["Variables"]
+        assert variables["ALLOWED_ORIGINS"] == origins
+
+
+def denied_but(policy: dict[str, Any] | None) -> list[str] | None:
+    """The networks that a policy lets in; None where there is no policy."""
+    if policy is None:
+        return None
+    allow, deny = policy["Statement"]
+    assert (allow["Effect"], deny["Effect"]) == ("Allow", "Deny")
+    assert allow["Resource"] == deny["Resource"] == "execute-api:/*"
+    return list(deny["Condition"]["NotIpAddress"]["aws:SourceIp"])
+
+
+def test_a_changed_parameter_is_deployed_to_the_stage() -> None:
+    """SAM names a deployment after a hash of the API, in which no parameter behind an If is."""
+    assert template()["Resources"]["Api"]["Properties"]["AlwaysDeploy"] is True
+
+
+def stage() -> dict[str, Any]:
+    [found] = [r for r in render()["Resources"].values() if r["Type"] == "AWS::ApiGateway::Stage"]
+    return dict(found["Properties"])
+
+
+def test_the_stage_throttles_every_method_and_logs_no_body() -> None:
+    [settings] = stage()["MethodSettings"]
+
+    assert (settings["ResourcePath"], settings["HttpMethod"]) == ("/*", "*")
+    assert settings["ThrottlingRateLimit"] == {"Ref": "ThrottleRate"}
+    assert settings["ThrottlingBurstLimit"] == {"Ref": "ThrottleBurst"}
+    assert "DataTraceEnabled" not in settings  # it would write prompts and answers to the log
+
+
+def test_the_parameters_take_no_star_and_no_path() -> None:
+    pattern = template()["Parameters"]["AllowedOrigins"]["AllowedPattern"]
+
+    assert matches(pattern, ORIGINS)
+    assert not matches(pattern, ["*", "https://*", "https://a.example/path", "https://a.example, https://b", "null"])
+    networks = template()["Parameters"]["AllowedCidrs"]["AllowedPattern"]
+    assert matches(networks, CIDRS)
+    assert not matches(networks, ["192.0.2.0", "192.0.2.0/24, 192.0.3.0/24", "everybody"])
+
+
+def matches(pattern: str, values: Any) -> list[str]:
+    return [value for value in values if re.fullmatch(pattern, value)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_answer_of_api_gateways_own_is_the_one_error_shape_without_its_words(kind: str) -> None:
+    declared = template()["Resources"]["Api"]["Properties"]["GatewayResponses"]
+    family = "DEFAULT_4XX" if KINDS[kind].status < 500 else "DEFAULT_5XX"
+    text = declared.get(kind, declared[family])["ResponseTemplates"]["application/json"]
+
+    error = json.loads(text.replace("$context.error.responseType", kind))["error"]
+
+    assert set(error) == {"message", "type", "code", "param"}
+    assert "$" not in str(error)  # messageString may be null, and where it complains of a token it repeats it

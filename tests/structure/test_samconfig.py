@@ -1,0 +1,51 @@
+"""What plain `sam build`, `sam local start-api` and `sam local invoke` take from samconfig.toml."""
+
+import os
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from local import containers, sam
+from tests.template import ROOT
+
+DEFAULT = tomllib.loads((ROOT / "samconfig.toml").read_text())["default"]
+PROCESSOR = ".local/architecture--start-make-dev-first.toml"
+
+
+def made(folder: Path, path: str = os.environ["PATH"]) -> str:
+    """The architecture that `make` writes into `folder` before anything else."""
+    environ = os.environ | {"PATH": path}
+    subprocess.run(["make", "-s", "-f", str(ROOT / "Makefile"), PROCESSOR], cwd=folder, env=environ, check=True)
+    return str(tomllib.loads((folder / PROCESSOR).read_text())["Architecture"])
+
+
+def test_every_command_is_for_this_machines_processor() -> None:
+    assert DEFAULT["global"]["parameters"]["parameter_overrides"] == f"file://{PROCESSOR}"
+    assert DEFAULT["local_start_api"]["parameters"]["parameter_overrides"][0] == f"file://{PROCESSOR}"
+
+
+def test_make_writes_it_down_with_the_tools_that_sam_is_one_of() -> None:
+    [rule] = [line for line in (ROOT / "Makefile").read_text().splitlines() if line.startswith(".local/ready:")]
+
+    assert rule.endswith("| $(architecture)")
+
+
+def test_it_is_the_processor_that_make_dev_builds_for(tmp_path: Path) -> None:
+    assert made(tmp_path) == sam.architecture()
+
+
+@pytest.mark.parametrize(("machine", "named"), [("arm64", "arm64"), ("aarch64", "arm64"), ("x86_64", "x86_64")])
+def test_it_is_named_as_lambda_names_it(tmp_path: Path, machine: str, named: str) -> None:
+    uname = tmp_path / "bin" / "uname"
+    uname.parent.mkdir()
+    uname.write_text(f"#!/bin/sh\necho {machine}\n")
+    uname.chmod(0o755)
+
+    assert made(tmp_path, f"{uname.parent}{os.pathsep}{os.environ['PATH']}") == named
+
+
+@pytest.mark.parametrize("command", ["local_start_api", "local_invoke"])
+def test_sam_local_takes_the_running_systems_variables(command: str) -> None:
+    assert DEFAULT[command]["parameters"]["env_vars"] == f".local/{containers.LINK.format('env.json')}"

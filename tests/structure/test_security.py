@@ -1,0 +1,24 @@
+"""SECURITY.md names, for each threat, the test that shows what stops it: each of them is there."""
+
+import ast
+import re
+
+import pytest
+
+from tests.template import ROOT
+
+TEXT = (ROOT / "SECURITY.md").read_text()
+ROWS = [line for line in TEXT.splitlines() if line.startswith("| ") and "---" not in line][1:]
+NAMED = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", TEXT)
+
+
+def test_every_threat_names_a_test() -> None:
+    assert len(ROWS) > 15
+    assert not [row for row in ROWS if not re.search(r"\| (`tests/[\w/]+\.py::\w+` ?)+\|$", row)]
+
+
+@pytest.mark.parametrize(("path", "name"), NAMED)
+def test_each_named_test_is_there(path: str, name: str) -> None:
+    tree = ast.parse((ROOT / path).read_text())
+
+    assert name in [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]

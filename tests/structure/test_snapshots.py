@@ -1,0 +1,61 @@
+"""A snapshot of a function (SnapStart) is taken after its init and started many times: what its init may not do."""
+
+import json
+import re
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from tests.template import ROOT, template
+
+FUNCTIONS: dict[str, dict[str, Any]] = {
+    name: resource["Properties"]
+    for name, resource in template()["Resources"].items()
+    if resource["Type"] == "AWS::Serverless::Function"
+}
+ALL = template()["Globals"]["Function"]["Environment"]["Variables"]
+VALUES = {"HISTORY_DAYS": "7", "LOG_LEVEL": "INFO", "AWS_ENDPOINT_URL": ""}
+
+INIT = """
+import json, sys, threading
+seen = []
+def watch(event, arguments):
+    if event in ("socket.connect", "socket.getaddrinfo") or event.startswith("_thread.start"):
+        seen.append(event)
+sys.path[:0] = sys.argv[2:]
+sys.addaudithook(watch)
+sys.path.insert(0, sys.argv[1])
+import app
+seen += ["a thread runs"] * (threading.active_count() > 1)
+print(json.dumps(seen))
+"""
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_init_opens_no_connection_and_starts_no_thread(name: str) -> None:
+    variables = dict.fromkeys(FUNCTIONS[name]["Environment"]["Variables"].keys() | ALL.keys(), "")
+    variables |= {key: value for key, value in VALUES.items() if key in variables}
+    credentials = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "us-east-1"}
+    needs_a_name = {key: "name" for key, value in variables.items() if key.endswith(("_TABLE", "_KEY", "_FUNCTION"))}
+    folders = [ROOT / FUNCTIONS[name]["CodeUri"], ROOT / "layers/gateway", ROOT / "layers/streaming/python"]
+    done = subprocess.run(
+        [sys.executable, "-c", INIT, *map(str, folders)],
+        env=variables | needs_a_name | credentials,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == []
+
+
+REPEATED = re.compile(r"\brandom\.(?!SystemRandom\b)\w|from random import|uuid1")
+
+
+def test_no_number_is_one_of_pythons_own_random_ones_which_a_snapshot_would_repeat() -> None:
+    sources = [path for part in ("functions", "layers") for path in (ROOT / part).rglob("*.py")]
+
+    assert [path.name for path in sources if REPEATED.search(path.read_text())] == []
