@@ -103,7 +103,7 @@ def test_a_second_start_takes_under_fifteen_seconds_and_runs_no_sam(
     with LocalSystem(tmp_path / "state", ports) as system:
         assert time.monotonic() - begun < 15
         assert not list((system.state / "logs").glob("sam-*"))
-        assert any(line.startswith(f"curl -X POST {system.url}/api/v1/providers") for line in system.output)
+        assert system.wait_for(rf"curl -X POST {system.url}/api/v1/providers", 5)
 
 
 def test_ctrl_c_stops_everything_within_ten_seconds_even_while_a_function_hangs(system: LocalSystem) -> None:

@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 
 from local.ports import listening
+from tests import sam_local
+from tests.rehearsal import wait_until
 from tests.template import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -53,6 +55,11 @@ def stop(made: subprocess.Popen[str]) -> None:
     assert made.wait(timeout=10) in (0, -signal.SIGINT)  # GNU make ends itself by the signal that it got
 
 
+def user_path() -> str:
+    """Without the tools that `make` has put before it: a new user has no `sam` yet."""
+    return os.pathsep.join(folder for folder in os.environ["PATH"].split(os.pathsep) if ".venv" not in folder)
+
+
 @dataclass
 class Clone:
     """A fresh clone in which `make dev` runs."""
@@ -62,7 +69,12 @@ class Clone:
 
     def run(self, commands: str) -> str:
         done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", commands], cwd=self.folder, capture_output=True, text=True, check=False
+            ["bash", "-euo", "pipefail", "-c", commands],
+            cwd=self.folder,
+            env=os.environ | {"PATH": user_path()},
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -92,14 +104,35 @@ def test_the_first_commands_are_clone_and_make_dev_within_30_lines() -> None:
 
 
 def test_every_command_answers_as_the_readme_says(clone: Clone) -> None:
-    _, register, show, complete, rehearse, deploy = blocks("sh")
+    _, register, show, complete, rehearse, *_, deploy = blocks("sh")
 
     assert json.loads(clone.run(register))["id"] == "tokenhub"
     time.sleep(5)
     assert clone.run(show) == blocks("json")[0]
     assert clone.run(complete).endswith("data: [DONE]\n\n")
     assert '"stream_end":"truncated"' in clone.run(rehearse)
-    assert deploy.startswith("sam build")
+    assert deploy == "make deploy ENV=dev\n"
+
+
+def test_bootstrap_local_registers_the_provider_again(clone: Clone) -> None:
+    [bootstrap] = [block for block in blocks("sh") if "bootstrap.local" in block]
+
+    assert clone.run(bootstrap) == "tokenhub is healthy.\n"
+
+
+def test_sam_local_answers_on_the_same_local_aws(clone: Clone) -> None:
+    if reason := sam_local.trouble() or (listening(3000) and "port 3000 is taken") or None:
+        pytest.skip(reason)
+    once, start, ask = [block for block in blocks("sh") if "sam local" in block or ":3000" in block]
+    register = blocks("sh")[1]
+
+    clone.run(register)
+    assert '"statusCode": 200' in clone.run(once)
+    with making(f"{clone.folder}/.venv/bin/{start}", clone.folder) as api:
+        assert wait_until(lambda: listening(3000), limit=120, every=0.5)
+        assert [provider["id"] for provider in json.loads(clone.run(ask))] == ["tokenhub"]
+        api.terminate()  # it takes its containers along
+        api.wait(60)
 
 
 def test_the_python_lines_print_the_answer(clone: Clone) -> None:
@@ -111,8 +144,8 @@ def test_the_python_lines_print_the_answer(clone: Clone) -> None:
 
 
 def test_every_make_target_that_is_named_is_there() -> None:
-    named = set(re.findall(r"`make (?:-s )?(\w+)", README))
-    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"`make (?:-s )?([\w-]+)", README))
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
     assert named <= targets
     assert {"dev", "test", "check", "verify", "token"} <= named

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
@@ -17,6 +17,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 FIRST_TICK_S = 75
 BEAT_S = 30
+DOWN_S = 120
+STALE_S = 90
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +48,11 @@ def beats(system: LocalSystem) -> list[datetime]:
     return sorted(datetime.fromisoformat(item["at"]["S"]) for item in dynamodb.scan(TableName=table)["Items"])
 
 
+def history(system: LocalSystem) -> dict[str, Any]:
+    url = f"{system.url}/api/v1/providers/tokenhub/heartbeats"
+    return dict(httpx.get(url, params={"limit": 500}, trust_env=False).json())
+
+
 def seconds_until(condition: Callable[[], object], limit: float) -> float:
     began = time.monotonic()
     while not condition():
@@ -73,20 +80,37 @@ def test_ten_beats_come_30_seconds_apart_also_while_tokenhub_hangs(
     assert all(gap == pytest.approx(BEAT_S, abs=2) for gap in gaps), gaps
 
 
-def test_a_tokenhub_that_stops_is_failed_within_35_seconds_and_healthy_again_after_as_many(
+def test_a_tokenhub_that_is_down_for_two_minutes_is_failed_within_35_seconds_and_healthy_again_after_as_many(
     system: LocalSystem, tokenhub: RunningTokenHub
 ) -> None:
     seconds_until(lambda: shown(system)["status"] == "healthy", BEAT_S + 5)
 
+    stopped_at = datetime.now(UTC)
     tokenhub.stop()
     failed_after = seconds_until(lambda: shown(system)["status"] == "failed", 35)
     error = shown(system)["last_heartbeat_error"]
+    time.sleep(max(0.0, DOWN_S - failed_after))
+    failures = shown(system)["consecutive_failures"]
     tokenhub.start()
+    started_at = datetime.now(UTC)
     healthy_after = seconds_until(lambda: shown(system)["status"] == "healthy", 35)
 
     print(f"failed after {failed_after:.1f} s: {error}; healthy after {healthy_after:.1f} s")
     assert f"{tokenhub.url}/v1 refused the connection. Is TokenHub running there" in error
     assert shown(system)["last_heartbeat_error"] is None
+    past = history(system)
+    down = [beat for beat in past["items"] if stopped_at < datetime.fromisoformat(beat["at"]) < started_at]
+    assert (len(down), {beat["status"] for beat in down}) == (failures, {"failed"})
+    assert failures == pytest.approx(DOWN_S / BEAT_S, abs=1)
+
+
+def test_the_history_and_the_uptime_are_right_to_a_beat(system: LocalSystem) -> None:
+    past, kept = history(system), beats(system)
+    good = [beat for beat in past["items"] if beat["status"] == "healthy"]
+
+    assert [datetime.fromisoformat(beat["at"]) for beat in past["items"]] == kept[::-1]
+    assert (past["beats_24h"], past["good_24h"], past["next"]) == (len(kept), len(good), None)
+    assert past["uptime_24h"] == pytest.approx(len(good) / len(kept), abs=1e-9)
 
 
 def test_the_beats_come_from_the_workflow_that_the_rule_starts(system: LocalSystem) -> None:
@@ -102,6 +126,8 @@ def test_the_beats_come_from_the_workflow_that_the_rule_starts(system: LocalSyst
 
     events.disable_rule(Name=rule["Name"])
     time.sleep(2 * BEAT_S + 5)  # what the last minute began may still come
-    counted = len(beats(system))
-    time.sleep(2 * BEAT_S)
-    assert len(beats(system)) == counted
+    counted, last = len(beats(system)), beats(system)[-1]
+    assert not shown(system)["stale"]
+    seconds_until(lambda: shown(system)["stale"], STALE_S)
+    assert (datetime.now(UTC) - last).total_seconds() == pytest.approx(STALE_S, abs=2)
+    assert (len(beats(system)), shown(system)["status"]) == (counted, "healthy")

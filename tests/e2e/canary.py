@@ -1,0 +1,228 @@
+"""A key, a prompt and an answer that are known again wherever they turn up, and the places where they could."""
+
+import base64
+import json
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from local import aws
+from local.settings import STACK
+from tests.raw_upstream import JSON, Script, Seen, answer
+
+SHORTEST = 12  # characters: a piece of a secret this long is a leak, however the rest was cut off
+KEY = "tokenhub_CANARY" + secrets.token_hex(29)
+# Of no shape that a redactor could know: it has to be told. JSON and URLs write its middle otherwise.
+SHAPELESS_KEY = f'{secrets.token_hex(16)}"/{secrets.token_hex(16)}'
+PROMPT = "prompt-canary-" + secrets.token_hex(16)
+SAID = "answer-canary-" + secrets.token_hex(16)
+
+PASSING = ("content-type", "cache-control", "retry-after", "x-negotiated-model", "x-alias-from", "idempotency-replay")
+STATUSES = (400, 401, 403, 404, 405, 429, 500, 502, 503)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Something that the gateway wrote or said: where, and its text."""
+
+    where: str
+    text: str
+
+
+def leaks(place: Place, *wanted: str) -> list[str]:
+    """Which secrets the text holds a piece of, in plain, as base64 or as it stands in a URL."""
+    return [f"{place.where} holds {secret[:14]}…" for secret in wanted if _holds(place.text, secret)]
+
+
+def _holds(text: str, secret: str) -> bool:
+    shapes = [secret, quote(secret, safe=""), secret.encode().hex(), *_base64(secret)]
+    return any(piece in text for shape in shapes for piece in _pieces(shape))
+
+
+def _pieces(text: str) -> Iterator[str]:
+    return (text[start : start + SHORTEST] for start in range(len(text) - SHORTEST + 1))
+
+
+def _base64(secret: str) -> Iterator[str]:
+    """The three ways in which it looks inside a longer text, without the ends that its neighbours change."""
+    for shift in range(3):
+        yield base64.b64encode(b"\0" * shift + secret.encode()).decode()[4:-4]
+
+
+# ---- a TokenHub that repeats the key that it is sent, wherever it can ----
+
+
+def play(seen: Seen) -> Script:
+    """The first part of the endpoint's path says how: /echo, /error-502, /wrapped …"""
+    scenario = seen.target.split("/")[1]
+    form = FORMS[WAYS.index(scenario) % len(FORMS)]
+    spoken = f"said {form(seen.headers.get('authorization', ''))}"
+    if scenario.startswith(("error-", "text-")):
+        return _refusal(scenario, spoken)
+    return SCENARIOS[scenario](seen, spoken)
+
+
+def _headers(spoken: str, **others: str) -> dict[str, str]:
+    return dict.fromkeys((*PASSING, "x-provider-authorization", "set-cookie"), spoken) | {
+        name.replace("_", "-"): value for name, value in others.items()
+    }
+
+
+def _completion(spoken: str, content: str, *, usage: bool = True) -> bytes:
+    body: dict[str, Any] = {"model": spoken, "choices": [{"index": 0, "message": {"content": content}}]}
+    return json.dumps(body | ({"usage": {"prompt_tokens": 1, "completion_tokens": 1}} if usage else {})).encode()
+
+
+def _chunk(spoken: str, finish: str | None = None) -> bytes:
+    choice = {"index": 0, "delta": {"content": f"{SAID} {spoken}"}, "finish_reason": finish}
+    return b"data: " + json.dumps({"model": spoken, "choices": [choice]}).encode() + b"\n\n"
+
+
+def _streams(seen: Seen) -> bool:
+    content = seen.json() if seen.body else {}
+    return content.get("stream") is True or content.get("request", {}).get("stream") is True
+
+
+def _echo(seen: Seen, spoken: str) -> Script:
+    if seen.method == "GET":
+        return Script((json.dumps({"data": [{"id": spoken}]}).encode(),), headers=JSON, framing="length")
+    if _streams(seen):
+        pieces = (_chunk(spoken), _chunk(spoken, "stop"), b"data: [DONE]\n\n")
+        return Script(pieces, headers=_headers(spoken, content_type="text/event-stream"))
+    headers = _headers(spoken, content_type="application/json")
+    return Script((_completion(spoken, f"{SAID} {spoken}"),), headers=headers, framing="length")
+
+
+def _cut(seen: Seen, spoken: str) -> Script:
+    if _streams(seen):
+        return Script((_chunk(spoken), _chunk(spoken)[:-9]), ending="close")
+    return Script((_completion(spoken, f"{SAID} {spoken}")[:-9],), headers=JSON, ending="close")
+
+
+def _error_frame(seen: Seen, spoken: str) -> Script:
+    frame = b"event: error\ndata: " + json.dumps({"error": {"message": spoken}}).encode() + b"\n\n"
+    return Script((_chunk(spoken), frame)) if _streams(seen) else answer(frame, 500)
+
+
+def _refusal(scenario: str, spoken: str) -> Script:
+    kind, _, status = scenario.partition("-")
+    words = f"x{'y' * 470} all providers failed: {spoken}" if status == "503" else f"all providers failed: {spoken}"
+    body = words if kind == "text" else json.dumps({"error": {"message": words}})
+    return Script((body.encode(),), int(status), _headers(spoken), framing="length")
+
+
+def _redirect(_: Seen, spoken: str) -> Script:
+    location = "https://elsewhere.example/?key=" + quote(spoken)
+    return Script(status=307, headers={"location": location}, framing="length")
+
+
+SCENARIOS: dict[str, Callable[[Seen, str], Script]] = {
+    "echo": _echo,
+    "cut": _cut,
+    "error_frame": _error_frame,
+    "late": lambda _, spoken: answer(json.dumps({"error": spoken}).encode(), 502, wait=1.0),
+    "redirect": _redirect,
+    "page": lambda _, spoken: answer(f"<html>{spoken}</html>".encode(), content_type="text/html"),
+    "wrapped": lambda _, spoken: answer(_completion(spoken, json.dumps({"error": {"message": spoken}}), usage=False)),
+    "wrapped_page": lambda _, spoken: answer(_completion(spoken, f"<html>{spoken}</html>", usage=False)),
+    "no_choices": lambda _, spoken: answer(json.dumps({"said": spoken}).encode()),
+    "no_http": lambda _, spoken: Script(raw=spoken.encode() + b"\r\n\r\n", ending="close"),
+    "odd_head": lambda _, spoken: Script(
+        raw=b"HTTP/1.1 200 " + spoken.encode() + b"\r\n" + spoken.encode(), ending="close"
+    ),
+}
+WAYS = (*SCENARIOS, *(f"{kind}-{status}" for kind in ("error", "text") for status in STATUSES))
+
+
+def _bare(authorization: str) -> str:
+    """Without the word that any redactor knows a key by."""
+    return authorization.removeprefix("Bearer ")
+
+
+FORMS: tuple[Callable[[str], str], ...] = (
+    _bare,
+    str,
+    lambda authorization: json.dumps(_bare(authorization))[1:-1],
+    lambda authorization: quote(_bare(authorization), safe=""),
+)
+
+
+def key_of(way: str) -> str:
+    """Which of the two keys a provider of that way is registered with: both are said in every form, over all ways."""
+    return KEY if WAYS.index(way) % (len(FORMS) + 1) == len(FORMS) else SHAPELESS_KEY
+
+
+# ---- the places ----
+
+
+def logs(url: str, state: Path) -> Iterator[Place]:
+    """Every log group, and every file that the local system's programs wrote."""
+    client = aws.client("logs", url)
+    for group in client.describe_log_groups()["logGroups"]:
+        for page in client.get_paginator("filter_log_events").paginate(logGroupName=group["logGroupName"]):
+            for event in page["events"]:
+                yield Place(f"the log {group['logGroupName']}", event["message"])
+    for file in (state / "logs").rglob("*"):
+        if file.is_file():
+            yield Place(f"the file {file.name}", file.read_text(errors="replace"))
+
+
+def items(url: str) -> Iterator[Place]:
+    """Every item of every table, ciphertexts as bytes and as text."""
+    client = aws.client("dynamodb", url)
+    for table in client.list_tables()["TableNames"]:
+        for page in client.get_paginator("scan").paginate(TableName=table):
+            for item in page["Items"]:
+                yield Place(f"an item of {table}", json.dumps(item, default=_bytes))
+
+
+def _bytes(value: bytes) -> str:
+    return value.decode("latin-1") + " " + base64.b64encode(value).decode()
+
+
+def executions(url: str) -> Iterator[Place]:
+    """Inputs, outputs and histories of the workflow."""
+    client = aws.client("stepfunctions", url)
+    for machine in client.list_state_machines()["stateMachines"]:
+        for execution in client.list_executions(stateMachineArn=machine["stateMachineArn"])["executions"]:
+            arn = execution["executionArn"]
+            told = {"execution": client.describe_execution(executionArn=arn)}
+            told["history"] = client.get_execution_history(executionArn=arn)["events"]
+            yield Place("an execution of the workflow", json.dumps(told, default=str))
+
+
+def metrics(url: str) -> Iterator[Place]:
+    """Names and dimensions of every metric."""
+    client = aws.client("cloudwatch", url)
+    for page in client.get_paginator("list_metrics").paginate():
+        yield Place("the metrics", json.dumps(page["Metrics"]))
+
+
+def stack(url: str) -> Iterator[Place]:
+    """The stack's outputs and its functions' settings."""
+    formation = aws.client("cloudformation", url)
+    yield Place("the stack", json.dumps(formation.describe_stacks(StackName=STACK)["Stacks"], default=str))
+    yield Place("the functions", json.dumps(aws.client("lambda", url).list_functions()["Functions"], default=str))
+
+
+class Events:
+    """Every event of the gateway, caught by a rule of its own."""
+
+    def __init__(self, url: str) -> None:
+        self._sqs, events = aws.client("sqs", url), aws.client("events", url)
+        self._queue = self._sqs.create_queue(QueueName="canary")["QueueUrl"]
+        attributes = self._sqs.get_queue_attributes(QueueUrl=self._queue, AttributeNames=["QueueArn"])["Attributes"]
+        events.put_rule(Name="canary", EventPattern=json.dumps({"source": ["tokenhub-gateway"]}))
+        events.put_targets(Rule="canary", Targets=[{"Id": "queue", "Arn": attributes["QueueArn"]}])
+
+    def all(self) -> list[Place]:
+        """What came so far. Each is given once."""
+        found: list[Place] = []
+        while messages := self._sqs.receive_message(QueueUrl=self._queue, MaxNumberOfMessages=10).get("Messages"):
+            for message in messages:
+                found.append(Place("an event", message["Body"]))
+                self._sqs.delete_message(QueueUrl=self._queue, ReceiptHandle=message["ReceiptHandle"])
+        return found

@@ -1,0 +1,175 @@
+"""bootstrap.local, as an operator would copy it and fill it in."""
+
+import os
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests import sam_local
+from tests.local_system import LocalSystem, free_ports
+from tests.template import ROOT
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+KEY = "your-tokenhub-api-key"
+AWKWARD = r"""q"uo'te\back$dollar`tick`{"a":1}%s"""
+TOOLS = ("sh", "printenv", "date", "sleep", "cat")
+
+
+@pytest.fixture(scope="module")
+def system() -> Iterator[LocalSystem]:
+    with LocalSystem() as running:
+        yield running
+
+
+@pytest.fixture
+def http(system: LocalSystem) -> Iterator[httpx.Client]:
+    """The admin of an empty registry, with a TokenHub in order."""
+    with httpx.Client(base_url=system.url, timeout=30, trust_env=False) as client:
+        httpx.delete(f"{system.tokenhub_url}/_rehearse").raise_for_status()
+        client.delete("/api/v1/providers/tokenhub")
+        yield client
+
+
+def filled_in(folder: Path, system: LocalSystem) -> Path:
+    """A copy with that system's TokenHub in it."""
+    script = folder / "bootstrap.local"
+    text = (ROOT / "bootstrap.local.example").read_text()
+    assert "http://localhost:8090/v1" in text
+    script.write_text(text.replace("http://localhost:8090", system.tokenhub_url))
+    script.chmod(0o755)
+    return script
+
+
+def run(script: Path, url: str, *, key: str | None = KEY, **more: str) -> subprocess.CompletedProcess[str]:
+    environment = {"PATH": os.environ["PATH"], "GATEWAY_URL": url, "WAIT_SECONDS": "110"} | more
+    if key is not None:
+        environment["TOKENHUB_API_KEY"] = key
+    return subprocess.run([str(script)], env=environment, capture_output=True, text=True, timeout=150, check=False)
+
+
+def test_it_registers_waits_and_may_be_run_again(system: LocalSystem, http: httpx.Client, tmp_path: Path) -> None:
+    script = filled_in(tmp_path, system)
+
+    first = run(script, system.url)
+    before = http.get("/api/v1/providers/tokenhub").json()
+    again = run(script, f"{system.url}/", GATEWAY_TOKEN=system.token("admin"))
+
+    assert (first.returncode, first.stdout) == (0, "tokenhub is healthy.\n"), first.stderr
+    assert (again.returncode, again.stdout) == (0, "tokenhub is healthy.\n"), again.stderr
+    after = http.get("/api/v1/providers/tokenhub").json()
+    assert after["created_at"] == before["created_at"]
+    assert after["key_fingerprint"] == before["key_fingerprint"]
+
+
+def test_a_key_that_tokenhub_refuses_is_told_and_the_right_one_heals_it(
+    system: LocalSystem, http: httpx.Client, tmp_path: Path
+) -> None:
+    script = filled_in(tmp_path, system)
+    httpx.put(f"{system.tokenhub_url}/_rehearse", json={"mode": "refuse_key"}).raise_for_status()
+
+    wrong = run(script, system.url, key="tokenhub_wrong")
+
+    assert wrong.returncode == 1
+    assert "tokenhub failed: " in wrong.stderr
+    assert "401" in wrong.stderr
+    assert "tokenhub_wrong" not in wrong.stderr
+
+    httpx.delete(f"{system.tokenhub_url}/_rehearse").raise_for_status()
+    assert run(script, system.url).returncode == 0
+
+
+def test_a_failure_from_before_is_not_taken_for_the_new_registrations(
+    system: LocalSystem, http: httpx.Client, tmp_path: Path
+) -> None:
+    """The same again changes nothing, so the status stays `failed` until the next beat."""
+    script = filled_in(tmp_path, system)
+    httpx.put(f"{system.tokenhub_url}/_rehearse", json={"mode": "refuse_key"}).raise_for_status()
+    assert run(script, system.url).returncode == 1
+    httpx.delete(f"{system.tokenhub_url}/_rehearse").raise_for_status()
+
+    assert run(script, system.url).returncode == 0
+
+
+def test_a_key_arrives_as_it_is_whatever_is_in_it(system: LocalSystem, http: httpx.Client, tmp_path: Path) -> None:
+    script = filled_in(tmp_path, system)
+    run(script, system.url, key=AWKWARD, WAIT_SECONDS="1")
+    by_bootstrap = http.get("/api/v1/providers/tokenhub").json()["key_fingerprint"]
+    again = {"id": "tokenhub", "endpoint": f"{system.tokenhub_url}/v1", "api_key": AWKWARD}
+
+    assert http.post("/api/v1/providers", json=again).json()["key_fingerprint"] == by_bootstrap
+
+
+def test_neither_key_nor_token_is_in_any_programs_arguments(
+    system: LocalSystem, http: httpx.Client, tmp_path: Path
+) -> None:
+    seen: set[str] = set()
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.is_set():
+            for command in Path("/proc").glob("[0-9]*/cmdline"):
+                try:
+                    seen.add(command.read_text(errors="replace"))
+                except OSError:
+                    continue
+            time.sleep(0.001)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        token = system.token("admin")
+        assert run(filled_in(tmp_path, system), system.url, GATEWAY_TOKEN=token).returncode == 0
+    finally:
+        done.set()
+        watcher.join()
+    assert any("api/v1/providers" in command and "curl" in command for command in seen)
+    assert not [command for command in seen if KEY in command or token in command]
+
+
+def test_what_goes_wrong_is_said_and_the_exit_code_tells_it(
+    system: LocalSystem, http: httpx.Client, tmp_path: Path
+) -> None:
+    script = filled_in(tmp_path, system)
+    [nobody] = free_ports(1)
+
+    no_key = run(script, system.url, key=None)
+    no_gateway = run(script, f"http://localhost:{nobody}")
+    no_admin = run(script, system.url, GATEWAY_TOKEN=system.token("client"))
+
+    assert (no_key.returncode, "TOKENHUB_API_KEY is not set" in no_key.stderr) == (2, True)
+    assert (no_gateway.returncode, "could not be registered" in no_gateway.stderr) == (1, True)
+    assert no_admin.returncode == 1
+    assert "needs the admin token" in no_admin.stderr
+
+
+@pytest.mark.parametrize("tool", ["curl", "jq"])
+def test_a_missing_tool_is_named(system: LocalSystem, tmp_path: Path, tool: str) -> None:
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name in {*TOOLS, "curl", "jq"} - {tool}:
+        (tools / name).symlink_to(shutil.which(name) or name)
+
+    done = run(filled_in(tmp_path, system), system.url, PATH=str(tools))
+
+    assert (done.returncode, f"{tool} is not installed" in done.stderr) == (2, True)
+
+
+def test_it_works_against_sam_local(system: LocalSystem, tmp_path: Path) -> None:
+    if reason := sam_local.trouble():
+        pytest.skip(reason)
+    sam_local.build()
+    [port] = free_ports(1)
+    with sam_local.start_api(system.state / "env.json", port):
+        url, script = f"http://127.0.0.1:{port}", filled_in(tmp_path, system)
+        done = run(script, url, GATEWAY_TOKEN=system.token("admin"))
+        refused = run(script, url, GATEWAY_TOKEN="wrong")
+
+    assert (done.returncode, done.stdout) == (0, "tokenhub is healthy.\n"), done.stderr
+    assert refused.returncode == 1

@@ -1,0 +1,226 @@
+"""The key canary gate: every route succeeds and fails before a TokenHub that repeats the key that it is sent, in body,
+header, error and stream. Then all that was said, logged, stored and measured is searched: nothing holds it.
+
+A model's own 2xx answer to its client is the client's, and is not searched.
+"""
+
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from local import aws
+from local.settings import REPOSITORY
+from tests.e2e import canary
+from tests.e2e.canary import KEY, PROMPT, SAID, SHAPELESS_KEY, WAYS, Place, key_of, leaks
+from tests.local_system import LocalSystem
+from tests.raw_upstream import RawUpstream
+from tests.rehearsal import wait_until
+from tests.template import template
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
+PARAMETERS = "ConnectSeconds=1 FirstByteSeconds=3 StreamIdleSeconds=2 WholeSeconds=4 KeepAliveSeconds=0.5"
+MESSAGES = [{"role": "user", "content": PROMPT}]
+SHORT_WAYS = ("echo", "cut", "error-502")  # for the routes that differ in the path alone
+
+FORWARDED: dict[str, dict[str, Any]] = {
+    "/v1/chat/completions": {"messages": MESSAGES},
+    "/v1/messages": {"messages": MESSAGES, "max_tokens": 9},
+    "/v1/embeddings": {"input": PROMPT},
+    "/v1/chat": {"request": {"messages": MESSAGES}},
+    "/v1/plan": {"request": {"messages": MESSAGES}},
+}
+
+
+class Run:
+    """One local system, driven through every route, and all that was heard of it. `url` is the upstream's origin."""
+
+    def __init__(self, system: LocalSystem, url: str) -> None:
+        self.system, self.url = system, url
+        self.events = canary.Events(system.aws_url)
+        self.answers: list[Place] = []
+        self.called: dict[str, set[int]] = {}
+        self.tokens = {role: system.token(role) for role in ("admin", "client")}
+        self.http = httpx.Client(base_url=system.url, timeout=40, trust_env=False)
+
+    def call(self, method: str, path: str, *, route: str = "", role: str = "admin", **more: Any) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {self.tokens[role]}"} | more.pop("headers", {})
+        answer = self.http.request(method, path, headers=headers, **more)
+        self.called.setdefault(f"{method} {route or path}", set()).add(answer.status_code)
+        own = path.startswith("/v1/") and answer.is_success
+        text = "" if own else answer.text
+        self.answers.append(Place(f"{method} {path} → {answer.status_code}", f"{answer.headers.raw} {text}"))
+        return answer
+
+    def drive(self) -> None:
+        self.register()
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda pair: self.forward(*pair), product(WAYS, FORWARDED)))
+            list(pool.map(self.inspect, WAYS))
+        self.misuse()
+        self.tick()
+        self.leave()
+
+    def register(self) -> None:
+        for way in WAYS:
+            body = {"id": way, "endpoint": f"{self.url}/{way}", "api_key": key_of(way), "model": "m"}
+            assert self.call("POST", "/api/v1/providers", json=body).status_code == 201
+
+    def forward(self, way: str, path: str) -> None:
+        if path != "/v1/chat/completions" and way not in SHORT_WAYS:
+            return
+        headers = {"X-Provider-Id": way}
+        self.call("GET", "/v1/models", role="client", headers=headers)
+        for stream in (False, True):
+            body = FORWARDED[path] | ({"stream": True} if stream else {})
+            if stream and path == "/v1/chat":
+                body = {"request": FORWARDED[path]["request"] | {"stream": True}}
+            self.call("POST", path, role="client", headers=headers, json=body)
+
+    def inspect(self, way: str) -> None:
+        one, route = f"/api/v1/providers/{way}", "/api/v1/providers/{id}"
+        self.call("POST", f"{one}/heartbeat", route=f"{route}/heartbeat")
+        self.call("GET", f"{one}/models", route=f"{route}/models")
+        self.call("GET", f"{one}/heartbeats", route=f"{route}/heartbeats")
+        self.call("GET", f"{one}/heartbeats?bucket=30m", route=f"{route}/heartbeats")
+        self.call("GET", one, route=route)
+        self.call("PATCH", one, route=route, json={"description": "inspected"})
+
+    def misuse(self) -> None:
+        """Bad input that holds the key, and callers who are not let in."""
+        one, route = "/api/v1/providers/echo", "/api/v1/providers/{id}"
+        moved = {"endpoint": "https://elsewhere.example/v1"}
+        for body in BAD_REGISTRATIONS:
+            self.call("POST", "/api/v1/providers", **body)
+            self.call("PUT", one, route=route, **body)
+            self.call("PATCH", one, route=route, **body)
+        self.call("PATCH", one, route=route, json=moved)
+        self.call("PUT", one, route=route, json={"endpoint": f"{self.url}/echo", "model": "m"})
+        for method in ("GET", "PUT", "PATCH", "DELETE"):
+            body = {"json": moved} if method in ("PUT", "PATCH") else {}
+            self.call(method, "/api/v1/providers/nobody", route=route, **body)
+        for method, part in (("GET", "models"), ("GET", "heartbeats"), ("POST", "heartbeat")):
+            self.call(method, f"/api/v1/providers/nobody/{part}", route=f"{route}/{part}")
+        self.call("GET", f"{one}/heartbeats?before={KEY}", route=f"{route}/heartbeats")
+        self.call("POST", "/v1/chat/completions", role="client", content=f'{{"api_key": "{KEY}"'.encode())
+        self.call("POST", "/v1/chat/completions", role="client", headers={"X-Provider-Id": KEY}, json={})
+        for path in ("/api/v1/providers", "/api/v1/openapi.json"):
+            self.call("GET", path)
+            self.call("GET", path, headers={"Authorization": f"Bearer {KEY}"})
+            self.call("GET", path, role="client")
+        for path in FORWARDED:
+            self.call("POST", path, headers={"Authorization": f"Bearer {KEY}"}, json={})
+        self.call("GET", "/health")
+
+    def tick(self) -> None:
+        """One run of the workflow: the tick at once, the next after 30 s."""
+        client = aws.client("stepfunctions", self.system.aws_url)
+        [machine] = client.list_state_machines()["stateMachines"]
+        started = client.start_execution(stateMachineArn=machine["stateMachineArn"], input=f'{{"n": "{PROMPT[:3]}"}}')
+
+        def ended() -> bool:
+            return bool(client.describe_execution(executionArn=started["executionArn"])["status"] != "RUNNING")
+
+        assert wait_until(ended, 90, every=1)
+
+    def leave(self) -> None:
+        for way in reversed(WAYS):  # the default is the first
+            route = "/api/v1/providers/{id}"
+            assert self.call("DELETE", f"/api/v1/providers/{way}", route=route).status_code == 204
+
+    def places(self) -> list[Place]:
+        url = self.system.aws_url
+        kept = [canary.items(url), canary.executions(url), canary.metrics(url), canary.stack(url)]
+        said = canary.logs(url, self.system.state)
+        output = Place("the local system's output", "\n".join(self.system.output))
+        return [*(place for places in kept for place in places), *said, *self.events.all(), output]
+
+
+BAD_REGISTRATIONS: list[dict[str, Any]] = [
+    {"json": {"id": "bad", "endpoint": f"https://user:{KEY}@host.example/v1"}},
+    {"json": {"id": "bad", "endpoint": f"https://host.example/v1?key={KEY}"}},
+    {"json": {"id": "bad", "endpoint": 7, "api_key": KEY}},
+    {"json": {"id": "bad", "endpoint": "https://host.example/v1", "apikey": KEY}},
+    {"json": {"id": "bad", "endpoint": "https://host.example/v1", "api_key": [KEY]}},
+    {"json": {"id": "bad", "endpoint": "https://host.example/v1", "api_key": f"{KEY} with a space"}},
+    {"json": {"id": KEY * 2, "endpoint": "https://host.example/v1"}},
+    {"json": [{"id": "bad", "api_key": KEY}]},
+    {"content": f'{{"id": "bad", "api_key": "{KEY}"'.encode()},
+]
+
+
+def run(repository: Path = REPOSITORY) -> tuple[Run, list[str]]:
+    """Drives the system that lies in `repository`. Returns what leaked."""
+    environ = {"TOKENHUB": "off", "AUTH": "true", "PARAMETERS": PARAMETERS}
+    with RawUpstream(canary.play) as upstream, LocalSystem(environ=environ, repository=repository) as system:
+        driven = Run(system, upstream.url.removesuffix("/v1"))
+        with driven.http:
+            driven.drive()
+        secret = (KEY, SHAPELESS_KEY, *driven.tokens.values())
+        found = [leak for place in driven.answers for leak in leaks(place, *secret)]
+        kept = driven.places()
+        found += [leak for place in kept for leak in leaks(place, *secret, PROMPT, SAID)]
+        assert {"an event", "an execution of the workflow", "the metrics"} <= {place.where for place in kept}
+    return driven, found
+
+
+@pytest.fixture(scope="module")
+def driven() -> tuple[Run, list[str]]:
+    return run()
+
+
+def test_no_key_no_token_no_prompt_and_no_answer_is_found_anywhere(driven: tuple[Run, list[str]]) -> None:
+    assert not driven[1], "\n".join(sorted(set(driven[1])))
+
+
+def test_every_route_of_the_template_succeeded_and_failed(driven: tuple[Run, list[str]]) -> None:
+    called = driven[0].called
+    missed = []
+    for route in _routes():
+        statuses = called.get(route, set())
+        if not (any(s < 400 for s in statuses) and any(s >= 400 for s in statuses)):
+            missed.append(f"{route}: {sorted(statuses)}")
+    assert missed == []
+
+
+def _routes() -> set[str]:
+    functions = [r["Properties"] for r in template()["Resources"].values() if r["Type"] == "AWS::Serverless::Function"]
+    events = [event for function in functions for event in function.get("Events", {}).values()]
+    routes = {(e["Properties"]["Method"], e["Properties"]["Path"]) for e in events if e["Type"] == "Api"}
+    # /health cannot fail, and a preflight is answered before anything is read
+    return {f"{method} {path}" for method, path in routes if path != "/health" and method != "OPTIONS"}
+
+
+ALL_IS_SAID = "return original"
+SHAPES_ARE_TAKEN_OUT = "return KEY_SHAPED.sub(REDACTED, original)"
+REDACTOR = """
+def redact(original, secrets=()):
+    {}
+
+Redactor.__call__ = lambda self, text: redact(text)
+"""
+
+
+def with_redactor(does: str, folder: Path) -> Path:
+    """This very repository, its redactor replaced."""
+    kept = shutil.ignore_patterns(".git", ".venv", ".local", ".aws-sam", ".*_cache", "__pycache__")
+    shutil.copytree(REPOSITORY, folder, ignore=kept, dirs_exist_ok=True)
+    (folder / ".local").mkdir()
+    (folder / ".local/emulator").symlink_to(REPOSITORY / ".local/emulator")
+    with (folder / "layers/gateway/gateway/redaction.py").open("a") as redaction:
+        redaction.write(REDACTOR.format(does))
+    return folder
+
+
+@pytest.mark.parametrize("does", [ALL_IS_SAID, SHAPES_ARE_TAKEN_OUT], ids=["no redactor", "no registered keys"])
+def test_the_gate_is_shut_when_the_redactor_is_taken_out(tmp_path: Path, does: str) -> None:
+    _, found = run(with_redactor(does, tmp_path))
+
+    places = {leak.split(" holds ")[0] for leak in found}
+    for kind in ("GET ", "POST ", "an event", "an item of ", "the log "):
+        assert any(place.startswith(kind) for place in places), kind

@@ -1,0 +1,237 @@
+"""Each cause of a failure, as the deployed local system tells it: the exact words, and one event for each change."""
+
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.e2e.canary import Events
+from tests.local_system import LocalSystem, free_ports
+from tests.raw_upstream import RawUpstream, Script, Seen
+from tests.rehearsal import RunningTokenHub, wait_until
+from tests.unit.gateway import certificates
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+
+KEY = "tokenhub_" + 64 * "0"
+HEALED = [("pending", "healthy"), ("healthy", "failed"), ("failed", "healthy")]
+BROKEN = [("pending", "failed")]
+PROVIDERS_ERROR = "Users get it, too: set that right in TokenHub or at the model's provider."
+
+# How the rehearsal TokenHub answers a beat that is no stream → last_heartbeat_error.
+ANSWERS = {
+    "refuse_key": (
+        "HTTP 401: invalid api key. TokenHub refuses the registered key: register the provider again with a valid "
+        "api_key."
+    ),
+    "no_scope": (
+        "HTTP 403: insufficient scope. The registered key lacks the scope for this: give it the scope in TokenHub."
+    ),
+    "budget": (
+        "HTTP 429: monthly budget exceeded. The registered key's budget is spent: raise it in TokenHub, or register "
+        "another key."
+    ),
+    "no_models": (
+        "HTTP 502: no eligible models registered. TokenHub has no model that it can use now: each is missing, "
+        "disabled or in its cooldown. Look at its models and providers."
+    ),
+    "all_failed": (
+        'HTTP 502: all providers failed for streaming: API error (status 401): {"error": {"message": "Incorrect API '
+        'key provided: sk-rehear************************sal1.", "type": "invalid_request_error", "param": null, '
+        '"code": "invalid_api_key"}}. Every provider behind TokenHub failed, the last one as it says here: set that '
+        "right in TokenHub."
+    ),
+    "wrapped_error": (
+        "HTTP 200: a model provider's error came as an answer: Incorrect API key provided: "
+        f"sk-rehear************************sal1. {PROVIDERS_ERROR}"
+    ),
+    "html": (
+        "HTTP 200: a web page came instead of an answer: something in front of TokenHub, like a login page, answers "
+        "there. Register TokenHub's own address, ending in /v1."
+    ),
+    "panic": "HTTP 500. TokenHub failed: look at its log.",
+    "cut_close": (
+        "HTTP 200: the answer broke off before its end: look at TokenHub's log, and at what stands in front of it."
+    ),
+    "hang": "{url} had not answered a ping after 20 s. Is TokenHub overloaded?",
+}
+# How it answers the first beat, which is a stream.
+STREAMS = {
+    "cut_clean": (
+        "HTTP 200: the stream ended before its end mark. Users' streams break off, too: look at TokenHub's log, and "
+        "at what stands in front of it."
+    ),
+    "wrapped_error": (
+        "HTTP 200: a model provider's error came as an answer: Incorrect API key provided: "
+        f"sk-rehear************************sal1. {PROVIDERS_ERROR}"
+    ),
+}
+# With what it is registered → the error of the first beat.
+KEYS = {
+    "tokenhub_none": ANSWERS["refuse_key"],
+    "secret": (
+        "HTTP 401: invalid api key format. A TokenHub key begins with tokenhub_: register the provider again with one."
+    ),
+    "": (
+        "HTTP 401: authorization required. TokenHub asks for a key, and none is registered: register the provider "
+        "again with its api_key."
+    ),
+}
+ENDPOINTS = {
+    "refused": "{url} refused the connection. Is TokenHub running there, and is the port right?",
+    "unknown": "The host name of {url} is not known. Check its spelling and its DNS entry.",
+    "no_tls": "{url} could not agree on TLS. Does it serve https, with a certificate of a known authority?",
+    "unknown_certificate": (
+        "{url} could not agree on TLS. Does it serve https, with a certificate of a known authority?"
+    ),
+    "deaf": "{url} did not accept a connection in time. Is the address right? Is a firewall in between?",
+    "without_v1": "HTTP 404: 404 page not found. Nothing is served there: does the registered endpoint end in /v1?",
+    "redirects": "{url} redirects (HTTP 307), and no key follows. Register the final address.",
+}
+
+
+class Watched:
+    """A running system, and the changes of health that it told of. Providers are beaten when a test says so."""
+
+    def __init__(self, system: LocalSystem) -> None:
+        self._http = httpx.Client(base_url=f"{system.url}/api/v1/providers", timeout=40, trust_env=False)
+        self._events = Events(system.aws_url)
+        self._told: list[dict[str, Any]] = []
+
+    def register(self, id_: str, endpoint: str, api_key: str = KEY) -> None:
+        body = {"id": id_, "endpoint": endpoint, "api_key": api_key, "heartbeat": {"enabled": False}}
+        self._http.post("", json=body).raise_for_status()
+
+    def beat(self, id_: str) -> dict[str, Any]:
+        """Beats once. The provider as it then is; the beat's own outcome says the same."""
+        outcome = self._http.post(f"/{id_}/heartbeat").raise_for_status().json()
+        provider = self._http.get(f"/{id_}").json()
+        assert (outcome["status"], outcome["error"]) == (provider["status"], provider["last_heartbeat_error"])
+        return dict(provider)
+
+    def told(self, id_: str, *expected: tuple[str, str]) -> bool:
+        """Whether these changes were told, each once, and no other."""
+
+        def changes() -> list[tuple[str, str]]:
+            self._told += [json.loads(place.text)["detail"] for place in self._events.all()]
+            return [(each["old_status"], each["new_status"]) for each in self._told if each["id"] == id_]
+
+        assert wait_until(lambda: len(changes()) >= len(expected), 10, every=0.25)
+        return changes() == list(expected)
+
+    def close(self) -> None:
+        self._http.close()
+
+
+@pytest.fixture(scope="module")
+def watched() -> Iterator[Watched]:
+    with LocalSystem(environ={"TOKENHUB": "off", "AUTH": "true"}) as system:
+        running = Watched(system)
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[RunningTokenHub]:
+    with RunningTokenHub(strict_keys=True) as tokenhub:
+        yield tokenhub
+
+
+@pytest.fixture
+def tokenhub(running: RunningTokenHub) -> RunningTokenHub:
+    running.reset()
+    return running
+
+
+@pytest.mark.parametrize("mode", ANSWERS)
+def test_a_tokenhub_that_fails_and_comes_back(watched: Watched, tokenhub: RunningTokenHub, mode: str) -> None:
+    id_, url = f"answers-{mode}", f"{tokenhub.url}/v1"
+    watched.register(id_, url)
+    assert watched.beat(id_)["status"] == "healthy"
+
+    tokenhub.rehearse(mode)
+    failed = [watched.beat(id_) for _ in range(1 if mode == "hang" else 2)]
+    tokenhub.rehearse("normal")
+    healed = watched.beat(id_)
+
+    assert [each["last_heartbeat_error"] for each in failed] == [ANSWERS[mode].replace("{url}", url)] * len(failed)
+    assert failed[-1]["consecutive_failures"] == len(failed)
+    assert (healed["status"], healed["last_heartbeat_error"], healed["consecutive_failures"]) == ("healthy", None, 0)
+    assert watched.told(id_, *HEALED)
+
+
+@pytest.mark.parametrize("mode", STREAMS)
+def test_a_stream_that_fails(watched: Watched, tokenhub: RunningTokenHub, mode: str) -> None:
+    id_ = f"streams-{mode}"
+    watched.register(id_, f"{tokenhub.url}/v1")
+    tokenhub.rehearse(mode)
+
+    failed = [watched.beat(id_)["last_heartbeat_error"] for _ in range(2)]  # also the next one is a stream
+    tokenhub.rehearse("normal")
+    healed = watched.beat(id_)
+
+    assert failed == [STREAMS[mode]] * 2
+    assert (healed["status"], healed["heartbeat_tokens_today"]) == ("healthy", 3 * 512)
+    assert watched.told(id_, *BROKEN, ("failed", "healthy"))
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_key_that_tokenhub_does_not_take(watched: Watched, tokenhub: RunningTokenHub, key: str) -> None:
+    id_ = f"key-{key or 'none'}"
+    watched.register(id_, f"{tokenhub.url}/v1", key)
+
+    assert watched.beat(id_)["last_heartbeat_error"] == KEYS[key]
+    assert watched.told(id_, *BROKEN)
+
+
+@contextmanager
+def deaf() -> Iterator[str]:
+    """The URL of a port that takes no more connections and refuses none: like a firewall that drops packets."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, ExitStack() as waiting:
+        address = listener.getsockname()
+        for _ in range(4):
+            client = waiting.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(address)
+        yield f"http://127.0.0.1:{address[1]}/v1"
+
+
+def redirect(_: Seen) -> Script:
+    return Script(status=307, headers={"location": "/elsewhere"}, framing="length")
+
+
+@pytest.fixture(scope="module")
+def endpoints(running: RunningTokenHub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    path: Path = certificates.write(tmp_path_factory.mktemp("certificate") / "own.pem", address="127.0.0.1")
+    own = certificates.server_context(path)
+    with RawUpstream(redirect) as redirects, RawUpstream(redirect, own) as tls, deaf() as deaf_url:
+        yield {
+            "refused": f"http://127.0.0.1:{free_ports(1)[0]}/v1",
+            "unknown": "http://tokenhub.invalid/v1",
+            "no_tls": redirects.url.replace("http:", "https:"),
+            "unknown_certificate": tls.url,
+            "deaf": deaf_url,
+            "without_v1": f"{running.url}/tokenhub",
+            "redirects": redirects.url,
+        }
+
+
+@pytest.mark.parametrize("cause", ENDPOINTS)
+def test_an_endpoint_that_is_not_tokenhubs(watched: Watched, endpoints: dict[str, str], cause: str) -> None:
+    watched.register(cause, endpoints[cause])
+
+    assert watched.beat(cause)["last_heartbeat_error"] == ENDPOINTS[cause].replace("{url}", endpoints[cause])
+    assert watched.told(cause, *BROKEN)
+
+
+def test_another_model_than_was_asked_is_seen(watched: Watched, tokenhub: RunningTokenHub) -> None:
+    watched.register("substituted", f"{tokenhub.url}/v1")
+    tokenhub.rehearse("other_model")
+
+    assert watched.beat("substituted")["last_heartbeat_model"] == "gpt-4o-mini"
+    assert watched.told("substituted", ("pending", "healthy"))

@@ -1,0 +1,31 @@
+"""Schemathesis sends a thousand cases to what the OpenAPI document tells of: `make fuzz` sends many more."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.fuzz.run import SCHEMATHESIS, Target, run, table, target
+
+CASES, SEED = 10, 1  # of each kind to each operation: about a thousand in all
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(not SCHEMATHESIS.exists(), reason="make .local/fuzz/ready installs Schemathesis"),
+]
+
+
+@pytest.fixture(scope="module")
+def gateway() -> Iterator[Target]:
+    with target() as running:
+        yield running
+
+
+def test_the_gateway_answers_every_case_as_its_document_says(gateway: Target) -> None:
+    result = run(gateway, cases=CASES, seed=SEED)
+
+    print(table(result, gateway.operations))
+    assert result.passed, result.output
+    assert result.cases >= 900
+    for operation in gateway.operations:  # else nothing but refusals was looked at
+        assert any(status < 300 for status in result.answers[operation]), operation

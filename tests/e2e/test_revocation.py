@@ -1,0 +1,45 @@
+"""A revoked token is dead after the minute that the authorizer remembers it (API Gateway's cache apart)."""
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import httpx
+
+from local import aws
+from local.settings import REPOSITORY
+from tests.local_system import LocalSystem
+from tests.rehearsal import wait_until
+
+
+def authorizer(system: LocalSystem) -> Any:
+    """Asks the deployed function itself: API Gateway would keep its answer."""
+    lambdas = aws.client("lambda", system.aws_url)
+    [name] = [f["FunctionName"] for f in lambdas.list_functions()["Functions"] if "Authorizer" in f["FunctionName"]]
+    arn = "arn:aws:execute-api:us-east-1:000000000000:api/prod/GET/v1/models"
+
+    def opens(token: str) -> bool:
+        event = {"type": "TOKEN", "authorizationToken": f"Bearer {token}", "methodArn": arn}
+        answer = lambdas.invoke(FunctionName=f"{name}:live", Payload=json.dumps(event))
+        return "FunctionError" not in answer
+
+    return opens
+
+
+def test_a_revoked_token_is_dead_within_a_minute_of_the_authorizer() -> None:
+    with LocalSystem(environ={"TOKENHUB": "off"}) as system:
+        old, opens = system.token("client"), authorizer(system)
+        assert opens(old)
+        environment = os.environ | {"AWS_PORT": str(system.aws_port)}
+        command = [sys.executable, "-m", "local.rotate", "client", "--revoke"]
+        new = subprocess.check_output(command, cwd=REPOSITORY, env=environment, text=True).strip()
+
+        assert opens(new)
+        assert wait_until(lambda: not opens(old), 65, every=1)
+        answers = [
+            httpx.get(f"{system.url}/v1/models", headers={"Authorization": f"Bearer {token}"}, trust_env=False)
+            for token in (new, old)
+        ]
+        assert [answer.status_code for answer in answers] == [503, 401]  # nothing is registered

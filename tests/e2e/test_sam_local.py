@@ -1,0 +1,208 @@
+"""`sam local` as a daily tool: the functions in their containers, on the local AWS of a running system."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from openai import OpenAI
+
+from local import bridge
+from tests import sam_local
+from tests.local_system import LocalSystem, free_ports
+from tests.rehearsal import wait_until
+from tests.template import ROOT
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
+START = "start make dev or make aws first"
+KEY = "your-tokenhub-api-key"
+EVENTS = sorted((ROOT / "events").glob("*.json"))
+
+
+@pytest.fixture(scope="module")
+def system() -> Iterator[LocalSystem]:
+    if reason := sam_local.trouble():
+        pytest.skip(reason)
+    sam_local.build()
+    with LocalSystem() as running:
+        yield running
+
+
+@dataclass(frozen=True)
+class Api:
+    """A `sam local start-api` before that system."""
+
+    url: str
+    output: list[str]
+    system: LocalSystem
+
+    def call(self, method: str, path: str, role: str | None = "admin", **more: Any) -> httpx.Response:
+        token = self.system.token(role) if role in ("admin", "client") else role
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        return httpx.request(method, self.url + path, headers=headers, timeout=60, trust_env=False, **more)
+
+    def register(self, **changes: Any) -> httpx.Response:
+        provider = {"id": "tokenhub", "endpoint": f"{self.system.tokenhub_url}/v1", "model": "echo", "api_key": KEY}
+        return self.call("POST", "/api/v1/providers", json=provider | changes)
+
+
+@pytest.fixture(scope="module")
+def api(system: LocalSystem) -> Iterator[Api]:
+    [port] = free_ports(1)
+    with sam_local.start_api(system.state / "env.json", port) as output:
+        yield Api(f"http://127.0.0.1:{port}", output, system)
+
+
+@contextmanager
+def rehearsed(system: LocalSystem, mode: str) -> Iterator[None]:
+    url = f"{system.tokenhub_url}/_rehearse"
+    httpx.put(url, json={"mode": mode}).raise_for_status()
+    try:
+        yield
+    finally:
+        httpx.delete(url).raise_for_status()
+
+
+def test_a_provider_is_registered_listed_and_beaten(api: Api) -> None:
+    assert api.register().status_code in (200, 201)
+
+    def healthy() -> bool:
+        return [provider["status"] for provider in api.call("GET", "/api/v1/providers").json()] == ["healthy"]
+
+    assert wait_until(healthy, limit=45, every=1)
+    assert KEY not in api.call("GET", "/api/v1/providers").text
+
+
+def test_a_stream_is_one_valid_answer_that_the_openai_sdk_reads(api: Api) -> None:
+    api.register()
+    with OpenAI(base_url=f"{api.url}/v1", api_key=api.system.token(), max_retries=0) as client:
+        stream = client.chat.completions.create(
+            model="echo", messages=[{"role": "user", "content": "Grüße, 東京"}], stream=True
+        )
+        said = "".join(chunk.choices[0].delta.content or "" for chunk in stream)
+
+    assert said == "Grüße, 東京"
+
+
+def test_an_answer_that_is_no_stream_is_the_providers(api: Api) -> None:
+    api.register()
+    answer = api.call("GET", "/v1/models", "client")
+
+    assert answer.status_code == 200
+    assert "echo" in {model["id"] for model in answer.json()["data"]}
+    assert answer.headers["x-provider-id"] == "tokenhub"
+
+
+def test_the_functions_own_errors_are_in_the_one_shape(api: Api) -> None:
+    api.register()
+    unknown = api.call("GET", "/api/v1/providers/nobody")
+    invalid = api.register(endpoint="ftp://example.com")
+    with rehearsed(api.system, "refuse_key"):
+        refused = api.call("POST", "/v1/chat/completions", "client", json={"model": "echo", "messages": []})
+
+    for answer, status, code in (
+        (unknown, 404, "provider_not_found"),
+        (invalid, 400, "invalid_endpoint"),
+        (refused, 401, "provider_key_refused"),
+    ):
+        assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+        assert set(answer.json()["error"]) == {"message", "type", "code", "param"}
+
+
+def test_the_authorizer_stands_before_every_route_but_health(api: Api) -> None:
+    assert api.call("GET", "/health", None).json() == {"status": "ok"}
+    for path in ("/api/v1/providers", "/v1/models"):
+        assert api.call("GET", path, None).status_code == 401
+        assert api.call("GET", path, "wrong").status_code == 403
+    assert api.call("GET", "/api/v1/providers", "client").status_code == 403
+
+
+def test_the_containers_stay_warm(api: Api) -> None:
+    for _ in range(2):
+        assert api.call("GET", "/health", None).status_code == 200
+
+    assert sum("SAM_CONTAINER_ID" in line for line in api.output) == 4
+
+
+def test_the_relays_listen_on_the_bridge_only(system: LocalSystem) -> None:
+    docker = bridge.address()
+    assert docker is not None
+    listed = subprocess.run(["ss", "-ltnH"], capture_output=True, text=True, check=True).stdout
+    for port in (system.aws_port, system.tokenhub_port):
+        addresses = {line.split()[3].rpartition(":")[0] for line in listed.splitlines() if f":{port} " in line}
+        assert str(docker.ip) in addresses
+        assert addresses <= {str(docker.ip), "127.0.0.1", "[::1]"}
+
+
+def function_of(event: dict[str, Any]) -> str:
+    if "methodArn" in event:
+        return "AuthorizerFunction"
+    if "resource" not in event:
+        return "HeartbeatFunction"
+    return "CompletionsFunction" if event["resource"].startswith("/v1/") else "ProvidersFunction"
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.stem)
+def test_every_event_is_answered_by_its_function(api: Api, event: Path) -> None:
+    api.register(default=True)
+    function = function_of(json.loads(event.read_text()))
+
+    answer = sam_local.invoke(function, event, api.system.state / "env.json")
+
+    assert "errorMessage" not in answer
+    if function in ("CompletionsFunction", "ProvidersFunction"):
+        assert answer["statusCode"] < 500, answer
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.stem)
+def test_every_event_is_small(event: Path) -> None:
+    assert len(event.read_text().splitlines()) <= 20
+
+
+@pytest.mark.parametrize("command", [["start-api"], ["invoke", "ProvidersFunction", "-e", "events/list.json"]])
+def test_a_clone_without_a_local_aws_says_what_to_start(tmp_path: Path, command: list[str]) -> None:
+    subprocess.run(["git", "clone", "-q", str(ROOT), str(tmp_path / "clone")], check=True)
+
+    done = subprocess.run(
+        [sam_local.SAM, "local", *command],
+        cwd=tmp_path / "clone",
+        env=sam_local.ENVIRON,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode != 0
+    assert START in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_local_aws_that_has_stopped_is_told_with_what_to_start(api: Api, tmp_path: Path) -> None:
+    file = json.loads((api.system.state / "env.json").read_text())
+    [port] = free_ports(1)
+    for variables in file.values():
+        variables["AWS_ENDPOINT_URL"] = f"http://{urlsplit(variables['AWS_ENDPOINT_URL']).hostname}:{port}/Nobody"
+    stopped = tmp_path / "env.json"
+    stopped.write_text(json.dumps(file))
+
+    answer = sam_local.invoke("ProvidersFunction", ROOT / "events/list.json", stopped)
+
+    assert answer["statusCode"] == 500
+    assert "start it with `make dev`" in json.loads(answer["body"])["error"]["message"]
+
+
+def test_without_the_file_no_function_calls_the_real_aws(system: LocalSystem, tmp_path: Path) -> None:
+    nothing = tmp_path / "env.json"
+    nothing.write_text('{"Parameters": {"PLATFORM": "local"}}')
+
+    answer = sam_local.invoke("ProvidersFunction", ROOT / "events/list.json", nothing)
+
+    assert "start it with `make dev`" in json.loads(answer["body"])["error"]["message"]

