@@ -89,7 +89,7 @@ def _header(event: dict[str, Any], name: str) -> str | None:
 
 
 def _forward(record: Record, provider_id: str | None, deadline: float) -> Response | StreamingResponse:
-    exchange = Exchange(lambda: _send(record.request, provider_id, deadline))
+    exchange = Exchange(lambda: _send(record, provider_id, deadline))
     silence = limits.keep_alive or None if record.request.stream else None
     chunks = pump(
         exchange.source(),
@@ -114,13 +114,13 @@ def _forward(record: Record, provider_id: str | None, deadline: float) -> Respon
         raise
 
 
-def _send(request: ForwardRequest, provider_id: str | None, deadline: float) -> tuple[Target, Answer]:
+def _send(record: Record, provider_id: str | None, deadline: float) -> tuple[Target, Answer]:
     try:
-        return forwarder.send(request, provider_id, deadline=deadline)
+        return forwarder.send(record.request, provider_id, deadline=deadline, on_target=record.goes_to)
     except GatewayError:
         raise
     except Exception:
-        logger.exception("unforeseen", extra={"request_id": request.request_id})
+        logger.exception("unforeseen", extra={"request_id": record.request.request_id})
         raise GatewayError("The gateway failed. Its logs say more under this X-Request-Id.") from None
 
 

@@ -197,6 +197,21 @@ def test_another_provider_is_named_by_a_header(register: Any, complete: Any) -> 
     assert headers["x-provider-id"] == "second"
 
 
+def test_a_provider_that_cannot_be_reached_is_named_all_the_same(
+    register: Any, complete: Any, aws: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    register(endpoint="http://127.0.0.1:1/v1")
+    update = {"UpdateExpression": "SET #s = :s", "ExpressionAttributeNames": {"#s": "status"}}
+    aws.providers.update_item(Key={"id": "tokenhub"}, ExpressionAttributeValues={":s": "failed"}, **update)
+    caplog.clear()
+
+    status, headers, body = complete()
+
+    assert (status, json.loads(body)["error"]["code"]) == (502, "provider_unreachable")
+    assert (headers["x-provider-id"], headers["x-provider-status"]) == ("tokenhub", "failed")
+    assert [vars(line)["provider"] for line in caplog.records] == ["tokenhub"]
+
+
 def test_one_log_line_tells_of_the_request_and_holds_no_key_prompt_or_answer(
     register: Any, complete: Any, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -13,15 +13,19 @@ MOST_HELD = 32 * 1024 * 1024
 
 def headers_down(record: Record, answer: Answer) -> dict[str, str]:
     """The provider's headers that may pass, and ours."""
-    ours = NO_SNIFFING | {"x-request-id": record.request.request_id}
-    if record.target is not None:
-        ours["x-provider-id"] = record.target.provider_id
-        if record.target.status == "failed":
-            ours["x-provider-status"] = "failed"
+    ours = NO_SNIFFING | {"x-request-id": record.request.request_id} | _provider(record)
     if _substituted(record, answer):
         ours["x-model-substituted"] = "true"
     ours["server-timing"] = _timing(record, answer)
     return dict(answer.headers) | ours
+
+
+def _provider(record: Record) -> dict[str, str]:
+    """Which one it is; a failed one is called all the same, because TokenHub may just have come back."""
+    if record.target is None:
+        return {}
+    status = {"x-provider-status": "failed"} if record.target.status == "failed" else {}
+    return {"x-provider-id": record.target.provider_id} | status
 
 
 def _substituted(record: Record, answer: Answer) -> bool:
@@ -40,13 +44,13 @@ def _timing(record: Record, answer: Answer) -> str:
 
 def error_down(error: GatewayError, record: Record) -> tuple[int, dict[str, str], bytes]:
     """Status, headers and body of an error. The Anthropic SDK looks for a `type` beside it."""
-    headers = NO_SNIFFING | {
+    headers = {
+        **NO_SNIFFING,
+        **_provider(record),
         "content-type": "application/json",
         "x-request-id": record.request.request_id,
         "x-error-source": error.source,
     }
-    if record.target is not None:
-        headers["x-provider-id"] = record.target.provider_id
     if not error.retryable:
         headers["x-should-retry"] = "false"  # the OpenAI SDK tries a 409, 429 and 5xx twice more otherwise
     body = error.body()

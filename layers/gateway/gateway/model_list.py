@@ -8,7 +8,7 @@ from typing import Any
 from gateway.answers import take
 from gateway.background import begin
 from gateway.errors import DeadlineExceeded, ModelListUnusable
-from gateway.redaction import REDACTED
+from gateway.redaction import without
 from gateway.refusals import LONGEST_BODY, refusal
 from gateway.request import ForwardRequest
 from gateway.upstream import Target, Upstream
@@ -37,14 +37,15 @@ def _list(upstream: Upstream, target: Target, seconds: float) -> list[Any]:
         request_id=f"models-{target.provider_id}-{uuid.uuid4().hex}",
         headers={"accept": "application/json", "user-agent": "tokenhub-gateway"},
     )
+    secrets = [target.key] if target.key else []
     answer = upstream.forward(request, target, within=seconds)
     with closing(answer.chunks) as chunks:
         body, complete = take(chunks, most=LONGEST_BODY if answer.status != 200 else MOST_BYTES)
     if answer.status != 200:
-        raise refusal(answer.status, body, [target.key] if target.key else [])
+        raise refusal(answer.status, body, secrets)
     if not complete:
         raise ModelListUnusable("The provider's list of models is larger than 5 MB, and the gateway cannot show it.")
-    return [_without(target.key, model) for model in _data(body, target.endpoint)]
+    return [_without(secrets, model) for model in _data(body, target.endpoint)]
 
 
 def _data(body: bytes, endpoint: str) -> list[Any]:
@@ -61,12 +62,11 @@ def _data(body: bytes, endpoint: str) -> list[Any]:
     )
 
 
-def _without(key: str | None, value: Any) -> Any:
-    """Of the key alone: a model may well be called tokenhub_something."""
+def _without(secrets: list[str], value: Any) -> Any:
     if isinstance(value, str):
-        return value.replace(key, REDACTED) if key else value
+        return without(value, secrets)
     if isinstance(value, list):
-        return [_without(key, found) for found in value]
+        return [_without(secrets, found) for found in value]
     if isinstance(value, dict):
-        return {_without(key, name): _without(key, found) for name, found in value.items()}
+        return {without(name, secrets): _without(secrets, found) for name, found in value.items()}
     return value

@@ -46,6 +46,10 @@ class Record:
         """The request's own model, or the provider's that stands in for it."""
         return self.request.model or (self.target.model if self.target is not None else None)
 
+    def goes_to(self, target: Target) -> None:
+        """The provider is known, whatever it will answer."""
+        self.target = target
+
     def elapsed_ms(self) -> int:
         """Milliseconds since the request came in."""
         return round((self.clock() - self.began) * 1000)

@@ -12,7 +12,13 @@ REDACTED = "[redacted]"
 
 def redact(original: str, secrets: Iterable[str] = ()) -> str:
     """The text without the given secrets and without anything of the shape of a key."""
-    return _redacted(original, {form for secret in secrets for form in _forms(secret)})
+    return KEY_SHAPED.sub(REDACTED, without(original, secrets))
+
+
+def without(original: str, secrets: Iterable[str]) -> str:
+    """The text without the given secrets, and with what merely has the shape of a key: a model may be called
+    tokenhub_something."""
+    return _without(original, {form for secret in secrets for form in _forms(secret)})
 
 
 class Redactor:
@@ -28,18 +34,18 @@ class Redactor:
         with self._lock:
             if key not in self._keys:
                 self._keys.add(key)
-                self._forms += set(_forms(key))
+                self._forms += _forms(key)
 
     def __call__(self, text: str) -> str:
         """The text without any of them."""
-        return _redacted(text, self._forms)
+        return KEY_SHAPED.sub(REDACTED, _without(text, self._forms))
 
 
-def _redacted(original: str, forms: Iterable[str]) -> str:
+def _without(original: str, forms: Iterable[str]) -> str:
     """Looks for each form before it makes a pattern of them: a pattern of a thousand keys takes 20 ms to compile, and
     a tick learns a thousand, one after another."""
     found = [form for form in forms if form and form in original]
-    return KEY_SHAPED.sub(REDACTED, _any_of(found).sub(REDACTED, original) if found else original)
+    return _any_of(found).sub(REDACTED, original) if found else original
 
 
 def _any_of(forms: Iterable[str]) -> re.Pattern[str]:
@@ -47,10 +53,13 @@ def _any_of(forms: Iterable[str]) -> re.Pattern[str]:
     return re.compile("|".join(map(re.escape, sorted(forms, key=len, reverse=True))))
 
 
-def _forms(secret: str) -> tuple[str, ...]:
+def _forms(secret: str) -> set[str]:
     """As it is, as it stands in JSON, in JSON that is a text in JSON (TokenHub puts a provider's error into its own
-    like that), and in a URL."""
-    return secret, _in_json(secret), _in_json(_in_json(secret)), quote(secret, safe="", errors="replace")
+    like that), and in a URL. Some write `\\/` for a slash in JSON, and some `%2f` for `%2F` in a URL."""
+    in_json = {secret, _in_json(secret), _in_json(_in_json(secret))}
+    in_url = quote(secret, safe="", errors="replace")
+    lower = re.sub("%[0-9A-F]{2}", lambda escape: escape.group().lower(), in_url)
+    return in_json | {form.replace("/", "\\/") for form in in_json} | {in_url, lower}
 
 
 def _in_json(text: str) -> str:

@@ -65,6 +65,7 @@ def test_another_model_than_the_asked_one_is_told_of(
 @pytest.mark.parametrize(("status", "told"), [("failed", "failed"), ("healthy", None), ("pending", None)])
 def test_only_a_failed_provider_is_told_of(status: str, told: str | None) -> None:
     assert headers_down(a_record(status=status), an_answer()).get("x-provider-status") == told
+    assert error_down(StreamTruncated(), a_record(status=status))[1].get("x-provider-status") == told
 
 
 def test_a_provider_cannot_forge_our_headers() -> None:

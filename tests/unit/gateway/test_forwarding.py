@@ -1,6 +1,7 @@
 import gc
 import json
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -30,8 +31,15 @@ def forwarder(providers: Providers, cipher: KeyCipher, upstream: Upstream) -> Fo
     return Forwarder(Targets(providers, cipher), upstream)
 
 
-def send(forwarder: Forwarder, provider_id: str | None = None) -> tuple[Target, Answer]:
-    return forwarder.send(read_request(a_request()), provider_id, deadline=time.monotonic() + 5)
+def send(
+    forwarder: Forwarder,
+    provider_id: str | None = None,
+    *,
+    within: float = 5,
+    on_target: Callable[[Target], None] = lambda _: None,
+) -> tuple[Target, Answer]:
+    deadline = time.monotonic() + within
+    return forwarder.send(read_request(a_request()), provider_id, deadline=deadline, on_target=on_target)
 
 
 def taking(key: str) -> Script:
@@ -86,6 +94,20 @@ def test_a_rotated_key_costs_no_failed_request(
     assert_released(upstream)
 
 
+def test_a_provider_is_told_before_it_is_called_also_with_the_key_that_it_is_called_with_again(
+    serve: Serve, registry: Registry, forwarder: Forwarder
+) -> None:
+    server = serve(taking("none"))
+    registry.register(wanted(endpoint=server.url, api_key=KEY))
+    read(send(forwarder)[1])
+    registry.register(wanted(endpoint=server.url, api_key=OTHER_KEY))
+    told: list[tuple[str | None, int]] = []
+
+    send(forwarder, on_target=lambda target: told.append((target.key, len(server.received))))
+
+    assert told == [(KEY, 1), (OTHER_KEY, 2)]
+
+
 def test_a_key_that_is_still_the_same_is_not_sent_twice(serve: Serve, registry: Registry, forwarder: Forwarder) -> None:
     server = serve(taking(OTHER_KEY))
     registry.register(wanted(endpoint=server.url, api_key=KEY))
@@ -129,10 +151,10 @@ def test_no_time_is_left_after_the_deadline(serve: Serve, registry: Registry, fo
     registry.register(wanted(endpoint=server.url))
     began = time.monotonic()
     with pytest.raises(FirstByteTimeout):
-        forwarder.send(a_request(), None, deadline=time.monotonic() + 0.3)
+        send(forwarder, within=0.3)
     assert 0.2 < time.monotonic() - began < 0.8
     with pytest.raises(DeadlineExceeded):
-        forwarder.send(a_request(), None, deadline=time.monotonic() - 1)
+        send(forwarder, within=-1)
 
 
 @pytest.mark.parametrize("status", [400, 403, 429, 500, 502])

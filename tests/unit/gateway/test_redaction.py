@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from gateway.redaction import REDACTED, Redactor, redact
+from gateway.redaction import REDACTED, Redactor, redact, without
 from tests.unit.gateway.builders import BRIEFLY, KEY
 
 KEYS = st.text(string.ascii_letters + string.digits + "_-.", min_size=1, max_size=40)
@@ -36,11 +36,31 @@ def test_what_stands_for_a_key_is_not_redacted_again() -> None:
     assert redactor("e" * 100) == REDACTED * 100
 
 
-@pytest.mark.parametrize("written", [json.dumps, lambda key: quote(key, safe=""), str])
+def in_a_url(key: str) -> str:
+    return quote(key, safe="")
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        str,
+        json.dumps,
+        lambda key: json.dumps(json.dumps(key)),
+        lambda key: json.dumps(key).replace("/", "\\/"),
+        in_a_url,
+        lambda key: in_a_url(key).lower(),
+    ],
+    ids=["plain", "JSON", "JSON in JSON", "JSON with escaped slashes", "URL", "URL with small digits"],
+)
 def test_a_key_is_taken_out_however_it_is_written(written: Callable[[str], str]) -> None:
     key = 'ab"cd\\ef/é+9876543210'
 
     assert "9876543210" not in redact(f"bad key {written(key)}", [key])
+    assert "9876543210" not in without(f"bad key {written(key)}", [key])
+
+
+def test_what_merely_has_the_shape_of_a_key_may_stay() -> None:
+    assert without("tokenhub_fast of c0ffee", ["c0ffee"]) == f"tokenhub_fast of {REDACTED}"
 
 
 @BRIEFLY
