@@ -1,4 +1,4 @@
-"""What every test may use: a moto AWS with the template's tables and a KMS key."""
+"""What every test may use: a moto AWS with the template's tables and a KMS key, and a rehearsal TokenHub."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from tests.rehearsal import RunningTokenHub
 from tests.template import table
 
 REGION = "us-east-1"
@@ -50,3 +51,16 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
             admin_secret=secrets.create_secret(Name="admin", SecretString="admin-token")["ARN"],
             client_secret=secrets.create_secret(Name="client", SecretString="client-token")["ARN"],
         )
+
+
+@pytest.fixture(scope="session")
+def running_tokenhub() -> Iterator[RunningTokenHub]:
+    with RunningTokenHub() as tokenhub:
+        yield tokenhub
+
+
+@pytest.fixture
+def tokenhub(running_tokenhub: RunningTokenHub) -> RunningTokenHub:
+    """One that behaves, and that nobody has asked anything."""
+    running_tokenhub.reset()
+    return running_tokenhub

@@ -2,7 +2,6 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -11,18 +10,6 @@ import pytest
 from tests.functions.conftest import Context, Load, event
 from tests.raw_upstream import JSON, RawUpstream, Script
 from tests.rehearsal import KEY, RunningTokenHub
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[RunningTokenHub]:
-    with RunningTokenHub() as tokenhub:
-        yield tokenhub
-
-
-@pytest.fixture
-def tokenhub(running: RunningTokenHub) -> RunningTokenHub:
-    running.reset()
-    return running
 
 
 @pytest.fixture

@@ -1,5 +1,4 @@
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import boto3
@@ -9,18 +8,6 @@ from botocore.stub import Stubber
 from tests.conftest import Aws
 from tests.functions.conftest import Context, Load, event
 from tests.rehearsal import KEY, RunningTokenHub
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[RunningTokenHub]:
-    with RunningTokenHub() as tokenhub:
-        yield tokenhub
-
-
-@pytest.fixture
-def tokenhub(running: RunningTokenHub) -> RunningTokenHub:
-    running.reset()
-    return running
 
 
 @pytest.fixture

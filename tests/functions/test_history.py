@@ -14,18 +14,6 @@ from tests.rehearsal import KEY, RunningTokenHub
 Call = Any
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[RunningTokenHub]:
-    with RunningTokenHub() as tokenhub:
-        yield tokenhub
-
-
-@pytest.fixture
-def tokenhub(running: RunningTokenHub) -> RunningTokenHub:
-    running.reset()
-    return running
-
-
 @pytest.fixture
 def lambdas(monkeypatch: pytest.MonkeyPatch) -> Iterator[LambdaService]:
     """A heartbeat function that fails until a test gives it a handler: what a registration starts is no part of it."""

@@ -15,12 +15,6 @@ PAGE = "https://chat.example.com"  # the origin of a web page that may call
 
 
 @pytest.fixture(scope="session")
-def running_tokenhub() -> Iterator[RunningTokenHub]:
-    with RunningTokenHub() as tokenhub:
-        yield tokenhub
-
-
-@pytest.fixture(scope="session")
 def system() -> Iterator[LocalSystem]:
     with LocalSystem(
         environ={"TOKENHUB": "off", "AUTH": "true", "PARAMETERS": f"AllowedOrigins={PAGE},http://localhost:3000"}
@@ -32,12 +26,6 @@ def system() -> Iterator[LocalSystem]:
 def client_of(system: LocalSystem) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=system.url, timeout=30, trust_env=False) as client:
         yield client
-
-
-@pytest.fixture
-def tokenhub(running_tokenhub: RunningTokenHub) -> RunningTokenHub:
-    running_tokenhub.reset()
-    return running_tokenhub
 
 
 @pytest.fixture

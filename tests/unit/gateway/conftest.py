@@ -14,7 +14,6 @@ from gateway.registry import Registry
 from gateway.settings import Limits
 from gateway.upstream import Guard, Upstream
 from tests.conftest import REGION, Aws
-from tests.rehearsal import RunningTokenHub
 from tests.template import table
 from tests.unit.gateway import certificates
 from tests.unit.gateway.builders import Clock
@@ -126,18 +125,6 @@ def quick_upstream() -> Iterator[Upstream]:
 @pytest.fixture
 def upstream(quick_upstream: Upstream) -> Upstream:
     return quick_upstream
-
-
-@pytest.fixture(scope="session")
-def running_tokenhub() -> Iterator[RunningTokenHub]:
-    with RunningTokenHub() as tokenhub:
-        yield tokenhub
-
-
-@pytest.fixture
-def tokenhub(running_tokenhub: RunningTokenHub) -> RunningTokenHub:
-    running_tokenhub.reset()
-    return running_tokenhub
 
 
 @pytest.fixture(scope="session")

@@ -7,12 +7,6 @@ from tests.rehearsal import KEY, RunningTokenHub
 
 
 @pytest.fixture(scope="session")
-def running_tokenhub() -> Iterator[RunningTokenHub]:
-    with RunningTokenHub() as tokenhub:
-        yield tokenhub
-
-
-@pytest.fixture(scope="session")
 def tokenhub_client(running_tokenhub: RunningTokenHub) -> Iterator[httpx.Client]:
     # One for all: making a client loads the CA certificates, which takes longer than most tests.
     headers = {"Authorization": f"Bearer {KEY}"}
@@ -24,12 +18,6 @@ def tokenhub_client(running_tokenhub: RunningTokenHub) -> Iterator[httpx.Client]
 def keyless_client(running_tokenhub: RunningTokenHub) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=running_tokenhub.url, timeout=5) as client:
         yield client
-
-
-@pytest.fixture
-def tokenhub(running_tokenhub: RunningTokenHub) -> RunningTokenHub:
-    running_tokenhub.reset()
-    return running_tokenhub
 
 
 @pytest.fixture
