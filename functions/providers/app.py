@@ -188,17 +188,15 @@ app.exception_handler(Exception)(refuse_unforeseen)
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """A REST proxy event of an /api/v1 route or /health, or of a browser's preflight → its answer."""
+    """A REST proxy event of an /api/v1 route or /health → its answer."""
     headers = event.get("headers") or {}
     try:
-        if event["httpMethod"] == "OPTIONS":
-            return _proxied(204, cors.preflight(headers))
         if event["httpMethod"] in WITH_BODY and event["resource"] not in BODILESS:
             require_object(event["body"])  # Powertools takes the first item of a list for the body
             event = _as_json(event)
     except GatewayError as error:
         plain = {"content-type": "application/json"}
-        return _proxied(error.status, plain | cors.headers(headers), json.dumps(error.body()))
+        return {"statusCode": error.status, "headers": plain | cors.headers(headers), "body": json.dumps(error.body())}
     answer = app.resolve(event, context)
     answer["multiValueHeaders"] |= {name: [value] for name, value in cors.headers(headers).items()}
     return answer
@@ -208,10 +206,6 @@ def _as_json(event: dict[str, Any]) -> dict[str, Any]:
     """A body is JSON whatever its Content-Type says: `curl -d` calls it a form."""
     kept = {name: value for name, value in (event.get("headers") or {}).items() if name.lower() != "content-type"}
     return event | {"headers": kept | {"content-type": "application/json"}, "isBase64Encoded": False}
-
-
-def _proxied(status: int, headers: dict[str, str], body: str = "") -> dict[str, Any]:
-    return {"statusCode": status, "headers": headers, "body": body}
 
 
 def _answer[T](status: int, body: T, **headers: str) -> Response[T]:

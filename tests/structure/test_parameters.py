@@ -13,7 +13,7 @@ from tests.structure.rendered import deployed, of_type, render
 from tests.template import template
 
 PARAMETERS: dict[str, dict[str, Any]] = template()["Parameters"]
-FUNCTIONS = ("AuthorizerFunction", "ProvidersFunction", "CompletionsFunction", "HeartbeatFunction")
+FUNCTIONS = ("AuthorizerFunction", "ProvidersFunction", "CompletionsFunction", "PreflightFunction", "HeartbeatFunction")
 USED_WHILE_RENDERING = ["W2001", "W7001"]  # parameters and mappings that only conditions or SAM look at
 CHOICES = [*pairwise(), LOCAL]
 
@@ -110,6 +110,7 @@ def test_concurrency_is_reserved_only_when_asked_for() -> None:
     assert asked == {
         "AuthorizerFunction": {"Ref": "AuthorizerConcurrency"},
         "ProvidersFunction": None,
+        "PreflightFunction": None,
         "CompletionsFunction": {"Ref": "CompletionsConcurrency"},
         "HeartbeatFunction": {"Ref": "HeartbeatConcurrency"},
     }
@@ -120,6 +121,7 @@ def test_each_class_of_function_has_memory_of_its_own() -> None:
     assert {name: function["MemorySize"]["Ref"] for name, function in functions({}).items()} == {
         "AuthorizerFunction": "ApiMemory",
         "ProvidersFunction": "ApiMemory",
+        "PreflightFunction": "ApiMemory",
         "CompletionsFunction": "CompletionsMemory",
         "HeartbeatFunction": "HeartbeatMemory",
     }
@@ -128,7 +130,7 @@ def test_each_class_of_function_has_memory_of_its_own() -> None:
 def test_snapshots_are_of_published_versions_and_off_by_default() -> None:
     snapshots = {"ApplyOn": "PublishedVersions"}
 
-    assert [function["SnapStart"] for function in functions({"SnapStart": "on"}).values()] == [snapshots] * 4
+    assert [function["SnapStart"] for function in functions({"SnapStart": "on"}).values()] == [snapshots] * 5
     assert not [name for name, function in functions({}).items() if "SnapStart" in function]
 
 

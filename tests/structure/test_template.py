@@ -55,6 +55,16 @@ def test_every_route_but_health_and_the_preflights_asks_the_authorizer() -> None
     assert open_to_all == preflights | {("/health", "get")}
 
 
+def test_no_path_has_methods_of_one_function_with_and_without_the_authorizer() -> None:
+    """`sam local` takes the methods of one path and one function for one route, whose authorizer is any of theirs."""
+    opened: dict[tuple[str, str], set[bool]] = {}
+    for path, _, operation in methods():
+        uri = str(operation["x-amazon-apigateway-integration"]["uri"])
+        opened.setdefault((path, uri), set()).add(is_open(operation))
+
+    assert {route for route, both in opened.items() if len(both) > 1} == set()
+
+
 def is_open(operation: dict[str, Any]) -> bool:
     return operation.get("security") in (None, [{"NONE": []}])
 
@@ -71,7 +81,7 @@ def test_a_change_of_a_layer_alone_makes_new_versions_of_the_functions_that_use_
     before = versions()
 
     assert versions() == before
-    assert len(versions(GatewayLayer="2") - before) == 4
+    assert len(versions(GatewayLayer="2") - before) == 5
     assert {name[:19] for name in versions(StreamingLayer="2") - before} == {"CompletionsFunction"}
 
 
@@ -122,7 +132,15 @@ def test_the_workflow_may_invoke_what_it_names_and_nothing_else() -> None:
 def test_each_function_has_a_role_of_its_own() -> None:
     roles = [str(function["Role"]) for function in FUNCTIONS.values()]
 
-    assert len(set(roles)) == len(roles) == 4
+    assert len(set(roles)) == len(roles) == 5
+
+
+def test_preflights_are_answered_by_a_function_that_may_do_nothing() -> None:
+    uris = {str(o["x-amazon-apigateway-integration"]["uri"]) for _, method, o in methods() if method == "options"}
+    granted = [action for role, s in statements() if role == "PreflightRole" for action in as_list(s["Action"])]
+
+    assert all("${PreflightFunction" in uri for uri in uris)
+    assert granted == ["logs:CreateLogStream", "logs:PutLogEvents"]
 
 
 def source(function: dict[str, Any]) -> str:
