@@ -12,12 +12,13 @@ from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from local import release
 from local.environments import Environment
 from local.settings import REPOSITORY, LocalError
 
 BUILDS = REPOSITORY / ".local" / "deploy"  # its own: `sam build` and `make dev` build for other processors
 CAPABILITIES = ("CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND")
-AWS_HOSTS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
+AWS_HOSTS = (".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu", ".api.aws")
 REGISTRY = {"ProvidersTable": "the table of the providers", "ProviderKeysKey": "the KMS key of their API keys"}
 ACCOUNT = {"LoggingRole": "the logging role of the account's APIs"}
 WHY = dict.fromkeys(REGISTRY, "Data=keep") | dict.fromkeys(ACCOUNT, "AccessLogs=create")
@@ -63,14 +64,17 @@ def account(environment: Environment, *, expected: Callable[[str], bool] = is_aw
         raise LocalError(f"No AWS account answers: {error}\nLog in (`aws sso login`) or set AWS_PROFILE.") from None
 
 
-def deploy(environment: Environment, to: Account, *, terminal: bool) -> None:
-    """Build and deploy. Raises LocalError."""
+def deploy(environment: Environment, find: Callable[[Environment], Account], *, terminal: bool) -> None:
+    """Build and deploy to the account that `find` gives. Raises LocalError."""
+    to = find(environment)
     new = environment.stack is None or to.stack(environment.stack) is None
     if environment.stack is None and not terminal:
         environment.named_stack()
     print(f"{environment.stack or 'A new stack'} in account {to.number}, {to.region}.", flush=True)
     build_and_deploy(environment, to, guided=new and terminal, terminal=terminal)
     answered = Environment.read(environment.samconfig, environment.name)
+    if answered != environment:
+        to = find(answered)  # guided, the user may have named another region
     if answered.architecture != environment.architecture:
         built = environment.architecture
         print(f"You chose {answered.architecture}, and the build was for {built}: once more.", flush=True)
@@ -81,9 +85,10 @@ def deploy(environment: Environment, to: Account, *, terminal: bool) -> None:
 def build_and_deploy(environment: Environment, to: Account, *, guided: bool, terminal: bool) -> None:
     """For the processor that the environment names; guided, SAM asks for it only after the build."""
     folder = BUILDS / environment.name
-    region = environment.region or to.region  # guided, the user may have answered with another one
+    region = environment.region or to.region
     run("build", *build_options(environment, folder))
-    run("deploy", *deploy_options(environment, folder, region=region, guided=guided, terminal=terminal))
+    template = release.marked(folder / "template.yaml", environment.overrides)
+    run("deploy", *deploy_options(environment, template, region=region, guided=guided, terminal=terminal))
 
 
 def tell(environment: Environment, of: Account) -> None:
@@ -101,10 +106,10 @@ def build_options(environment: Environment, folder: Path) -> list[str]:
     return [*options, "--parameter-overrides", f"Architecture={environment.architecture}"]
 
 
-def deploy_options(environment: Environment, folder: Path, *, region: str, guided: bool, terminal: bool) -> list[str]:
+def deploy_options(environment: Environment, template: Path, *, region: str, guided: bool, terminal: bool) -> list[str]:
     """Guided, SAM asks for everything, offers what is given here, and writes the answers to samconfig.toml; otherwise
     it takes what stands there."""
-    options = [*_configuration(environment), "--template-file", str(folder / "template.yaml"), "--region", region]
+    options = [*_configuration(environment), "--template-file", str(template), "--region", region]
     options += ["--capabilities", *CAPABILITIES]
     if guided:
         return [*options, "--guided", "--stack-name", environment.stack or f"tokenhub-gateway-{environment.name}"]
@@ -134,7 +139,8 @@ def stays(of: Account, stack: dict[str, Any]) -> dict[str, str]:
     """What a deletion leaves, by logical id. The physical ids, because after it nothing names them any more."""
     chosen = {given["ParameterKey"]: given["ParameterValue"] for given in stack.get("Parameters", [])}
     may_stay = ACCOUNT if chosen.get("Data") == "throw-away" else REGISTRY | ACCOUNT
-    resources = of.formation.describe_stack_resources(StackName=stack["StackName"])["StackResources"]
+    pages = of.formation.get_paginator("list_stack_resources").paginate(StackName=stack["StackName"])
+    resources = [resource for page in pages for resource in page["StackResourceSummaries"]]
     return {r["LogicalResourceId"]: r["PhysicalResourceId"] for r in resources if r["LogicalResourceId"] in may_stay}
 
 
@@ -163,7 +169,7 @@ def main() -> None:
             raise LocalError("Which environment? Say ENV=dev, or another one. The local system is `make dev`.")
         environment = Environment.read(REPOSITORY / "samconfig.toml", chosen.environment)
         if not chosen.delete:
-            deploy(environment, account(environment), terminal=terminal)
+            deploy(environment, account, terminal=terminal)
             return
         confirmed = os.environ.get("YES") == "1"
         if not (terminal or confirmed):

@@ -1,6 +1,7 @@
 """The environments of samconfig.toml: where each is deployed. SAM reads the same file by the same names."""
 
 import os
+import shlex
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -62,11 +63,15 @@ class Environment:
         return bool(self.given.get("s3_bucket") or self.given.get("resolve_s3"))
 
     @property
+    def overrides(self) -> list[str]:
+        """The parameters that are chosen, `Name=value` each."""
+        overrides = self.given.get("parameter_overrides", "")
+        return [str(word) for word in (overrides if isinstance(overrides, list) else shlex.split(str(overrides)))]
+
+    @property
     def architecture(self) -> str:
         """What the functions are built for: arm64, unless the parameters say otherwise."""
-        overrides = self.given.get("parameter_overrides", "")
-        words = overrides if isinstance(overrides, list) else str(overrides).split()
-        chosen = [word.partition("=")[2].strip("\"'") for word in words if word.startswith("Architecture=")]
+        chosen = [word.partition("=")[2] for word in self.overrides if word.startswith("Architecture=")]
         return chosen[-1] if chosen else "arm64"
 
     def named_stack(self) -> str:

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from local import aws, processes
+from local import aws, processes, release
 from local.settings import BUILDS, REGION, REPOSITORY, STACK, LocalError, Settings
 
 SOURCES = ("template.yaml", "functions", "layers")
@@ -90,10 +90,11 @@ async def deploy(settings: Settings, folder: Path) -> None:
     status = await asyncio.to_thread(_stack, settings)
     if status is not None and not status.startswith("UPDATE_") and status not in USABLE:
         await asyncio.to_thread(_delete, settings)  # never was whole, so nothing is lost
-    options = ["--template-file", str(folder / "template.yaml"), "--stack-name", STACK, "--resolve-s3"]
+    overrides = [f"{name}={value}" for name, value in parameters(settings).items()]
+    template = release.marked(folder / "template.yaml", overrides)
+    options = ["--template-file", str(template), "--stack-name", STACK, "--resolve-s3"]
     options += ["--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND", "--region", REGION]
     options += ["--no-confirm-changeset", "--no-fail-on-empty-changeset"]
-    overrides = [f"{name}={value}" for name, value in parameters(settings).items()]
     await command(settings, "deploy", *options, "--parameter-overrides", *overrides)
     await asyncio.to_thread(_record, settings, _version(settings, folder))
 

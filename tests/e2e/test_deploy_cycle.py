@@ -46,13 +46,13 @@ class Cycle:
     def configure(self, **more: str) -> Environment:
         chosen = self.parameters() | more
         overrides = " ".join(f"{name}={value}" for name, value in chosen.items())
-        section = f'[cycle.deploy.parameters]\nstack_name = "{STACK}"\nparameter_overrides = "{overrides}"\n'
-        self.samconfig.write_text(f"version = 0.1\n{section}")
+        given = f'stack_name = "{STACK}"\nregion = "{REGION}"\nparameter_overrides = "{overrides}"\n'
+        self.samconfig.write_text(f"version = 0.1\n[cycle.deploy.parameters]\n{given}")
         return Environment.read(self.samconfig, "cycle")
 
     def deploy(self, **more: str) -> dict[str, str]:
         """The outputs."""
-        deploy(self.configure(**more), self.account(), terminal=False)
+        deploy(self.configure(**more), self.find, terminal=False)
         stack = self.account().stack(STACK)
         assert stack is not None
         assert stack["StackStatus"] in ("CREATE_COMPLETE", "UPDATE_COMPLETE")
@@ -62,7 +62,9 @@ class Cycle:
         delete(self.configure(), self.account(), confirmed=True)
 
     def account(self) -> Account:
-        environment = Environment("cycle", self.samconfig, {"region": REGION}, ())
+        return self.find(Environment("cycle", self.samconfig, {"region": REGION}, ()))
+
+    def find(self, environment: Environment) -> Account:
         return account(environment, expected=lambda url: url == self.system.aws_url)
 
     def client(self, service: str) -> Any:
@@ -97,13 +99,13 @@ def test_what_is_kept_is_readable_after_the_delete_and_the_stack_deploys_again(
         assert api.post("/api/v1/providers", json=PROVIDER).status_code == 201
     table, key = cycle.resource("ProvidersTable"), cycle.resource("ProviderKeysKey")
 
-    updated = cycle.deploy(LogLevel="DEBUG", HistoryDays="30")
+    updated = cycle.deploy(LogLevel="WARNING", HistoryDays="30")
     with cycle.api(updated) as api:
         assert [provider["id"] for provider in api.get("/api/v1/providers").json()] == ["tokenhub"]
     assert cycle.resource("ProvidersTable") == table
-    functions = cycle.client("lambda").list_functions()["Functions"]
-    [heartbeat] = [f for f in functions if f["FunctionName"].startswith(f"{STACK}-HeartbeatFunction")]
-    assert heartbeat["Environment"]["Variables"]["HISTORY_DAYS"] == "30"
+    name = cycle.resource("HeartbeatFunction")
+    called = cycle.client("lambda").get_function_configuration(FunctionName=name, Qualifier="live")
+    assert called["Environment"]["Variables"]["HISTORY_DAYS"] == "30"  # also of the version that callers get
 
     capfd.readouterr()
     cycle.delete()
@@ -141,7 +143,7 @@ from pathlib import Path
 from local.deploy import Environment, account, deploy
 samconfig, url = sys.argv[1:]
 guided = Environment.read(Path(samconfig), "guided")
-deploy(guided, account(guided, expected=lambda found: found == url), terminal=True)
+deploy(guided, lambda environment: account(environment, expected=lambda found: found == url), terminal=True)
 """
 
 
@@ -173,7 +175,7 @@ def test_the_first_time_in_a_terminal_is_guided_and_the_answers_are_taken_the_ne
     assert cycle.account().stack(saved.stack) is not None
     assert "aws secretsmanager get-secret-value --region us-east-1 --secret-id tokenhub-gateway-guided-" in said
 
-    deploy(saved, cycle.account(), terminal=False)
+    deploy(saved, cycle.find, terminal=False)
     delete(saved, cycle.account(), confirmed=True)
     assert cycle.account().stack(saved.stack) is None
 

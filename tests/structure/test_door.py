@@ -74,7 +74,9 @@ def test_the_parameters_take_no_star_and_no_path() -> None:
     assert not matches(pattern, ["*", "https://*", "https://a.example/path", "https://a.example, https://b", "null"])
     networks = template()["Parameters"]["AllowedCidrs"]["AllowedPattern"]
     assert matches(networks, CIDRS)
-    assert not matches(networks, ["192.0.2.0", "192.0.2.0/24, 192.0.3.0/24", "everybody"])
+    assert not matches(
+        networks, ["192.0.2.0", "192.0.2.0/24, 192.0.3.0/24", "everybody", "192.0.2.0/999", "2001:db8::/129"]
+    )
 
 
 def matches(pattern: str, values: Any) -> list[str]:

@@ -45,7 +45,11 @@ def make_logger(service: str, level: str, redactor: Callable[[str], str] = redac
     def serialised(line: Mapping[str, Any]) -> str:
         return json.dumps(_redacted(line, redactor), separators=(",", ":"), ensure_ascii=False)
 
-    return Logger(service=service, level=level, json_serializer=serialised)
+    logger = Logger(service=service, level=level, json_serializer=serialised)
+    # Past Powertools' own setLevel: Lambda sets a level (AWS_LAMBDA_LOG_LEVEL) for every function that logs JSON, INFO
+    # unless told otherwise, and Powertools prefers it. Telling Lambda is no way: above INFO it drops the metrics, too.
+    logging.getLogger(service).setLevel(level)
+    return logger
 
 
 def emit(metrics: Mapping[MetricName, float | None], *, namespace: str, provider: str | None = None) -> None:

@@ -64,6 +64,18 @@ def test_a_log_line_is_json_with_its_fields(capsys: pytest.CaptureFixture[str]) 
     assert line["status"] == 200
 
 
+def test_the_level_is_the_stacks_whatever_lambda_says(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_LAMBDA_LOG_LEVEL", "INFO")
+    logger = make_logger("unit-test-level", "ERROR")
+
+    logger.warning("too quiet")
+    logger.error("loud enough")
+
+    assert [line["message"] for line in lines(capsys)] == ["loud enough"]
+
+
 def test_httpx_writes_no_line_of_its_own_for_a_request(
     serve: Serve, upstream: Upstream, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ DEV = Environment("dev", SAMCONFIG, {"stack_name": "gateway-dev"}, ("dev",))
 NEW = Environment("new", SAMCONFIG, {}, ())
 SOMEWHERE = Environment("new", SAMCONFIG, {"region": "us-east-1"}, ())
 FOLDER = Path("/project/.local/deploy/dev")
+TEMPLATE = FOLDER / "template.yaml"
 
 
 @pytest.mark.parametrize(
@@ -94,7 +96,7 @@ def test_the_build_has_a_folder_and_a_processor_of_its_own() -> None:
 
 
 def test_the_first_time_in_a_terminal_is_guided_and_offers_a_name_for_the_stack() -> None:
-    options = deploy_options(NEW, FOLDER, region="us-east-1", guided=True, terminal=True)
+    options = deploy_options(NEW, TEMPLATE, region="us-east-1", guided=True, terminal=True)
 
     assert "--guided" in options
     assert options[options.index("--stack-name") + 1] == "tokenhub-gateway-new"
@@ -102,7 +104,7 @@ def test_the_first_time_in_a_terminal_is_guided_and_offers_a_name_for_the_stack(
 
 
 def test_afterwards_it_takes_what_samconfig_says() -> None:
-    options = deploy_options(DEV, FOLDER, region="us-east-1", guided=False, terminal=True)
+    options = deploy_options(DEV, TEMPLATE, region="us-east-1", guided=False, terminal=True)
 
     assert options[options.index("--stack-name") + 1] == "gateway-dev"
     assert "--resolve-s3" in options
@@ -110,22 +112,27 @@ def test_afterwards_it_takes_what_samconfig_says() -> None:
 
 
 def test_where_nobody_can_answer_nothing_is_asked() -> None:
-    assert "--no-confirm-changeset" in deploy_options(DEV, FOLDER, region="us-east-1", guided=False, terminal=False)
+    assert "--no-confirm-changeset" in deploy_options(DEV, TEMPLATE, region="us-east-1", guided=False, terminal=False)
 
 
 def test_a_bucket_that_was_chosen_is_kept() -> None:
     chosen = Environment("dev", SAMCONFIG, {"stack_name": "dev", "s3_bucket": "mine"}, ())
 
-    assert "--resolve-s3" not in deploy_options(chosen, FOLDER, region="us-east-1", guided=False, terminal=False)
+    assert "--resolve-s3" not in deploy_options(chosen, TEMPLATE, region="us-east-1", guided=False, terminal=False)
 
 
 class Formation:
-    """CloudFormation with one stack that made all that may stay."""
+    """CloudFormation with one stack that made all that may stay, told in two pages."""
 
-    def describe_stack_resources(self, **asked: str) -> dict[str, Any]:
+    def get_paginator(self, call: str) -> "Formation":
+        assert call == "list_stack_resources"
+        return self
+
+    def paginate(self, **asked: str) -> Iterator[dict[str, Any]]:
         assert asked == {"StackName": "dev"}
-        made = ("ProvidersTable", "ProviderKeysKey", "LoggingRole", "HeartbeatsTable")
-        return {"StackResources": [{"LogicalResourceId": name, "PhysicalResourceId": name.lower()} for name in made]}
+        for page in (("ProvidersTable", "HeartbeatsTable"), ("ProviderKeysKey", "LoggingRole")):
+            made = [{"LogicalResourceId": name, "PhysicalResourceId": name.lower()} for name in page]
+            yield {"StackResourceSummaries": made}
 
 
 @pytest.mark.parametrize(
