@@ -77,7 +77,7 @@ check: .local/ready-dev .local/checkov/ready
 	$(python) -m tests.structure.scan .local/checkov/bin/checkov
 
 # Those that mostly wait, for schedules, alarms and caches, run beside the others.
-waiting := $(addprefix tests/e2e/test_,alarms.py revocation.py schedule.py)
+waiting := $(addprefix tests/e2e/test_,alarms.py revocation.py schedule.py smoke.py)
 
 verify: .local/ready-dev .local/fuzz/ready
 	@$(MAKE) -s -k -j2 --output-sync=target verify-waiting verify-working

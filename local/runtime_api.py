@@ -165,7 +165,7 @@ class RuntimeApi:
         try:
             answer = await connection.body(BUFFERED_LIMIT)
         except BodyTooLargeError:
-            self._settle(invocation, free=True)
+            self._settle(invocation, free=False)  # awslambdaric ends itself at this refusal; another may go on
             invocation.fail("Function.ResponseSizeTooLarge")
             await connection.refuse(413, "RequestEntityTooLarge", "The answer is larger than 6 MB")
             return

@@ -47,6 +47,25 @@ def test_every_check_passes_with_a_provider_that_is_registered_for_it(system: Lo
     assert not [provider["id"] for provider in left if provider["id"].startswith("smoke-test")]
 
 
+ONLY_STREAMED = {"arrival of chunks", "first event alone", "silence", "answer of 7 MB"}
+
+
+def test_an_answer_in_one_piece_passes_all_but_what_the_operating_page_excepts() -> None:
+    page = (ROOT / "docs/operating.md").read_text()
+    with LocalSystem(environ={"LOCAL_TOKEN": "off", "PARAMETERS": "StreamMode=framed"}) as framed:
+        ended = e2e(framed, PROVIDER_ENDPOINT=f"{framed.tokenhub_url}/v1", PROVIDER_KEY=KEY)
+
+    assert set(re.findall(r"^\| FAILED \| ([^|]+) \|", ended.stdout, re.MULTILINE)) == ONLY_STREAMED
+    assert all(f'"{name}"' in page for name in ONLY_STREAMED)
+
+
+def test_a_plain_dict_where_api_gateway_wants_a_stream_is_a_502_on_every_call_of_v1() -> None:
+    with LocalSystem(environ={"PARAMETERS": "StreamMode=proxy"}) as system:
+        answer = httpx.get(f"{system.url}/v1/models", timeout=30, trust_env=False)
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (502, "gateway_error")
+
+
 def test_the_registration_of_the_operating_page_works_as_it_is_written(system: LocalSystem) -> None:
     page = (ROOT / "docs/operating.md").read_text()
     [block] = re.findall(r"^```sh\n(curl .*?)^```$", page, re.DOTALL | re.MULTILINE)
