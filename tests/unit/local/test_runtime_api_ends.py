@@ -86,3 +86,22 @@ def test_an_answer_stops_the_clock() -> None:
     run(scenario, timeout_s=0.1, on_deadline=lambda: killed.append(True))
 
     assert killed == []
+
+
+def test_a_worker_whose_answer_was_too_large_is_busy_until_it_asks_again() -> None:
+    """awslambdaric ends itself then, and an invocation that it had been given would fail with it."""
+
+    async def scenario(api: RuntimeApi, runtime: Runtime, invocation: Invocation) -> None:
+        await runtime.next()
+        status, _, _ = await runtime.call("POST", "/invocation/id-1/response", body=b"x" * (7 * 1024 * 1024))
+
+        assert status == 413
+        assert not is_free(api)
+        asking = asyncio.create_task(runtime.next())
+        await until_free(api)
+        api.submit(Invocation("id-2", b"{}"))
+        await asking
+        with pytest.raises(FunctionFailed, match="ResponseSizeTooLarge"):
+            await invocation.prelude()
+
+    run(scenario)
