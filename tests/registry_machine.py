@@ -1,8 +1,7 @@
 """Whatever may happen to a registry, in any order, beside a model of it that fits on a page.
 
-A beat is begun and ended in steps of its own, so that beats are late, early, told
-twice, out of order and overlapping, and end for providers that are deleted or registered anew meanwhile.
-"""
+A beat is begun and ended in steps of its own, so that beats are late, early, told twice, out of order, overlapping,
+and end for providers that are gone or registered anew meanwhile."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -19,7 +18,7 @@ from gateway.endpoint import Reach
 from gateway.errors import ApiKeyRequired, DefaultProviderNeeded, GatewayError, PreconditionFailed, ProviderNotFound
 from gateway.health import Outcome
 from gateway.heartbeats import Heartbeats
-from gateway.keys import KeyCipher
+from gateway.keys import KeyCipher, fingerprint
 from gateway.models import PatchIn, ProviderIn, ReplacementIn
 from gateway.preconditions import IfMatch, etag
 from gateway.providers import REGISTRY, Providers
@@ -249,7 +248,7 @@ class RegistryMachine(RuleBasedStateMachine):
     def the_tables_are_as_the_model_says(self) -> None:
         found = self.providers.all()
         assert {provider.id: _of(provider) for provider in found} == {
-            id_: _of_model(known) for id_, known in self.known.items()
+            id_: _of_model(id_, known) for id_, known in self.known.items()
         }
         assert [provider.id for provider in found if provider.default] == ([self.default] if self.default else [])
         item = self.tables[0].get_item(Key={"id": REGISTRY}).get("Item", {})
@@ -284,15 +283,16 @@ def _is_news(known: Known, outcome: Outcome) -> bool:
 
 
 def _of(provider: Provider) -> tuple[object, ...]:
-    health, beat = provider.health, provider.heartbeat
-    fields: Fields = {"endpoint": provider.endpoint, "model": provider.model, "name": provider.name}
+    now, beat = provider.health, provider.heartbeat
+    fields = {name: getattr(provider, name) for name in ("endpoint", "model", "name")}
     fields |= {"heartbeat": {"enabled": beat.enabled, "max_tokens": beat.max_tokens}}
-    told = (health.status, health.last_heartbeat_error, health.last_heartbeat_at, health.consecutive_failures)
-    return fields, provider.key_ciphertext is not None, *told
+    told = now.status, now.last_heartbeat_error, now.last_heartbeat_at, now.consecutive_failures
+    return fields, provider.key_fingerprint, *told
 
 
-def _of_model(known: Known) -> tuple[object, ...]:
-    return known.fields, known.key is not None, known.status, known.error, known.last_at, known.failures
+def _of_model(id_: str, known: Known) -> tuple[object, ...]:
+    key = known.key and fingerprint(known.key, provider_id=id_)
+    return known.fields, key or None, known.status, known.error, known.last_at, known.failures
 
 
 def refused_with(kind: type[GatewayError], call: Call) -> None:

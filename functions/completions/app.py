@@ -39,8 +39,8 @@ logger = make_logger("completions", settings.log_level, redactor)
 limits = settings.limits
 
 providers = Providers(boto3.resource("dynamodb").Table(settings.providers_table))
-targets = Targets(providers, KeyCipher(boto3.client("kms"), settings.keys_key), redactor)
 reach = Reach(private_networks=settings.private_networks, loopback=settings.local)
+targets = Targets(providers, KeyCipher(boto3.client("kms"), settings.keys_key), reach.guard_endpoint, redactor)
 upstream = Upstream(limits, reach.guard_address, loopback_host=settings.loopback_host)
 forwarder = Forwarder(targets, upstream)
 cors = Cors(settings.allowed_origins)

@@ -52,7 +52,8 @@ quick = Config(
 dynamodb = boto3.resource("dynamodb", config=quick)
 providers = Providers(dynamodb.Table(settings.providers_table))
 kms, events = boto3.client("kms", config=quick), boto3.client("events", config=quick)
-targets = Targets(providers, KeyCipher(kms, settings.keys_key), redactor)
+reach = Reach(private_networks=settings.private_networks, loopback=settings.local)
+targets = Targets(providers, KeyCipher(kms, settings.keys_key), reach.guard_endpoint, redactor)
 
 
 def now() -> datetime:
@@ -82,7 +83,6 @@ def _log(troubles: Sequence[Trouble]) -> None:
 
 heartbeats = Heartbeats(dynamodb.Table(settings.heartbeats_table), kept=timedelta(days=settings.history_days))
 follow = Follow(heartbeats, events, on_beat, on_troubles)
-reach = Reach(private_networks=settings.private_networks, loopback=settings.local)
 upstream = Upstream(settings.limits, reach.guard_address, loopback_host=settings.loopback_host)
 ticker = Ticker(providers, Beat(upstream, targets.target_of, now=now, logger=logger), follow, now=now)
 

@@ -16,7 +16,7 @@ from tests.raw_upstream import JSON, Script, Seen, answer
 SHORTEST = 12  # characters: a piece of a secret this long is a leak, however the rest was cut off
 KEY = "tokenhub_CANARY" + secrets.token_hex(29)
 # Of no shape that a redactor could know: it has to be told. JSON and URLs write its middle otherwise.
-SHAPELESS_KEY = f'{secrets.token_hex(16)}"/{secrets.token_hex(16)}'
+SHAPELESS_KEY = f'{secrets.token_hex(16)}"/&{secrets.token_hex(16)}'
 PROMPT = "prompt-canary-" + secrets.token_hex(16)
 SAID = "answer-canary-" + secrets.token_hex(16)
 
@@ -124,6 +124,7 @@ SCENARIOS: dict[str, Callable[[Seen, str], Script]] = {
     "cut": _cut,
     "error_frame": _error_frame,
     "late": lambda _, spoken: answer(json.dumps({"error": spoken}).encode(), 502, wait=1.0),
+    "cut_error": lambda _, spoken: Script((f"no: {spoken}"[:-9].encode(),), 500, ending="close"),
     "redirect": _redirect,
     "page": lambda _, spoken: answer(f"<html>{spoken}</html>".encode(), content_type="text/html"),
     "wrapped": lambda _, spoken: answer(_completion(spoken, json.dumps({"error": {"message": spoken}}), usage=False)),
@@ -147,6 +148,8 @@ FORMS: tuple[Callable[[str], str], ...] = (
     str,
     lambda authorization: json.dumps(_bare(authorization))[1:-1],
     lambda authorization: quote(_bare(authorization), safe=""),
+    lambda authorization: quote(_bare(authorization), safe="/"),
+    lambda authorization: json.dumps(_bare(authorization))[1:-1].replace("&", r"\u0026"),  # as Go writes it
 )
 
 

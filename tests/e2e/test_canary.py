@@ -44,6 +44,7 @@ class Run:
         self.system, self.url = system, url
         self.events = canary.Events(system.aws_url)
         self.answers: list[Place] = []
+        self.registered: list[Place] = []
         self.called: dict[str, set[int]] = {}
         self.tokens = {role: system.token(role) for role in ("admin", "client")}
         self.http = httpx.Client(base_url=system.url, timeout=40, trust_env=False)
@@ -52,8 +53,8 @@ class Run:
         headers = {"Authorization": f"Bearer {self.tokens[role]}"} | more.pop("headers", {})
         answer = self.http.request(method, path, headers=headers, **more)
         self.called.setdefault(f"{method} {route or path}", set()).add(answer.status_code)
-        own = path.startswith("/v1/") and answer.is_success
-        text = "" if own else answer.text
+        clients = path.startswith("/v1/") and answer.is_success
+        text = _our_own(answer.text, headers.get("X-Provider-Id")) if clients else answer.text
         self.answers.append(Place(f"{method} {path} → {answer.status_code}", f"{answer.headers.raw} {text}"))
         return answer
 
@@ -64,6 +65,7 @@ class Run:
             list(pool.map(self.inspect, WAYS))
         self.misuse()
         self.tick()
+        self.registered += canary.items(self.system.aws_url)
         self.leave()
 
     def register(self) -> None:
@@ -138,7 +140,12 @@ class Run:
         kept = [canary.items(url), canary.executions(url), canary.metrics(url), canary.stack(url)]
         said = canary.logs(url, self.system.state)
         output = Place("the local system's output", "\n".join(self.system.output))
-        return [*(place for places in kept for place in places), *said, *self.events.all(), output]
+        return [*self.registered, *(place for places in kept for place in places), *said, *self.events.all(), output]
+
+
+def _our_own(stream: str, way: str | None) -> str:
+    """The error with which the gateway ended a stream: all else in a 200 is the client's."""
+    return "" if way == "error_frame" else stream.rpartition("event: error")[2] if "event: error" in stream else ""
 
 
 BAD_REGISTRATIONS: list[dict[str, Any]] = [
@@ -165,6 +172,8 @@ def run(repository: Path = REPOSITORY) -> tuple[Run, list[str]]:
         found = [leak for place in driven.answers for leak in leaks(place, *secret)]
         kept = driven.places()
         found += [leak for place in kept for leak in leaks(place, *secret, PROMPT, SAID)]
+        assert any("ProvidersTable" in place.where and "key_ciphertext" in place.text for place in kept)
+        assert any('"source": "provider"' in place.text for place in driven.answers)  # an error in a stream
         assert {"an event", "an execution of the workflow", "the metrics"} <= {place.where for place in kept}
     return driven, found
 

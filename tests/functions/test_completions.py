@@ -199,6 +199,20 @@ def test_a_provider_that_cannot_be_reached_is_named_all_the_same(
     assert [vars(line)["provider"] for line in caplog.records] == ["tokenhub"]
 
 
+def test_a_number_beyond_all_tokens_is_no_usage_and_costs_no_answer(
+    register: Any, complete: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    body = b'{"usage": {"prompt_tokens": 1%b, "completion_tokens": 2}, "choices": []}' % (b"0" * 400)
+    with RawUpstream(lambda _: Script((body,), headers=JSON, framing="length")) as upstream:
+        register(endpoint=upstream.url)
+        caplog.clear()
+        status, _, came = complete({"messages": MESSAGES})
+
+    [line] = [vars(record) for record in caplog.records]
+    assert (status, came) == (200, body)
+    assert (line["prompt_tokens"], line["completion_tokens"]) == (None, 2)
+
+
 def test_one_log_line_tells_of_the_request_and_holds_no_key_prompt_or_answer(
     register: Any, complete: Any, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -185,13 +185,13 @@ def test_nothing_that_a_client_sends_forges_a_log_line(
     http.post(PROVIDERS, json=GOOD | {"id": FORGED})
     http.post(CHAT, json={"messages": []}, headers={"X-Provider-Id": "a", "User-Agent": "\t".join("forged")})
 
-    logs = aws.client("logs", system.aws_url)
-    groups = [group["logGroupName"] for group in logs.describe_log_groups()["logGroups"]]
-    lines = [event["message"] for group in groups for event in logs.filter_log_events(logGroupName=group)["events"]]
-
     def shown() -> list[str]:
         return [line for line in system.output if "forged" in line]
 
     assert wait_until(shown, 10, every=0.2)  # the model that was asked for is told, as one JSON string
     assert all(re.match(r"\d\d:\d\d:\d\d completions +INFO ", line) and line.isprintable() for line in shown())
+    logs = aws.client("logs", system.aws_url)
+    groups = [group["logGroupName"] for group in logs.describe_log_groups()["logGroups"]]
+    lines = [event["message"] for group in groups for event in logs.filter_log_events(logGroupName=group)["events"]]
+    assert [line for line in lines if "forged" in line]
     assert not [line for line in lines if line.startswith('{"level": "ERROR", "message": "forged"')]

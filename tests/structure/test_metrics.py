@@ -86,9 +86,39 @@ def test_an_alarm_watches_a_metric_that_is_there_and_names_no_provider(name: str
 @pytest.mark.parametrize("name", ALARMS)
 def test_an_alarm_tells_its_begin_and_its_end_and_says_what_missing_data_means(name: str) -> None:
     assert ALARMS[name]["AlarmActions"] == ALARMS[name]["OKActions"] == [{"Ref": "AlarmTopic"}]
-    assert ALARMS[name]["TreatMissingData"] in {"breaching", "notBreaching", "ignore"}
+    assert "ActionsEnabled" not in ALARMS[name]
     assert len(ALARMS[name]["AlarmDescription"]) > 40
     assert "Metrics" not in ALARMS[name]  # metric math: the local AWS does none
+
+
+AT_LEAST, BELOW = "GreaterThanOrEqualToThreshold", "LessThanThreshold"
+ONCE_IN_FIVE_MINUTES = ("Sum", 300, 1, AT_LEAST, 1)
+WHEN = {  # statistic, period, periods, comparison, threshold; what missing data mean
+    "ProviderFailedAlarm": ("Maximum", 60, 1, AT_LEAST, 1, "ignore"),
+    "NoTicksAlarm": ("Sum", 60, 2, BELOW, 1, "breaching"),
+    "BeatsUnfinishedAlarm": (*ONCE_IN_FIVE_MINUTES, "ignore"),
+    "BeatsNotWrittenAlarm": (*ONCE_IN_FIVE_MINUTES, "ignore"),
+    "EventsNotPublishedAlarm": (*ONCE_IN_FIVE_MINUTES, "ignore"),
+}
+
+
+@pytest.mark.parametrize("name", ALARMS)
+def test_an_alarm_rings_when_the_docs_say_so(name: str) -> None:
+    """Most of it no local AWS shows: ministack takes no notice of missing data nor of an alarm's dimensions."""
+    alarm = ALARMS[name]
+    rings = tuple(alarm[key] for key in ("Statistic", "Period", "EvaluationPeriods", "ComparisonOperator", "Threshold"))
+
+    assert (*rings, alarm["TreatMissingData"]) == WHEN.get(name, (*ONCE_IN_FIVE_MINUTES, "notBreaching"))
+
+
+STATES = {"ProvidersFailed", "OldestBeatAge", "Duration", "ConcurrentExecutions"}  # what adds up to nothing
+
+
+def test_a_widget_adds_up_counts_takes_the_worst_of_states_and_the_distribution_of_times() -> None:
+    for _, metric, *_, options in charted():
+        times = metric.endswith("Time") or metric == "Latency"
+        expected = {"p50", "p90", "p99"} if times else {"Maximum"} if metric in STATES else {"Sum"}
+        assert options["stat"] in expected, metric
 
 
 def test_no_two_alarms_say_the_same() -> None:

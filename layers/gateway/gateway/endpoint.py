@@ -8,6 +8,7 @@ from urllib.parse import SplitResult, urlsplit
 from gateway.errors import InvalidEndpoint
 
 MOST_CHARACTERS = 2048
+DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 PASTED_SUFFIX = "/chat/completions"
 EXAMPLE = "Write it like https://tokenhub.example.com/v1"
 
@@ -37,7 +38,8 @@ def normalise(endpoint: str) -> str:
     path = parts.path.rstrip("/")
     while path.endswith(PASTED_SUFFIX):
         path = path.removesuffix(PASTED_SUFFIX).rstrip("/")
-    return f"{parts.scheme}://{parts.netloc.lower()}{path or '/v1'}"
+    place = parts.netloc.lower().removesuffix(DEFAULT_PORTS[parts.scheme])
+    return f"{parts.scheme}://{place}{path or '/v1'}"
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from gateway.records import moment, timestamp
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
 
-SECONDS = 26  # above a beat's 20 s and a cold start, below the 29 s after which API Gateway gives up
+SECONDS = 25  # above a beat's 20 s and a cold start, below the 29 s after which API Gateway gives up
 # Never twice: a retry would send a second beat, and be cut by API Gateway in its midst.
 PATIENT = Config(read_timeout=SECONDS, connect_timeout=2, retries={"total_max_attempts": 1})
 

@@ -33,8 +33,12 @@ WHICH_PROVIDER = {
 ANSWER_HEADERS = {
     "X-Request-Id": {"schema": {"type": "string"}},
     "X-Provider-Id": {"description": "Who answered", "schema": {"type": "string"}},
+    "X-Provider-Status": {"description": "failed, where its last heartbeat was", "schema": {"type": "string"}},
     "X-Model-Substituted": {"description": "true: another model than the one asked for", "schema": {"type": "string"}},
 }
+SOURCE = {"description": "Whose error it is", "schema": {"type": "string", "enum": ["gateway", "provider"]}}
+SHOULD_RETRY = {"description": "false, where a retry is useless", "schema": {"type": "string"}}
+ERROR_HEADERS = ANSWER_HEADERS | {"X-Error-Source": SOURCE, "X-Should-Retry": SHOULD_RETRY}
 ETAG = {"description": "What is registered, for If-Match; heartbeats do not change it", "schema": {"type": "string"}}
 LOCATION = {"description": "The provider's address, relative", "schema": {"type": "string"}}
 MODEL = {"type": "string", "description": "Without one the provider's registered model is asked"}
@@ -154,5 +158,8 @@ def _forwarded(path: str, method: str) -> Json:
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
     operation["responses"] = {"200": {"headers": ANSWER_HEADERS, "content": content}}
     _describe(operation, path, method)
+    for status, answer in operation["responses"].items():
+        if status != "200":
+            answer["headers"] = ERROR_HEADERS
     operation["responses"]["200"]["description"] = "The provider's answer, byte for byte"
     return operation

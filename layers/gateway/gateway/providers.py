@@ -162,13 +162,16 @@ class Providers:
             if before.health.status != "pending":
                 item |= {"status_changed_at": timestamp(after.updated_at)}
         expression, names, values = set_and_remove(item)
+        # A beat makes no revision: without its own condition a reset would keep the time of a change that it undoes.
+        same_status = " AND #status = :seen_status" if reset_health else ""
+        seen = {":seen_status": before.health.status} if reset_health else {}
         return {
             "TableName": self._table.name,
             "Key": {"id": after.id},
             "UpdateExpression": expression,
-            "ConditionExpression": "#revision = :expected",
+            "ConditionExpression": "#revision = :expected" + same_status,
             "ExpressionAttributeNames": names,
-            "ExpressionAttributeValues": values | {":expected": before.revision},
+            "ExpressionAttributeValues": values | seen | {":expected": before.revision},
         }
 
     def _name_default(self, provider_id: str) -> dict[str, Any]:

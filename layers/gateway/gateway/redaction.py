@@ -1,24 +1,32 @@
 """What is said never holds a key: neither one that is registered, nor anything of the shape of one."""
 
-import json
+import html.entities
 import re
 from collections.abc import Iterable
 from threading import Lock
-from urllib.parse import quote
 
-KEY_SHAPED = re.compile(r"tokenhub_\w{4,}|\bsk-[\w-]{8,}|(?i:bearer(?:\s|%20|\+)+)[^\s\"',}]+")
+KEY_SHAPED = re.compile(
+    r"tokenhub(?:_|(?i:\\+u005f|%(?:25)*5f))\w{4,}|\bsk-[\w-]{8,}|(?i:bearer(?:\s|%20|\+)+)[^\s\"',}]+"
+)
 REDACTED = "[redacted]"
+LEAST = 4  # characters of a key at the end of a text that are taken for its beginning
+ESCAPE_CUT = re.compile(r"[\\%&]\S{0,8}")  # an escape that a text breaks off in
 
 
 def redact(original: str, secrets: Iterable[str] = ()) -> str:
-    """The text without the given secrets and without anything of the shape of a key."""
-    return KEY_SHAPED.sub(REDACTED, without(original, secrets))
+    """The text without the given secrets and without anything of the shape of a key. Of a text that breaks off within
+    a secret, the beginning of that one is taken out, too."""
+    known = [secret for secret in secrets if secret]
+    text = without(original, known)
+    for secret in known:
+        text = _without_cut(text, secret)
+    return KEY_SHAPED.sub(REDACTED, text)
 
 
 def without(original: str, secrets: Iterable[str]) -> str:
     """The text without the given secrets, and with what merely has the shape of a key: a model may be called
     tokenhub_something."""
-    return _without(original, {form for secret in secrets for form in _forms(secret)})
+    return _without(original, [(_telltale(secret), secret) for secret in secrets if secret])
 
 
 class Redactor:
@@ -27,40 +35,62 @@ class Redactor:
     def __init__(self) -> None:
         self._lock = Lock()  # beats learn keys in many threads at once
         self._keys: set[str] = set()
-        self._forms: list[str] = []  # it only grows: other threads may be reading it
+        self._known: list[tuple[str, str]] = []  # it only grows: other threads may be reading it
 
     def learn(self, key: str) -> None:
         """From now on this key is taken out."""
         with self._lock:
-            if key not in self._keys:
+            if key and key not in self._keys:
                 self._keys.add(key)
-                self._forms += _forms(key)
+                self._known.append((_telltale(key), key))
 
     def __call__(self, text: str) -> str:
         """The text without any of them."""
-        return KEY_SHAPED.sub(REDACTED, _without(text, self._forms))
+        return KEY_SHAPED.sub(REDACTED, _without(text, self._known))
 
 
-def _without(original: str, forms: Iterable[str]) -> str:
-    """Looks for each form before it makes a pattern of them: a pattern of a thousand keys takes 20 ms to compile, and
-    a tick learns a thousand, one after another."""
-    found = [form for form in forms if form and form in original]
-    return _any_of(found).sub(REDACTED, original) if found else original
+def _telltale(secret: str) -> str:
+    """The longest run of letters and digits in it: nobody writes those otherwise."""
+    return max(re.findall(r"[A-Za-z0-9]+", secret), key=len, default="")
 
 
-def _any_of(forms: Iterable[str]) -> re.Pattern[str]:
-    """All of them at once and the longest first: one that begins another would leave the rest of it."""
-    return re.compile("|".join(map(re.escape, sorted(forms, key=len, reverse=True))))
+def _without(original: str, known: Iterable[tuple[str, str]]) -> str:
+    """Looks for the telltale of each before it makes a pattern of them: a pattern of a thousand keys takes long to
+    compile, and a tick learns a thousand, one after another. The longest comes first: one that begins another would
+    leave the rest of it."""
+    found = sorted((secret for telltale, secret in known if telltale in original), key=len, reverse=True)
+    return re.sub("|".join(map(_any_form, found)), REDACTED, original) if found else original
 
 
-def _forms(secret: str) -> set[str]:
-    """As it is, as it stands in JSON, in JSON that is a text in JSON (TokenHub puts a provider's error into its own
-    like that), and in a URL. Some write `\\/` for a slash in JSON, and some `%2f` for `%2F` in a URL."""
-    in_json = {secret, _in_json(secret), _in_json(_in_json(secret))}
-    in_url = quote(secret, safe="", errors="replace")
-    lower = re.sub("%[0-9A-F]{2}", lambda escape: escape.group().lower(), in_url)
-    return in_json | {form.replace("/", "\\/") for form in in_json} | {in_url, lower}
+def _without_cut(text: str, secret: str) -> str:
+    for beginning in re.finditer(_any_form(secret[:LEAST]), text):
+        if _goes_to_the_end(text, beginning.end(), secret[LEAST:]):
+            return text[: beginning.start()] + REDACTED
+    return text
 
 
-def _in_json(text: str) -> str:
-    return json.dumps(text)[1:-1]
+def _goes_to_the_end(text: str, at: int, rest: str) -> bool:
+    for character in rest:
+        found = re.compile(_escaped(character)).match(text, at)
+        if found is None:
+            break
+        at = found.end()
+    return at == len(text) or ESCAPE_CUT.fullmatch(text, at) is not None
+
+
+def _any_form(secret: str) -> str:
+    return "".join(map(_escaped, secret))
+
+
+def _escaped(character: str) -> str:
+    """A pattern of one character as it is and as JSON, a URL or a web page may write it, in each other, too. TokenHub
+    puts a provider's error into its own as a text, and Go writes an ampersand in JSON as a number."""
+    if character.isascii() and character.isalnum():
+        return character
+    number = ord(character)
+    units = character.encode("utf-16-be", "surrogatepass")
+    in_json = "".join(rf"\\+u{high:02x}{low:02x}" for high, low in zip(units[::2], units[1::2], strict=True))
+    in_url = "".join(f"%(?:25)*{byte:02x}" for byte in character.encode(errors="surrogatepass"))
+    name = html.entities.codepoint2name.get(number)
+    in_page = "&(?:amp;)*(?:" + (f"{name}|" if name else "") + f"#0*{number}|#x0*{number:x});"
+    return rf"(?:(?i:{in_json}|{in_url}|{in_page})|\\*{re.escape(character)})"

@@ -4,6 +4,7 @@ The texts are TokenHub's own (tokenhub.md, 1.4): plain text, `error` as a string
 """
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from gateway.errors import ProviderAnswered
 from gateway.redaction import redact
 
 LONGEST_WORDS = 500
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 LONGEST_BODY = 64 * 1024  # of a refusal: no more of it is read
 
 
@@ -127,13 +129,13 @@ def _page_of(status: int) -> Refusal:
 
 
 def words_of(body: bytes) -> str:
-    """What a body says: its error's message, or all of its text. Not redacted."""
+    """What a body says: its error's message, or all of its text, without what a terminal obeys. Not redacted."""
     text = body.decode(errors="replace").strip()
     try:
         content = json.loads(text)
     except (ValueError, RecursionError):
-        return "a page that is no JSON" if text.startswith("<") else text
-    return _error_words(content) or text
+        return "a page that is no JSON" if text.startswith("<") else CONTROL.sub(" ", text)
+    return CONTROL.sub(" ", _error_words(content) or text)
 
 
 def _error_words(content: Any) -> str | None:

@@ -11,6 +11,7 @@ KEEP_ALIVE = b": keep-alive\n\n"
 LONGEST_HELD = 2 * 1024 * 1024
 LONGEST_BLANK = 4  # bytes of a blank line
 BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?!\n))")
+MOST_TOKENS = 10**9  # a number beyond it is none
 LINE_END = re.compile(rb"\r\n|\n|\r")
 # Frames worth parsing: an end, a usage or the first sight of a model. The others are only counted.
 TELLING = re.compile(rb'"(?:usage|message_stop|message_start|message_delta|error)"|"finish_reason"\s*:\s*"')
@@ -129,9 +130,14 @@ def merge_usage(known: Usage, given: object) -> Usage:
     prompt = given.get("prompt_tokens", given.get("input_tokens"))
     completion = given.get("completion_tokens", given.get("output_tokens"))
     return Usage(
-        prompt if isinstance(prompt, int) else known.prompt_tokens,
-        completion if isinstance(completion, int) else known.completion_tokens,
+        prompt if _is_count(prompt) else known.prompt_tokens,
+        completion if _is_count(completion) else known.completion_tokens,
     )
+
+
+def _is_count(given: object) -> bool:
+    """JSON's numbers have no end; a metric's have one, and DynamoDB's."""
+    return type(given) is int and 0 <= given <= MOST_TOKENS
 
 
 def error_frame(error: GatewayError, *, mid_frame: bool = False) -> bytes:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 
+from gateway.errors import EndpointRefused, InvalidEndpoint
 from gateway.keys import KeyCipher
 from gateway.providers import Providers
 from gateway.records import Provider
@@ -14,18 +15,20 @@ REMEMBERED_SECONDS = 30.0
 
 class Targets:
     """Providers by id (None: the default), each with its decrypted key, of which the redactor hears. One per
-    execution environment."""
+    execution environment. `guard` raises InvalidEndpoint for an endpoint that must not be called."""
 
     def __init__(
         self,
         providers: Providers,
         keys: KeyCipher,
+        guard: Callable[[str], None],
         redactor: Redactor | None = None,
         *,
         clock: Callable[[], float] = time.time,  # the monotonic one stops while Lambda freezes the environment
     ) -> None:
         self._providers = providers
         self._keys = keys
+        self._guard = guard
         self._redactor = redactor or Redactor()
         self._clock = clock
         self._known: dict[str | None, tuple[float, Target]] = {}
@@ -48,7 +51,12 @@ class Targets:
         return target
 
     def target_of(self, provider: Provider) -> Target:
-        """A provider with its key decrypted. Raises KeyUnreadable."""
+        """A provider with its key decrypted. Raises KeyUnreadable, and EndpointRefused: what may be called is a
+        parameter of the stack, and may have been another one when the provider was registered."""
+        try:
+            self._guard(provider.endpoint)
+        except InvalidEndpoint as error:
+            raise EndpointRefused(f"{provider.endpoint} is not called: {error.message}") from None
         return Target(
             provider_id=provider.id,
             endpoint=provider.endpoint,

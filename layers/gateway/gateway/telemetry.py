@@ -43,7 +43,8 @@ def make_logger(service: str, level: str, redactor: Callable[[str], str] = redac
     logging.getLogger("botocore").setLevel(logging.INFO)  # at DEBUG it writes every answer, decrypted keys included
 
     def serialised(line: Mapping[str, Any]) -> str:
-        return json.dumps(_redacted(line, redactor), separators=(",", ":"), ensure_ascii=False)
+        # In ASCII: what a client writes may be half a character, or one that a terminal obeys.
+        return json.dumps(_redacted(line, redactor), separators=(",", ":"))
 
     logger = Logger(service=service, level=level, json_serializer=serialised)
     # Past Powertools' own setLevel: Lambda sets a level (AWS_LAMBDA_LOG_LEVEL) for every function that logs JSON, INFO

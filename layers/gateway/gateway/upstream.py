@@ -27,7 +27,7 @@ from gateway.errors import (
     StreamIdleTimeout,
     StreamTruncated,
 )
-from gateway.redaction import redact
+from gateway.redaction import redact, without
 from gateway.request import ForwardRequest
 from gateway.settings import Limits
 
@@ -44,6 +44,7 @@ SENT_DOWN = (
     "idempotency-replay",
     "x-should-retry",
 )
+MODELS = {"x-negotiated-model", "x-alias-from"}
 
 
 @dataclass(frozen=True)
@@ -201,13 +202,18 @@ def _answer(
     response: httpx.Response, request: ForwardRequest, target: Target, patience: _Patience, waited_ms: float
 ) -> Answer:
     secrets = [target.key] if target.key else []  # a provider may repeat what it was sent, in any header
-    headers = {name: redact(response.headers[name], secrets) for name in SENT_DOWN if name in response.headers}
+    headers = {name: _clean(name, response.headers[name], secrets) for name in SENT_DOWN if name in response.headers}
     broken = StreamTruncated() if request.stream else AnswerTruncated()
     idle = StreamIdleTimeout(_late(target.endpoint, "gone silent", patience.silence))
     whole = DeadlineExceeded(_late(target.endpoint, "not ended its answer", patience.silence))
     chunks = _chunks(response, target.endpoint, idle if request.stream else whole, broken)
     next(chunks)  # into its `finally`: closing a generator that never began would not close the response
     return Answer(response.status_code, headers, chunks, waited_ms, partial(_hang_up, response))
+
+
+def _clean(name: str, value: str, secrets: list[str]) -> str:
+    """A header without the key, and without what has the shape of one: but a model may be called tokenhub_something."""
+    return without(value, secrets) if name in MODELS else redact(value, secrets)
 
 
 def _transport() -> httpx.BaseTransport:

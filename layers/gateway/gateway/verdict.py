@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from gateway.errors import ProviderAnswered
-from gateway.redaction import redact
+from gateway.redaction import redact, without
 from gateway.refusals import LONGEST_WORDS, words_of
 from gateway.sse import StreamWatcher, Usage, merge_usage
 
 STREAM_TOKENS = 512  # as TokenHub books every stream that begins (tokenhub.md, 1.5)
-MOST_TOKENS = 10**9  # a number beyond it is none; DynamoDB takes 38 digits
 
 TOO_LARGE = "the answer to a ping is larger than 1 MB: is it TokenHub that answers there?"
 WEB_PAGE = (
@@ -30,7 +29,10 @@ STREAM_BROKE = (
     "look at TokenHub's log, and at what stands in front of it."
 )
 ANSWER_BROKE = "the answer broke off before its end: look at TokenHub's log, and at what stands in front of it."
-HTML = re.compile(r"\s*<(?:!doctype|html|head|body|\?xml)\b", re.IGNORECASE)
+# How a provider's error begins that TokenHub takes for a model's text; one that thinks aloud begins with a tag, too.
+WRAPPED = re.compile(
+    r'\s*(?:\{\s*"error"\s*:|<(?!(?:think|thinking|thought|thoughts|reasoning)\b)[!?a-z])', re.IGNORECASE
+)
 PROVIDERS_ERROR = "set that right in TokenHub or at the model's provider"
 
 
@@ -43,13 +45,10 @@ def judge_answer(body: bytes, secrets: Sequence[str]) -> str | None:
     choices = content.get("choices") if isinstance(content, dict) else None
     if not isinstance(choices, list) or not choices:
         raise _failed_answer(body, secrets) or unusable(NO_CHOICES)
-    wrapped = _wrapped_text(content, choices[0])
-    if wrapped is not None:
-        error = _failed_answer(wrapped.encode(errors="replace"), secrets)
-        if error is not None:
-            raise error
-    model = content.get("model")
-    return _served(model, secrets)
+    error = _wrapped(content, choices[0], secrets)
+    if error is not None:
+        raise error
+    return _served(content.get("model"), secrets)
 
 
 def judge_no_stream(body: bytes, secrets: Sequence[str]) -> ProviderAnswered:
@@ -75,7 +74,7 @@ def tokens_of(body: bytes) -> int | None:
     """What an answer says that it cost: prompt and completion together, None where it does not say."""
     content = _json(body)
     usage = merge_usage(Usage(), content.get("usage") if isinstance(content, dict) else None)
-    spent = [n for n in (usage.prompt_tokens, usage.completion_tokens) if n is not None and 0 <= n <= MOST_TOKENS]
+    spent = [n for n in (usage.prompt_tokens, usage.completion_tokens) if n is not None]
     return sum(spent) if spent else None
 
 
@@ -87,23 +86,30 @@ def unusable(what: str, status: int = 200) -> ProviderAnswered:
 def _failed_answer(body: bytes, secrets: Sequence[str]) -> ProviderAnswered | None:
     """TokenHub wraps a provider's error page into a 200 (tokenhub.md, 1.4)."""
     content = _json(body)
-    if _is_page(body) or (isinstance(content, dict) and "error" in content):
-        said = _clean(words_of(body), secrets)
-        return unusable(f"a model provider's error came as an answer: {said}. Users get it, too: {PROVIDERS_ERROR}.")
-    return None
+    failed = _is_page(body) or (isinstance(content, dict) and "error" in content)
+    return _providers_error(body, secrets) if failed else None
 
 
-def _wrapped_text(content: dict[str, Any], choice: Any) -> str | None:
-    """The text of a choice, where it may be a provider's error: only then is there no usage."""
+def _providers_error(body: bytes, secrets: Sequence[str]) -> ProviderAnswered:
+    said = _clean(words_of(body), secrets)
+    return unusable(f"a model provider's error came as an answer: {said}. Users get it, too: {PROVIDERS_ERROR}.")
+
+
+def _wrapped(content: dict[str, Any], choice: Any, secrets: Sequence[str]) -> ProviderAnswered | None:
+    """The error that the text of a choice is: only then is there no usage."""
     message = choice.get("message") if isinstance(choice, dict) else None
     text = message.get("content") if isinstance(message, dict) else None
     if not isinstance(text, str) or content.get("usage") is not None:
         return None
-    return None if _is_page(text.encode(errors="replace")) and not HTML.match(text) else text  # <think> is no page
+    said = text.encode(errors="replace")
+    if WRAPPED.match(text):
+        return _providers_error(said, secrets)
+    return None if _is_page(said) else _failed_answer(said, secrets)
 
 
 def _served(model: object, secrets: Sequence[str]) -> str | None:
-    return redact(model, secrets)[:LONGEST_WORDS] if isinstance(model, str) else None
+    """Of the key alone: a model may be called tokenhub_something, and another name would look like a substitution."""
+    return without(model, secrets)[:LONGEST_WORDS] if isinstance(model, str) else None
 
 
 def _clean(said: str, secrets: Sequence[str]) -> str:

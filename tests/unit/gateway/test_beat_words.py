@@ -259,9 +259,33 @@ def test_a_spent_budget_does_not_say_to_try_again(patient_upstream: Upstream, se
     assert "again" not in (words(patient_upstream, serve(always(answer(429, BUDGET))).url) or "again")
 
 
-def test_a_model_that_thinks_aloud_and_tells_no_usage_is_no_page(patient_upstream: Upstream, serve: Serve) -> None:
-    thinking = serve(always(answer(body=completion("<think>\nOkay", usage=None))))
-    page = serve(always(answer(body=completion("<!DOCTYPE html><title>Sign in</title>", usage=None))))
+@pytest.mark.parametrize("text", ["<think>\nOkay", "<reasoning>", "<|channel|>", "<3", "< 5", "pong", "", "{}", "[1]"])
+def test_a_models_own_text_without_a_usage_is_fine(patient_upstream: Upstream, serve: Serve, text: str) -> None:
+    assert words(patient_upstream, serve(always(answer(body=completion(text, usage=None)))).url) is None
 
-    assert words(patient_upstream, thinking.url) is None
-    assert "a model provider's error came as an answer" in (words(patient_upstream, page.url) or "")
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<!DOCTYPE html><title>Sign in</title>",
+        "<h1>502 Bad Gateway</h1>",
+        "<Error><Code>AccessDenied</Code></Error>",
+        "<!-- nginx --><html>",
+        '{"error": "cut of',
+        '{"error": {"message": "no"}} {"error": {}}',
+        '{"type": "error", "error": {"message": "no"}}',
+    ],
+)
+def test_a_providers_error_that_came_as_a_models_text_is_a_failure(
+    patient_upstream: Upstream, serve: Serve, text: str
+) -> None:
+    said = words(patient_upstream, serve(always(answer(body=completion(text, usage=None)))).url)
+
+    assert "a model provider's error came as an answer" in (said or "")
+
+
+def test_a_model_that_is_called_like_a_key_keeps_its_name(patient_upstream: Upstream, serve: Serve) -> None:
+    url = serve(always(answer(body=completion("pong", model="tokenhub_auto")))).url
+    beat = Beat(patient_upstream, lambda _: Target("main", url, key=KEY), now=lambda: AT, logger=LOGGER)
+
+    assert beat.run(BEATEN, slot=None).model == "tokenhub_auto"

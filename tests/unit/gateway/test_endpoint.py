@@ -26,6 +26,20 @@ def test_normalising_twice_is_normalising_once(endpoint: str) -> None:
     assert normalise(once) == once
 
 
+@pytest.mark.parametrize(
+    ("given_port", "kept"),
+    [
+        ("https://h:443/v1", "https://h/v1"),
+        ("http://h:80", "http://h/v1"),
+        ("https://h:80/v1", "https://h:80/v1"),
+        ("http://h:8080/v1", "http://h:8080/v1"),
+    ],
+)
+def test_the_port_that_goes_without_saying_is_not_said(given_port: str, kept: str) -> None:
+    """Else a key that is stored for the one would not be sent to the other, which is the same."""
+    assert normalise(given_port) == kept
+
+
 @BRIEFLY
 @given(ENDPOINTS)
 def test_a_normalised_endpoint_has_a_path_and_no_slash_at_its_end(endpoint: str) -> None:

@@ -28,7 +28,7 @@ def registry(providers: Providers, cipher: KeyCipher) -> Registry:
 
 @pytest.fixture
 def forwarder(providers: Providers, cipher: KeyCipher, upstream: Upstream) -> Forwarder:
-    return Forwarder(Targets(providers, cipher), upstream)
+    return Forwarder(Targets(providers, cipher, ANYWHERE.guard_endpoint), upstream)
 
 
 def send(

@@ -81,6 +81,24 @@ def test_an_expired_beat_that_dynamodb_has_not_deleted_yet_is_not_shown(heartbea
     assert sum(bucket.beats for bucket in buckets) == 1
 
 
+def test_what_has_expired_is_not_read_one_at_a_time(heartbeats: Heartbeats, aws: Aws) -> None:
+    for n in range(40):
+        heartbeats.add("main", an_outcome(-n))
+        aws.heartbeats.update_item(
+            Key={"provider_id": "main", "at": timestamp(after(-n))},
+            UpdateExpression="SET expires_at = :then",
+            ExpressionAttributeValues={":then": int(AT.timestamp())},
+        )
+    heartbeats.add("main", an_outcome(1))
+    asked: list[str] = []
+    aws.heartbeats.meta.client.meta.events.register("before-call.dynamodb.Query", lambda **_: asked.append("query"))
+
+    page = heartbeats.buckets(MAIN, HALF_HOUR, limit=9, before=None, now=after(100))
+
+    assert sum(bucket.beats for bucket in page.items) == 1
+    assert len(asked) < 5
+
+
 def test_a_deleted_predecessors_beats_are_not_shown(heartbeats: Heartbeats) -> None:
     for n in (0, 1, 2):
         heartbeats.add("main", an_outcome(n))

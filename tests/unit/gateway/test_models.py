@@ -161,6 +161,11 @@ def test_no_beat_for_over_90_seconds_is_stale(age: int, stale: bool, enabled: bo
     assert view(provider, after(age + 1000 * beaten)).stale is stale
 
 
+def test_a_beat_of_the_future_is_stale_too() -> None:
+    """A clock was set back: nothing is known of now."""
+    assert view(a_provider(health=Health(last_heartbeat_at=after(1000))), after(0)).stale
+
+
 def test_the_tokens_of_the_beats_are_those_of_this_utc_day() -> None:
     provider = a_provider(health=Health(heartbeat_tokens=523, heartbeat_tokens_day="2026-01-02"))
     assert view(provider, AT).heartbeat_tokens_today == 523

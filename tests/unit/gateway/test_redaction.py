@@ -1,3 +1,4 @@
+import html
 import json
 import string
 from collections.abc import Callable
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from gateway.redaction import REDACTED, Redactor, redact, without
+from gateway.redaction import LEAST, REDACTED, Redactor, redact, without
 from tests.unit.gateway.builders import BRIEFLY, KEY
 
 KEYS = st.text(string.ascii_letters + string.digits + "_-.", min_size=1, max_size=40)
@@ -36,6 +37,12 @@ def test_what_stands_for_a_key_is_not_redacted_again() -> None:
     assert redactor("e" * 100) == REDACTED * 100
 
 
+def by_go(key: str) -> str:
+    """As encoding/json of Go writes it, which TokenHub is written in."""
+    escaped = json.dumps(key)[1:-1]
+    return escaped.replace("<", r"\u003c").replace(">", r"\u003e").replace("&", r"\u0026")
+
+
 def in_a_url(key: str) -> str:
     return quote(key, safe="")
 
@@ -47,16 +54,41 @@ def in_a_url(key: str) -> str:
         json.dumps,
         lambda key: json.dumps(json.dumps(key)),
         lambda key: json.dumps(key).replace("/", "\\/"),
+        lambda key: json.dumps(json.dumps(json.dumps(key))),
+        by_go,
+        lambda key: json.dumps(by_go(key)),
         in_a_url,
         lambda key: in_a_url(key).lower(),
+        lambda key: in_a_url(in_a_url(key)),
+        lambda key: quote(key, safe="/+"),
+        html.escape,
+        lambda key: html.escape(html.escape(key)),
     ],
-    ids=["plain", "JSON", "JSON in JSON", "JSON with escaped slashes", "URL", "URL with small digits"],
+    ids=[
+        *("plain", "JSON", "JSON in JSON", "escaped slashes", "JSON thrice", "Go", "Go in JSON"),
+        *("URL", "URL with small digits", "URL twice", "URL with slashes", "page", "page twice"),
+    ],
 )
 def test_a_key_is_taken_out_however_it_is_written(written: Callable[[str], str]) -> None:
-    key = 'ab"cd\\ef/é+9876543210'
+    key = 'ab"cd\\ef/é+<&>==9876543210'
+    redactor = Redactor()
+    redactor.learn(key)
 
     assert "9876543210" not in redact(f"bad key {written(key)}", [key])
     assert "9876543210" not in without(f"bad key {written(key)}", [key])
+    assert "9876543210" not in redactor(f"bad key {written(key)}")
+
+
+@given(st.text(string.ascii_letters + string.digits + '&/+"', min_size=8, max_size=40), st.data())
+def test_a_key_that_a_text_breaks_off_in_leaves_nothing_of_itself(key: str, data: st.DataObject) -> None:
+    cut = data.draw(st.integers(LEAST, len(key)))
+    for written in (key[:cut], json.dumps(key[:cut])[1:-1], by_go(key[:cut]), in_a_url(key[:cut])):
+        assert redact(f"no key: {written}", [key]) == f"no key: {REDACTED}"
+
+
+def test_an_escape_that_a_text_breaks_off_in_belongs_to_the_key() -> None:
+    assert redact("no key: c0ffee\\u00", ["c0ffee&tea"]) == f"no key: {REDACTED}"
+    assert redact("no key: c0ffee more", ["c0ffee&tea"]) == "no key: c0ffee more"
 
 
 def test_what_merely_has_the_shape_of_a_key_may_stay() -> None:
@@ -82,6 +114,8 @@ def test_a_text_without_a_key_stays_as_it_is(text: str) -> None:
         "/?authorization=Bearer%20abc.def.ghi",
         "/?authorization=Bearer+abc.def.ghi",
         "tokenhub_abcd",
+        r"tokenhub\u005fabcd",
+        "tokenhub%5Fabcd",
     ],
 )
 def test_what_has_the_shape_of_a_key_is_taken_out_though_nobody_registered_it(text: str) -> None:

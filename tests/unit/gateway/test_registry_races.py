@@ -11,9 +11,9 @@ from gateway.providers import Providers
 from gateway.records import Provider
 from gateway.registry import ATTEMPTS, Registry
 from tests.conftest import Aws
-from tests.unit.gateway.builders import KEY, Clock, patch, replacement, wanted
+from tests.unit.gateway.builders import KEY, Clock, after, patch, replacement, wanted
 from tests.unit.gateway.conftest import PUBLIC
-from tests.unit.gateway.registering import key_of, meeting_transactions, overtaken
+from tests.unit.gateway.registering import beat, key_of, meeting_transactions, overtaken
 
 type Change = Callable[[Registry, IfMatch | None], object]
 
@@ -46,6 +46,16 @@ def test_two_patches_of_different_fields_both_arrive(aws: Aws, registry: Registr
     mine = overtaken(aws, theirs).patch("main", patch(name="Mine", heartbeat={"enabled": False})).provider
     assert (mine.name, mine.description) == ("Mine", "theirs")
     assert (mine.heartbeat.enabled, mine.heartbeat.model, mine.heartbeat.max_tokens) == (False, "small", 5)
+
+
+def test_a_status_that_a_beat_changed_meanwhile_goes_back_to_pending_now_and_not_then(
+    aws: Aws, registry: Registry, providers: Providers
+) -> None:
+    registry.register(wanted())
+    mine = overtaken(aws, lambda: beat(providers))
+    changed = mine.patch("main", patch(model="another")).provider
+    assert (changed.health.status, changed.health.last_heartbeat_at) == ("pending", after(500))
+    assert changed.health.status_changed_at == changed.updated_at
 
 
 def test_a_change_that_is_always_overtaken_gives_up(aws: Aws, registry: Registry) -> None:

@@ -11,7 +11,7 @@ from gateway.upstream import SENT_DOWN, Target, Upstream
 from tests.unit.gateway.builders import a_provider, completion
 from tests.unit.gateway.conftest import Serve
 from tests.unit.gateway.sending import read, send
-from tests.unit.gateway.servers import DONE, END, STREAM, Piece, always, answer, chunk
+from tests.unit.gateway.servers import DONE, END, STREAM, Cut, Piece, always, answer, chunk
 
 KEY = "0123456789abcdef" * 4
 ERROR = json.dumps({"error": {"message": f"said {KEY}"}})
@@ -53,6 +53,17 @@ def test_no_words_of_a_ping_hold_it(serve: Serve, upstream: Upstream, stream: bo
 
     assert "said [redacted]" in str(refused.value)
     assert KEY not in str(refused.value)
+
+
+def test_no_words_hold_the_beginning_of_it_where_an_answer_breaks_off(serve: Serve, upstream: Upstream) -> None:
+    said = f"bad key {KEY[:27]}".encode()
+    head = b"HTTP/1.1 500 Oops\r\nContent-Type: text/plain\r\nContent-Length: 99\r\n\r\n"
+
+    with pytest.raises(ForwardingError) as refused:
+        ask(upstream, serve(always(head + said, Cut.CLOSE)).url, stream=False)
+
+    assert str(refused.value).startswith("bad key [redacted]. ")
+    assert KEY[:4] not in str(refused.value)
 
 
 @pytest.mark.parametrize(

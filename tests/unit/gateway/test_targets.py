@@ -4,14 +4,15 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.errors import KeyUnreadable, NoProvider, ProviderNotFound
+from gateway.errors import EndpointRefused, KeyUnreadable, NoProvider, ProviderNotFound
 from gateway.health import next_health
 from gateway.keys import KeyCipher
 from gateway.providers import Providers
 from gateway.registry import Registry
 from gateway.targets import Targets
 from tests.conftest import Aws
-from tests.unit.gateway.builders import ENDPOINT, KEY, OTHER_KEY, SettableClock, an_outcome, wanted
+from tests.unit.gateway.builders import ENDPOINT, KEY, OTHER_KEY, Clock, SettableClock, an_outcome, wanted
+from tests.unit.gateway.conftest import ANYWHERE, PUBLIC
 
 
 @pytest.fixture
@@ -21,7 +22,17 @@ def clock() -> SettableClock:
 
 @pytest.fixture
 def targets(providers: Providers, cipher: KeyCipher, clock: SettableClock) -> Targets:
-    return Targets(providers, cipher, clock=clock)
+    return Targets(providers, cipher, PUBLIC.guard_endpoint, clock=clock)
+
+
+def test_an_endpoint_that_may_not_be_called_any_more_gets_no_key(
+    providers: Providers, cipher: KeyCipher, targets: Targets
+) -> None:
+    lax = Registry(providers, cipher, clock=Clock(), reach=ANYWHERE)
+    lax.register(wanted(endpoint="http://tokenhub.example.com/v1", api_key=KEY))
+
+    with pytest.raises(EndpointRefused, match=r"example.com/v1 is not called: endpoint is plain http"):
+        targets.find(None)
 
 
 def test_a_request_goes_to_the_default_or_to_the_provider_that_it_names(registry: Registry, targets: Targets) -> None:

@@ -76,6 +76,16 @@ def test_the_level_is_the_stacks_whatever_lambda_says(
     assert [line["message"] for line in lines(capsys)] == ["loud enough"]
 
 
+def test_what_a_client_wrote_breaks_no_line_and_obeys_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    model = "\ud800 \x1b[2J \x9b2J \u2028 \x85"
+    make_logger("unit-test-odd", "INFO").info("request", extra={"model_asked": model})
+
+    written = capsys.readouterr().out
+    assert json.loads(written)["model_asked"] == model
+    assert written.isascii()
+    assert written.removesuffix("\n").isprintable()
+
+
 def test_httpx_writes_no_line_of_its_own_for_a_request(
     serve: Serve, upstream: Upstream, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -113,6 +113,12 @@ def test_only_the_headers_of_the_list_come_down(serve: Serve, upstream: Upstream
     assert send(upstream, server).headers == kept
 
 
+def test_a_model_that_is_called_like_a_key_comes_down_and_the_key_does_not(serve: Serve, upstream: Upstream) -> None:
+    server = serve(always(answer(200, b"{}", x_negotiated_model="tokenhub_auto", x_alias_from=f"a {KEY}")))
+    headers = send(upstream, server, key=KEY).headers
+    assert (headers["x-negotiated-model"], headers["x-alias-from"]) == ("tokenhub_auto", "a [redacted]")
+
+
 @pytest.mark.parametrize("status", [200, 201, 204, 400, 401, 404, 429, 500, 503])
 def test_an_answer_of_any_status_is_returned(serve: Serve, upstream: Upstream, status: int) -> None:
     body = b"" if status == 204 else b"words"
