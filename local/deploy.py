@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,6 +28,16 @@ WHY = dict.fromkeys(REGISTRY, "Data=keep") | dict.fromkeys(ACCOUNT, "AccessLogs=
 def is_aws(url: str) -> bool:
     """Whether an endpoint is one of AWS itself, its VPC endpoints included."""
     return (urlsplit(url).hostname or "").endswith(AWS_HOSTS)
+
+
+def is_this_machine(url: str) -> bool:
+    """Whether an endpoint is a local AWS."""
+    return urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")
+
+
+def expected_endpoint() -> Callable[[str], bool]:
+    """AWS, or with REHEARSE=1 a local AWS and nothing else: what is said in one shell must not reach the other."""
+    return is_this_machine if os.environ.get("REHEARSE") == "1" else is_aws
 
 
 @dataclass(frozen=True)
@@ -168,13 +179,14 @@ def main() -> None:
         if chosen.environment == "local":
             raise LocalError("Which environment? Say ENV=dev, or another one. The local system is `make dev`.")
         environment = Environment.read(REPOSITORY / "samconfig.toml", chosen.environment)
+        find = partial(account, expected=expected_endpoint())
         if not chosen.delete:
-            deploy(environment, account, terminal=terminal)
+            deploy(environment, find, terminal=terminal)
             return
         confirmed = os.environ.get("YES") == "1"
         if not (terminal or confirmed):
             raise LocalError("Nobody is there to ask. YES=1 deletes without asking.")
-        delete(environment, account(environment), confirmed=confirmed)
+        delete(environment, find(environment), confirmed=confirmed)
     except LocalError as error:
         sys.exit(str(error))
     except KeyboardInterrupt:

@@ -21,7 +21,14 @@ STARTS_WITHIN_S = 120
 
 
 def trouble() -> str | None:
-    """Why `sam local` cannot run here: no Docker engine, or none that has the functions' base image or can get it."""
+    """Why `sam local` cannot run here. Fails where it is said that it must, as .ci/run does."""
+    reason = _missing()
+    assert reason is None or os.environ.get("SAM_LOCAL") != "required", reason
+    return reason
+
+
+def _missing() -> str | None:
+    """No Docker engine, or none that has the functions' base image or can get it."""
     image = f"public.ecr.aws/lambda/python:3.13-{ARCHITECTURE}"
     if not _done("docker", "version"):
         return "no Docker engine answers"

@@ -170,6 +170,10 @@ def test_it_works_against_sam_local(system: LocalSystem, tmp_path: Path) -> None
         url, script = f"http://127.0.0.1:{port}", filled_in(tmp_path, system)
         done = run(script, url, GATEWAY_TOKEN=system.token("admin"))
         refused = run(script, url, GATEWAY_TOKEN="wrong")
+        httpx.put(f"{system.tokenhub_url}/_rehearse", json={"mode": "refuse_key"}).raise_for_status()
+        wrong_key = run(script, url, key="tokenhub_wrong", GATEWAY_TOKEN=system.token("admin"))
+        httpx.delete(f"{system.tokenhub_url}/_rehearse").raise_for_status()
 
+    assert (wrong_key.returncode, "tokenhub failed: HTTP 401" in wrong_key.stderr) == (1, True)
     assert (done.returncode, done.stdout) == (0, "tokenhub is healthy.\n"), done.stderr
     assert refused.returncode == 1

@@ -8,14 +8,17 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
+from local import aws
 from local.ports import listening
+from local.sam import architecture
 from tests import sam_local
 from tests.rehearsal import wait_until
 from tests.template import ROOT
@@ -67,11 +70,11 @@ class Clone:
     folder: Path
     ready_after_s: float
 
-    def run(self, commands: str) -> str:
+    def run(self, commands: str, environ: Mapping[str, str] = MappingProxyType({})) -> str:
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", commands],
             cwd=self.folder,
-            env=os.environ | {"PATH": user_path()},
+            env=os.environ | environ | {"PATH": user_path()},
             capture_output=True,
             text=True,
             check=False,
@@ -133,6 +136,46 @@ def test_sam_local_answers_on_the_same_local_aws(clone: Clone) -> None:
         assert [provider["id"] for provider in json.loads(clone.run(ask))] == ["tokenhub"]
         api.terminate()  # it takes its containers along
         api.wait(60)
+
+
+AWS = f"http://127.0.0.1:{PORTS[1]}"
+REHEARSED = aws.environment(AWS, {}) | {"REHEARSE": "1", "YES": "1", "SAM_CLI_POLL_DELAY": "0.2"}
+
+
+def test_a_deployment_is_made_changed_and_taken_away_as_the_operating_page_says(clone: Clone) -> None:
+    """`ENV=dev` on the local AWS of `make dev`."""
+    page = (clone.folder / "docs/operating.md").read_text()
+    first, change, upgrade, end = re.findall(r"^```sh\n((?:git pull\n)?make d.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    samconfig = clone.folder / "samconfig.toml"
+    shipped = samconfig.read_text()
+
+    def choose(days: int) -> None:
+        ours = f"Architecture={architecture()} Platform=local AwsEndpointUrl={AWS} HistoryDays={days} Data=throw-away"
+        samconfig.write_text(shipped.replace("Architecture=arm64 Data=throw-away", ours))
+
+    choose(3)
+    assert "aws secretsmanager get-secret-value" in clone.run(first, REHEARSED)
+    assert len(clone.run("make -s token ENV=dev", REHEARSED).strip()) >= 32
+    assert history_days_of_callers() == "3"
+    choose(4)
+    clone.run(change, REHEARSED)
+    assert history_days_of_callers() == "4"
+    clone.run(upgrade, REHEARSED)
+    clone.run(end, REHEARSED)
+    samconfig.write_text(shipped)
+    assert not dev_functions()
+
+
+def dev_functions() -> list[str]:
+    found = aws.client("lambda", AWS).list_functions()["Functions"]
+    return [f["FunctionName"] for f in found if f["FunctionName"].startswith("tokenhub-gateway-dev-Heartbeat")]
+
+
+def history_days_of_callers() -> str:
+    """Of the version that the alias leads to."""
+    [name] = dev_functions()
+    live = aws.client("lambda", AWS).get_function_configuration(FunctionName=name, Qualifier="live")
+    return str(live["Environment"]["Variables"]["HISTORY_DAYS"])
 
 
 def test_the_python_lines_print_the_answer(clone: Clone) -> None:

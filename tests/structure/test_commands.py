@@ -17,6 +17,7 @@ FIRST_STEPS = "tests/e2e/test_readme.py::test_every_command_answers_as_the_readm
 SAM_LOCAL = "tests/e2e/test_readme.py::test_sam_local_answers_on_the_same_local_aws"
 BOOTSTRAP = "tests/e2e/test_readme.py::test_bootstrap_local_registers_the_provider_again"
 REGISTRATION = "tests/e2e/test_smoke.py::test_the_registration_of_the_operating_page_works_as_it_is_written"
+DEPLOYMENT = "tests/e2e/test_readme.py::test_a_deployment_is_made_changed_and_taken_away_as_the_operating_page_says"
 RUN_BY = {
     "make dev": "tests/e2e/test_readme.py::clone",
     "make -s rehearse": FIRST_STEPS,
@@ -32,13 +33,13 @@ RUN_BY = {
     "curl http://127.0.0.1:3000": SAM_LOCAL,
     "cp bootstrap.local.example": BOOTSTRAP,
     "TOKENHUB_API_KEY=": BOOTSTRAP,
+    "make deploy ENV=dev": DEPLOYMENT,
+    "git pull": DEPLOYMENT,
+    "make delete ENV=dev": DEPLOYMENT,
     "make -s e2e": "tests/e2e/test_smoke.py::test_every_check_passes_with_a_provider_that_is_registered_for_it",
 }
 NOT_RUN = {
     "git clone": "the address is yours to fill in; tests/e2e/test_readme.py clones this repository instead",
-    "make deploy ENV=dev": "refuses what is not AWS; tests/e2e/test_deploy_cycle.py runs the code below it",
-    "make delete ENV=dev": "the same",
-    "git pull": "needs a new version on a server",
     "aws dynamodb scan": "needs the AWS CLI; tests/e2e/test_deploy_cycle.py reads the kept table with boto3",
 }
 

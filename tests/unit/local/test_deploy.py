@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from local.deploy import Account, account, build_options, deploy_options, is_aws, stays
+from local.deploy import Account, account, build_options, deploy_options, expected_endpoint, is_aws, stays
 from local.environments import Environment
 from local.settings import REPOSITORY, LocalError
 
@@ -36,6 +36,14 @@ def test_endpoints_of_aws_are_known(url: str) -> None:
 )
 def test_other_endpoints_are_not(url: str) -> None:
     assert not is_aws(url)
+
+
+def test_a_rehearsal_reaches_this_machine_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    here, aws = "http://127.0.0.1:4566", "https://sts.us-east-1.amazonaws.com"
+    monkeypatch.delenv("REHEARSE", raising=False)
+    assert [expected_endpoint()(url) for url in (here, aws)] == [False, True]
+    monkeypatch.setenv("REHEARSE", "1")
+    assert [expected_endpoint()(url) for url in (here, aws, "http://127.0.0.1.evil.example")] == [True, False, False]
 
 
 @pytest.fixture
