@@ -71,7 +71,7 @@ class Environment:
     @property
     def architecture(self) -> str:
         """What the functions are built for: arm64, unless the parameters say otherwise."""
-        chosen = [word.partition("=")[2] for word in self.overrides if word.startswith("Architecture=")]
+        chosen = [word.partition("=")[2].strip("\"'") for word in self.overrides if word.startswith("Architecture=")]
         return chosen[-1] if chosen else "arm64"
 
     def named_stack(self) -> str:
