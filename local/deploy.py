@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -65,6 +66,11 @@ def account(environment: Environment, *, expected: Callable[[str], bool] = is_aw
         for service in ("cloudformation", "s3", "sts"):
             url = session.client(service).meta.endpoint_url
             if not expected(url):
+                if expected is is_this_machine:
+                    raise LocalError(
+                        f"REHEARSE=1 reaches a local AWS only, and {service} would be called at {url}. "
+                        "Start `make dev` and set AWS_ENDPOINT_URL=http://localhost:4566, or unset REHEARSE."
+                    )
                 raise LocalError(
                     f"{service} would be called at {url}, which is not AWS. Unset AWS_ENDPOINT_URL, and endpoint_url "
                     "in your AWS configuration. To the local AWS deploy `make dev` and `make aws`."
@@ -98,7 +104,8 @@ def build_and_deploy(environment: Environment, to: Account, *, guided: bool, ter
     folder = BUILDS / environment.name
     region = environment.region or to.region
     run("build", *build_options(environment, folder))
-    template = release.marked(folder / "template.yaml", environment.overrides)
+    asked = [uuid4().hex] if guided else []  # whatever is answered, it may differ from the last time
+    template = release.marked(folder / "template.yaml", [*environment.overrides, *asked])
     run("deploy", *deploy_options(environment, template, region=region, guided=guided, terminal=terminal))
 
 

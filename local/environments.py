@@ -64,9 +64,12 @@ class Environment:
 
     @property
     def overrides(self) -> list[str]:
-        """The parameters that are chosen, `Name=value` each."""
+        """The parameters that are chosen, `Name=value` each. Raises LocalError."""
         overrides = self.given.get("parameter_overrides", "")
-        return [str(word) for word in (overrides if isinstance(overrides, list) else shlex.split(str(overrides)))]
+        try:
+            return [str(word) for word in (overrides if isinstance(overrides, list) else shlex.split(str(overrides)))]
+        except ValueError as error:
+            raise LocalError(f"parameter_overrides of {self.name} cannot be read: {error}.") from None
 
     @property
     def architecture(self) -> str:

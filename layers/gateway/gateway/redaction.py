@@ -9,7 +9,12 @@ KEY_SHAPED = re.compile(
     r"tokenhub(?:_|(?i:\\+u005f|%(?:25)*5f))\w{4,}|\bsk-[\w-]{8,}|(?i:bearer(?:\s|%20|\+)+)[^\s\"',}]+"
 )
 REDACTED = "[redacted]"
-LEAST = 4  # characters of a key at the end of a text that are taken for its beginning
+PUBLIC = re.compile(r"tokenhub_|sk-")  # how keys begin that are no secret yet
+LEAST = 8  # characters of a key, besides, that are taken for its beginning at the end of a text
+LONGEST_FORM = 16  # characters that one of a key may be written in
+# Backslashes before an escape, which double each time that JSON is put into JSON. Bounded, as all that repeats here:
+# a provider that answers with nothing else must not stop the process, in which a regular expression holds the GIL.
+BACKSLASHES = r"\\{0,16}"
 ESCAPE_CUT = re.compile(r"[\\%&]\S{0,8}")  # an escape that a text breaks off in
 
 
@@ -63,15 +68,18 @@ def _without(original: str, known: Iterable[tuple[str, str]]) -> str:
 
 
 def _without_cut(text: str, secret: str) -> str:
-    for beginning in re.finditer(_any_form(secret[:LEAST]), text):
-        if _goes_to_the_end(text, beginning.end(), secret[LEAST:]):
+    public = PUBLIC.match(secret)
+    least = LEAST + (public.end() if public else 0)
+    first = re.compile(_any_form(secret[:least]))
+    for beginning in first.finditer(text, max(0, len(text) - LONGEST_FORM * len(secret))):
+        if _goes_to_the_end(text, beginning.end(), secret[least:]):
             return text[: beginning.start()] + REDACTED
     return text
 
 
 def _goes_to_the_end(text: str, at: int, rest: str) -> bool:
-    for character in rest:
-        found = re.compile(_escaped(character)).match(text, at)
+    for part in _parts(rest):
+        found = re.compile(_escaped(part)).match(text, at)
         if found is None:
             break
         at = found.end()
@@ -79,18 +87,27 @@ def _goes_to_the_end(text: str, at: int, rest: str) -> bool:
 
 
 def _any_form(secret: str) -> str:
-    return "".join(map(_escaped, secret))
+    return "".join(map(_escaped, _parts(secret)))
 
 
-def _escaped(character: str) -> str:
+def _parts(secret: str) -> list[str]:
+    """Its characters; backslashes that follow one another are one part, because there are many ways to count them."""
+    return re.findall(r"\\+|[^\\]", secret)
+
+
+def _escaped(part: str) -> str:
     """A pattern of one character as it is and as JSON, a URL or a web page may write it, in each other, too. TokenHub
     puts a provider's error into its own as a text, and Go writes an ampersand in JSON as a number."""
+    character = part[0]
     if character.isascii() and character.isalnum():
         return character
     number = ord(character)
     units = character.encode("utf-16-be", "surrogatepass")
-    in_json = "".join(rf"\\+u{high:02x}{low:02x}" for high, low in zip(units[::2], units[1::2], strict=True))
-    in_url = "".join(f"%(?:25)*{byte:02x}" for byte in character.encode(errors="surrogatepass"))
+    in_json = "".join(rf"{BACKSLASHES}u{high:02x}{low:02x}" for high, low in zip(units[::2], units[1::2], strict=True))
+    in_url = "".join(f"%(?:25){{0,4}}{byte:02x}" for byte in character.encode(errors="surrogatepass"))
     name = html.entities.codepoint2name.get(number)
-    in_page = "&(?:amp;)*(?:" + (f"{name}|" if name else "") + f"#0*{number}|#x0*{number:x});"
-    return rf"(?:(?i:{in_json}|{in_url}|{in_page})|\\*{re.escape(character)})"
+    in_page = "&(?:amp;){0,4}(?:" + (f"{name}|" if name else "") + f"#0{{0,4}}{number}|#x0{{0,4}}{number:x});"
+    escapes = f"(?i:{in_json}|{in_url}|{in_page})"
+    if character == "\\":
+        return rf"(?:\\|{escapes}){{1,64}}+"  # possessive: none that is taken is given back
+    return rf"(?:{escapes}|{BACKSLASHES}{re.escape(character)})"

@@ -31,7 +31,7 @@ STREAM_BROKE = (
 ANSWER_BROKE = "the answer broke off before its end: look at TokenHub's log, and at what stands in front of it."
 # How a provider's error begins that TokenHub takes for a model's text; one that thinks aloud begins with a tag, too.
 WRAPPED = re.compile(
-    r'\s*(?:\{\s*"error"\s*:|<(?!(?:think|thinking|thought|thoughts|reasoning)\b)[!?a-z])', re.IGNORECASE
+    r'\s*(?:\{\s*"error"\s*:|<(?!(?:\w+:)?(?:think|thinking|thought|thoughts|reasoning)\b)[!?a-z])', re.IGNORECASE
 )
 PROVIDERS_ERROR = "set that right in TokenHub or at the model's provider"
 

@@ -7,7 +7,16 @@ from typing import Any
 
 import pytest
 
-from local.deploy import Account, account, build_options, deploy_options, expected_endpoint, is_aws, stays
+from local.deploy import (
+    Account,
+    account,
+    build_options,
+    deploy_options,
+    expected_endpoint,
+    is_aws,
+    is_this_machine,
+    stays,
+)
 from local.environments import Environment
 from local.settings import REPOSITORY, LocalError
 
@@ -60,6 +69,11 @@ def shell(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch
 def test_no_credentials_are_told_in_words(shell: pytest.MonkeyPatch) -> None:
     with pytest.raises(LocalError, match=r"^No AWS account answers: Unable to locate credentials\nLog in"):
         account(SOMEWHERE)
+
+
+def test_a_rehearsal_without_a_local_aws_says_what_to_set(shell: pytest.MonkeyPatch) -> None:
+    with pytest.raises(LocalError, match=r"^REHEARSE=1 reaches a local AWS only, .* set AWS_ENDPOINT_URL"):
+        account(SOMEWHERE, expected=is_this_machine)
 
 
 def test_no_region_is_told_in_words(shell: pytest.MonkeyPatch) -> None:

@@ -59,5 +59,12 @@ def test_a_samconfig_that_is_no_toml_is_one_sentence(samconfig: Path) -> None:
         Environment.read(samconfig, "dev")
 
 
+def test_a_quote_that_is_open_is_one_sentence(samconfig: Path) -> None:
+    samconfig.write_text('[dev.deploy.parameters]\nparameter_overrides = "LogLevel=it\'s"')
+
+    with pytest.raises(LocalError, match=r"^parameter_overrides of dev cannot be read: "):
+        _ = Environment.read(samconfig, "dev").overrides
+
+
 def test_without_a_samconfig_nothing_is_known(tmp_path: Path) -> None:
     assert Environment.read(tmp_path / "samconfig.toml", "dev").stack is None
