@@ -3,18 +3,15 @@
 import json
 import secrets
 import time
-from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
 from smoke.check import Against, Check, Skipped, require
-from smoke.wire import Reply
+from smoke.wire import Gateway, Reply
 
 FIRST_BEAT_S = 20
 QUESTION: dict[str, Any] = {"messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 16}
 MB = 1024 * 1024
-TRIES = 5
-TOO_LARGE = "request_too_large"
 
 
 def refused(reply: Reply, status: int, code: str) -> str:
@@ -115,11 +112,17 @@ def over_lambdas_limit(against: Against) -> str:
 
 
 def over_the_limit(against: Against) -> str:
+    return refused(insisted(against.gateway, of_size(11 * MB)), 413, "request_too_large")
+
+
+def insisted(gateway: Gateway, body: bytes, tries: int = 5) -> Reply:
     """A server may answer before it has read it all, and close: now and then that loses the answer on its way."""
-    for _ in range(TRIES - 1):
-        with suppress(OSError):
-            return refused(against.gateway.ask("POST", "/v1/chat/completions", of_size(11 * MB)), 413, TOO_LARGE)
-    return refused(against.gateway.ask("POST", "/v1/chat/completions", of_size(11 * MB)), 413, TOO_LARGE)
+    try:
+        return gateway.ask("POST", "/v1/chat/completions", body)
+    except OSError:
+        if tries == 1:
+            raise
+    return insisted(gateway, body, tries - 1)
 
 
 def of_size(size: int) -> bytes:

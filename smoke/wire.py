@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, Self
 from urllib.parse import urlsplit
 
-TIMEOUT_S = 40.0  # of silence: a keep-alive comment breaks it after 15 s
+TIMEOUT_S = 120.0
 
 
 @dataclass

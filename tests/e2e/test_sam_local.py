@@ -25,7 +25,7 @@ START = "start make dev or make aws first"
 KEY = "your-tokenhub-api-key"
 ONE = "/api/v1/providers/tokenhub"
 BELOW = (ONE, f"{ONE}/heartbeats", f"{ONE}/models", "/api/v1/openapi.json")
-# What the functions answer to the events that are no success: a page of no allowed origin; the default stays; upserts.
+# The events that are not answered by a 200: no page's origin is allowed here, and what is deleted leaves nothing.
 ANSWERED = {"preflight": 403, "delete": 204}
 EVENTS = sorted((ROOT / "events").glob("*.json"))
 
