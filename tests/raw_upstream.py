@@ -69,6 +69,14 @@ class Script:
     def reusable(self) -> bool:
         return self.keep_alive and self.framing != "close" and self.ending == "clean" and self.raw is None
 
+    @property
+    def played(self) -> tuple[Piece, ...]:
+        """Without the silence after a whole body of known length: its client may ask again on this connection."""
+        end = len(self.pieces)
+        while end and self.reusable and self.framing == "length" and not isinstance(self.pieces[end - 1], bytes):
+            end -= 1
+        return self.pieces[:end]
+
     def framed(self, piece: bytes) -> bytes:
         chunked = self.framing == "chunked" and self.raw is None
         return b"%x\r\n%b\r\n" % (len(piece), piece) if chunked and piece else piece
@@ -165,7 +173,7 @@ class RawUpstream:
             if not self._rest(connection, seen, script.wait):
                 return False
             connection.sendall(script.head)
-            for piece in script.pieces:
+            for piece in script.played:
                 if isinstance(piece, bytes):
                     connection.sendall(script.framed(piece))
                 elif not self._rest(connection, seen, piece):
