@@ -116,6 +116,19 @@ def huge(call: Call) -> Answer:
     return normal(with_text(call, "x" * 7 * 1024 * 1024))
 
 
+def huge_cut(call: Call) -> Answer:
+    """An answer of over 33 MB that breaks off just before its end, when its status has long been sent on."""
+    answer = normal(with_text(call, "x" * 33 * 1024 * 1024))
+    whole = b"".join(piece for piece in answer.pieces if isinstance(piece, bytes))
+    return replace(answer, pieces=(whole[:-1], Cut.CLOSE))
+
+
+def long_head(call: Call) -> Answer:
+    """A header with as many bytes of padding as the message has words."""
+    answer = normal(call)
+    return replace(answer, headers=answer.headers | {"Cache-Control": f"padding={'x' * len(call.spoken.tokens)}"})
+
+
 def empty(_: Call) -> Answer:
     """No TokenHub of today answers so; a proxy before it may."""
     return Answer(204, {}, ())
@@ -179,6 +192,8 @@ MODES: dict[str, Mode] = {
     "comments": comments,
     "large": large,
     "huge": huge,
+    "huge_cut": huge_cut,
+    "long_head": long_head,
     "empty": empty,
     "echo_key": echo_key,
     "echo_key_error": echo_key_error,

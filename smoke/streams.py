@@ -1,5 +1,6 @@
 """Streams as they arrive: most of this only AWS itself can show (how it holds small chunks back, above all)."""
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -93,6 +94,29 @@ def trailers(against: Against) -> str:
     return require(not found, "; ".join(found) or "none")
 
 
+def cut_answer(against: Against) -> str:
+    """An answer that is no stream, and too long to be held, has gone down in part when it breaks off: no error can be
+    told in it. The function ends it with trailers, and what a client sees of them, only AWS can say."""
+    against.need_rehearsal()
+    reply = against.gateway.ask("POST", PATH, rehearsed("huge_cut") | {"stream": False})
+    is_seen = reply.trailers or not reply.clean or reply.code is not None
+    return require(is_seen, f"{reply.status}, {len(reply.body)} bytes, {ended(reply)}")
+
+
+def long_head(padding: int) -> Callable[[Against], str]:
+    """The check of a header of so many bytes: it comes down whole, or an error in the one shape does."""
+
+    def check(against: Against) -> str:
+        against.need_rehearsal()
+        reply = against.gateway.ask("POST", PATH, rehearsed("long_head", padding) | {"stream": False})
+        came = reply.headers.get("cache-control", "").count("x")
+        is_whole = reply.status == 200 and came == padding < LARGEST_PRELUDE
+        is_refused = reply.status >= 500 and reply.code is not None
+        return require(reply.clean and (is_whole or is_refused), f"{told(reply)[:40]}, {came} bytes of the header")
+
+    return check
+
+
 def prelude(against: Against) -> str:
     """Lambda wants status and headers within 16 KB. Only headers of an allow-list go down, whatever the client asks."""
     body = QUESTION | ({"model": "m" * 20_000} if against.rehearsal else {})
@@ -146,6 +170,10 @@ CHECKS = [
     Check("silence", "a comment after about 15 s", silence),
     Check("cut stream", "an error event, no [DONE], a clean end", cut),
     Check("trailers", "none", trailers),
+    Check("answer of 33 MB that is cut", "no clean end, or trailers", cut_answer),
+    Check("head of 8 KB", "comes whole, or an error in the one shape", long_head(8_000)),
+    Check("head of 15 KB", "comes whole, or an error in the one shape", long_head(15_000)),
+    Check("head of over 16 KB", "an error in the one shape: Lambda reads no more", long_head(17_000)),
     Check("long name of a model", "an answer, its head under 16 KB", prelude),
     Check("frame of 1 MB", "comes whole", large_frame),
     Check("answer of 5 MB", "comes whole", large_answer),

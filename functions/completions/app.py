@@ -5,13 +5,12 @@ import os
 import time
 from collections.abc import Generator, Iterable
 from dataclasses import replace
-from itertools import chain
 from typing import Any, Protocol
 from urllib.parse import urlencode
 
 import boto3
 
-from gateway.answers import error_down, headers_down, take
+from gateway.answers import error_down, headers_down, rest, take
 from gateway.cors import Cors
 from gateway.endpoint import Reach
 from gateway.errors import DeadlineExceeded, GatewayError, NotAStream
@@ -142,7 +141,7 @@ def _whole(record: Record, answer: Answer, chunks: Generator[bytes]) -> Response
     body, complete = take(chunks)
     record.count(body)
     if not complete:
-        return _streamed(answer.status, headers_down(record, answer), chain([body], chunks), chunks, record)
+        return _streamed(answer.status, headers_down(record, answer), rest(body, chunks, record), chunks, record)
     record.learn(body)
     report(record, logger, settings.metrics_namespace)
     return Response(answer.status, headers_down(record, answer), body)

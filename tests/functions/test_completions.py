@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gateway.errors import AnswerTruncated
 from tests.functions.conftest import Context, Load, event
 from tests.raw_upstream import JSON, RawUpstream, Script
 from tests.rehearsal import KEY, RunningTokenHub
@@ -211,6 +212,20 @@ def test_a_number_beyond_all_tokens_is_no_usage_and_costs_no_answer(
     [line] = [vars(record) for record in caplog.records]
     assert (status, came) == (200, body)
     assert (line["prompt_tokens"], line["completion_tokens"]) == (None, 2)
+
+
+def test_an_answer_too_long_to_be_held_that_breaks_off_fails_and_its_log_line_says_why(
+    register: Any, complete: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    register()
+    caplog.clear()
+
+    with pytest.raises(AnswerTruncated):
+        complete({"model": "rehearse/huge_cut", "messages": MESSAGES})
+
+    [line] = [vars(record) for record in caplog.records]
+    assert (line["status"], line["code"]) == (200, "answer_truncated")
+    assert line["bytes"] > 33 * 1024 * 1024
 
 
 def test_one_log_line_tells_of_the_request_and_holds_no_key_prompt_or_answer(

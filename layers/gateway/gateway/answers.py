@@ -1,7 +1,7 @@
 """What goes down to the client: the headers of an answer, an error in the one shape, a body that is read whole."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 from gateway.errors import GatewayError
 from gateway.record import Record
@@ -66,3 +66,16 @@ def take(chunks: Iterator[bytes], most: int = MOST_HELD) -> tuple[bytes, bool]:
         if len(body) > most:
             return bytes(body), False
     return bytes(body), True
+
+
+def rest(held: bytes, chunks: Iterator[bytes], record: Record) -> Generator[bytes]:
+    """What was held of a body, then the chunks that follow it. One that breaks off raises: where the status has gone
+    down and no error can be told in the answer, Lambda must hear of it, and the client get no clean end."""
+    yield held
+    try:
+        for chunk in chunks:
+            record.count(chunk)
+            yield chunk
+    except GatewayError as error:
+        record.code = error.code
+        raise

@@ -3,8 +3,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.answers import error_down, headers_down, take
-from gateway.errors import InvalidRequest, NoProvider, ProviderAnswered, StreamTruncated
+from gateway.answers import error_down, headers_down, rest, take
+from gateway.errors import AnswerTruncated, InvalidRequest, NoProvider, ProviderAnswered, StreamTruncated
 from gateway.record import Record
 from gateway.upstream import Answer, Target
 from tests.unit.gateway.builders import ENDPOINT, KEY, a_request
@@ -128,3 +128,21 @@ def test_a_body_is_taken_up_to_the_chunk_that_is_too_much_and_the_rest_is_left()
     chunks: Iterator[bytes] = iter([b"ab", b"cd", b"ef"])
     assert take(chunks, most=3) == (b"abcd", False)
     assert list(chunks) == [b"ef"]
+
+
+def test_what_follows_a_body_that_was_too_much_comes_down_and_is_counted() -> None:
+    record = a_record()
+    assert list(rest(b"abcd", iter([b"ef", b"g"]), record)) == [b"abcd", b"ef", b"g"]
+    assert (record.bytes_down, record.chunks, record.code) == (3, 2, None)  # what was held is counted where it is taken
+
+
+def test_an_answer_that_breaks_off_behind_its_head_raises_and_its_record_says_so() -> None:
+    def breaks() -> Iterator[bytes]:
+        yield b"ef"
+        raise AnswerTruncated
+
+    record, came = a_record(), list[bytes]()
+    with pytest.raises(AnswerTruncated):
+        came.extend(rest(b"abcd", breaks(), record))
+    assert came == [b"abcd", b"ef"]
+    assert (record.bytes_down, record.code) == (2, "answer_truncated")

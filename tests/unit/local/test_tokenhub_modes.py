@@ -115,6 +115,22 @@ def test_huge_is_an_answer_of_more_than_lambda_takes_in_one_piece(client: httpx.
     assert len(client.post(CHAT, json=ask(model="rehearse/huge")).content) > 6 * 1024 * 1024
 
 
+def test_huge_cut_breaks_off_behind_33_megabytes(client: httpx.Client) -> None:
+    asked = client.stream("POST", CHAT, json=ask(model="rehearse/huge_cut"))
+
+    with asked as answer, pytest.raises(httpx.RemoteProtocolError):
+        answer.read()
+
+    assert answer.status_code == 200
+    assert answer.num_bytes_downloaded > 33 * 1024 * 1024
+
+
+def test_long_head_has_a_header_as_long_as_the_message(client: httpx.Client) -> None:
+    answer = client.post(CHAT, json=ask("a " * 14_999 + "a", model="rehearse/long_head"))
+
+    assert answer.headers["cache-control"].count("x") == 15_000
+
+
 def test_empty_is_a_204_without_a_byte(client: httpx.Client) -> None:
     answer = client.post(CHAT, json=ask(model="rehearse/empty"))
 
@@ -229,6 +245,6 @@ def test_every_mode_answers_on_every_route(tokenhub: RunningTokenHub, client: ht
             try:
                 client.request(method, path, json=sent)
             except (httpx.ReadError, httpx.RemoteProtocolError):
-                assert mode in ("cut_reset", "cut_close")
+                assert mode in ("cut_reset", "cut_close", "huge_cut")
             assert tokenhub.requests[-1].mode == mode
     assert not [line for line in tokenhub.log if " - " in line]
