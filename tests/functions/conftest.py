@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Aws
+from tests.rehearsal import RunningTokenHub
 from tests.template import ROOT
 
 
@@ -69,3 +70,28 @@ def event(name: str, **changes: Any) -> dict[str, Any]:
     """The event events/NAME.json, with some of its fields changed."""
     content: dict[str, Any] = json.loads((ROOT / "events" / f"{name}.json").read_text())
     return content | changes
+
+
+@pytest.fixture
+def register(load: Load, tokenhub: RunningTokenHub) -> Any:
+    app = load("providers")
+
+    def post(**changes: Any) -> None:
+        body = json.loads(event("register")["body"]) | {"endpoint": f"{tokenhub.url}/v1", "model": "gpt-4o"} | changes
+        answer = app.handler(event("register", body=json.dumps(body)), Context())
+        assert answer["statusCode"] in (200, 201), answer["body"]
+
+    return post
+
+
+@pytest.fixture
+def complete(load: Load) -> Any:
+    """Calls the function as `sam local` would: the answer comes as one proxy dict."""
+    app = load("completions")
+
+    def call(body: Any = None, **changes: Any) -> tuple[int, dict[str, str], bytes]:
+        given = {} if body is None else {"body": body if isinstance(body, str) else json.dumps(body)}
+        answer = app.handler(event("completion", **given, **changes), Context())
+        return answer["statusCode"], answer["headers"], answer["body"].encode()
+
+    return call

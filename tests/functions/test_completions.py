@@ -1,42 +1,10 @@
 import json
-import socket
-import threading
-import time
-from contextlib import suppress
 from typing import Any
 
 import pytest
 
-from gateway.errors import AnswerTruncated
-from tests.functions.conftest import Context, Load, event
 from tests.raw_upstream import JSON, RawUpstream, Script
 from tests.rehearsal import KEY, RunningTokenHub
-
-
-@pytest.fixture
-def register(load: Load, tokenhub: RunningTokenHub) -> Any:
-    app = load("providers")
-
-    def post(**changes: Any) -> None:
-        body = json.loads(event("register")["body"]) | {"endpoint": f"{tokenhub.url}/v1", "model": "gpt-4o"} | changes
-        answer = app.handler(event("register", body=json.dumps(body)), Context())
-        assert answer["statusCode"] in (200, 201), answer["body"]
-
-    return post
-
-
-@pytest.fixture
-def complete(load: Load) -> Any:
-    """Calls the function as `sam local` would: the answer comes as one proxy dict."""
-    app = load("completions")
-
-    def call(body: Any = None, **changes: Any) -> tuple[int, dict[str, str], bytes]:
-        given = {} if body is None else {"body": body if isinstance(body, str) else json.dumps(body)}
-        answer = app.handler(event("completion", **given, **changes), Context())
-        return answer["statusCode"], answer["headers"], answer["body"].encode()
-
-    return call
-
 
 MESSAGES = [{"role": "user", "content": "Hello"}]
 
@@ -105,21 +73,6 @@ def test_a_body_that_is_no_json_object_is_a_400_and_goes_nowhere(
     assert tokenhub.requests == []
 
 
-def test_a_stream_that_tokenhub_cut_ends_with_an_error_and_no_done(
-    register: Any, complete: Any, tokenhub: RunningTokenHub
-) -> None:
-    register()
-    tokenhub.rehearse("cut_clean")
-
-    status, _, body = complete()
-
-    assert status == 200
-    assert b"[DONE]" not in body
-    last = body.decode().strip().split("\n\n")[-1]
-    assert last.startswith("event: error\ndata: ")
-    assert json.loads(last.partition("data: ")[2])["error"]["code"] == "stream_truncated"
-
-
 REFUSED = {
     "refuse_key": (401, "provider_key_refused", "provider"),
     "budget": (429, "provider_budget_spent", "provider"),
@@ -150,30 +103,6 @@ def test_a_rotated_key_costs_no_failed_request(register: Any, complete: Any, tok
 
     assert complete()[0] == 200
     assert tokenhub.requests[-1].headers["authorization"] == f"Bearer {KEY}"
-
-
-def test_a_head_that_comes_a_byte_at_a_time_ends_before_lambdas_deadline(
-    register: Any, complete: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Context, "get_remaining_time_in_millis", lambda _: 3_000)
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        threading.Thread(target=dribble, args=(server,), daemon=True).start()
-        register(endpoint=f"http://127.0.0.1:{server.getsockname()[1]}/v1")
-        began = time.monotonic()
-
-        status, _, body = complete({"messages": MESSAGES})
-
-    assert (status, json.loads(body)["error"]["code"]) == (504, "deadline")
-    assert time.monotonic() - began < 3
-
-
-def dribble(server: socket.socket) -> None:
-    connection, _ = server.accept()
-    with connection, suppress(OSError):
-        connection.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
-        for _ in range(40):
-            connection.sendall(b"x")
-            time.sleep(0.1)
 
 
 def test_another_provider_is_named_by_a_header(register: Any, complete: Any) -> None:
@@ -212,20 +141,6 @@ def test_a_number_beyond_all_tokens_is_no_usage_and_costs_no_answer(
     [line] = [vars(record) for record in caplog.records]
     assert (status, came) == (200, body)
     assert (line["prompt_tokens"], line["completion_tokens"]) == (None, 2)
-
-
-def test_an_answer_too_long_to_be_held_that_breaks_off_fails_and_its_log_line_says_why(
-    register: Any, complete: Any, caplog: pytest.LogCaptureFixture
-) -> None:
-    register()
-    caplog.clear()
-
-    with pytest.raises(AnswerTruncated):
-        complete({"model": "rehearse/huge_cut", "messages": MESSAGES})
-
-    [line] = [vars(record) for record in caplog.records]
-    assert (line["status"], line["code"]) == (200, "answer_truncated")
-    assert line["bytes"] > 33 * 1024 * 1024
 
 
 def test_one_log_line_tells_of_the_request_and_holds_no_key_prompt_or_answer(
@@ -277,18 +192,6 @@ def test_a_stream_of_the_chat_route_is_whole_when_all_the_choices_of_its_paramet
         _, _, came = complete(body, resource="/v1/chat", path="/v1/chat")
 
     assert (came == FINISHED) == whole
-
-
-def test_an_answer_that_is_silent_until_the_end_of_its_time_came_to_its_deadline(
-    register: Any, monkeypatch: pytest.MonkeyPatch, load: Load
-) -> None:
-    monkeypatch.setenv("WHOLE_SECONDS", "0.4")
-    hurried = load("completions")
-    with RawUpstream(lambda _: Script((b"{",), headers=JSON, ending="hang")) as upstream:
-        register(endpoint=upstream.url)
-        answer = hurried.handler(event("completion", body=json.dumps({"messages": MESSAGES})), Context())
-
-    assert (answer["statusCode"], json.loads(answer["body"])["error"]["code"]) == (504, "deadline")
 
 
 @pytest.mark.parametrize(("mode", "remedy"), [("refuse_key", "register the provider"), ("all_failed", "behind it")])

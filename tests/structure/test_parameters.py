@@ -79,8 +79,9 @@ def test_each_parameter_stands_in_one_group() -> None:
     assert Counter(name for group in groups for name in group["Parameters"]) == Counter(list(PARAMETERS))
 
 
-def test_with_a_vpc_only_what_calls_providers_runs_in_it() -> None:
+def test_with_a_vpc_all_that_handles_keys_of_providers_runs_in_it() -> None:
     assert {name for name, f in functions(VPC).items() if "VpcConfig" in f} == {
+        "ProvidersFunction",
         "CompletionsFunction",
         "HeartbeatFunction",
     }
@@ -92,16 +93,18 @@ def test_only_with_a_vpc_and_only_there_roles_may_make_network_interfaces() -> N
         roles = of_type("AWS::IAM::Role", resources(choice))
         return {name for name, role in roles.items() if "ec2:CreateNetworkInterface" in json.dumps(role)}
 
-    assert may(VPC) == {"CompletionsRole", "HeartbeatRole"}
+    assert may(VPC) == {"ProvidersRole", "CompletionsRole", "HeartbeatRole"}
     assert may({}) == set()
 
 
 def test_the_functions_own_code_may_make_no_network_interface() -> None:
-    statements = resources(VPC)["HeartbeatRole"]["Properties"]["Policies"][1]["PolicyDocument"]["Statement"]
-    allow, deny = (next(s for s in statements if s["Effect"] == effect) for effect in ("Allow", "Deny"))
+    for role in ("ProvidersRole", "CompletionsRole", "HeartbeatRole"):
+        _, policy = resources(VPC)[role]["Properties"]["Policies"]
+        allow, deny = policy["PolicyDocument"]["Statement"]
 
-    assert deny["Action"] == allow["Action"]
-    assert "lambda:SourceFunctionArn" in deny["Condition"]["ArnLike"]
+        assert (allow["Effect"], deny["Effect"]) == ("Allow", "Deny")
+        assert deny["Action"] == allow["Action"]
+        assert "lambda:SourceFunctionArn" in deny["Condition"]["ArnLike"]
 
 
 def test_concurrency_is_reserved_only_when_asked_for() -> None:

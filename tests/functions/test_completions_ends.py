@@ -1,0 +1,82 @@
+"""How a forwarded request ends that its provider did not end well."""
+
+import json
+import socket
+import threading
+import time
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from gateway.errors import AnswerTruncated
+from tests.functions.conftest import Context, Load, event
+from tests.raw_upstream import JSON, RawUpstream, Script
+from tests.rehearsal import RunningTokenHub
+
+MESSAGES = [{"role": "user", "content": "Hello"}]
+
+
+def test_a_stream_that_tokenhub_cut_ends_with_an_error_and_no_done(
+    register: Any, complete: Any, tokenhub: RunningTokenHub
+) -> None:
+    register()
+    tokenhub.rehearse("cut_clean")
+
+    status, _, body = complete()
+
+    assert status == 200
+    assert b"[DONE]" not in body
+    last = body.decode().strip().split("\n\n")[-1]
+    assert last.startswith("event: error\ndata: ")
+    assert json.loads(last.partition("data: ")[2])["error"]["code"] == "stream_truncated"
+
+
+def test_an_answer_that_is_silent_until_the_end_of_its_time_came_to_its_deadline(
+    register: Any, monkeypatch: pytest.MonkeyPatch, load: Load
+) -> None:
+    monkeypatch.setenv("WHOLE_SECONDS", "0.4")
+    hurried = load("completions")
+    with RawUpstream(lambda _: Script((b"{",), headers=JSON, ending="hang")) as upstream:
+        register(endpoint=upstream.url)
+        answer = hurried.handler(event("completion", body=json.dumps({"messages": MESSAGES})), Context())
+
+    assert (answer["statusCode"], json.loads(answer["body"])["error"]["code"]) == (504, "deadline")
+
+
+def test_a_head_that_comes_a_byte_at_a_time_ends_before_lambdas_deadline(
+    register: Any, complete: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Context, "get_remaining_time_in_millis", lambda _: 3_000)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=dribble, args=(server,), daemon=True).start()
+        register(endpoint=f"http://127.0.0.1:{server.getsockname()[1]}/v1")
+        began = time.monotonic()
+
+        status, _, body = complete({"messages": MESSAGES})
+
+    assert (status, json.loads(body)["error"]["code"]) == (504, "deadline")
+    assert time.monotonic() - began < 3
+
+
+def dribble(server: socket.socket) -> None:
+    connection, _ = server.accept()
+    with connection, suppress(OSError):
+        connection.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+        for _ in range(40):
+            connection.sendall(b"x")
+            time.sleep(0.1)
+
+
+def test_an_answer_too_long_to_be_held_that_breaks_off_fails_and_its_log_line_says_why(
+    register: Any, complete: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    register()
+    caplog.clear()
+
+    with pytest.raises(AnswerTruncated):
+        complete({"model": "rehearse/huge_cut", "messages": MESSAGES})
+
+    [line] = [vars(record) for record in caplog.records]
+    assert (line["status"], line["code"]) == (200, "answer_truncated")
+    assert line["bytes"] > 33 * 1024 * 1024
