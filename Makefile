@@ -61,8 +61,8 @@ docs: .local/ready
 rotate-token: .local/ready
 	@$(python) -m local.rotate $(ROLE) $(ENV) $(if $(filter 1,$(REVOKE)),--revoke)
 
-reset:
-	@rm -rf "$${STATE:-.local/state}" && echo "The local system's data is gone; make dev begins anew."
+reset: .local/ready
+	@$(python) -m local.reset
 
 test: .local/ready-dev
 	$(python) -m pytest tests/unit tests/functions

@@ -25,6 +25,12 @@ BEAT_GB = 0.5
 WRITES_PER_BEAT = 2
 READS_PER_BEAT = 2
 BEAT_LOG_KB = 4
+# And of each provider more, in one tick with the others: docs/health.md has the measurements.
+PROVIDERS = (1, 10, 100, 1000)
+METRICS_OF_A_PROVIDER = 2
+MORE_S = 0.004
+MORE_LOG_KB = 0.4
+MORE_READS = 0.25  # of a Scan: an item of about 1 KB
 WORKFLOW_GB = 64 / 1024  # the least that is counted
 WORKFLOW_S = 30 + BEAT_S
 TRANSITIONS = 5  # Parallel, the two beats, the wait and the end
@@ -139,6 +145,33 @@ def largest(bill: list[Part]) -> list[tuple[float, Part]]:
     points = [0.0, 1.0, *sorted(at for at in crossings if at > 1)]
     first = [(at, max(bill, key=lambda part: (part.at(at), part.per_request))) for at in points]
     return [first[0], *(now for before, now in pairwise(first) if now[1] != before[1])]
+
+
+def of_providers(usd: Mapping[str, float], count: int) -> dict[str, float]:
+    """What so many providers cost a month without any request, by what grows with them."""
+    more = count - 1
+    one = {part.name: part.fixed for part in parts(usd)}
+    a_beat = {
+        "CloudWatch: logs": MORE_LOG_KB * usd["cloudwatch.log_gb"] / KB_PER_GB,
+        "DynamoDB": WRITES_PER_BEAT * usd["dynamodb.write"] + MORE_READS * usd["dynamodb.read"],
+        "heartbeat: Lambda, and in use the authorizer's": MORE_S * BEAT_GB * usd["lambda.gb_second_arm64"],
+    }
+    grown = {name: one[name] + more * BEATS * dollars for name, dollars in a_beat.items()}
+    grown["CloudWatch: metrics"] = one["CloudWatch: metrics"] + more * METRICS_OF_A_PROVIDER * usd["cloudwatch.metric"]
+    grown["KMS and Secrets Manager"] = one["KMS and Secrets Manager"] + more * DECRYPTIONS * usd["kms.request"]
+    return one | grown
+
+
+def provider_table() -> str:
+    """Dollars a month of an idle gateway by the number of its providers: the parts that grow, and the sum."""
+    bills = [of_providers(prices(), count) for count in PROVIDERS]
+    rows = ["| Dollars a month, idle, with this many providers | 1 | 10 | 100 | 1,000 |", "|---|" + "---:|" * 4]
+    rows += [
+        _row(name.removesuffix(", and in use the authorizer's"), [bill[name] for bill in bills])
+        for name in bills[0]
+        if bills[-1][name] > bills[0][name]
+    ]
+    return "\n".join([*rows, _row("**together**, with what does not grow", [sum(bill.values()) for bill in bills])])
 
 
 def stream_table() -> str:

@@ -12,6 +12,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "cost": cost.cost_table,
     "largest": cost.largest_table,
     "streams": cost.stream_table,
+    "providers": cost.provider_table,
     "prices": cost.price_table,
 }
 PAGES = ("README.md", "docs/cost.md")

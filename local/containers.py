@@ -13,7 +13,7 @@ from local.deployed import Function
 from local.settings import Settings
 
 # samconfig.toml names this link, not the file: when it is not there, its name is what `sam` tells the user.
-LINK = "{} - start make dev or make aws first"
+LINK = "{} - start Docker, and make dev or make aws"
 DESKTOP = "host.docker.internal"  # what Docker Desktop calls the host, whose loopback it can reach
 LOOPBACK = IPv4Interface("127.0.0.1/8")
 

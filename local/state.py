@@ -3,6 +3,7 @@
 import asyncio
 import fcntl
 import json
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import distributions
@@ -12,6 +13,7 @@ from typing import IO
 from local.settings import LocalError, emulator_packages
 
 LAYOUT = 1
+LOCK = "lock"
 LOOK_EVERY_S = 0.1
 WAIT_S = 6.0  # for the children of a system that was killed to save and go
 
@@ -32,10 +34,24 @@ async def claimed(state: Path, wait_s: float = WAIT_S) -> AsyncIterator[int]:
         yield lock.fileno()
 
 
+def reset(state: Path) -> None:
+    """Empties the folder but for its lock. Raises LocalError while a system uses it, which would write it anew."""
+    if not state.exists():
+        return
+    with _lock_file(state) as lock:
+        if not _locked(lock.fileno()):
+            raise LocalError(f"{state} is in use by a local system, and nothing was deleted: stop that one first.")
+        for entry in state.iterdir():
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            elif entry.name != LOCK:
+                entry.unlink()
+
+
 def _lock_file(state: Path) -> IO[str]:
     try:
         state.mkdir(parents=True, exist_ok=True)
-        return (state / "lock").open("w")
+        return (state / LOCK).open("w")
     except OSError as error:
         raise LocalError(f"STATE {state} cannot be used: {error.strerror}.") from None
 

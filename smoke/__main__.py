@@ -11,11 +11,12 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from smoke import contract, streams
+from smoke import contract, providers, routes, streams
 from smoke.check import Against, Check, Failed, Skipped
+from smoke.registration import registered
 from smoke.wire import Gateway
 
-CHECKS = contract.CHECKS + streams.CHECKS
+CHECKS = contract.CHECKS + providers.CHECKS + routes.CHECKS + streams.CHECKS
 
 
 def main(environ: Mapping[str, str]) -> int:
@@ -24,7 +25,7 @@ def main(environ: Mapping[str, str]) -> int:
     if not url or not token:
         sys.exit("URL and TOKEN (the admin's) must be set. The outputs of the stack tell the URL and print the token.")
     try:
-        with registered(Gateway(url, token), environ) as provider:
+        with of_the_run(Gateway(url, token), environ) as provider:
             gateway = Gateway(url, token, provider)
             against = Against(gateway, environ.get("CLIENT_TOKEN") or None, is_rehearsal(gateway))
             behind = "the rehearsal TokenHub" if against.rehearsal else "a TokenHub of yours"
@@ -58,10 +59,10 @@ def is_rehearsal(gateway: Gateway) -> bool:
 
 
 @contextmanager
-def registered(gateway: Gateway, environ: Mapping[str, str]) -> Iterator[str | None]:
+def of_the_run(gateway: Gateway, environ: Mapping[str, str]) -> Iterator[str | None]:
     """The id of the provider that was asked for, registered for the run: a new one, so that none of yours is replaced.
 
-    Raises Failed when it could not be registered. One that stays is told, and the outcome of the checks stands.
+    Raises Failed when it could not be registered.
     """
     endpoint = environ.get("PROVIDER_ENDPOINT")
     if not endpoint:
@@ -69,23 +70,10 @@ def registered(gateway: Gateway, environ: Mapping[str, str]) -> Iterator[str | N
         return
     provider = f"smoke-test-{secrets.token_hex(4)}"
     body = {"id": provider, "endpoint": endpoint} | ({"api_key": key} if (key := environ.get("PROVIDER_KEY")) else {})
-    reply = gateway.ask("POST", "/api/v1/providers", body)
-    if reply.status not in (200, 201):
-        raise Failed(f"the provider could not be registered: {contract.told(reply)}")
-    try:
+    with registered(gateway, body) as reply:
+        if reply.status not in (200, 201):
+            raise Failed(f"the provider could not be registered: {contract.told(reply)}")
         yield provider
-    finally:
-        if trouble := removed(gateway, provider):
-            print(f"The provider {provider} is still registered, delete it yourself: {trouble}", file=sys.stderr)
-
-
-def removed(gateway: Gateway, provider: str) -> str | None:
-    """What stood in the way, or None."""
-    try:
-        gone = gateway.ask("DELETE", f"/api/v1/providers/{provider}")
-    except OSError as error:
-        return str(error)
-    return None if gone.status == 204 else contract.told(gone)
 
 
 if __name__ == "__main__":

@@ -132,12 +132,12 @@ class Conversation:
 
 
 class Gateway:
-    """A deployed gateway, and the token that opens it."""
+    """A deployed gateway, the token that opens it, and the provider that its requests name, if any."""
 
     def __init__(self, url: str, token: str, provider: str | None = None) -> None:
         self.url = url.rstrip("/")
         self._token = token
-        self._provider = provider
+        self.provider = provider
 
     def begin(
         self, method: str, path: str, body: object = None, *, token: str | None = None, **headers: str
@@ -146,8 +146,8 @@ class Gateway:
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         if chosen := self._token if token is None else token:
             sent["Authorization"] = f"Bearer {chosen}"
-        if self._provider and path.startswith("/v1/"):
-            sent.setdefault("X-Provider-Id", self._provider)
+        if self.provider and path.startswith("/v1/"):
+            sent.setdefault("X-Provider-Id", self.provider)
         content = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         return Conversation(self.url, method, path, sent, content)
 

@@ -1,4 +1,4 @@
-"""Whatever may happen to a registry, in any order, beside a model of it that fits on a page.
+"""Whatever may happen to a registry, in any order, beside a model of it (tests/registry_model.py).
 
 A beat is begun and ended in steps of its own, so that beats are late, early, told twice, out of order, overlapping,
 and end for providers that are gone or registered anew meanwhile."""
@@ -18,13 +18,14 @@ from gateway.endpoint import Reach
 from gateway.errors import ApiKeyRequired, DefaultProviderNeeded, GatewayError, PreconditionFailed, ProviderNotFound
 from gateway.health import Outcome
 from gateway.heartbeats import Heartbeats
-from gateway.keys import KeyCipher, fingerprint
+from gateway.keys import KeyCipher
 from gateway.models import PatchIn, ProviderIn, ReplacementIn
 from gateway.preconditions import IfMatch, etag
 from gateway.providers import REGISTRY, Providers
 from gateway.records import Provider, timestamp
 from gateway.registry import Registry
 from gateway.tick import Ticker
+from tests.registry_model import PLAIN, Begun, Fields, Known, shown
 from tests.unit.gateway.builders import WEEK
 from tests.unit.gateway.ticking import Events
 
@@ -33,12 +34,17 @@ IDS = st.sampled_from(["a", "b"])
 KEYS = st.sampled_from([None, None, "", "key-1", "key-2"])
 DEFAULTS = st.sampled_from([None, None, True, False])
 SOON = st.sampled_from([-60, 0, 0, 60])  # seconds by which a beat begins out of order
-type Fields = dict[str, Any]
 type Call = Callable[[], object]
-type BeatArguments = tuple[str | None, int, int | None]
-ERRORS = st.sampled_from([None, "no", "worse"])
+type BeatArguments = tuple[Fields, int, int | None]
+GOOD = st.fixed_dictionaries({"error": st.none(), "model": st.sampled_from([None, "x", "y"])})
+BAD = st.fixed_dictionaries({"error": st.sampled_from(["no", "worse"])})
+COST = st.fixed_dictionaries({"latency_ms": st.sampled_from([12, 30]), "tokens": st.sampled_from([None, 2, 512])})
+STREAM = st.fixed_dictionaries({"stream": st.booleans(), "ttft_ms": st.sampled_from([None, 5, 7])})
+MET = st.builds(
+    lambda *parts: {name: value for part in parts for name, value in part.items()}, GOOD | BAD, COST, STREAM
+)
 SLOTS = st.sampled_from([None, 1, 2, 3])
-BEATS = st.lists(st.tuples(ERRORS, SOON, SLOTS), min_size=1, max_size=4)  # (what goes wrong, how late, in which slot)
+BEATS = st.lists(st.tuples(MET, SOON, SLOTS), min_size=1, max_size=4)  # (what it meets, how late, in which slot)
 FIELDS = {
     "endpoint": st.sampled_from(["https://one.example/v1", "https://two.example/v1"]),
     "model": st.sampled_from([None, "x"]),
@@ -47,39 +53,6 @@ FIELDS = {
 SETTINGS = st.fixed_dictionaries({}, optional={"enabled": st.booleans(), "max_tokens": st.sampled_from([8, 16])})
 REPLACEMENTS = st.fixed_dictionaries(FIELDS, optional={"heartbeat": SETTINGS})
 PATCHES = st.fixed_dictionaries({}, optional=FIELDS | {"heartbeat": SETTINGS})
-CHECKED = ("endpoint", "model", "key")
-PLAIN = {"enabled": True, "max_tokens": 16}
-
-
-@dataclass
-class Known:
-    """What the model knows of one provider."""
-
-    fields: Fields
-    key: str | None = None
-    version: int = 0
-    status: str = "pending"
-    error: str | None = None
-    failures: int = 0
-    last_at: datetime | None = None
-    last_slot: str | None = None
-
-    def checked(self) -> tuple[Any, ...]:
-        return (self.fields["endpoint"], self.fields["model"], self.key)
-
-
-@dataclass
-class Begun:
-    """A beat on its way."""
-
-    provider: Provider
-    version: int
-    outcome: Outcome
-
-    def run_again(self) -> "Begun":
-        """The same beat as an Express workflow runs it twice: what was read and the slot are the same."""
-        started_at = self.outcome.started_at + timedelta(seconds=0.5)
-        return replace(self, outcome=replace(self.outcome, started_at=started_at))
 
 
 @dataclass
@@ -116,6 +89,10 @@ class RegistryMachine(RuleBasedStateMachine):
 
     def now(self) -> datetime:
         self.steps += 1
+        return self.just_now()
+
+    def just_now(self) -> datetime:
+        """What the clock said last."""
         return BEGIN + timedelta(seconds=self.steps, microseconds=self.steps)
 
     @initialize()
@@ -126,7 +103,7 @@ class RegistryMachine(RuleBasedStateMachine):
     def register(self, id_: str, fields: Fields, key: str | None, default: bool | None) -> None:
         body = ProviderIn.model_validate(_body(fields, key, default) | {"id": id_})
         if id_ in self.known:
-            self.change(id_, _replaced(self.known[id_], fields), key, default, lambda: self.registry.register(body))
+            self.change(id_, self.known[id_].replaced(fields), key, default, lambda: self.registry.register(body))
             return
         assert self.registry.register(body).created
         self.versions += 1
@@ -143,7 +120,7 @@ class RegistryMachine(RuleBasedStateMachine):
             refused_with(ProviderNotFound, call)
             return
         before = self.known[id_]
-        self.change(id_, _replaced(before, replacement) if put else _patched(before, patch), key, default, call)
+        self.change(id_, before.replaced(replacement) if put else before.patched(patch), key, default, call)
 
     @rule(id_=IDS, key=st.sampled_from(["", "key-1", "key-2"]))
     def rotate_the_key(self, id_: str, key: str) -> None:
@@ -193,7 +170,7 @@ class RegistryMachine(RuleBasedStateMachine):
         call()
         after = replace(before, fields=fields, key=before.key if key is None else key or None)
         if after.checked() != before.checked():
-            after = replace(after, status="pending", error=None, failures=0)
+            after = after.reset(at=self.just_now())
         if (after.checked(), fields["heartbeat"]) != (before.checked(), before.fields["heartbeat"]):
             self.versions += 1
             after = replace(after, version=self.versions)
@@ -220,9 +197,9 @@ class RegistryMachine(RuleBasedStateMachine):
         for beat in beats:
             self.end(beat)
 
-    def begin(self, id_: str, error: str | None, soon: int, slot: int | None) -> None:
+    def begin(self, id_: str, met: Fields, soon: int, slot: int | None) -> None:
         tick = None if slot is None else timestamp(BEGIN + timedelta(seconds=30 * slot))
-        outcome = Outcome(self.now() + timedelta(seconds=soon), 12, error=error, slot=tick)
+        outcome = Outcome(self.now() + timedelta(seconds=soon), slot=tick, **met)
         self.seen[id_] = self.providers.get(id_)
         self.begun.append(Begun(self.seen[id_], self.known[id_].version, outcome))
 
@@ -230,16 +207,14 @@ class RegistryMachine(RuleBasedStateMachine):
         self.beat.outcome = beat.outcome
         self.ticker.beat_one(beat.provider)
         known = self.known.get(beat.provider.id)
-        if known is not None and known.version == beat.version and _is_news(known, beat.outcome):
+        if known is not None and known.version == beat.version and known.takes(beat.outcome):
             self.written(beat.provider.id, known, beat.outcome)
 
     def written(self, id_: str, known: Known, outcome: Outcome) -> None:
-        status = "healthy" if outcome.error is None else "failed"
-        if status != known.status:
-            self.changes.append((id_, known.status, status))
-        known.failures = 0 if outcome.error is None else known.failures + 1
-        known.status, known.error, known.last_at = status, outcome.error, outcome.started_at
-        known.last_slot = outcome.slot or known.last_slot
+        before = known.health.status
+        known.beaten(outcome)
+        if known.health.status != before:
+            self.changes.append((id_, before, known.health.status))
         self.history.add((id_, timestamp(outcome.started_at), outcome.error is None))
 
     # ---- after every step ----
@@ -247,9 +222,8 @@ class RegistryMachine(RuleBasedStateMachine):
     @invariant()
     def the_tables_are_as_the_model_says(self) -> None:
         found = self.providers.all()
-        assert {provider.id: _of(provider) for provider in found} == {
-            id_: _of_model(id_, known) for id_, known in self.known.items()
-        }
+        expected = {id_: known.shown(id_) for id_, known in self.known.items()}
+        assert {provider.id: shown(provider) for provider in found} == expected
         assert [provider.id for provider in found if provider.default] == ([self.default] if self.default else [])
         item = self.tables[0].get_item(Key={"id": REGISTRY}).get("Item", {})
         assert (item.get("default_id"), item.get("providers", 0)) == (self.default, len(self.known))
@@ -265,34 +239,6 @@ class RegistryMachine(RuleBasedStateMachine):
 def _body(fields: Fields, key: str | None, default: bool | None) -> dict[str, Any]:
     given = {"api_key": key, "default": default}
     return fields | {name: value for name, value in given.items() if value is not None}
-
-
-def _replaced(known: Known, fields: Fields) -> dict[str, Any]:
-    kept = known.fields["heartbeat"]
-    return fields | {"heartbeat": PLAIN | fields["heartbeat"] if "heartbeat" in fields else kept}
-
-
-def _patched(known: Known, fields: Fields) -> dict[str, Any]:
-    return known.fields | fields | {"heartbeat": known.fields["heartbeat"] | fields.get("heartbeat", {})}
-
-
-def _is_news(known: Known, outcome: Outcome) -> bool:
-    if outcome.slot is not None and known.last_slot is not None and outcome.slot <= known.last_slot:
-        return False
-    return known.last_at is None or outcome.started_at > known.last_at
-
-
-def _of(provider: Provider) -> tuple[object, ...]:
-    now, beat = provider.health, provider.heartbeat
-    fields = {name: getattr(provider, name) for name in ("endpoint", "model", "name")}
-    fields |= {"heartbeat": {"enabled": beat.enabled, "max_tokens": beat.max_tokens}}
-    told = now.status, now.last_heartbeat_error, now.last_heartbeat_at, now.consecutive_failures
-    return fields, provider.key_fingerprint, *told
-
-
-def _of_model(id_: str, known: Known) -> tuple[object, ...]:
-    key = known.key and fingerprint(known.key, provider_id=id_)
-    return known.fields, key or None, known.status, known.error, known.last_at, known.failures
 
 
 def refused_with(kind: type[GatewayError], call: Call) -> None:

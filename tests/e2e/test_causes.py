@@ -85,9 +85,9 @@ KEYS = {
 ENDPOINTS = {
     "refused": "{url} refused the connection. Is TokenHub running there, and is the port right?",
     "unknown": "The host name of {url} is not known. Check its spelling and its DNS entry.",
-    "no_tls": "{url} could not agree on TLS. Does it serve https, with a certificate of a known authority?",
+    "no_tls": "{url} could not agree on TLS. Does it serve https there, or plain http?",
     "unknown_certificate": (
-        "{url} could not agree on TLS. Does it serve https, with a certificate of a known authority?"
+        "The certificate of {url} is of no authority that is known. Give it one of a public authority."
     ),
     "deaf": "{url} did not accept a connection in time. Is the address right? Is a firewall in between?",
     "without_v1": "HTTP 404: 404 page not found. Nothing is served there: does the registered endpoint end in /v1?",
@@ -103,8 +103,8 @@ class Watched:
         self._events = Events(system.aws_url)
         self._told: list[dict[str, Any]] = []
 
-    def register(self, id_: str, endpoint: str, api_key: str = KEY) -> None:
-        body = {"id": id_, "endpoint": endpoint, "api_key": api_key, "heartbeat": {"enabled": False}}
+    def register(self, id_: str, endpoint: str, api_key: str = KEY, **more: str) -> None:
+        body = {"id": id_, "endpoint": endpoint, "api_key": api_key, "heartbeat": {"enabled": False}} | more
         self._http.post("", json=body).raise_for_status()
 
     def beat(self, id_: str) -> dict[str, Any]:
@@ -235,3 +235,15 @@ def test_another_model_than_was_asked_is_seen(watched: Watched, tokenhub: Runnin
 
     assert watched.beat("substituted")["last_heartbeat_model"] == "gpt-4o-mini"
     assert watched.told("substituted", ("pending", "healthy"))
+
+
+@pytest.mark.parametrize(("registered", "served"), [("fast", "gpt-4o-mini"), ("*", "echo")])
+def test_what_an_alias_stands_for_is_seen(
+    watched: Watched, tokenhub: RunningTokenHub, registered: str, served: str
+) -> None:
+    id_ = f"alias-{len(registered)}"
+    watched.register(id_, f"{tokenhub.url}/v1", model=registered)
+
+    seen = [watched.beat(id_)["last_heartbeat_model"] for _ in range(2)]  # of a stream, then of none
+
+    assert seen == [served] * 2

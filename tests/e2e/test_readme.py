@@ -20,6 +20,7 @@ from local import aws
 from local.ports import listening
 from local.sam import architecture
 from tests import sam_local
+from tests.local_system import free_ports
 from tests.rehearsal import wait_until
 from tests.template import ROOT
 
@@ -48,7 +49,7 @@ def making(command: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
 
 def wait_until_ready(made: subprocess.Popen[str]) -> None:
     assert made.stdout is not None
-    assert any(line.startswith("Ready ") for line in made.stdout)
+    assert any(re.search(r"\b[Rr]eady\b", line) for line in made.stdout)
     threading.Thread(target=made.stdout.read, daemon=True).start()  # or it would stop at a full pipe
 
 
@@ -83,18 +84,42 @@ class Clone:
         return done.stdout
 
 
+def git(*arguments: str | Path) -> None:
+    author = ("-c", "user.name=Upstream", "-c", "user.email=upstream@example.com")
+    subprocess.run(["git", *author, *map(str, arguments)], check=True)
+
+
+def origin(folder: Path) -> Path:
+    """A repository with what is checked out here as its main, whether that is a branch or, in CI, a bare commit."""
+    made = folder / "origin.git"
+    git("clone", "-q", "--bare", ROOT, made)
+    git("-C", made, "update-ref", "refs/heads/main", "HEAD")
+    git("-C", made, "symbolic-ref", "HEAD", "refs/heads/main")
+    return made
+
+
+def release(folder: Path, line: str) -> None:
+    """A new commit upstream, whose CHANGELOG.md ends with this line."""
+    elsewhere = folder / "upstream"
+    git("clone", "-q", folder / "origin.git", elsewhere)
+    with (elsewhere / "CHANGELOG.md").open("a") as changelog:
+        changelog.write(line)
+    git("-C", elsewhere, "commit", "-qam", "A new version")
+    git("-C", elsewhere, "push", "-q", "origin", "main")
+
+
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
     if taken := [port for port in PORTS if listening(port)]:
         pytest.skip(f"the README's own ports are taken: {taken}")
     folder = tmp_path_factory.mktemp("clone") / "tokenhub-gateway"
-    subprocess.run(["git", "clone", "-q", str(ROOT), str(folder)], check=True)
+    git("clone", "-q", origin(folder.parent), folder)
     began = time.monotonic()
     with making("make dev", folder) as dev:
         wait_until_ready(dev)
         yield Clone(folder, time.monotonic() - began)
         stop(dev)
-    shutil.rmtree(folder)
+    shutil.rmtree(folder.parent)
 
 
 def test_the_first_start_takes_less_than_two_minutes(clone: Clone) -> None:
@@ -145,7 +170,8 @@ REHEARSED = aws.environment(AWS, {}) | {"REHEARSE": "1", "YES": "1", "SAM_CLI_PO
 def test_a_deployment_is_made_changed_and_taken_away_as_the_operating_page_says(clone: Clone) -> None:
     """`ENV=dev` on the local AWS of `make dev`."""
     page = (clone.folder / "docs/operating.md").read_text()
-    first, change, upgrade, end = re.findall(r"^```sh\n((?:git pull\n)?make d.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    deploying = re.compile(r"^```sh\n((?:git pull[^\n]*\n)?make d.*?)^```$", re.DOTALL | re.MULTILINE)
+    first, change, upgrade, end = deploying.findall(page)
     samconfig = clone.folder / "samconfig.toml"
     shipped = samconfig.read_text()
 
@@ -160,7 +186,11 @@ def test_a_deployment_is_made_changed_and_taken_away_as_the_operating_page_says(
     choose(4)
     clone.run(change, REHEARSED)
     assert history_days_of_callers() == "4"
+    release(clone.folder.parent, "- What is new.\n")
+    answered = samconfig.read_text()
     clone.run(upgrade, REHEARSED)
+    assert (clone.folder / "CHANGELOG.md").read_text().endswith("- What is new.\n")
+    assert samconfig.read_text() == answered
     clone.run(end, REHEARSED)
     samconfig.write_text(shipped)
     assert not dev_functions()
@@ -184,6 +214,40 @@ def test_the_python_lines_print_the_answer(clone: Clone) -> None:
 
     program = python.replace('api_key="…"', f'api_key="{token}"')
     assert clone.run(f"{ROOT}/.venv/bin/python - <<'END'\n{program}END\n") == "Hello"
+
+
+def test_make_rotate_token_prints_the_token_that_opens_from_then_on(clone: Clone) -> None:
+    rotated = clone.run("make -s rotate-token")
+
+    assert rotated == clone.run("make -s token")
+
+
+def test_make_docs_changes_nothing_where_nothing_changed(clone: Clone) -> None:
+    clone.run("make -s docs && git diff --exit-code README.md docs")
+
+
+def test_make_fuzz_tells_of_each_operation(clone: Clone) -> None:
+    assert "POST /api/v1/providers" in clone.run("make -s fuzz CASES=1")
+
+
+@pytest.mark.parametrize(("target", "port"), [("aws", "AWS_PORT"), ("tokenhub", "TOKENHUB_PORT")])
+def test_make_starts_a_part_alone(clone: Clone, target: str, port: str) -> None:
+    mine = dict(zip(("PORT", "AWS_PORT", "TOKENHUB_PORT"), free_ports(3), strict=True))
+    options = " ".join(f"{name}={number}" for name, number in mine.items())
+
+    with making(f"make {target} {options} STATE=.local/part", clone.folder) as made:
+        wait_until_ready(made)
+        assert listening(mine[port])
+        assert not any(listening(number) for name, number in mine.items() if name != port)
+        stop(made)
+
+
+def test_make_reset_forgets_a_system_that_is_stopped_and_none_that_runs(clone: Clone) -> None:
+    with pytest.raises(AssertionError, match="is in use by a local system, and nothing was deleted: stop that one"):
+        clone.run("make -s reset")
+
+    assert "data is gone" in clone.run("make -s reset STATE=.local/part")
+    assert [entry.name for entry in (clone.folder / ".local/part").iterdir()] == ["lock"]
 
 
 def test_every_make_target_that_is_named_is_there() -> None:

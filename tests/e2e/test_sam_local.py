@@ -21,7 +21,7 @@ from tests.template import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
-START = "start make dev or make aws first"
+START = "start Docker, and make dev or make aws"
 KEY = "your-tokenhub-api-key"
 ONE = "/api/v1/providers/tokenhub"
 BELOW = (ONE, f"{ONE}/heartbeats", f"{ONE}/models", "/api/v1/openapi.json")

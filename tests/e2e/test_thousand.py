@@ -10,6 +10,7 @@ from bench.tick import Bench, running
 
 THOUSAND = 1000
 WITHIN_S = 8
+ALL_BEGUN_WITHIN_S = 10  # one that held back those behind it would make it 20
 WITHIN_MB = 256
 
 pytestmark = [
@@ -49,5 +50,5 @@ def test_one_that_hangs_delays_no_other(bench: Bench) -> None:
     print(figures["seconds"], (begun[-1] - begun[0]).total_seconds())
     assert len(beats) == THOUSAND
     assert [item["provider_id"]["S"] for item in beats if not item["good"]["BOOL"]] == ["provider-0000"]
-    assert (begun[-1] - begun[0]).total_seconds() < 2 * WITHIN_S
+    assert (begun[-1] - begun[0]).total_seconds() < ALL_BEGUN_WITHIN_S
     assert 20 <= figures["seconds"] < 23

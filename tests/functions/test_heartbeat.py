@@ -1,4 +1,5 @@
 import json
+import re
 from typing import Any
 
 import boto3
@@ -8,6 +9,7 @@ from botocore.stub import Stubber
 from tests.conftest import Aws
 from tests.functions.conftest import Context, Load, event
 from tests.rehearsal import KEY, RunningTokenHub
+from tests.template import ROOT
 
 
 @pytest.fixture
@@ -104,6 +106,24 @@ def test_every_tick_tells_its_metrics(beat: Any, capsys: pytest.CaptureFixture[s
     assert [told[name] for name in ("BeatsNotWritten", "EventsNotPublished")] == [[0.0], [0.0]]
     assert told["OldestBeatAge"][0] < 5
     assert told["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [[]]
+
+
+def test_what_each_tick_writes_by_the_docs_is_written_without_a_provider_too(
+    load: Load, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = load("heartbeat")
+    capsys.readouterr()
+    app.handler(event("tick"), Context())
+
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    [names] = [
+        [each["Name"] for each in line["_aws"]["CloudWatchMetrics"][0]["Metrics"]] for line in told if "_aws" in line
+    ]
+    rows = re.findall(
+        r"^\| `(\w+)` \| \w+ \| none \| each tick(?:;[^|]*)? \|", (ROOT / "docs/metrics.md").read_text(), re.MULTILINE
+    )
+    assert sorted(names) == sorted(rows)
+    assert [line["OldestBeatAge"] for line in told if "_aws" in line] == [[0.0]]
 
 
 def test_it_is_healthy_again_after_one_good_beat(beat: Any, shown: Any, tokenhub: RunningTokenHub) -> None:

@@ -16,6 +16,7 @@ from gateway.history import width_of
 from gateway.refusals import OTHERS, REFUSALS
 from tests.functions.conftest import Context, Load, event
 from tests.lambda_service import LambdaService, serving
+from tests.raw_upstream import RawUpstream, Script
 from tests.template import template
 
 AT = "2026-01-02T03:04:05.678901Z"
@@ -109,7 +110,8 @@ def test_every_error_has_the_one_shape_and_none_is_powertools_own(document: dict
 
 def check(document: dict[str, Any], method: str, path: str, answer: dict[str, Any]) -> None:
     """The answer is one that the document tells of."""
-    response = operations(document)[method, path]["responses"][str(answer["statusCode"])]
+    responses, status = operations(document)[method, path]["responses"], str(answer["statusCode"])
+    response = responses[status] if status in responses else responses[f"{status[0]}XX"]
     if not answer["body"]:
         assert "content" not in response
         return
@@ -180,6 +182,23 @@ def test_a_heartbeat_function_that_fails_is_told_of_where_it_is_asked(
         answer = app.handler(event(name), Context())
         assert answer["statusCode"] == 502
         check(document, method, path, answer)
+
+
+@pytest.mark.parametrize(
+    "status", [201, 202, 203, 204, 206, 226, 304, 307, 400, 401, 404, 418, 429, 500, 502, 503, 600]
+)
+def test_whatever_a_provider_answers_instead_of_a_list_is_an_error_that_the_document_tells_of(
+    app: Any, document: dict[str, Any], lambdas: LambdaService, load: Load, status: int
+) -> None:
+    lambdas.handler = lambda asked: load("heartbeat").handler(asked, Context())
+    head = f"HTTP/1.1 {status} Odd\r\ncontent-length: 0\r\n\r\n".encode()
+    with RawUpstream(lambda _: Script(raw=head)) as provider:
+        body = json.loads(event("register")["body"]) | {"endpoint": provider.url}
+        app.handler(event("register", body=json.dumps(body)), Context())
+        answer = app.handler(event("provider_models"), Context())
+
+    assert answer["statusCode"] >= 400
+    check(document, "get", f"{ONE}/models", answer)
 
 
 def test_a_header_is_told_of_in_our_words_and_not_in_powertools(document: dict[str, Any]) -> None:

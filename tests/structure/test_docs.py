@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from gateway import errors
-from gateway.refusals import OTHERS, REFUSALS
+from gateway import errors, refusals
+from gateway.refusals import OTHERS, REFUSALS, Refusal, refusal
 from local.gateway_responses import KINDS
 from tests.template import ROOT, template
 
@@ -50,13 +50,13 @@ def of_the_gateway() -> Iterator[tuple[str, Told]]:
 
 
 def of_tokenhub() -> Iterator[tuple[str, Told]]:
-    for refusal in REFUSALS:
-        statuses = sorted({other.status for other in REFUSALS if other.code == refusal.code})
-        retried = tried_again(refusal.status, retryable=refusal.retryable)
-        yield refusal.code, Told(", ".join(map(str, statuses)), "provider", retried)
-    for refusal in OTHERS:
-        retried = tried_again(refusal.status, retryable=refusal.retryable)
-        yield refusal.code, Told(f"other {refusal.status // 100}xx", "provider", retried)
+    for known in REFUSALS:
+        statuses = sorted({other.status for other in REFUSALS if other.code == known.code})
+        retried = tried_again(known.status, retryable=known.retryable)
+        yield known.code, Told(", ".join(map(str, statuses)), "provider", retried)
+    for known in OTHERS:
+        retried = tried_again(known.status, retryable=known.retryable)
+        yield known.code, Told(f"other {known.status // 100}xx", "provider", retried)
 
 
 def of_the_door() -> Iterator[tuple[str, Told]]:
@@ -85,3 +85,20 @@ def test_every_row_says_when_it_happens_and_what_to_do() -> None:
 
     assert all(when.strip() and remedy.strip() for _, _, _, when, remedy, _ in rows)
     assert len(rows) == (ROOT / "docs/errors.md").read_text().count("\n| `")
+
+
+def test_no_refusal_stands_beside_the_two_lists_that_the_docs_and_the_openapi_document_are_held_to() -> None:
+    listed = {*REFUSALS, *OTHERS}
+
+    assert {value for value in vars(refusals).values() if isinstance(value, Refusal)} <= listed
+
+
+@pytest.mark.parametrize("words", ["", "<html>", *sorted({known.says for known in REFUSALS if known.says})])
+def test_whatever_a_provider_answers_its_error_has_a_code_and_a_status_that_stand_in_the_table(words: str) -> None:
+    table = told()
+    for status in range(100, 1000):  # what HTTP can say
+        error = refusal(status, words.encode())
+        row = table[error.code]
+
+        assert str(error.status) in row.statuses.split(", ") or row.statuses == f"other {error.status // 100}xx", status
+        assert row.source == error.source

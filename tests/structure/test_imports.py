@@ -38,7 +38,7 @@ ORDER = [
         "invalid",
         "heartbeat_function",
     ),
-    *("registry", "upstream"),
+    *("registry", "connecting", "upstream"),
     *("record", "targets", "verdict", "ping", "beat"),
     *("relay", "answers", "forwarding", "exchange", "tick", "model_list"),
     *("calls", "openapi"),

@@ -51,12 +51,18 @@ def test_each_parameter_says_what_it_is_and_has_a_default_that_is_allowed(name: 
         assert declared["MinValue"] <= int(default) <= declared["MaxValue"]
 
 
+NO_TIME = ["0", "0.0", "00.5", "-1", "5s", "999999", ".5"]  # in which nobody answers
 WRONG = {
     "VpcSubnetIds": ["subnet-1", "sg-0123456789abcdef0", "subnet-01234567,", "subnet-01234567, subnet-01234568"],
     "VpcSecurityGroupIds": ["subnet-01234567", "sg-"],
     "DomainName": ["https://llm.example.com", "llm", "llm.example.com/v1", "LLM.example.com"],
     "CertificateArn": ["certificate/1", "arn:aws:iam::123456789012:role/a"],
     "HostedZoneId": ["example.com", "/hostedzone/Z1"],
+    "ConnectSeconds": NO_TIME,
+    "FirstByteSeconds": NO_TIME,
+    "StreamIdleSeconds": NO_TIME,
+    "WholeSeconds": NO_TIME,
+    "KeepAliveSeconds": ["-1", "15s", "999999"],
     "AwsEndpointUrl": ["127.0.0.1:4566", "http://127.0.0.1:4566/", "http://", "ftp://aws", "http://a b"],
 }
 
@@ -64,6 +70,13 @@ WRONG = {
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in WRONG.items() for value in values])
 def test_a_value_of_another_shape_is_refused_before_anything_is_deployed(name: str, value: str) -> None:
     assert not re.fullmatch(PARAMETERS[name]["AllowedPattern"], value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("WholeSeconds", "0.4"), ("ConnectSeconds", "5"), ("KeepAliveSeconds", "0")]
+)
+def test_seconds_may_have_a_fraction_and_comments_may_be_off(name: str, value: str) -> None:
+    assert re.fullmatch(PARAMETERS[name]["AllowedPattern"], value)
 
 
 @pytest.mark.parametrize("choice", CHOICES, ids=lambda choice: ",".join(choice) or "defaults")

@@ -1,7 +1,8 @@
-"""What plain `sam build`, `sam local start-api` and `sam local invoke` take from samconfig.toml."""
+"""What SAM takes from samconfig.toml, with `--config-env` and without."""
 
 import os
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import pytest
 from local import containers, sam
 from tests.template import ROOT
 
-DEFAULT = tomllib.loads((ROOT / "samconfig.toml").read_text())["default"]
+SAMCONFIG = tomllib.loads((ROOT / "samconfig.toml").read_text())
+DEFAULT = SAMCONFIG["default"]
 PROCESSOR = ".local/architecture--start-make-dev-first.toml"
 
 
@@ -49,3 +51,34 @@ def test_it_is_named_as_lambda_names_it(tmp_path: Path, machine: str, named: str
 @pytest.mark.parametrize("command", ["local_start_api", "local_invoke"])
 def test_sam_local_takes_the_running_systems_variables(command: str) -> None:
     assert DEFAULT[command]["parameters"]["env_vars"] == f".local/{containers.LINK.format('env.json')}"
+
+
+def test_the_environment_local_is_the_default_by_its_name() -> None:
+    assert SAMCONFIG["local"] == DEFAULT
+
+
+@pytest.mark.parametrize("environment", ["dev", "prod"])
+@pytest.mark.parametrize("command", [["start-api"], ["invoke", "ProvidersFunction"]], ids=" ".join)
+def test_sam_local_refuses_an_environment_of_aws_in_one_sentence(environment: str, command: list[str]) -> None:
+    sam = [sys.executable, "-m", "samcli", "local", *command, "--config-env", environment]
+    ended = subprocess.run(sam, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert ended.returncode != 0
+    assert "sam local is for the environments default and local" in " ".join(ended.stderr.split())
+
+
+def parameters(environment: str) -> dict[str, str]:
+    chosen = SAMCONFIG[environment]["global"]["parameters"]["parameter_overrides"]
+    return dict(pair.split("=") for pair in chosen.split())
+
+
+def test_prod_keeps_its_registry_and_dev_is_for_trying() -> None:
+    assert (parameters("prod")["Data"], parameters("dev")["Data"]) == ("keep", "throw-away")
+    assert SAMCONFIG["prod"]["deploy"]["parameters"]["confirm_changeset"] is True
+
+
+def test_two_environments_of_one_account_do_not_mix() -> None:
+    stacks = {SAMCONFIG[environment]["global"]["parameters"]["stack_name"] for environment in ("dev", "prod")}
+
+    assert len(stacks) == 2
+    assert parameters("dev")["MetricsNamespace"] != parameters("prod").get("MetricsNamespace", "TokenHubGateway")

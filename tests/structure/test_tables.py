@@ -64,6 +64,19 @@ def test_the_sums_are_those_that_a_hand_makes() -> None:
     assert (sum(part.at(0) for part in read), sum(part.at(1) for part in read)) == (0, 17_520 * 4)
 
 
+def test_providers_cost_what_they_add_to_a_beat_and_their_metrics() -> None:
+    nothing = dict.fromkeys(cost.prices(), 0.0)
+
+    def of(count: int, **usd: float) -> float:
+        priced = nothing | {name.replace("__", "."): price for name, price in usd.items()}
+        return sum(cost.of_providers(priced, count).values())
+
+    assert cost.of_providers(cost.prices(), 1) == {part.name: part.fixed for part in cost.parts(cost.prices())}
+    assert of(1000, cloudwatch__metric=1.0) == 6 + 2 * 1000
+    assert of(1000, dynamodb__write=1.0) == 87_600 * 2 * 1000
+    assert of(11, kms__request=1.0) == 11 * 730
+
+
 def test_nobody_is_authorized_at_a_gateway_that_is_idle() -> None:
     usd = dict.fromkeys(cost.prices(), 0.0) | {"lambda.request": 1.0}
 

@@ -12,7 +12,8 @@ STREAM_EVERY = 20
 class Outcome:
     """What one beat met. `error` None: the provider answered a chat completion. `slot`: the tick that it belongs to.
 
-    `stream`: it was asked for as a stream. `tokens` None: nobody told what it cost.
+    `stream`: it was asked for as a stream. `model` None: it failed, or nobody named one. `tokens` None: nobody told
+    what it cost.
     """
 
     started_at: datetime
@@ -49,9 +50,9 @@ def next_health(before: Health, outcome: Outcome) -> Health:
         status=status,
         last_heartbeat_at=outcome.started_at,
         last_heartbeat_latency_ms=outcome.latency_ms,
-        last_heartbeat_ttft_ms=outcome.ttft_ms if outcome.ttft_ms is not None else before.last_heartbeat_ttft_ms,
+        last_heartbeat_ttft_ms=outcome.ttft_ms if outcome.stream else before.last_heartbeat_ttft_ms,
         last_heartbeat_error=outcome.error,
-        last_heartbeat_model=outcome.model if outcome.error is None else before.last_heartbeat_model,
+        last_heartbeat_model=outcome.model or before.last_heartbeat_model,
         last_heartbeat_slot=outcome.slot or before.last_heartbeat_slot,
         consecutive_failures=0 if outcome.error is None else before.consecutive_failures + 1,
         beats_since_stream=0 if outcome.stream else before.beats_since_stream + 1,

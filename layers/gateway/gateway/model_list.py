@@ -15,6 +15,7 @@ from gateway.upstream import Target, Upstream
 
 SECONDS = 10.0
 MOST_BYTES = 5 * 1024 * 1024  # so that Lambda's 6 MB hold the answer
+IS_IT_TOKENHUB = "Is it TokenHub, and does the endpoint end in /v1?"
 
 
 def list_models(upstream: Upstream, target: Target, *, seconds: float = SECONDS) -> list[Any]:
@@ -41,8 +42,10 @@ def _list(upstream: Upstream, target: Target, seconds: float) -> list[Any]:
     answer = upstream.forward(request, target, within=seconds)
     with closing(answer.chunks) as chunks:
         body, complete = take(chunks, most=LONGEST_BODY if answer.status != 200 else MOST_BYTES)
-    if answer.status != 200:
+    if answer.status >= 400:
         raise refusal(answer.status, body, secrets)
+    if answer.status != 200:
+        raise ModelListUnusable(f"{target.endpoint}/models answers HTTP {answer.status}, and no list. {IS_IT_TOKENHUB}")
     if not complete:
         raise ModelListUnusable("The provider's list of models is larger than 5 MB, and the gateway cannot show it.")
     return [_without(secrets, model) for model in _data(body, target.endpoint)]
@@ -57,9 +60,7 @@ def _data(body: bytes, endpoint: str) -> list[Any]:
         data = content["data"]
         if data is None or isinstance(data, list):
             return data or []
-    raise ModelListUnusable(
-        f"What {endpoint}/models answers is no list of models. Is it TokenHub, and does the endpoint end in /v1?"
-    )
+    raise ModelListUnusable(f"What {endpoint}/models answers is no list of models. {IS_IT_TOKENHUB}")
 
 
 def _without(secrets: list[str], value: Any) -> Any:

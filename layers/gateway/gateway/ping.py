@@ -11,7 +11,7 @@ from typing import Any
 
 from gateway.errors import AnswerTruncated, DeadlineExceeded, StreamTruncated
 from gateway.records import Provider
-from gateway.refusals import LONGEST_BODY, refusal
+from gateway.refusals import LONGEST_BODY
 from gateway.request import ForwardRequest
 from gateway.sse import StreamWatcher
 from gateway.upstream import Answer, Target, Upstream
@@ -22,7 +22,9 @@ from gateway.verdict import (
     TOO_LARGE,
     judge_answer,
     judge_no_stream,
+    judge_status,
     judge_stream,
+    name_of,
     tokens_of,
     unusable,
 )
@@ -89,15 +91,13 @@ class Ping:
         with closing(answer.chunks) as chunks:
             progress.answered(answer)
             if answer.status != 200:
-                raise refusal(answer.status, _beginning(chunks), secrets)
-            if stream:
-                self._watch(answer, progress, secrets, began)
-                return
-            body = _whole(chunks)
-        progress.spend(tokens_of(body))
-        progress.model = judge_answer(body, secrets)
+                raise judge_status(answer.status, _beginning(chunks), secrets)
+            told = self._watch(answer, progress, secrets, began) if stream else _read(chunks, progress, secrets)
+        # As for users' requests: a model's provider may call it by another name, and that is no substitution.
+        progress.model = name_of(answer.headers.get("x-negotiated-model"), secrets) or told
 
-    def _watch(self, answer: Answer, progress: Progress, secrets: list[str], began: float) -> None:
+    def _watch(self, answer: Answer, progress: Progress, secrets: list[str], began: float) -> str | None:
+        """Reads a stream to its end. The model that it names."""
         if not answer.is_stream:
             raise judge_no_stream(_beginning(answer.chunks), secrets)
         progress.spend(STREAM_TOKENS)
@@ -112,7 +112,7 @@ class Ping:
         except StreamTruncated:
             if watcher.spoke:
                 raise unusable(STREAM_BROKE) from None
-        progress.model = judge_stream(watcher, bytes(beginning), secrets)
+        return judge_stream(watcher, bytes(beginning), secrets)
 
 
 def _request(provider: Provider, *, stream: bool) -> ForwardRequest:
@@ -131,6 +131,13 @@ def _request(provider: Provider, *, stream: bool) -> ForwardRequest:
         stream=stream,
         model=model,
     )
+
+
+def _read(chunks: Iterator[bytes], progress: Progress, secrets: list[str]) -> str | None:
+    """Reads an answer that is no stream. The model that it names."""
+    body = _whole(chunks)
+    progress.spend(tokens_of(body))
+    return judge_answer(body, secrets)
 
 
 def _whole(chunks: Iterator[bytes]) -> bytes:

@@ -157,8 +157,8 @@ class Providers:
         old = registry_item(before)
         item = {name: value for name, value in registry_item(after).items() if value != old[name] or name == "revision"}
         if reset_health:
-            item |= {"status": "pending", "last_heartbeat_error": None}
-            item |= {"last_heartbeat_model": None, "consecutive_failures": 0}  # of what is registered no longer
+            item |= {"status": "pending", "last_heartbeat_error": None, "consecutive_failures": 0}
+            item |= {"last_heartbeat_model": None, "last_heartbeat_ttft_ms": None}  # of what is registered no longer
             if before.health.status != "pending":
                 item |= {"status_changed_at": timestamp(after.updated_at)}
         expression, names, values = set_and_remove(item)

@@ -5,8 +5,10 @@ import re
 from collections.abc import Iterable
 from threading import Lock
 
+# Words are none: a host is called tokenhub_server, and an error says "Bearer token".
 KEY_SHAPED = re.compile(
-    r"tokenhub(?:_|(?i:\\+u005f|%(?:25)*5f))\w{4,}|\bsk-[\w-]{8,}|(?i:bearer(?:\s|%20|\+)+)[^\s\"',}]+"
+    r"tokenhub(?:_|(?i:\\+u005f|%(?:25)*5f))(?=\w*\d|\w{16})\w{4,}|\bsk-[\w-]{8,}"
+    r"|(?i:bearer(?:\s|%20|\+)+)(?=\w*(?:\d|[._~+/-]\w)|[^\s\"',}]{16})[^\s\"',}]+"
 )
 REDACTED = "[redacted]"
 PUBLIC = re.compile(r"tokenhub_|sk-")  # how keys begin that are no secret yet

@@ -98,9 +98,6 @@ REFUSALS = (
         "Every provider behind TokenHub failed: look at TokenHub's log for the cause.",
     ),
 )
-NO_ANSWER = Refusal(
-    200, "", "provider_answer_unusable", "That is no answer to a request: is it TokenHub that answers there?", False
-)
 OTHERS = (
     Refusal(400, "", "provider_bad_request", "The request is not one that TokenHub takes.", False),
     Refusal(500, "", "provider_error", "TokenHub failed: look at its log."),
@@ -109,15 +106,17 @@ IN_FRONT = "That is not TokenHub but something in front of it: look there, and a
 
 
 def refusal(status: int, body: bytes, secrets: Iterable[str] = ()) -> ProviderAnswered:
-    """The error that a provider's non-2xx answer is. `secrets` are taken out of its words."""
-    words = redact(words_of(body), secrets)[:LONGEST_WORDS] or f"HTTP {status}"
+    """The error that a provider's 4xx or 5xx is. `secrets` are taken out of its words. An error with another status
+    would be a success to our clients, or nothing that API Gateway hands on: it is told as a 502."""
+    words = redact(words_of(body), secrets)[:LONGEST_WORDS]
+    if not 400 <= status < 600:
+        status, words = 502, f"HTTP {status}: {words}".rstrip(": ")
+    words = words or f"HTTP {status}"
     found = _page_of(status) if body.lstrip().startswith(b"<") else _found(status, words)
     return ProviderAnswered(status, f"{words.rstrip('.')}. {found.remedy}", code=found.code, retryable=found.retryable)
 
 
 def _found(status: int, words: str) -> Refusal:
-    if status < 400:
-        return NO_ANSWER
     known = (r for r in REFUSALS if r.status == status and r.says in words.lower())
     return next(known, OTHERS[status >= 500])
 

@@ -1,7 +1,6 @@
 """Forwarding to a provider: the only httpx code. Its errors become ours here and nowhere else."""
 
 import socket
-import ssl
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -13,6 +12,7 @@ from typing import Any
 import httpcore
 import httpx
 
+from gateway.connecting import Connector, unreachable
 from gateway.endpoint import is_loopback
 from gateway.errors import (
     AnswerTruncated,
@@ -34,7 +34,7 @@ from gateway.settings import Limits
 Guard = Callable[[str], None]
 
 IDLE_SECONDS = 45.0
-CONNECTS = 2  # a connection that cannot be made is tried again
+CONNECTS = 2  # a connection that fails at once is tried again
 SENT_DOWN = (
     "content-type",
     "cache-control",
@@ -103,7 +103,7 @@ class Upstream:
     def forward(self, request: ForwardRequest, target: Target, *, within: float) -> Answer:
         """Sends the request and waits for the head of its answer, about `within` seconds at most.
 
-        A connection that cannot be made is tried twice; a request that was sent is not sent again.
+        A connection that fails within its time is tried twice; a request that was sent is not sent again.
         Raises a ForwardingError; an answer of any status but a redirect is returned.
         """
         if within <= 0:
@@ -152,9 +152,12 @@ class _Patience:
         self.first_byte = min(limits.first_byte if stream else limits.whole, within)
         self.silence = min(limits.stream_idle if stream else limits.whole, within)
         connect = min(limits.connect, within / CONNECTS)
+        self._connect_until = time.monotonic() + connect
         self.timeout = {"connect": connect, "pool": connect, "write": self.first_byte, "read": self.first_byte}
 
     def on_event(self, name: str) -> None:
+        if name == "connection.retry.started" and time.monotonic() >= self._connect_until:
+            raise httpcore.ConnectTimeout  # the first try took all of the time, and so would the next
         if name == "http11.receive_response_headers.started":
             self.timeout["read"] = self._left(self.first_byte)
         elif name == "http11.receive_response_body.started":
@@ -218,7 +221,9 @@ def _clean(name: str, value: str, secrets: list[str]) -> str:
 
 def _transport() -> httpx.BaseTransport:
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=IDLE_SECONDS)
-    return httpx.HTTPTransport(retries=CONNECTS - 1, limits=limits, trust_env=False)
+    transport = httpx.HTTPTransport(retries=CONNECTS - 1, limits=limits, trust_env=False)
+    transport._pool._network_backend = Connector()  # noqa: SLF001 - httpx hands none on to httpcore
+    return transport
 
 
 def _headers_up(request: ForwardRequest, target: Target) -> dict[str, str]:
@@ -257,7 +262,7 @@ def _translated(endpoint: str, late: ForwardingError, broken: ForwardingError | 
     try:
         yield
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-        raise ProviderUnreachable(_unreachable(endpoint, error)) from None
+        raise ProviderUnreachable(unreachable(endpoint, error)) from None
     except httpx.TimeoutException:
         raise late from None
     except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError):
@@ -267,28 +272,6 @@ def _translated(endpoint: str, late: ForwardingError, broken: ForwardingError | 
             f"{endpoint} closed the connection without an answer, or gave one that is no HTTP. "
             "Try again; if it stays so, check the port, and look at TokenHub's log."
         ) from None
-
-
-def _unreachable(endpoint: str, error: BaseException) -> str:
-    """The cause is somewhere below httpx's error. Its text is not passed on: it may hold anything."""
-    causes = _causes(error)
-    if any(isinstance(cause, ssl.SSLError) for cause in causes):
-        return f"{endpoint} could not agree on TLS. Does it serve https, with a certificate of a known authority?"
-    if any(isinstance(cause, socket.gaierror) for cause in causes):
-        return f"The host name of {endpoint} is not known. Check its spelling and its DNS entry."
-    if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
-        return f"{endpoint} refused the connection. Is TokenHub running there, and is the port right?"
-    if any(isinstance(cause, TimeoutError) for cause in causes):
-        return f"{endpoint} did not accept a connection in time. Is the address right? Is a firewall in between?"
-    return f"{endpoint} cannot be reached. Is TokenHub running there, and can the gateway's network get to it?"
-
-
-def _causes(error: BaseException | None) -> list[BaseException]:
-    causes: list[BaseException] = []
-    while error is not None and error not in causes:
-        causes.append(error)
-        error = error.__cause__ or error.__context__
-    return causes
 
 
 def _late(endpoint: str, what: str, seconds: float) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from gateway.errors import ProviderAnswered
 from gateway.redaction import redact, without
-from gateway.refusals import LONGEST_WORDS, words_of
+from gateway.refusals import LONGEST_WORDS, refusal, words_of
 from gateway.sse import StreamWatcher, Usage, merge_usage
 
 STREAM_TOKENS = 512  # as TokenHub books every stream that begins (tokenhub.md, 1.5)
@@ -19,6 +19,7 @@ WEB_PAGE = (
 )
 NO_JSON = "the answer is no JSON: is it TokenHub that answers there, and does the endpoint end in /v1?"
 NO_CHOICES = "the answer holds no choices: is it an OpenAI-compatible endpoint?"
+NO_ANSWER = "That is no answer to a ping: is it TokenHub that answers there?"
 NO_STREAM = (
     "a stream was asked for, and the answer is none. Users' streams fail the same way: is it TokenHub that answers "
     "there, and does everything in front of it pass streams on?"
@@ -36,6 +37,15 @@ WRAPPED = re.compile(
 PROVIDERS_ERROR = "set that right in TokenHub or at the model's provider"
 
 
+def judge_status(status: int, body: bytes, secrets: Sequence[str]) -> ProviderAnswered:
+    """What an answer is that is no 200."""
+    if 400 <= status < 600:
+        return refusal(status, body, secrets)
+    if _is_page(body):
+        return unusable(WEB_PAGE, status)
+    return unusable(f"{_clean(words_of(body), secrets) or f'HTTP {status}'}. {NO_ANSWER}", status)
+
+
 def judge_answer(body: bytes, secrets: Sequence[str]) -> str | None:
     """The model that served. Good is JSON with at least one choice; empty text is fine, reasoning models may spend all
     tokens on thought. Raises ProviderAnswered."""
@@ -48,7 +58,7 @@ def judge_answer(body: bytes, secrets: Sequence[str]) -> str | None:
     error = _wrapped(content, choices[0], secrets)
     if error is not None:
         raise error
-    return _served(content.get("model"), secrets)
+    return name_of(content.get("model"), secrets)
 
 
 def judge_no_stream(body: bytes, secrets: Sequence[str]) -> ProviderAnswered:
@@ -67,7 +77,13 @@ def judge_stream(watcher: StreamWatcher, beginning: bytes, secrets: Sequence[str
         raise _failed_answer(beginning, secrets) or unusable(EMPTY_STREAM)
     if not watcher.whole_at_end():
         raise unusable(STREAM_BROKE)
-    return _served(watcher.model, secrets)
+    return name_of(watcher.model, secrets)
+
+
+def name_of(model: object, secrets: Sequence[str]) -> str | None:
+    """A model's name, None where it is none. Without the key alone: a model may be called tokenhub_something, and
+    another name would look like a substitution."""
+    return without(model, secrets)[:LONGEST_WORDS] if isinstance(model, str) and model else None
 
 
 def tokens_of(body: bytes) -> int | None:
@@ -105,11 +121,6 @@ def _wrapped(content: dict[str, Any], choice: Any, secrets: Sequence[str]) -> Pr
     if WRAPPED.match(text):
         return _providers_error(said, secrets)
     return None if _is_page(said) else _failed_answer(said, secrets)
-
-
-def _served(model: object, secrets: Sequence[str]) -> str | None:
-    """Of the key alone: a model may be called tokenhub_something, and another name would look like a substitution."""
-    return without(model, secrets)[:LONGEST_WORDS] if isinstance(model, str) else None
 
 
 def _clean(said: str, secrets: Sequence[str]) -> str:

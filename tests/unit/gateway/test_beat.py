@@ -123,6 +123,22 @@ def test_a_completion_with_a_choice_is_good_whatever_it_says(
 
 
 @pytest.mark.parametrize(
+    ("negotiated", "body", "model"),
+    [
+        ("gpt-4o", completion(model="gpt-4o-2024-08-06"), "gpt-4o"),
+        ("gpt-4o", completion(model=None), "gpt-4o"),
+        ("", completion(), "echo"),
+        (KEY, completion(), "[redacted]"),
+        ("tokenhub_auto", completion(), "tokenhub_auto"),
+    ],
+)
+def test_the_model_is_the_one_that_tokenhub_says_it_negotiated(
+    run: Run, serve: Serve, negotiated: str, body: bytes, model: str
+) -> None:
+    assert beaten(run, serve, answer(body=body, x_negotiated_model=negotiated)).model == model
+
+
+@pytest.mark.parametrize(
     ("body", "words"),
     [
         (b"", "no JSON"),
@@ -157,7 +173,10 @@ def test_a_200_that_is_no_completion_is_a_failure(run: Run, serve: Serve, body: 
         (429, b'{"error": "monthly budget exceeded"}', "HTTP 429: monthly budget exceeded. The registered key's"),
         (502, b'{"error": {"message": "all providers failed"}}', "HTTP 502: all providers failed. Every provider"),
         (500, b"", "HTTP 500. TokenHub failed"),
-        (204, b"", "HTTP 204. "),
+        (204, b"", "HTTP 204. That is no answer to a ping: is it TokenHub that answers there?"),
+        (202, b'{"error": "queued."}', "HTTP 202: queued. That is no answer to a ping: is it TokenHub"),
+        (203, b"<html>", "HTTP 203: a web page came instead of an answer"),
+        (206, KEY.encode(), "HTTP 206: [redacted]. That is no answer"),
         (503, KEY.encode(), "HTTP 503: [redacted]"),
     ],
 )
@@ -173,7 +192,7 @@ def test_what_keeps_a_beat_from_its_provider_is_told(run: Run, serve: Serve, cer
     assert "redirects" in error_of(beaten(run, serve, answer(302, location="http://127.0.0.1:9")))
     assert "closed the connection" in error_of(beaten(run, serve, Cut.CLOSE))
     assert "broke off" in error_of(beaten(run, serve, answer(body=completion())[:-5], Cut.CLOSE))
-    assert "TLS" in error_of(run(serve(always(HANG), tls=server_context(certificate)).url))
+    assert "certificate" in error_of(run(serve(always(HANG), tls=server_context(certificate)).url))
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,15 @@ def test_a_stream_that_is_whole_to_users_is_good(run: Run, serve: Serve, pieces:
     assert run(serve(always(*pieces)).url).error is None
 
 
+@pytest.mark.parametrize("frame", [SPOKEN, FINISHED], ids=["another name", "no name"])
+def test_the_model_of_a_stream_is_the_one_that_tokenhub_says_it_negotiated(
+    run: Run, serve: Serve, frame: bytes
+) -> None:
+    head = STREAM.replace(b"\r\n\r\n", b"\r\nX-Negotiated-Model: gpt-4o\r\n\r\n")
+    outcome = run(serve(always(head, chunk(frame), chunk(DONE), END)).url)
+    assert (outcome.error, outcome.model) == (None, "gpt-4o")
+
+
 PAGE = "a web page came instead of an answer"
 PROVIDERS_PAGE = "a model provider's error came as an answer: a page that is no JSON"
 BROKE = "the stream ended before its end mark"

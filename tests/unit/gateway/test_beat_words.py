@@ -195,7 +195,7 @@ def test_a_provider_that_cannot_be_reached(
     )
     secure = serve(always(HANG), tls=server_context(certificate)).url
     assert words(patient_upstream, secure) == (
-        f"{secure} could not agree on TLS. Does it serve https, with a certificate of a known authority?"
+        f"The certificate of {secure} is of no authority that is known. Give it one of a public authority."
     )
     deaf = make_upstream(transport=Deaf)
     assert words(deaf, "http://192.0.2.1/v1") == (

@@ -10,14 +10,15 @@ from tests.unit.gateway.builders import AT, BRIEFLY, after, an_outcome
 
 OUTCOMES = st.lists(
     st.builds(
-        lambda seconds, error, slot, ttft, tokens: an_outcome(
-            seconds, error=error, slot=slot, ttft_ms=ttft, model="echo", tokens=tokens, stream=ttft is not None
+        lambda seconds, error, slot, model, tokens, stream: an_outcome(
+            seconds, error=error, slot=slot, model=None if error else model, tokens=tokens, **stream
         ),
         st.integers(0, 20),
         st.sampled_from([None, None, "no"]),
         st.none() | st.integers(0, 5).map(lambda tick: timestamp(after(tick * 30))),
-        st.none() | st.integers(1, 9),
+        st.none() | st.sampled_from(["echo", "gpt-4o"]),
         st.none() | st.integers(0, 600),
+        st.fixed_dictionaries({"stream": st.booleans(), "ttft_ms": st.none() | st.integers(1, 9)}),
     ),
     max_size=20,
 )
@@ -100,6 +101,33 @@ def test_the_last_known_time_to_first_token_and_model_are_kept() -> None:
     health = next_health(before, an_outcome(1, error="no"))
     assert (health.last_heartbeat_ttft_ms, health.last_heartbeat_model) == (7, "echo")
     assert health.last_heartbeat_slot == "s"
+
+
+@BRIEFLY
+@given(OUTCOMES)
+def test_the_model_is_the_last_that_was_told_and_unknown_only_before(outcomes: list[Outcome]) -> None:
+    health, counted = live(outcomes)
+    named = [outcome.model for outcome in counted if outcome.model is not None]
+    assert health.last_heartbeat_model == (named[-1] if named else None)
+
+
+@BRIEFLY
+@given(OUTCOMES)
+def test_the_time_to_the_first_token_is_that_of_the_last_beat_that_was_a_stream(outcomes: list[Outcome]) -> None:
+    health, counted = live(outcomes)
+    streams = [outcome.ttft_ms for outcome in counted if outcome.stream]
+    assert health.last_heartbeat_ttft_ms == (streams[-1] if streams else None)
+
+
+def test_a_stream_without_data_leaves_no_time_of_an_older_one() -> None:
+    before = Health("healthy", AT, last_heartbeat_ttft_ms=7)
+    assert next_health(before, an_outcome(1, error="no", stream=True)).last_heartbeat_ttft_ms is None
+    assert next_health(before, an_outcome(1, error="no", stream=True, ttft_ms=9)).last_heartbeat_ttft_ms == 9
+
+
+def test_a_good_beat_that_names_no_model_leaves_the_known_one() -> None:
+    before = Health("healthy", AT, last_heartbeat_model="echo")
+    assert next_health(before, an_outcome(1)).last_heartbeat_model == "echo"
 
 
 def test_a_beat_without_a_slot_counts_when_it_is_newer() -> None:

@@ -47,6 +47,15 @@ def test_what_is_no_list_is_refused_in_words(upstream: Upstream, body: bytes) ->
         answered(upstream, body)
 
 
+@pytest.mark.parametrize("status", [201, 202, 203, 204, 206, 226])
+@pytest.mark.parametrize("body", [b"", b'{"data": []}', b"<html>"])
+def test_an_answer_that_is_neither_a_200_nor_a_refusal_is_a_502(upstream: Upstream, status: int, body: bytes) -> None:
+    with pytest.raises(ModelListUnusable, match=f"HTTP {status}") as refused:
+        answered(upstream, body if status != 204 else b"", status=status)
+
+    assert (refused.value.status, refused.value.code) == (502, "model_list_unusable")
+
+
 def test_a_list_of_over_5_mb_is_refused_in_words(upstream: Upstream) -> None:
     with pytest.raises(ModelListUnusable, match="larger than 5 MB"):
         answered(upstream, b'{"data": ["', b"x" * MOST_BYTES, b'"]}')

@@ -1,8 +1,5 @@
 """A name leads elsewhere than at registration: the address that it came to is judged, each time and before a byte."""
 
-import socket
-from typing import Any
-
 import httpx
 import pytest
 
@@ -10,25 +7,12 @@ from gateway.errors import EndpointRefused, InvalidEndpoint
 from gateway.upstream import Target, Upstream
 from tests.unit.gateway.builders import a_request
 from tests.unit.gateway.conftest import PUBLIC, QUICK, MakeUpstream, Serve
+from tests.unit.gateway.names import NAME, Dns
 from tests.unit.gateway.sending import read
 from tests.unit.gateway.servers import Server, always, answer
 
 OK = always(answer(body=b"{}"))
-NAME = "tokenhub.example.com"
 PUBLIC_ADDRESS, PRIVATE_ADDRESS = "127.0.0.2", "127.0.0.1"  # stand-ins: the test's server is at the second
-
-
-class Dns:
-    """What the name resolves to now, and how often it was asked."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
-        self.addresses: tuple[str, ...] = addresses
-        self.asked = 0
-        monkeypatch.setattr(socket, "getaddrinfo", self._answer)
-
-    def _answer(self, _host: str, port: int, *_: Any, **__: Any) -> list[tuple[Any, ...]]:
-        self.asked += 1
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in self.addresses]
 
 
 def but_private(address: str) -> None:

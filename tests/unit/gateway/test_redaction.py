@@ -132,9 +132,11 @@ def test_a_text_without_a_key_stays_as_it_is(text: str) -> None:
         "bearer\tabc.def.ghi",
         "/?authorization=Bearer%20abc.def.ghi",
         "/?authorization=Bearer+abc.def.ghi",
-        "tokenhub_abcd",
-        r"tokenhub\u005fabcd",
-        "tokenhub%5Fabcd",
+        "bearer abcdefghijklmnop",
+        "tokenhub_abc4",
+        "tokenhub_abcdefabcdefabcd",
+        r"tokenhub\u005fabc4",
+        "tokenhub%5Fabc4",
     ],
 )
 def test_what_has_the_shape_of_a_key_is_taken_out_though_nobody_registered_it(text: str) -> None:
@@ -143,9 +145,16 @@ def test_what_has_the_shape_of_a_key_is_taken_out_though_nobody_registered_it(te
     assert not any(secret in clean for secret in (KEY, "abc", "123456"))
 
 
-@pytest.mark.parametrize("text", ["tokenhub is down", "task-management-system", "a bearer of news", "sk-1"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("tokenhub is down", "task-management-system", "a bearer of news", "sk-1", 'Bearer realm="x"'),
+        *("Missing Bearer token in Authorization header", "bearer authentication required", "No bearer token."),
+        "The host name of http://tokenhub_server.invalid:8090/v1 is not known.",
+    ],
+)
 def test_an_ordinary_word_is_no_key(text: str) -> None:
-    assert "[redacted]" not in redact(text.replace("bearer of", "bearer,"))
+    assert redact(text) == text
 
 
 def test_a_redactor_takes_out_the_keys_that_it_was_told_of_and_no_other() -> None:

@@ -110,7 +110,6 @@ def test_deeply_nested_json_is_only_text() -> None:
         (404, b'{"detail":"Not Found"}', "provider_path_unknown", "does the registered endpoint end in /v1?"),
         (404, b"", "provider_path_unknown", "does the registered endpoint end in /v1?"),
         (404, b'{"error":"model not found: x"}', "provider_model_unknown", "GET /v1/models"),
-        (204, b"", "provider_answer_unusable", "is it TokenHub that answers there?"),
     ],
 )
 def test_what_stands_in_front_of_tokenhub_is_not_told_in_tokenhubs_words(
@@ -120,3 +119,12 @@ def test_what_stands_in_front_of_tokenhub_is_not_told_in_tokenhubs_words(
 
     assert error.code == code
     assert remedy in error.message
+
+
+@BRIEFLY
+@given(st.integers(100, 399) | st.integers(600, 999), st.binary(max_size=20))
+def test_a_status_that_is_no_refusal_never_becomes_ours(status: int, body: bytes) -> None:
+    error = refusal(status, body)
+
+    assert (error.status, error.code, error.retryable) == (502, "provider_error", True)
+    assert f"HTTP {status}" in error.message

@@ -12,6 +12,7 @@ from gateway.errors import (
     StreamTruncated,
 )
 from gateway.upstream import Target, Upstream
+from tests.unit.gateway import certificates
 from tests.unit.gateway.builders import KEY, a_request
 from tests.unit.gateway.certificates import server_context
 from tests.unit.gateway.conftest import PUBLIC, MakeUpstream, Serve
@@ -71,19 +72,31 @@ def test_tls_to_a_plain_port_is_told_as_such_and_tried_twice(serve: Serve, upstr
     assert server.received == []
 
 
-def test_a_certificate_of_nobody_known_is_told_as_tls(serve: Serve, upstream: Upstream, certificate: Path) -> None:
+def test_a_certificate_of_nobody_known_is_told_as_such(serve: Serve, upstream: Upstream, certificate: Path) -> None:
     server = serve(always(OK), tls=server_context(certificate))
-    assert "could not agree on TLS" in refused(upstream, server.url)
+    assert refused(upstream, server.url).startswith(
+        f"The certificate of {server.url} is of no authority that is known."
+    )
     assert server.received == []
 
 
-def test_a_certificate_of_another_host_is_told_as_tls_and_not_as_dns(
+def test_a_certificate_of_another_host_is_told_as_such(
     serve: Serve, make_upstream: MakeUpstream, foreign_certificate: Path
 ) -> None:
     server = serve(always(OK), tls=server_context(foreign_certificate))
     words = refused(trusting(make_upstream, foreign_certificate), server.url)
-    assert "could not agree on TLS" in words
-    assert "DNS" not in words
+    assert words.startswith(f"The certificate of {server.url} is for another host name.")
+    assert server.received == []
+
+
+@pytest.mark.parametrize("age_days", [1, -1], ids=["expired", "not yet valid"])
+def test_a_certificate_out_of_its_time_is_told_as_such(
+    serve: Serve, make_upstream: MakeUpstream, tmp_path: Path, age_days: int
+) -> None:
+    old = certificates.write(tmp_path / "old.pem", address="127.0.0.1", ended_days_ago=age_days * 3)
+    server = serve(always(OK), tls=server_context(old))
+    words = refused(trusting(make_upstream, old), server.url)
+    assert words.startswith(f"The certificate of {server.url} has expired, or is not valid yet. Renew it.")
     assert server.received == []
 
 

@@ -72,3 +72,33 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
 
     with pytest.raises(LocalError, match=r"^STATE .* cannot be used: Not a directory\.$"):
         claim(tmp_path / "file" / "state")
+
+
+def test_a_reset_leaves_nothing_but_the_lock_whoever_wrote_it(tmp_path: Path) -> None:
+    claim(tmp_path)
+    (tmp_path / "version.json").write_text("of another version")
+    (tmp_path / "aws").mkdir()
+    (tmp_path / "aws" / "tables.json").touch()
+    (tmp_path / "elsewhere").symlink_to(tmp_path.parent)
+
+    state.reset(tmp_path)
+
+    assert [entry.name for entry in tmp_path.iterdir()] == ["lock"]
+    assert tmp_path.parent.exists()
+    claim(tmp_path)
+
+
+def test_a_reset_of_nothing_makes_nothing(tmp_path: Path) -> None:
+    state.reset(tmp_path / "state")
+
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_system_that_runs_keeps_its_data(tmp_path: Path) -> None:
+    async def while_it_runs() -> None:
+        async with state.claimed(tmp_path):
+            state.reset(tmp_path)
+
+    with pytest.raises(LocalError, match="is in use by a local system, and nothing was deleted: stop that one first"):
+        asyncio.run(while_it_runs())
+    assert (tmp_path / "version.json").exists()
