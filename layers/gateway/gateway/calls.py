@@ -6,7 +6,7 @@ from typing import Any
 
 from gateway import errors
 from gateway.records import ID
-from gateway.refusals import OTHERS, REFUSALS, Refusal
+from gateway.refusals import NO_PATH, OTHERS, REFUSALS, Refusal
 
 # API Gateway's own answers (template.yaml, GatewayResponses), by the status of each. On every call:
 DOOR = {
@@ -183,6 +183,6 @@ def codes(method: str, path: str, call: Call) -> dict[str, list[str]]:
 
 
 def _any_other(refusal: Refusal, found: Iterable[str]) -> list[str]:
-    """The statuses that it may come with: those of its hundred where no other refusal takes whatever the words are."""
-    taken = {str(known.status) for known in REFUSALS if not known.says}
-    return [status for status in found if status[0] == str(refusal.status)[0] and status not in taken]
+    """The statuses that it may come with: those of its hundred, because a web page may come with each, but for those
+    that have one code whoever says it."""
+    return [at for at in found if at[0] == str(refusal.status)[0] and at not in map(str, NO_PATH)]

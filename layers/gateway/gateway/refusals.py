@@ -105,6 +105,9 @@ OTHERS = (
 IN_FRONT = "That is not TokenHub but something in front of it: look there, and at the registered endpoint."
 
 
+NO_PATH = (404, 405)  # also where a web page says so
+
+
 def refusal(status: int, body: bytes, secrets: Iterable[str] = ()) -> ProviderAnswered:
     """The error that a provider's 4xx or 5xx is. `secrets` are taken out of its words. An error with another status
     would be a success to our clients, or nothing that API Gateway hands on: it is told as a 502."""
@@ -123,7 +126,7 @@ def _found(status: int, words: str) -> Refusal:
 
 def _page_of(status: int) -> Refusal:
     """What a web page is, where TokenHub would have answered in plain text or JSON."""
-    code = "provider_path_unknown" if status in (404, 405) else OTHERS[status >= 500].code
+    code = "provider_path_unknown" if status in NO_PATH else OTHERS[status >= 500].code
     return Refusal(status, "", code, IN_FRONT, retryable=status >= 500)
 
 
