@@ -49,6 +49,7 @@ class RuntimeApi:
         self._on_deadline = on_deadline
         self._queue: asyncio.Queue[Invocation] = asyncio.Queue()
         self._current: Invocation | None = None
+        self._stillborn: str | None = None  # why it failed before there was an invocation to tell
         self._broken = False
         self._timer: asyncio.TimerHandle | None = None
         self._server = RuntimeServer(self._answer)
@@ -68,10 +69,14 @@ class RuntimeApi:
         self._current = invocation
         self._queue.put_nowait(invocation)
         self._arm(self._timeout_s + _INIT_S)
+        if self._stillborn is not None:
+            self.fail(self._stillborn)
 
     def fail(self, reason: str) -> None:
-        """Ends the invocation that the worker is at, if there is one."""
-        if self._current is not None and self._current.state is not State.DONE:
+        """Ends the invocation that the worker is at, or that it is started for."""
+        if self._current is None:
+            self._stillborn = self._stillborn or reason
+        elif self._current.state is not State.DONE:
             self._settle(self._current, free=False)
             self._current.fail(reason)
 
@@ -109,7 +114,7 @@ class RuntimeApi:
             return
         if self._queue.empty():
             self._disarm()
-            self.free = True
+            self.free = self._current is not None  # the first one is for whom the worker was started
         invocation = await self._queue.get()
         invocation.state = State.RUNNING
         self._arm(self._timeout_s)

@@ -104,7 +104,7 @@ def deletes(world: World) -> str:
 def starts_the_first_beat(world: World) -> str:
     name = f"p-{uuid4().hex[:8]}"
     world.register(name)
-    return "beaten" if wait_until(lambda: world.status(name) == "healthy", 4, every=0.2) else "not beaten"
+    return "beaten" if wait_until(lambda: world.status(name) == "healthy", 20, every=0.2) else "not beaten"
 
 
 def completes(world: World) -> str:

@@ -33,8 +33,8 @@ def test_providers_statuses_and_keys_are_there_after_a_restart(
     ports = free_ports(3)
     with LocalSystem(tmp_path / "state", ports, environ={"TOKENHUB": "off"}) as system:
         provider = {"id": "tokenhub", "endpoint": f"{tokenhub.url}/v1", "api_key": KEY}
-        httpx.post(f"{system.url}/api/v1/providers", json=provider, trust_env=False).raise_for_status()
-        assert wait_until(lambda: shown(system)[0]["status"] == "healthy", 5, every=0.25)
+        httpx.post(f"{system.url}/api/v1/providers", json=provider, timeout=30, trust_env=False).raise_for_status()
+        assert wait_until(lambda: shown(system)[0]["status"] == "healthy", 20, every=0.25)
         before = shown(system)
         if ending == "kill -9":
             time.sleep(SNAPSHOT_S + 2)

@@ -80,3 +80,19 @@ def test_an_answer_too_long_to_be_held_that_breaks_off_fails_and_its_log_line_sa
     [line] = [vars(record) for record in caplog.records]
     assert (line["status"], line["code"]) == (200, "answer_truncated")
     assert line["bytes"] > 33 * 1024 * 1024
+
+
+def test_what_an_unforeseen_error_says_stays_in_the_log(
+    register: Any, load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register()
+    app = load("completions")
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise ZeroDivisionError("arn:aws:kms:us-east-1:123456789012:key/1")
+
+    monkeypatch.setattr(app.forwarder, "send", fail)
+    answer = app.handler(event("completion"), Context())
+
+    assert (answer["statusCode"], json.loads(answer["body"])["error"]["code"]) == (500, "internal_error")
+    assert "arn:" not in answer["body"]

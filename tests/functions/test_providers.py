@@ -152,3 +152,26 @@ def test_deep_json_is_a_400_wherever_it_becomes_too_deep(call: Call, depth: int)
     status, answer, _ = call(event("register", body=body))
 
     assert (status, answer["error"]["code"]) == (400, "invalid_request")
+
+
+def test_an_id_is_not_cut_at_a_line_feed(call: Call) -> None:
+    register(call)
+    one = event("list", resource="/api/v1/providers/{id}", path="/api/v1/providers/tokenhub\n")
+
+    for method in ("GET", "DELETE"):
+        status, answer, _ = call(one | {"httpMethod": method, "pathParameters": {"id": "tokenhub\n"}})
+        assert (status, answer["error"]["code"]) == (404, "provider_not_found")
+    assert [provider["id"] for provider in call(event("list"))[1]] == ["tokenhub"]
+
+
+def test_what_an_unforeseen_error_says_stays_in_the_log(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = load("providers")
+
+    def fail() -> None:
+        raise ZeroDivisionError("arn:aws:dynamodb:us-east-1:123456789012:table/providers")
+
+    monkeypatch.setattr(app.providers, "all", fail)
+    answer = app.handler(event("list"), Context())
+
+    assert (answer["statusCode"], json.loads(answer["body"])["error"]["code"]) == (500, "internal_error")
+    assert "arn:" not in answer["body"]

@@ -20,7 +20,7 @@ def history(http: httpx.Client, **query: str | int) -> dict[str, Any]:
 def test_the_first_beat_appears_in_the_history(http: httpx.Client, register: Register) -> None:
     register()
 
-    assert wait_until(lambda: history(http)["items"], 5, every=0.25)
+    assert wait_until(lambda: history(http)["items"], 15, every=0.25)
     shown = history(http)
     assert (shown["uptime_24h"], shown["next"]) == (1, None)
 

@@ -108,6 +108,7 @@ PATHS = [
     f"{PROVIDERS}/a%2fb",
     f"{PROVIDERS}/%23registry",
     f"{PROVIDERS}/a%0d%0aX-Evil:%201",
+    f"{PROVIDERS}/a%0a",
     f"{PROVIDERS}/%00",
     f"{PROVIDERS}/%ff",
     f"{PROVIDERS}//a",

@@ -2,7 +2,7 @@
 
 import socket
 import ssl
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 import httpcore
@@ -15,7 +15,13 @@ HOSTNAME_MISMATCH, IP_ADDRESS_MISMATCH = 62, 64
 
 class Connector(httpcore.SyncBackend):
     """httpcore's own, but for names of several addresses: socket.create_connection, which it asks, gives each of them
-    the whole time, so that a firewall before a load balancer of two was told as a slow TokenHub."""
+    the whole time, so that a firewall before a load balancer of two was told as a slow TokenHub.
+
+    `guard` raises InvalidEndpoint for an address that must not be called: no packet goes there, so that nothing can be
+    learnt of what is there."""
+
+    def __init__(self, guard: Callable[[str], None]) -> None:
+        self._guard = guard
 
     def connect_tcp(
         self,
@@ -29,8 +35,10 @@ class Connector(httpcore.SyncBackend):
         *first, last = _addresses(host, port)
         share = None if timeout is None else timeout / (len(first) + 1)
         for address in first:
+            self._guard(address)
             with suppress(httpcore.ConnectError, httpcore.ConnectTimeout):
                 return super().connect_tcp(address, port, share, local_address, socket_options)
+        self._guard(last)
         return super().connect_tcp(last, port, share, local_address, socket_options)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from gateway.errors import AnswerTruncated, DeadlineExceeded, StreamTruncated
 from gateway.records import Provider
+from gateway.redaction import without_end
 from gateway.refusals import LONGEST_BODY
 from gateway.request import ForwardRequest
 from gateway.sse import StreamWatcher
@@ -91,7 +92,7 @@ class Ping:
         with closing(answer.chunks) as chunks:
             progress.answered(answer)
             if answer.status != 200:
-                raise judge_status(answer.status, _beginning(chunks), secrets)
+                raise judge_status(answer.status, _beginning(chunks, secrets), secrets)
             told = self._watch(answer, progress, secrets, began) if stream else _read(chunks, progress, secrets)
         # As for users' requests: a model's provider may call it by another name, and that is no substitution.
         progress.model = name_of(answer.headers.get("x-negotiated-model"), secrets) or told
@@ -99,7 +100,7 @@ class Ping:
     def _watch(self, answer: Answer, progress: Progress, secrets: list[str], began: float) -> str | None:
         """Reads a stream to its end. The model that it names."""
         if not answer.is_stream:
-            raise judge_no_stream(_beginning(answer.chunks), secrets)
+            raise judge_no_stream(_beginning(answer.chunks, secrets), secrets)
         progress.spend(STREAM_TOKENS)
         watcher, beginning = self.new_watcher(), bytearray()
         try:
@@ -112,6 +113,7 @@ class Ping:
         except StreamTruncated:
             if watcher.spoke:
                 raise unusable(STREAM_BROKE) from None
+            beginning = _broken_off(beginning, secrets)
         return judge_stream(watcher, bytes(beginning), secrets)
 
 
@@ -152,7 +154,7 @@ def _whole(chunks: Iterator[bytes]) -> bytes:
     return bytes(body)
 
 
-def _beginning(chunks: Iterator[bytes]) -> bytes:
+def _beginning(chunks: Iterator[bytes], secrets: list[str]) -> bytes:
     """As much of a body as there is and as its words need; one that breaks off has said enough."""
     body = bytearray()
     try:
@@ -161,5 +163,9 @@ def _beginning(chunks: Iterator[bytes]) -> bytes:
             if len(body) > LONGEST_BODY:
                 break
     except (AnswerTruncated, StreamTruncated):
-        pass
+        body = _broken_off(body, secrets)
     return bytes(body)
+
+
+def _broken_off(body: bytearray, secrets: list[str]) -> bytearray:
+    return bytearray(without_end(body.decode(errors="replace"), secrets).encode())

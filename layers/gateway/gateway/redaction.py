@@ -7,8 +7,9 @@ from threading import Lock
 
 # Words are none: a host is called tokenhub_server, and an error says "Bearer token".
 KEY_SHAPED = re.compile(
-    r"tokenhub(?:_|(?i:\\+u005f|%(?:25)*5f))(?=\w*\d|\w{16})\w{4,}|\bsk-[\w-]{8,}"
-    r"|(?i:bearer(?:\s|%20|\+)+)(?=\w*(?:\d|[._~+/-]\w)|[^\s\"',}]{16})[^\s\"',}]+"
+    r"tokenhub(?:_|(?i:\\+u005f|%(?:25)*5f))(?=\w*\d|\w{16})\w{4,}|\bsk-[\w-]{8,}|\bAIza[\w-]{20,}"
+    r"|(?i:bearer(?:\s|%(?:25)?20|\+|:|\\t)+[\"']?|\b(?:x-)?api[-_]?key[\"']?\s*[:=]\s*[\"']?)"
+    r"(?=\w*(?:\d|[._~+/-]\w)|[^\s\"',}]{16})[^\s\"',}]+"
 )
 REDACTED = "[redacted]"
 PUBLIC = re.compile(r"tokenhub_|sk-")  # how keys begin that are no secret yet
@@ -21,13 +22,16 @@ ESCAPE_CUT = re.compile(r"[\\%&]\S{0,8}")  # an escape that a text breaks off in
 
 
 def redact(original: str, secrets: Iterable[str] = ()) -> str:
-    """The text without the given secrets and without anything of the shape of a key. Of a text that breaks off within
-    a secret, the beginning of that one is taken out, too."""
-    known = [secret for secret in secrets if secret]
-    text = without(original, known)
-    for secret in known:
+    """The text without the given secrets and without anything of the shape of a key."""
+    return KEY_SHAPED.sub(REDACTED, without(original, secrets))
+
+
+def without_end(text: str, secrets: Iterable[str]) -> str:
+    """A text that broke off on its way, without the beginning of a secret that it may have broken off in. Of no other
+    text: who chooses how an error ends could try out beginnings until one is taken out."""
+    for secret in filter(None, secrets):
         text = _without_cut(text, secret)
-    return KEY_SHAPED.sub(REDACTED, text)
+    return text
 
 
 def without(original: str, secrets: Iterable[str]) -> str:

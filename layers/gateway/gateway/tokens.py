@@ -14,6 +14,7 @@ Role = Literal["admin", "client"]
 
 FRESH_SECONDS = 60.0
 MISS_SECONDS = 5.0
+TROUBLE_SECONDS = 1.0  # for whom the last read failed
 STAGES = ("AWSCURRENT", "AWSPREVIOUS")  # the previous one still opens, so that a rotation breaks no client
 
 
@@ -39,7 +40,8 @@ class Tokens:
         self._read_at = self._tried_at = float("-inf")
 
     def role_of(self, token: str) -> Role | None:
-        """The role that a token opens, or None. Raises botocore's errors when it may be one that was never read."""
+        """The role that a token opens, or None. Raises botocore's errors when it may be one that could not be read: a
+        client tries a 500 again, and a 401 never."""
         old = self._age(self._read_at) > FRESH_SECONDS
         if self._unread or (old and self._may_try):
             self._read()
@@ -47,7 +49,7 @@ class Tokens:
         if role is None and self._may_try:
             self._read()
             role = self._match(token)
-        if role is None and self._unread and self._trouble:
+        if role is None and self._trouble:
             raise self._trouble
         return role
 
@@ -57,7 +59,7 @@ class Tokens:
 
     @property
     def _may_try(self) -> bool:
-        return self._age(self._tried_at) > MISS_SECONDS
+        return self._age(self._tried_at) > (TROUBLE_SECONDS if self._trouble else MISS_SECONDS)
 
     def _age(self, moment: float) -> float:
         age = self._clock() - moment

@@ -94,7 +94,7 @@ class Upstream:
         self._limits = limits
         self._guard = guard
         self._loopback_host = loopback_host
-        self._new_transport = transport or _transport
+        self._new_transport = transport or partial(_transport, guard)
         self._wall_clock = wall_clock
         self._lock = Lock()
         self._transport: httpx.BaseTransport | None = None
@@ -171,7 +171,7 @@ def _build(request: ForwardRequest, target: Target, patience: _Patience, guard: 
     def on_event(name: str, info: Mapping[str, Any]) -> None:
         patience.on_event(name)
         if name == "connection.connect_tcp.complete":
-            _check_peer(info["return_value"], target.endpoint, guard)
+            _check_peer(info["return_value"], guard)
 
     query = f"?{request.query}" if request.query else ""
     return httpx.Request(
@@ -189,16 +189,14 @@ def _redirect(request: httpx.Request, host: str) -> None:
     request.url = request.url.copy_with(host=host)
 
 
-def _check_peer(stream: httpcore.NetworkStream, endpoint: str, guard: Guard) -> None:
-    """Refuses the address that a name came to, before a byte is sent: it may be another one than at registration."""
+def _check_peer(stream: httpcore.NetworkStream, guard: Guard) -> None:
+    """Refuses the address that a connection came to, before a byte is sent, whoever made it: see Connector."""
     address = stream.get_extra_info("server_addr")[0]
     try:
         guard(address)
     except InvalidEndpoint:
         stream.close()
-        raise EndpointRefused(
-            f"{endpoint} leads to an address that the gateway does not call. Check its DNS."
-        ) from None
+        raise
 
 
 def _answer(
@@ -219,10 +217,10 @@ def _clean(name: str, value: str, secrets: list[str]) -> str:
     return without(value, secrets) if name in MODELS else redact(value, secrets)
 
 
-def _transport() -> httpx.BaseTransport:
+def _transport(guard: Guard) -> httpx.BaseTransport:
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=IDLE_SECONDS)
     transport = httpx.HTTPTransport(retries=CONNECTS - 1, limits=limits, trust_env=False)
-    transport._pool._network_backend = Connector()  # noqa: SLF001 - httpx hands none on to httpcore
+    transport._pool._network_backend = Connector(guard)  # noqa: SLF001 - httpx hands none on to httpcore
     return transport
 
 
@@ -261,6 +259,10 @@ def _hang_up(response: httpx.Response) -> None:
 def _translated(endpoint: str, late: ForwardingError, broken: ForwardingError | None = None) -> Iterator[None]:
     try:
         yield
+    except InvalidEndpoint:
+        raise EndpointRefused(
+            f"{endpoint} leads to an address that the gateway does not call. Check its DNS."
+        ) from None
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:
         raise ProviderUnreachable(unreachable(endpoint, error)) from None
     except httpx.TimeoutException:

@@ -128,3 +128,11 @@ def test_a_refusal_has_the_type_that_its_status_stands_for(status: int, type_: s
 def test_one_refusal_does_not_change_the_next() -> None:
     errors.ProviderAnswered(429, "slow down", code="provider_rate_limited", retryable=False)
     assert (errors.ForwardingError.status, errors.ForwardingError.retryable) == (502, True)
+
+
+def test_an_error_repeats_nothing_of_the_shape_of_a_key() -> None:
+    pasted = "tokenhub_0123456789abcdef"
+    error = errors.InvalidRequest(f"unknown field {pasted}", param=pasted)
+
+    assert pasted not in str(error.body())
+    assert (error.message, error.param) == ("unknown field [redacted]", "[redacted]")

@@ -37,7 +37,7 @@ def test_a_name_that_was_public_at_registration_is_refused_when_it_leads_inside(
         ask(make_upstream(QUICK, PUBLIC.guard_address), server)
 
     assert dns.asked == 1
-    assert server.received == []
+    assert server.connections == 0  # an open port and a closed one look alike
 
 
 @pytest.mark.parametrize(
@@ -54,4 +54,4 @@ def test_of_several_addresses_the_private_one_gets_nothing(
         ask(make_upstream(QUICK, but_private), server)
 
     assert dns.asked >= 1
-    assert server.received == []
+    assert server.connections == 0

@@ -161,6 +161,20 @@ def test_a_key_moved_by_hand_to_another_provider_does_not_decrypt(
     assert targets.target_of(stolen).key == KEY
 
 
+def test_a_key_that_is_remembered_goes_to_no_other_origin_than_it_was_stored_for(
+    aws: Aws, registry: Registry, targets: Targets
+) -> None:
+    registry.register(wanted(api_key=KEY))
+    assert targets.find(None).key == KEY
+    aws.providers.update_item(
+        Key={"id": "main"},
+        UpdateExpression="SET endpoint = :e",
+        ExpressionAttributeValues={":e": "https://thief.example.com/v1"},
+    )
+    with pytest.raises(KeyUnreadable):
+        targets.find_anew(None)
+
+
 def test_a_target_carries_the_status_so_that_an_answer_can_tell(
     registry: Registry, providers: Providers, targets: Targets
 ) -> None:

@@ -70,7 +70,7 @@ def put(aws: Aws, providers: Providers, count: int) -> None:
 
 def test_at_most_64_beats_run_at_once_and_the_oldest_go_first(system: System) -> None:
     put(system.aws, system.providers, MOST_AT_ONCE + 6)
-    crowd = Crowd(hold=0.3)
+    crowd = Crowd(hold=1.0)
     result = system.ticker(Scripted(an_outcome(60), crowd), seconds=20).tick(SLOT)
     assert (result.providers, result.unfinished) == (70, 0)
     assert crowd.most == MOST_AT_ONCE == 64

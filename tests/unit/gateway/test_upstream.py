@@ -163,3 +163,10 @@ def test_the_head_of_an_answer_is_there_before_its_body(serve: Serve, upstream: 
     got = send(upstream, serve(always(STREAM, 0.4, chunk(DONE), END)), STREAMED)
     assert time.monotonic() - began < 0.3
     assert read(got) == DONE
+
+
+def test_a_header_that_names_no_model_comes_down_without_what_looks_like_a_key(
+    serve: Serve, upstream: Upstream
+) -> None:
+    server = serve(always(answer(200, b"{}", cache_control="private, key=tokenhub_0123456789abcdef")))
+    assert send(upstream, server).headers["cache-control"] == "private, key=[redacted]"

@@ -177,9 +177,11 @@ def test_words_in_silence_do_not_put_off_the_deadline() -> None:
     source, began = Blocking(), time.monotonic()
     items = pump(source, stop=source.stop, idle=0.04, on_idle=lambda: b"idle", deadline=began + 0.1)
 
-    assert [next(items), next(items)] == [b"idle"] * 2
+    came: list[bytes] = []
     with pytest.raises(DeadlineReached):
-        next(items)
+        came.extend(items)
+    assert came
+    assert set(came) == {b"idle"}
     assert time.monotonic() - began < 1
 
 

@@ -13,6 +13,7 @@ import pytest
 from local.deployed import Function
 from local.worker import environment
 from local.workers import Throttled, Workers
+from tests.rehearsal import wait_until
 from tests.unit.local.serving import RUNTIME, RUNTIME_PYTHON, make_function, needs_runtime
 
 PLAN: dict[str, Any] = {"steps": []}
@@ -143,7 +144,7 @@ def test_a_function_that_cannot_start_fails_the_invocation_and_frees_its_place(t
             async with workers.invoke(function, "id-1", b"{}") as invocation:
                 with pytest.raises(Exception, match="initialisation failed"):
                     await invocation.prelude()
-            await asyncio.sleep(0.3)  # its process ends
+            assert await asyncio.to_thread(wait_until, lambda: not workers._workers, 10)  # its process has ended
 
     log = run(scenario, most=1)
 
