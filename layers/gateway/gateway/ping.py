@@ -113,7 +113,6 @@ class Ping:
         except StreamTruncated:
             if watcher.spoke:
                 raise unusable(STREAM_BROKE) from None
-            beginning = _broken_off(beginning, secrets)
         return judge_stream(watcher, bytes(beginning), secrets)
 
 
@@ -163,9 +162,5 @@ def _beginning(chunks: Iterator[bytes], secrets: list[str]) -> bytes:
             if len(body) > LONGEST_BODY:
                 break
     except (AnswerTruncated, StreamTruncated):
-        body = _broken_off(body, secrets)
+        return without_end(body.decode(errors="replace"), secrets).encode()
     return bytes(body)
-
-
-def _broken_off(body: bytearray, secrets: list[str]) -> bytearray:
-    return bytearray(without_end(body.decode(errors="replace"), secrets).encode())
