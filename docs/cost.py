@@ -165,7 +165,8 @@ def of_providers(usd: Mapping[str, float], count: int) -> dict[str, float]:
 def provider_table() -> str:
     """Dollars a month of an idle gateway by the number of its providers: the parts that grow, and the sum."""
     bills = [of_providers(prices(), count) for count in PROVIDERS]
-    rows = ["| Dollars a month, idle, with this many providers | 1 | 10 | 100 | 1,000 |", "|---|" + "---:|" * 4]
+    counts = " | ".join(f"{count:,}" for count in PROVIDERS)
+    rows = [f"| Dollars a month, idle, with this many providers | {counts} |", "|---|" + "---:|" * len(PROVIDERS)]
     rows += [
         _row(name.removesuffix(", and in use the authorizer's"), [bill[name] for bill in bills])
         for name in bills[0]

@@ -1,15 +1,14 @@
 """Each cause of a failure, as the deployed local system tells it: the exact words, and one event for each change."""
 
 import json
-import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from tests.deaf import deaf
 from tests.e2e.canary import Events
 from tests.local_system import LocalSystem, free_ports
 from tests.raw_upstream import RawUpstream, Script, Seen
@@ -189,18 +188,6 @@ def test_a_key_that_tokenhub_does_not_take(watched: Watched, tokenhub: RunningTo
     assert watched.told(id_, *BROKEN)
 
 
-@contextmanager
-def deaf() -> Iterator[str]:
-    """The URL of a port that takes no more connections and refuses none: like a firewall that drops packets."""
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, ExitStack() as waiting:
-        address = listener.getsockname()
-        for _ in range(4):
-            client = waiting.enter_context(socket.socket())
-            client.setblocking(False)
-            client.connect_ex(address)
-        yield f"http://127.0.0.1:{address[1]}/v1"
-
-
 def redirect(_: Seen) -> Script:
     return Script(status=307, headers={"location": "/elsewhere"}, framing="length")
 
@@ -209,13 +196,13 @@ def redirect(_: Seen) -> Script:
 def endpoints(running: RunningTokenHub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     path: Path = certificates.write(tmp_path_factory.mktemp("certificate") / "own.pem", address="127.0.0.1")
     own = certificates.server_context(path)
-    with RawUpstream(redirect) as redirects, RawUpstream(redirect, own) as tls, deaf() as deaf_url:
+    with RawUpstream(redirect) as redirects, RawUpstream(redirect, own) as tls, deaf("127.0.0.1") as port:
         yield {
             "refused": f"http://127.0.0.1:{free_ports(1)[0]}/v1",
             "unknown": "http://tokenhub.invalid/v1",
             "no_tls": redirects.url.replace("http:", "https:"),
             "unknown_certificate": tls.url,
-            "deaf": deaf_url,
+            "deaf": f"http://127.0.0.1:{port}/v1",
             "without_v1": f"{running.url}/tokenhub",
             "redirects": redirects.url,
         }

@@ -246,8 +246,10 @@ def test_make_reset_forgets_a_system_that_is_stopped_and_none_that_runs(clone: C
     with pytest.raises(AssertionError, match="is in use by a local system, and nothing was deleted: stop that one"):
         clone.run("make -s reset")
 
-    assert "data is gone" in clone.run("make -s reset STATE=.local/part")
-    assert [entry.name for entry in (clone.folder / ".local/part").iterdir()] == ["lock"]
+    stopped = clone.folder / ".local/stopped"
+    (stopped / "aws").mkdir(parents=True)
+    assert "data is gone" in clone.run("make -s reset STATE=.local/stopped")
+    assert [entry.name for entry in stopped.iterdir()] == ["lock"]
 
 
 def test_every_make_target_that_is_named_is_there() -> None:

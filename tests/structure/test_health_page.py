@@ -2,7 +2,8 @@
 
 import json
 import re
-from typing import Any, cast
+from typing import Any
+from unittest.mock import Mock
 
 from samcli.yamlhelper import yaml_parse
 
@@ -26,21 +27,12 @@ RESOURCES: dict[str, Any] = yaml_parse(block("yaml"))
 PATTERN: dict[str, Any] = RESOURCES["ProviderFailed"]["Properties"]["EventPattern"]
 
 
-class Bus:
-    """An EventBridge that takes everything."""
-
-    entries: list[dict[str, Any]]
-
-    def put_events(self, Entries: list[Any]) -> dict[str, Any]:  # noqa: N803 -- boto3's name
-        self.entries = Entries
-        return {"Entries": [{} for _ in Entries]}
-
-
 def event_of(change: Written) -> dict[str, Any]:
     """As a rule sees it."""
-    bus = Bus()
-    publish(cast("Any", bus), [change])
-    [entry] = bus.entries
+    events = Mock()
+    events.put_events.return_value = {"Entries": [{}]}
+    publish(events, [change])
+    [entry] = events.put_events.call_args.kwargs["Entries"]
     assert set(entry) == {"Source", "DetailType", "Detail"}  # no bus: the account's default one
     return {"source": entry["Source"], "detail-type": entry["DetailType"], "detail": json.loads(entry["Detail"])}
 

@@ -110,16 +110,6 @@ def test_only_with_a_vpc_and_only_there_roles_may_make_network_interfaces() -> N
     assert may({}) == set()
 
 
-def test_the_functions_own_code_may_make_no_network_interface() -> None:
-    for role in ("ProvidersRole", "CompletionsRole", "HeartbeatRole"):
-        _, policy = resources(VPC)[role]["Properties"]["Policies"]
-        allow, deny = policy["PolicyDocument"]["Statement"]
-
-        assert (allow["Effect"], deny["Effect"]) == ("Allow", "Deny")
-        assert deny["Action"] == allow["Action"]
-        assert "lambda:SourceFunctionArn" in deny["Condition"]["ArnLike"]
-
-
 def test_concurrency_is_reserved_only_when_asked_for() -> None:
     asked = {name: f.get("ReservedConcurrentExecutions") for name, f in functions(RESERVED).items()}
 

@@ -69,11 +69,10 @@ def unreachable(endpoint: str, error: BaseException) -> str:
 def _untrusted(endpoint: str, error: ssl.SSLError) -> str:
     if not isinstance(error, ssl.SSLCertVerificationError):
         return f"{endpoint} could not agree on TLS. Does it serve https there, or plain http?"
-    match error.verify_code:
-        case code if code in (CERT_HAS_EXPIRED, CERT_NOT_YET_VALID):
-            return f"The certificate of {endpoint} has expired, or is not valid yet. Renew it."
-        case code if code in (HOSTNAME_MISMATCH, IP_ADDRESS_MISMATCH):
-            return f"The certificate of {endpoint} is for another host name. Register the name that it is for."
+    if error.verify_code in (CERT_HAS_EXPIRED, CERT_NOT_YET_VALID):
+        return f"The certificate of {endpoint} has expired, or is not valid yet. Renew it."
+    if error.verify_code in (HOSTNAME_MISMATCH, IP_ADDRESS_MISMATCH):
+        return f"The certificate of {endpoint} is for another host name. Register the name that it is for."
     return f"The certificate of {endpoint} is of no authority that is known. Give it one of a public authority."
 
 

@@ -102,10 +102,8 @@ OTHERS = (
     Refusal(400, "", "provider_bad_request", "The request is not one that TokenHub takes.", False),
     Refusal(500, "", "provider_error", "TokenHub failed: look at its log."),
 )
+NO_PATH = (404, 405)  # they have one code, also where a web page says so
 IN_FRONT = "That is not TokenHub but something in front of it: look there, and at the registered endpoint."
-
-
-NO_PATH = (404, 405)  # also where a web page says so
 
 
 def refusal(status: int, body: bytes, secrets: Iterable[str] = ()) -> ProviderAnswered:

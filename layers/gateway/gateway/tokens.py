@@ -14,7 +14,7 @@ Role = Literal["admin", "client"]
 
 FRESH_SECONDS = 60.0
 MISS_SECONDS = 5.0
-TROUBLE_SECONDS = 1.0  # for whom the last read failed
+TROUBLE_SECONDS = 1.0  # after a read that failed
 STAGES = ("AWSCURRENT", "AWSPREVIOUS")  # the previous one still opens, so that a rotation breaks no client
 
 

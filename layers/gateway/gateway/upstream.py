@@ -1,4 +1,5 @@
-"""Forwarding to a provider: the only httpx code. Its errors become ours here and nowhere else."""
+"""Forwarding to a provider: the only httpx code. Its errors become ours here and nowhere else; how a connection is
+made, and what is said where none is, stands in connecting.py."""
 
 import socket
 import time

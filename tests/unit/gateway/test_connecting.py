@@ -9,9 +9,10 @@ import pytest
 
 from gateway.errors import ProviderUnreachable
 from gateway.upstream import Target, Upstream
+from tests.deaf import deaf
 from tests.unit.gateway.builders import a_request
 from tests.unit.gateway.conftest import QUICK, MakeUpstream, Serve
-from tests.unit.gateway.names import NAME, Dns, deaf
+from tests.unit.gateway.names import NAME, Dns
 from tests.unit.gateway.sending import read
 from tests.unit.gateway.servers import always, answer
 

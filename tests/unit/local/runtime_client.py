@@ -97,11 +97,12 @@ def run(scenario: Scenario, **options: Any) -> None:
 
     async def playing() -> None:
         settings: dict[str, Any] = {"client_gone": "reset", "log": lambda _: None, "on_deadline": lambda: None}
-        timeout_s = options.pop("timeout_s", 10)
+        timeout_s, submitted = options.pop("timeout_s", 10), options.pop("submitted", True)
         api = RuntimeApi(ARN, timeout_s, **(settings | options))
         await api.start()
         invocation = Invocation("id-1", b'{"a": 1}')
-        api.submit(invocation)
+        if submitted:
+            api.submit(invocation)
         runtime = Runtime(api.address)
         try:
             async with asyncio.timeout(5):

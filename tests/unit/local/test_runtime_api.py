@@ -62,35 +62,24 @@ def test_next_waits_for_an_event() -> None:
 
 
 def test_a_worker_that_asks_before_it_has_an_invocation_is_nobody_elses() -> None:
-    async def scenario(_: RuntimeApi, __: Runtime, ___: Invocation) -> None:
-        api = RuntimeApi(ARN, 10, client_gone="ignore", log=print, on_deadline=lambda: None)
-        await api.start()
-        early = Runtime(api.address)
-        asking = asyncio.create_task(early.next())
+    async def scenario(api: RuntimeApi, runtime: Runtime, invocation: Invocation) -> None:
+        asking = asyncio.create_task(runtime.next())
         await asyncio.sleep(0.05)
-        assert not api.free
-        api.submit(Invocation("id-9", b"{}"))
-        assert (await asking)["lambda-runtime-aws-request-id"] == "id-9"
-        early.close()
-        await api.close()
+        assert not is_free(api)
+        api.submit(invocation)
+        assert (await asking)["lambda-runtime-aws-request-id"] == "id-1"
 
-    run(scenario)
+    run(scenario, submitted=False)
 
 
 def test_a_worker_that_could_not_start_says_why_to_the_invocation_that_comes_after() -> None:
-    async def scenario(_: RuntimeApi, __: Runtime, ___: Invocation) -> None:
-        api = RuntimeApi(ARN, 10, client_gone="ignore", log=print, on_deadline=lambda: None)
-        await api.start()
-        early = Runtime(api.address)
-        await early.call("POST", "/init/error", {"Lambda-Runtime-Function-Error-Type": "Runtime.ImportModuleError"})
-        invocation = Invocation("id-9", b"{}")
+    async def scenario(api: RuntimeApi, runtime: Runtime, invocation: Invocation) -> None:
+        await runtime.call("POST", "/init/error", {"Lambda-Runtime-Function-Error-Type": "Runtime.ImportModuleError"})
         api.submit(invocation)
         with pytest.raises(FunctionFailed, match=r"initialisation failed: Runtime\.ImportModuleError"):
             await invocation.prelude()
-        early.close()
-        await api.close()
 
-    run(scenario)
+    run(scenario, submitted=False)
 
 
 def test_a_stream_is_handed_on_while_it_is_made() -> None:
