@@ -32,37 +32,37 @@ help:
 
 # `make` stays alive while it waits: the system stops when this very make is gone, however it went.
 dev: .local/ready
-	@STOP_WITH=$$PPID exec $(python) -m local
+	@STOP_WITH=$$PPID exec $(python) -m tools.local
 
 aws: .local/ready
-	@STOP_WITH=$$PPID exec $(python) -m local --only aws
+	@STOP_WITH=$$PPID exec $(python) -m tools.local --only aws
 
 tokenhub: .local/ready
-	@exec $(python) -m local.tokenhub --port $${TOKENHUB_PORT:-8090}
+	@exec $(python) -m tools.rehearsal.server --port $${TOKENHUB_PORT:-8090}
 
 rehearse: .local/ready
-	@$(python) -m local.rehearse $(OUTAGE)
+	@$(python) -m tools.rehearsal.outage $(OUTAGE)
 
 token: .local/ready
-	@$(python) -m local.tokens $(ROLE) $(ENV)
+	@$(python) -m tools.ops.tokens $(ROLE) $(ENV)
 
 deploy: .local/ready
-	@exec $(python) -m local.deploy $(ENV)
+	@exec $(python) -m tools.ops.deploy $(ENV)
 
 delete: .local/ready
-	@exec $(python) -m local.deploy --delete $(ENV)
+	@exec $(python) -m tools.ops.deploy --delete $(ENV)
 
 e2e: .local/ready
-	@exec $(python) -m smoke
+	@exec $(python) -m tools.smoke
 
 docs: .local/ready
-	@$(python) -m docs.tables
+	@$(python) -m tools.docs.tables
 
 rotate-token: .local/ready
-	@$(python) -m local.rotate $(ROLE) $(ENV) $(if $(filter 1,$(REVOKE)),--revoke)
+	@$(python) -m tools.ops.rotate $(ROLE) $(ENV) $(if $(filter 1,$(REVOKE)),--revoke)
 
 reset: .local/ready
-	@$(python) -m local.reset
+	@$(python) -m tools.local.reset
 
 test: .local/ready-dev
 	$(python) -m pytest tests/unit tests/functions
@@ -92,7 +92,7 @@ fuzz: .local/ready-dev .local/fuzz/ready
 	@CASES=$(CASES) SEED=$(SEED) $(python) -m tests.fuzz
 
 bench: .local/ready-dev .local/bench/ready
-	PYTHONPATH=.:layers/gateway $(python) -m bench.$(BENCH)
+	PYTHONPATH=.:layers/gateway $(python) -m tools.bench.$(BENCH)
 
 format: .local/ready-dev
 	.venv/bin/ruff check --fix
@@ -103,7 +103,7 @@ clean:
 
 # ---- environments: the tools in .venv; the local AWS and the functions in .local/emulator ----
 
-.local/ready: requirements.txt requirements-emulator.txt | $(architecture)
+.local/ready: requirements/tools.txt requirements/emulator.txt | $(architecture)
 	@$(MAKE) -s -j2 .local/tools .local/emulator/ready
 	@touch $@
 
@@ -112,35 +112,35 @@ $(architecture):
 	@mkdir -p .local
 	@case $$(uname -m) in arm64|aarch64) echo 'Architecture = "arm64"';; *) echo 'Architecture = "x86_64"';; esac >$@
 
-.local/tools: requirements.txt | .venv
+.local/tools: requirements/tools.txt | .venv
 	@echo "Installing the tools into .venv and the local AWS into .local (once, about a minute)."
-	@.venv/bin/pip install -q --disable-pip-version-check -r requirements.txt
+	@.venv/bin/pip install -q --disable-pip-version-check -r requirements/tools.txt
 	@touch $@
 
-.local/ready-dev: requirements-dev.txt .local/ready
-	@.venv/bin/pip install -q --disable-pip-version-check -r requirements-dev.txt
+.local/ready-dev: requirements/dev.txt .local/ready
+	@.venv/bin/pip install -q --disable-pip-version-check -r requirements/dev.txt
 	@touch $@
 
-.local/emulator/ready: requirements-emulator.txt
+.local/emulator/ready: requirements/emulator.txt
 	@mkdir -p .local
 	@$(need-python)
 	@python3.13 -m venv .local/emulator
-	@.local/emulator/bin/pip install -q --disable-pip-version-check -r requirements-emulator.txt
+	@.local/emulator/bin/pip install -q --disable-pip-version-check -r requirements/emulator.txt
 	@touch $@
 
-.local/checkov/ready: requirements-checkov.txt
+.local/checkov/ready: requirements/checkov.txt
 	@python3.13 -m venv .local/checkov
-	@.local/checkov/bin/pip install -q --disable-pip-version-check -r requirements-checkov.txt
+	@.local/checkov/bin/pip install -q --disable-pip-version-check -r requirements/checkov.txt
 	@touch $@
 
-.local/bench/ready: bench/requirements.txt
+.local/bench/ready: requirements/bench.txt
 	@python3.13 -m venv .local/bench
-	@.local/bench/bin/pip install -q --disable-pip-version-check -r bench/requirements.txt
+	@.local/bench/bin/pip install -q --disable-pip-version-check -r requirements/bench.txt
 	@touch $@
 
-.local/fuzz/ready: requirements-fuzz.txt
+.local/fuzz/ready: requirements/fuzz.txt
 	@python3.13 -m venv .local/fuzz
-	@.local/fuzz/bin/pip install -q --disable-pip-version-check -r requirements-fuzz.txt
+	@.local/fuzz/bin/pip install -q --disable-pip-version-check -r requirements/fuzz.txt
 	@touch $@
 
 .venv:

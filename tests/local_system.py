@@ -1,4 +1,4 @@
-"""A whole local system for tests: `python -m local` on free ports, with a state folder of its own."""
+"""A whole local system for tests: `python -m tools.local` on free ports, with a state folder of its own."""
 
 import os
 import queue
@@ -16,8 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from local.settings import REPOSITORY
-from local.tokens import local_token
+from tools.local.settings import REPOSITORY
+from tools.ops.tokens import local_token
 
 READY_WITHIN_S = 120
 
@@ -104,7 +104,7 @@ class LocalSystem:
         names = ("PORT", "AWS_PORT", "TOKENHUB_PORT")
         chosen = dict(zip(names, map(str, self.ports), strict=True)) | {"STATE": str(self.state)}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "local", *self._arguments],
+            [sys.executable, "-m", "tools.local", *self._arguments],
             stdin=self._stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -13,18 +13,24 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from gateway.beat import Beat
-from gateway.endpoint import Reach
-from gateway.errors import ApiKeyRequired, DefaultProviderNeeded, GatewayError, PreconditionFailed, ProviderNotFound
-from gateway.health import Outcome
-from gateway.heartbeats import Heartbeats
-from gateway.keys import KeyCipher
-from gateway.models import PatchIn, ProviderIn, ReplacementIn
-from gateway.preconditions import IfMatch, etag
-from gateway.providers import REGISTRY, Providers
-from gateway.records import Provider, timestamp
-from gateway.registry import Registry
-from gateway.tick import Ticker
+from gateway.core.errors import (
+    ApiKeyRequired,
+    DefaultProviderNeeded,
+    GatewayError,
+    PreconditionFailed,
+    ProviderNotFound,
+)
+from gateway.heartbeat.check import Beat
+from gateway.heartbeat.health import Outcome
+from gateway.heartbeat.history_store import Heartbeats
+from gateway.heartbeat.ticker import Ticker
+from gateway.registry.endpoint import Reach
+from gateway.registry.etags import IfMatch, etag
+from gateway.registry.key_cipher import KeyCipher
+from gateway.registry.provider import Provider, timestamp
+from gateway.registry.schemas import PatchIn, ProviderIn, ReplacementIn
+from gateway.registry.service import Registry
+from gateway.registry.store import REGISTRY, Providers
 from tests.registry_model import PLAIN, Begun, Fields, Known, shown
 from tests.unit.gateway.builders import WEEK
 from tests.unit.gateway.ticking import Events

@@ -4,9 +4,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from gateway.health import Outcome
-from gateway.keys import fingerprint
-from gateway.records import Health, Provider, day_of
+from gateway.heartbeat.health import Outcome
+from gateway.registry.key_cipher import fingerprint
+from gateway.registry.provider import Health, Provider, day_of
 
 type Fields = dict[str, Any]
 

@@ -9,8 +9,8 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Self
 
-from local.tokenhub import Seen, TokenHub, serving
-from local.tokenhub_modes import Rehearsal
+from tools.rehearsal.modes import Rehearsal
+from tools.rehearsal.server import Seen, TokenHub, serving
 
 KEY = "your-tokenhub-api-key"
 

@@ -7,9 +7,9 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from gateway.local_aws import require_local_aws
-from gateway.settings import Settings
-from gateway.tokens import Role, Tokens
+from gateway.core.sam_local import require_local_aws
+from gateway.core.settings import Settings
+from gateway.core.tokens import Role, Tokens
 
 logging.getLogger("botocore").setLevel(logging.INFO)  # at DEBUG it writes every answer, the tokens in it included
 

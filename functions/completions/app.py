@@ -10,25 +10,25 @@ from urllib.parse import urlencode
 
 import boto3
 
-from gateway.answers import error_down, headers_down, rest, take
-from gateway.cors import Cors
-from gateway.endpoint import Reach
-from gateway.errors import DeadlineExceeded, GatewayError, NotAStream
-from gateway.exchange import Exchange
-from gateway.forwarding import Forwarder
-from gateway.keys import KeyCipher
-from gateway.late import HEADERS, late_stream
-from gateway.local_aws import require_local_aws
-from gateway.providers import Providers
-from gateway.record import Record, report
-from gateway.redaction import Redactor
-from gateway.refusals import LONGEST_BODY, refusal
-from gateway.relay import relay
-from gateway.request import ForwardRequest, read_request
-from gateway.settings import Settings
-from gateway.targets import Targets
-from gateway.telemetry import make_logger
-from gateway.upstream import Answer, Target, Upstream
+from gateway.core.cors import Cors
+from gateway.core.errors import DeadlineExceeded, GatewayError, NotAStream
+from gateway.core.redaction import Redactor
+from gateway.core.sam_local import require_local_aws
+from gateway.core.settings import Settings
+from gateway.core.telemetry import make_logger
+from gateway.proxy.exchange import Exchange
+from gateway.proxy.forwarder import Forwarder
+from gateway.proxy.late_stream import HEADERS, late_stream
+from gateway.proxy.reply import error_down, headers_down, rest, take
+from gateway.proxy.request import ForwardRequest, read_request
+from gateway.proxy.request_log import Record, report
+from gateway.proxy.stream import relay
+from gateway.proxy.targets import Targets
+from gateway.proxy.upstream import Answer, Target, Upstream
+from gateway.proxy.upstream_errors import LONGEST_BODY, refusal
+from gateway.registry.endpoint import Reach
+from gateway.registry.key_cipher import KeyCipher
+from gateway.registry.store import Providers
 from lambda_streaming import Response, StreamingResponse, pump, streaming
 
 settings = Settings(os.environ)

@@ -12,26 +12,26 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from gateway import telemetry
-from gateway.beat import Beat
-from gateway.endpoint import Reach
-from gateway.errors import HeartbeatFailed
-from gateway.health import Written
-from gateway.heartbeat_function import answer_of, told_beat
-from gateway.heartbeats import Heartbeats
-from gateway.history import past_beat
-from gateway.keys import KeyCipher
-from gateway.local_aws import require_local_aws
-from gateway.model_list import list_models
-from gateway.outbox import Follow, Trouble, events_not_published, not_written
-from gateway.providers import Providers
-from gateway.records import timestamp
-from gateway.redaction import Redactor
-from gateway.settings import Settings
-from gateway.targets import Targets
-from gateway.telemetry import make_logger
-from gateway.tick import MOST_AT_ONCE, Ticker, TickResult
-from gateway.upstream import Upstream
+from gateway.core import telemetry
+from gateway.core.errors import HeartbeatFailed
+from gateway.core.redaction import Redactor
+from gateway.core.sam_local import require_local_aws
+from gateway.core.settings import Settings
+from gateway.core.telemetry import make_logger
+from gateway.heartbeat.check import Beat
+from gateway.heartbeat.client import answer_of, told_beat
+from gateway.heartbeat.health import Written
+from gateway.heartbeat.history import past_beat
+from gateway.heartbeat.history_store import Heartbeats
+from gateway.heartbeat.model_list import list_models
+from gateway.heartbeat.side_effects import Follow, Trouble, events_not_published, not_written
+from gateway.heartbeat.ticker import MOST_AT_ONCE, Ticker, TickResult
+from gateway.proxy.targets import Targets
+from gateway.proxy.upstream import Upstream
+from gateway.registry.endpoint import Reach
+from gateway.registry.key_cipher import KeyCipher
+from gateway.registry.provider import timestamp
+from gateway.registry.store import Providers
 
 settings = Settings(os.environ)
 require_local_aws(settings)

@@ -7,9 +7,9 @@ import json
 import os
 from typing import Any
 
-from gateway.cors import Cors
-from gateway.errors import OriginNotAllowed
-from gateway.settings import Settings
+from gateway.core.cors import Cors
+from gateway.core.errors import OriginNotAllowed
+from gateway.core.settings import Settings
 
 settings = Settings(os.environ)
 cors = Cors(settings.allowed_origins)

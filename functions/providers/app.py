@@ -13,25 +13,9 @@ from aws_lambda_powertools.event_handler.openapi.params import Body, Header, Que
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from gateway.cors import Cors
-from gateway.endpoint import Reach
-from gateway.errors import GatewayError, InvalidRequest, ProviderNotFound
-from gateway.heartbeat_function import PATIENT, HeartbeatFunction
-from gateway.heartbeats import Heartbeats
-from gateway.history import moment_of, width_of
-from gateway.invalid import invalid_request, require_object
-from gateway.keys import KeyCipher
-from gateway.local_aws import require_local_aws
-from gateway.models import PatchIn, ProviderIn, ProviderView, ReplacementIn, view
-from gateway.openapi import base_path, document
-from gateway.preconditions import IfMatch, etag, if_match
-from gateway.providers import Providers
-from gateway.records import Provider
-from gateway.registry import Registered, Registry
-from gateway.settings import Settings
-from gateway.strict_json import NOT_JSON
-from gateway.telemetry import make_logger
-from gateway.views import (
+from gateway.api.openapi import base_path, document
+from gateway.api.validation import invalid_request, require_object
+from gateway.api.views import (
     BeatNowView,
     BucketsView,
     HistoryView,
@@ -41,6 +25,22 @@ from gateway.views import (
     buckets_view,
     history_view,
 )
+from gateway.core.cors import Cors
+from gateway.core.errors import GatewayError, InvalidRequest, ProviderNotFound
+from gateway.core.sam_local import require_local_aws
+from gateway.core.settings import Settings
+from gateway.core.strict_json import NOT_JSON
+from gateway.core.telemetry import make_logger
+from gateway.heartbeat.client import PATIENT, HeartbeatFunction
+from gateway.heartbeat.history import moment_of, width_of
+from gateway.heartbeat.history_store import Heartbeats
+from gateway.registry.endpoint import Reach
+from gateway.registry.etags import IfMatch, etag, if_match
+from gateway.registry.key_cipher import KeyCipher
+from gateway.registry.provider import Provider
+from gateway.registry.schemas import PatchIn, ProviderIn, ProviderView, ReplacementIn, view
+from gateway.registry.service import Registered, Registry
+from gateway.registry.store import Providers
 
 settings = Settings(os.environ)
 require_local_aws(settings)

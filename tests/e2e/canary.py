@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from local import aws
-from local.settings import STACK
 from tests.raw_upstream import JSON, Script, Seen, answer
+from tools.local import aws
+from tools.local.settings import STACK
 
 SHORTEST = 12  # characters: a piece of a secret this long is a leak, however the rest was cut off
 KEY = "tokenhub_CANARY" + secrets.token_hex(29)

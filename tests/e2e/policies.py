@@ -6,11 +6,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from local import aws
-from local.settings import STACK
 from tests.structure.parameter_choices import LOCAL
 from tests.structure.rendered import deployed, of_type
 from tests.template import template
+from tools.local import aws
+from tools.local.settings import STACK
 
 # A policy must say something; this is open to everybody anyhow.
 NOTHING = {"Effect": "Allow", "Action": "sts:GetCallerIdentity", "Resource": "*"}

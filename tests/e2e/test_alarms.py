@@ -9,11 +9,11 @@ from typing import Any
 import httpx
 import pytest
 
-from local import aws
-from local.settings import STACK
 from tests.local_system import LocalSystem
 from tests.rehearsal import KEY, RunningTokenHub, wait_until
 from tests.structure.watched import ALARMS, REFERENCE, dashboard
+from tools.local import aws
+from tools.local.settings import STACK
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -13,14 +13,14 @@ from typing import Any
 import httpx
 import pytest
 
-from local import aws
-from local.settings import REPOSITORY
 from tests.e2e import canary
 from tests.e2e.canary import KEY, PROMPT, SAID, SHAPELESS_KEY, WAYS, Place, key_of, leaks
 from tests.local_system import LocalSystem
 from tests.raw_upstream import RawUpstream
 from tests.rehearsal import wait_until
 from tests.template import template
+from tools.local import aws
+from tools.local.settings import REPOSITORY
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -221,7 +221,7 @@ def with_redactor(does: str, folder: Path) -> Path:
     shutil.copytree(REPOSITORY, folder, ignore=kept, dirs_exist_ok=True)
     (folder / ".local").mkdir()
     (folder / ".local/emulator").symlink_to(REPOSITORY / ".local/emulator")
-    with (folder / "layers/gateway/gateway/redaction.py").open("a") as redaction:
+    with (folder / "layers/gateway/gateway/core/redaction.py").open("a") as redaction:
         redaction.write(REDACTOR.format(does))
     return folder
 

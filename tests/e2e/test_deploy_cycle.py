@@ -14,13 +14,13 @@ from typing import Any
 import httpx
 import pytest
 
-from local import aws
-from local.deploy import Account, account, delete, deploy
-from local.environments import Environment
-from local.sam import parameters
-from local.settings import REGION, REPOSITORY, LocalError, Settings
 from tests.local_system import LocalSystem
 from tests.rehearsal import KEY
+from tools.local import aws
+from tools.local.settings import REGION, REPOSITORY, LocalError, Settings
+from tools.local.stack import parameters
+from tools.ops.deploy import Account, account, delete, deploy
+from tools.ops.environments import Environment
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -140,7 +140,7 @@ def decrypted(cycle: Cycle, ciphertext: bytes) -> str:
 GUIDED = """
 import sys
 from pathlib import Path
-from local.deploy import Environment, account, deploy
+from tools.ops.deploy import Environment, account, deploy
 samconfig, url = sys.argv[1:]
 guided = Environment.read(Path(samconfig), "guided")
 deploy(guided, lambda environment: account(environment, expected=lambda found: found == url), terminal=True)

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from local import aws
-from local.ports import listening
 from tests.local_system import LocalSystem, free_ports
+from tools.local import aws
+from tools.local.ports import listening
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -146,7 +146,7 @@ def test_what_is_older_than_five_seconds_survives_kill_9_of_everything(
 ) -> None:
     put(system, "old")
     time.sleep(6)
-    for process in [line for line in system.processes() if "local.emulator" in line]:
+    for process in [line for line in system.processes() if "tools.local.emulator" in line]:
         os.kill(int(process.split()[0]), signal.SIGKILL)  # first: it would save at the end of its parent
     system.kill()
 
@@ -167,7 +167,7 @@ def test_stopping_during_the_start_loses_nothing(system: LocalSystem, ports: tup
 
 
 def test_a_part_that_dies_ends_the_system_with_one_and_is_named(system: LocalSystem) -> None:
-    for process in [line for line in system.processes() if "local.tokenhub" in line]:
+    for process in [line for line in system.processes() if "tools.rehearsal.server" in line]:
         os.kill(int(process.split()[0]), signal.SIGKILL)
 
     assert system.wait(10) == 1

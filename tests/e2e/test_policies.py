@@ -15,10 +15,10 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from local import aws
 from tests.e2e.policies import Grant, Roles, grants
 from tests.local_system import LocalSystem
 from tests.rehearsal import RunningTokenHub, ask, wait_until
+from tools.local import aws
 
 DENIED = "AccessDenied"
 NOT_ENFORCED = {"logs:CreateLogStream", "logs:PutLogEvents"}

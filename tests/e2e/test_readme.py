@@ -16,13 +16,13 @@ from types import MappingProxyType
 
 import pytest
 
-from local import aws
-from local.ports import listening
-from local.sam import architecture
 from tests import sam_local
 from tests.local_system import free_ports
 from tests.rehearsal import wait_until
 from tests.template import ROOT
+from tools.local import aws
+from tools.local.ports import listening
+from tools.local.stack import architecture
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

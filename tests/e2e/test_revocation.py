@@ -9,10 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
-from local import aws
-from local.settings import REPOSITORY
 from tests.local_system import LocalSystem
 from tests.rehearsal import wait_until
+from tools.local import aws
+from tools.local.settings import REPOSITORY
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -36,7 +36,7 @@ def test_a_revoked_token_is_dead_within_a_minute_of_the_authorizer() -> None:
         old, opens = system.token("client"), authorizer(system)
         assert opens(old)
         environment = os.environ | {"AWS_PORT": str(system.aws_port)}
-        command = [sys.executable, "-m", "local.rotate", "client", "--revoke"]
+        command = [sys.executable, "-m", "tools.ops.rotate", "client", "--revoke"]
         new = subprocess.check_output(command, cwd=REPOSITORY, env=environment, text=True).strip()
 
         assert opens(new)

@@ -13,11 +13,11 @@ import httpx
 import pytest
 from openai import OpenAI
 
-from local import bridge
 from tests import sam_local
 from tests.local_system import LocalSystem, free_ports
 from tests.rehearsal import wait_until
 from tests.template import ROOT
+from tools.local.sam_local import bridge
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 

@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
-from local import aws
 from tests.local_system import LocalSystem
 from tests.rehearsal import KEY, RunningTokenHub
+from tools.local import aws
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

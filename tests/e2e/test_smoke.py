@@ -9,10 +9,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from smoke.__main__ import CHECKS
 from tests.local_system import LocalSystem
 from tests.rehearsal import KEY
 from tests.template import ROOT
+from tools.smoke.__main__ import CHECKS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 

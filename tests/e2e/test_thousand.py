@@ -6,7 +6,7 @@ from datetime import datetime
 
 import pytest
 
-from bench.tick import Bench, running
+from tools.bench.tick import Bench, running
 
 THOUSAND = 1000
 WITHIN_S = 8

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gateway.errors import AnswerTruncated
+from gateway.core.errors import AnswerTruncated
 from tests.functions.conftest import Context, Load, event
 from tests.raw_upstream import JSON, RawUpstream, Script
 from tests.rehearsal import RunningTokenHub

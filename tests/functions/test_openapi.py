@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from gateway import calls, errors
-from gateway.history import width_of
-from gateway.refusals import OTHERS, REFUSALS
+from gateway.api.operations import WIDTH
+from gateway.core import errors
+from gateway.heartbeat.history import width_of
+from gateway.proxy.upstream_errors import OTHERS, REFUSALS
 from tests.functions.conftest import Context, Load, event
 from tests.lambda_service import LambdaService, serving
 from tests.raw_upstream import RawUpstream, Script
@@ -220,7 +221,7 @@ def test_the_document_takes_the_buckets_that_the_history_takes(number: int, unit
     except errors.InvalidRequest:
         taken = False
 
-    assert bool(re.search(calls.WIDTH, bucket)) == taken
+    assert bool(re.search(WIDTH, bucket)) == taken
 
 
 def test_what_tokenhub_may_refuse_with_any_status_stands_at_every_status(document: dict[str, Any]) -> None:

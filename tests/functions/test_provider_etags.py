@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from gateway.health import next_health
+from gateway.heartbeat.health import next_health
 from tests.functions.conftest import Load
 from tests.functions.provider_api import ENDPOINT, Api
 from tests.unit.gateway.builders import an_outcome

@@ -3,10 +3,10 @@ from typing import Any
 import httpx
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from local import aws
 from tests.integration.conftest import Register
 from tests.local_system import LocalSystem
 from tests.rehearsal import RunningTokenHub, wait_until
+from tools.local import aws
 
 ONE = "/api/v1/providers/tokenhub"
 

@@ -8,11 +8,11 @@ from typing import Any
 import httpx
 import pytest
 
-from local import aws
 from tests.integration.conftest import Register
 from tests.integration.test_bad_input import GOOD
 from tests.local_system import LocalSystem
 from tests.rehearsal import RunningTokenHub, wait_until
+from tools.local import aws
 
 PROVIDERS, CHAT = "/api/v1/providers", "/v1/chat/completions"
 JSON = {"Content-Type": "application/json"}

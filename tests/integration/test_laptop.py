@@ -13,9 +13,9 @@ from contextlib import suppress
 import httpx
 import pytest
 
-from local import bridge
 from tests.local_system import LocalSystem
 from tests.rehearsal import RunningTokenHub
+from tools.local.sam_local import bridge
 
 EVIL = "https://evil.example.com"
 FORM = {"Origin": EVIL, "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Content-Type": "text/plain"}

@@ -2,10 +2,10 @@ import re
 
 import httpx
 
-from local import aws
 from tests.integration.conftest import Register
 from tests.local_system import LocalSystem
 from tests.rehearsal import RunningTokenHub, wait_until
+from tools.local import aws
 
 CANARY = "tokenhub_CANARY0123456789"
 

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from local.aws import CREDENTIALS
-from local.settings import REGION
 from tests.local_system import LocalSystem
 from tests.registry_machine import RegistryMachine
 from tests.template import table
+from tools.local.aws import CREDENTIALS
+from tools.local.settings import REGION
 
 
 @pytest.fixture

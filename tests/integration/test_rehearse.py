@@ -9,7 +9,7 @@ from tests.template import ROOT
 
 def rehearse(system: LocalSystem, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"PORT": str(system.port), "AWS_PORT": str(system.aws_port), "STATE": str(system.state)}
-    command = [sys.executable, "-m", "local.rehearse", *arguments]
+    command = [sys.executable, "-m", "tools.rehearsal.outage", *arguments]
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 

@@ -5,8 +5,8 @@ import sys
 import httpx
 import pytest
 
-from local.settings import REPOSITORY
 from tests.local_system import LocalSystem
+from tools.local.settings import REPOSITORY
 
 ADMIN = {"GET /api/v1/providers": "open", "GET /v1/models": "open", "GET /health": "open"}
 CLIENT = ADMIN | {"GET /api/v1/providers": "forbidden"}
@@ -46,7 +46,7 @@ def test_a_rotation_breaks_no_client_and_prints_the_new_token_alone(system: Loca
     assert called(http, old) == CLIENT
 
     done = subprocess.run(
-        [sys.executable, "-m", "local.rotate", "client"],
+        [sys.executable, "-m", "tools.ops.rotate", "client"],
         cwd=REPOSITORY,
         env=os.environ | {"AWS_PORT": str(system.aws_port)},
         capture_output=True,

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from gateway import errors, refusals
-from gateway.refusals import OTHERS, REFUSALS, Refusal, refusal
-from local.gateway_responses import KINDS
+from gateway.core import errors
+from gateway.proxy import upstream_errors
+from gateway.proxy.upstream_errors import OTHERS, REFUSALS, Refusal, refusal
 from tests.template import ROOT, template
+from tools.local.apigateway.gateway_responses import KINDS
 
 ROW = re.compile(r"^\| `(\w+)` \| ([^|]+) \| (\w+) \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", re.MULTILINE)
 IN_BAND = {"stream_idle_timeout", "stream_truncated"}  # a stream has begun where they happen
@@ -90,7 +91,7 @@ def test_every_row_says_when_it_happens_and_what_to_do() -> None:
 def test_no_refusal_stands_beside_the_two_lists_that_the_docs_and_the_openapi_document_are_held_to() -> None:
     listed = {*REFUSALS, *OTHERS}
 
-    assert {value for value in vars(refusals).values() if isinstance(value, Refusal)} <= listed
+    assert {value for value in vars(upstream_errors).values() if isinstance(value, Refusal)} <= listed
 
 
 @pytest.mark.parametrize("words", ["", "<html>", *sorted({known.says for known in REFUSALS if known.says})])

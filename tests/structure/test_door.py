@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from local.gateway_responses import KINDS
-from local.intrinsics import Resolver
 from tests.structure.rendered import chosen, deployed, render
 from tests.template import template
+from tools.local.apigateway.gateway_responses import KINDS
+from tools.local.intrinsics import Resolver
 
 CIDRS = {"": None, "192.0.2.0/24": ["192.0.2.0/24"], "192.0.2.0/24,2001:db8::/32": ["192.0.2.0/24", "2001:db8::/32"]}
 ORIGINS = ("", "https://chat.example.com", "https://chat.example.com,http://localhost:3000")

@@ -7,10 +7,10 @@ from unittest.mock import Mock
 
 from samcli.yamlhelper import yaml_parse
 
-from gateway.health import Outcome, Written
-from gateway.health_events import publish
-from gateway.records import Health, moment
-from gateway.refusals import refusal
+from gateway.heartbeat.events import publish
+from gateway.heartbeat.health import Outcome, Written
+from gateway.proxy.upstream_errors import refusal
+from gateway.registry.provider import Health, moment
 from tests.template import ROOT
 from tests.unit.gateway.builders import a_provider
 

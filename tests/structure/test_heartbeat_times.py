@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gateway import beat, heartbeat_function, tick
+from gateway.heartbeat import check, client, ticker
 from tests.template import template
 
 RESOURCES = template()["Resources"]
@@ -19,10 +19,10 @@ def test_each_limit_ends_before_the_one_around_it() -> None:
     assert "Timeout" not in RESOURCES["HeartbeatFunction"]["Properties"]
     [workflows] = {task["TimeoutSeconds"] for task in of_type("Task")}
 
-    limits = [beat.SECONDS, tick.SECONDS, tick.SECONDS + tick.FOLLOW_SECONDS, workflows, lambdas]
+    limits = [check.SECONDS, ticker.SECONDS, ticker.SECONDS + ticker.FOLLOW_SECONDS, workflows, lambdas]
     assert limits == sorted(set(limits))
-    assert (beat.SECONDS, tick.SECONDS, workflows) == (20, 23, 25)
-    assert beat.SECONDS < heartbeat_function.SECONDS < APIS_LIMIT_S
+    assert (check.SECONDS, ticker.SECONDS, workflows) == (20, 23, 25)
+    assert check.SECONDS < client.SECONDS < APIS_LIMIT_S
 
 
 def test_the_second_beat_comes_30_seconds_after_the_first_however_long_that_takes() -> None:

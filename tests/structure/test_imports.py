@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -12,38 +13,17 @@ from tests.template import ROOT
 
 GATEWAY = ROOT / "layers/gateway/gateway"
 STREAMING = ROOT / "layers/streaming/python/lambda_streaming"
-PARTS = {"functions", "gateway", "lambda_streaming", "local", "smoke", "docs", "tests"}
+PARTS = {"functions", "gateway", "lambda_streaming", "tools", "tests"}
 MAY_IMPORT = {
     ROOT / "functions": {"gateway", "lambda_streaming"},
     GATEWAY: {"gateway"},
     STREAMING: {"lambda_streaming"},
-    ROOT / "local": {"local"},
-    ROOT / "smoke": {"smoke"},
-    ROOT / "docs": {"docs"},
+    **{ROOT / "tools" / part: {"tools"} for part in ("docs", "local", "ops", "rehearsal", "smoke")},
+    # Benchmarks load the functions' code and start test systems.
+    ROOT / "tools/bench": {"tools", "gateway", "tests"},
 }
-# From the bottom up: a module may import those before it.
-ORDER = [
-    *("background", "redaction", "errors", "records", "settings"),
-    *("endpoint", "keys", "tokens", "telemetry", "cors", "strict_json", "items", "preconditions", "local_aws"),
-    *("request", "refusals", "sse"),
-    *(
-        "health",
-        "history",
-        "models",
-        "views",
-        "heartbeats",
-        "health_events",
-        "outbox",
-        "providers",
-        "invalid",
-        "heartbeat_function",
-    ),
-    *("registry", "connecting", "upstream"),
-    *("record", "targets", "verdict", "ping", "beat"),
-    *("relay", "answers", "forwarding", "exchange", "tick", "model_list"),
-    *("calls", "openapi"),
-    "late",
-]
+# From the bottom up. A module imports modules of its own package and of the packages before it.
+PACKAGES = ["core", "registry", "proxy", "heartbeat", "api"]
 
 
 def sources(folder: Path) -> list[Path]:
@@ -69,29 +49,50 @@ def test_each_part_imports_only_what_lies_below_it(folder: Path) -> None:
         assert used <= MAY_IMPORT[folder], path
 
 
-@pytest.mark.parametrize("module", ORDER)
-def test_each_module_of_the_gateway_imports_only_those_below_it(module: str) -> None:
-    below = set(ORDER[: ORDER.index(module)])
-    names = [name.split(".") for name in imported(GATEWAY / f"{module}.py")]
-    used = {name[1] for name in names if name[0] == "gateway" and len(name) > 1}
-
-    assert used <= below
+def modules() -> dict[str, Path]:
+    """Every module of the gateway by its dotted name below `gateway`, such as `core.errors`."""
+    return {f"{path.parent.name}.{path.stem}": path for path in sources(GATEWAY) if path.stem != "__init__"}
 
 
-def test_every_module_of_the_gateway_has_its_place() -> None:
-    assert {path.stem for path in sources(GATEWAY)} - {"__init__"} == set(ORDER)
+MODULES = modules()
+
+
+def used_by(module: str) -> set[str]:
+    """The modules of the gateway that a module imports."""
+    names = (name.removeprefix("gateway.") for name in imported(MODULES[module]))
+    return {name for name in names if name in MODULES}
+
+
+def test_every_module_of_the_gateway_is_in_a_package() -> None:
+    assert {module.partition(".")[0] for module in MODULES} == set(PACKAGES)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_each_module_imports_only_its_own_package_and_those_below(module: str) -> None:
+    package = module.partition(".")[0]
+
+    assert {name.partition(".")[0] for name in used_by(module)} <= set(PACKAGES[: PACKAGES.index(package) + 1])
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    TopologicalSorter({module: used_by(module) for module in MODULES}).prepare()  # raises CycleError
+
+
+def test_package_files_are_empty() -> None:
+    """The completions function imports `gateway.proxy` without what the other functions need."""
+    assert [path for path in GATEWAY.glob("*/__init__.py") if path.read_text()] == []
 
 
 def users_of(package: str) -> list[str]:
-    return [path.stem for path in sources(GATEWAY) if package in {name.partition(".")[0] for name in imported(path)}]
+    return [name for name, path in MODULES.items() if package in {used.partition(".")[0] for used in imported(path)}]
 
 
 def test_httpx_is_imported_in_one_place() -> None:
-    assert users_of("httpx") == ["upstream"]
+    assert users_of("httpx") == ["proxy.upstream"]
 
 
 def test_pydantic_is_imported_where_the_provider_apis_shapes_are_and_nowhere_else() -> None:
-    assert users_of("pydantic") == ["models", "views"]
+    assert users_of("pydantic") == ["api.views", "registry.schemas"]
 
 
 def reads_environment(path: Path) -> bool:
@@ -116,7 +117,7 @@ __import__(sys.argv[1])
 """
 
 
-@pytest.mark.parametrize("module", [f"gateway.{name}" for name in ORDER] + ["lambda_streaming"])
+@pytest.mark.parametrize("module", [f"gateway.{name}" for name in MODULES] + ["lambda_streaming"])
 def test_importing_a_module_opens_no_connection_and_needs_no_variable(module: str) -> None:
     paths = f"{GATEWAY.parent}:{STREAMING.parent}"
     command = [sys.executable, "-c", WATCH, module, paths]
@@ -132,6 +133,6 @@ def test_the_completions_function_does_without_what_only_the_provider_api_needs(
     while todo:
         names = set(imported(todo.pop()))
         assert not {name for name in names if name.startswith(("pydantic", "aws_lambda_powertools.event_handler"))}
-        inner = {name.split(".")[1] for name in names if name.startswith("gateway.")} - seen
-        seen |= inner
-        todo += [GATEWAY / f"{name}.py" for name in inner]
+        used = {name.removeprefix("gateway.") for name in names} & set(MODULES) - seen
+        seen |= used
+        todo += [MODULES[name] for name in used]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.telemetry import UNITS, make_logger
+from gateway.core.telemetry import UNITS, make_logger
 from tests.structure.rendered import deployed, of_type
 from tests.structure.watched import (
     ALARMS,

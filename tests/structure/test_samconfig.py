@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from local import containers, sam
 from tests.template import ROOT
+from tools.local import stack
+from tools.local.sam_local import containers
 
 SAMCONFIG = tomllib.loads((ROOT / "samconfig.toml").read_text())
 DEFAULT = SAMCONFIG["default"]
@@ -35,7 +36,7 @@ def test_make_writes_it_down_with_the_tools_that_sam_is_one_of() -> None:
 
 
 def test_it_is_the_processor_that_make_dev_builds_for(tmp_path: Path) -> None:
-    assert made(tmp_path) == sam.architecture()
+    assert made(tmp_path) == stack.architecture()
 
 
 @pytest.mark.parametrize(("machine", "named"), [("arm64", "arm64"), ("aarch64", "arm64"), ("x86_64", "x86_64")])

@@ -7,7 +7,7 @@ import pytest
 
 from tests.template import ROOT
 
-FOLDERS = ("functions", "layers", "local", "smoke", "docs", "tests", "bench")
+FOLDERS = ("functions", "layers", "tools", "tests")
 SOURCES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
 
 

@@ -5,8 +5,8 @@ import re
 import pytest
 import yaml
 
-from docs import cost, parameters, tables
 from tests.template import ROOT, template
+from tools.docs import cost, parameters, tables
 
 METRICS_PAGE = (ROOT / "docs/metrics.md").read_text()
 

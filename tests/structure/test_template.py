@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gateway.settings import Limits, Settings
+from gateway.core.settings import Limits, Settings
 from tests.structure.parameter_choices import EVERYTHING
 from tests.structure.rendered import deployed, of_type, render
 from tests.template import ROOT, template

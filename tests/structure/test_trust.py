@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from local import rotate
 from tests.structure.parameter_choices import EVERYTHING
 from tests.structure.rendered import deployed, of_type
+from tools.ops import rotate
 
 RESOURCES: dict[str, Any] = deployed(EVERYTHING)["Resources"]
 SERVICES = {

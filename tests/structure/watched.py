@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterator
 from typing import Any, get_args
 
-from gateway.telemetry import MetricName
+from gateway.core.telemetry import MetricName
 from tests.structure.rendered import deployed, of_type, render
 from tests.template import ROOT
 
 NAMES: tuple[str, ...] = get_args(MetricName)
 RESOURCES: dict[str, Any] = render()["Resources"]
-SOURCES = [*sorted((ROOT / "functions").rglob("*.py")), *sorted((ROOT / "layers/gateway/gateway").glob("*.py"))]
+SOURCES = [*sorted((ROOT / "functions").rglob("*.py")), *sorted((ROOT / "layers/gateway/gateway").rglob("*.py"))]
 ALARMS = of_type("AWS::CloudWatch::Alarm", deployed()["Resources"])  # without a gradual deployment's: those ring nobody
 QUERIES = of_type("AWS::Logs::QueryDefinition", RESOURCES)
 REFERENCE = re.compile(r"\$\{([^!}][^}]*)\}")

@@ -7,10 +7,10 @@ from typing import Any
 
 from hypothesis import settings
 
-from gateway.health import Outcome
-from gateway.models import PatchIn, ProviderIn, ReplacementIn
-from gateway.records import Provider
-from gateway.request import ForwardRequest
+from gateway.heartbeat.health import Outcome
+from gateway.proxy.request import ForwardRequest
+from gateway.registry.provider import Provider
+from gateway.registry.schemas import PatchIn, ProviderIn, ReplacementIn
 
 WEEK = timedelta(days=7)  # for which beats are kept
 AT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)

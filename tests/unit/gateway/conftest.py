@@ -7,12 +7,12 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from gateway.endpoint import Reach
-from gateway.keys import KeyCipher
-from gateway.providers import Providers
-from gateway.registry import Registry
-from gateway.settings import Limits
-from gateway.upstream import Guard, Upstream
+from gateway.core.settings import Limits
+from gateway.proxy.upstream import Guard, Upstream
+from gateway.registry.endpoint import Reach
+from gateway.registry.key_cipher import KeyCipher
+from gateway.registry.service import Registry
+from gateway.registry.store import Providers
 from tests.conftest import REGION, Aws
 from tests.template import table
 from tests.unit.gateway import certificates

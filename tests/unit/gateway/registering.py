@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from gateway.health import next_health
-from gateway.keys import KeyCipher
-from gateway.providers import Providers
-from gateway.records import Health, Provider
-from gateway.registry import Registry
+from gateway.heartbeat.health import next_health
+from gateway.registry.key_cipher import KeyCipher
+from gateway.registry.provider import Health, Provider
+from gateway.registry.service import Registry
+from gateway.registry.store import Providers
 from tests.conftest import Aws
 from tests.unit.gateway.builders import Clock, an_outcome
 from tests.unit.gateway.conftest import PUBLIC

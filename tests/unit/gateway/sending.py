@@ -4,9 +4,9 @@ from pathlib import Path
 
 import httpx
 
-from gateway.request import ForwardRequest
-from gateway.settings import Limits
-from gateway.upstream import Answer, Target, Upstream
+from gateway.core.settings import Limits
+from gateway.proxy.request import ForwardRequest
+from gateway.proxy.upstream import Answer, Target, Upstream
 from tests.unit.gateway.builders import a_request
 from tests.unit.gateway.certificates import client_context
 from tests.unit.gateway.conftest import QUICK, MakeUpstream

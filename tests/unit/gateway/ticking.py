@@ -6,15 +6,15 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from gateway.beat import Beat
-from gateway.health import Outcome, Written
-from gateway.heartbeats import Heartbeats
-from gateway.outbox import Follow, Trouble
-from gateway.providers import Providers
-from gateway.records import HeartbeatSettings, Provider, timestamp
-from gateway.telemetry import make_logger
-from gateway.tick import Ticker
-from gateway.upstream import Target, Upstream
+from gateway.core.telemetry import make_logger
+from gateway.heartbeat.check import Beat
+from gateway.heartbeat.health import Outcome, Written
+from gateway.heartbeat.history_store import Heartbeats
+from gateway.heartbeat.side_effects import Follow, Trouble
+from gateway.heartbeat.ticker import Ticker
+from gateway.proxy.upstream import Target, Upstream
+from gateway.registry.provider import HeartbeatSettings, Provider, timestamp
+from gateway.registry.store import Providers
 from tests.conftest import Aws
 from tests.unit.gateway.builders import AT, WEEK, a_provider, after, completion
 from tests.unit.gateway.servers import DONE, END, STREAM, Piece, Received, answer, chunk

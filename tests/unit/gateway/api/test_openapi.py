@@ -1,0 +1,49 @@
+from typing import Any
+
+import pytest
+
+from gateway.api.openapi import base_path, document
+from gateway.api.operations import CALLS, codes
+from gateway.core.errors import ProviderNotFound
+
+
+def generated(path: str, **operation: Any) -> dict[str, Any]:
+    done = {"responses": {"200": {"description": "Successful Response"}, "422": {}}}
+    plain = {"operationId": "an_id", "summary": "GET it"} | done | operation
+    return {"openapi": "3.1.0", "paths": {path: {"get": plain}}, "components": {"schemas": {"ValidationError": {}}}}
+
+
+def test_a_route_that_nobody_has_described_is_in_the_document_all_the_same() -> None:
+    operation = document(generated("/api/v1/new"))["paths"]["/api/v1/new"]["get"]
+
+    assert (operation["operationId"], operation["summary"]) == ("an_id", "GET it")
+    assert "`internal_error`" in operation["responses"]["500"]["description"]
+    assert "422" not in operation["responses"]
+
+
+def test_path_parameters_have_the_templates_names() -> None:
+    parameter = {"name": "provider_id", "in": "path", "schema": {"type": "string"}}
+
+    paths = document(generated("/api/v1/providers/{provider_id}", parameters=[parameter]))["paths"]
+
+    assert paths["/api/v1/providers/{id}"]["get"]["parameters"][0]["name"] == "id"
+
+
+def test_the_parts_that_nothing_refers_to_are_left_out() -> None:
+    assert "ValidationError" not in document(generated("/api/v1/new"))["components"]["schemas"]
+
+
+def test_each_code_stands_under_its_status() -> None:
+    call = CALLS["get", "/api/v1/providers/{id}"]
+
+    assert call.errors == (ProviderNotFound,)
+    assert codes("get", "/api/v1/providers/{id}", call) | {"404": ["provider_not_found"]} == codes(
+        "get", "/api/v1/providers/{id}", call
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "base"), [("/prod/api/x", "/prod"), ("/api/x", "/"), ("/a/b/api/x", "/a/b"), (None, "/")]
+)
+def test_the_base_path_is_what_stands_before_the_resource(path: str | None, base: str) -> None:
+    assert base_path(path, "/api/x") == base

@@ -1,0 +1,70 @@
+"""The functions as `sam local` runs them: they call the local AWS or none."""
+
+import socket
+from collections.abc import Iterator
+
+import boto3
+import pytest
+
+from gateway.core.errors import GatewayError
+from gateway.core.sam_local import require_local_aws
+from gateway.core.settings import Settings
+from tests.unit.gateway.servers import always, answer, serving
+
+NO_TABLES = always(answer(body=b'{"TableNames": []}', content_type="application/x-amz-json-1.0"))
+SAM_LOCAL = {"AWS_SAM_LOCAL": "true"}
+
+
+@pytest.fixture(autouse=True)
+def session() -> Iterator[None]:
+    """boto3's session for all is a global of its own; the next test gets a new one."""
+    yield
+    boto3.DEFAULT_SESSION = None
+
+
+def list_tables(url: str | None) -> None:
+    client = boto3.client(
+        "dynamodb",
+        endpoint_url=url,
+        region_name="us-east-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    )
+    client.list_tables()
+
+
+def closed_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def test_a_call_reaches_a_local_aws_that_answers() -> None:
+    with serving(NO_TABLES) as server:
+        require_local_aws(Settings(SAM_LOCAL | {"AWS_ENDPOINT_URL": server.url}))
+        list_tables(server.url)
+
+        assert [request.headers["x-amz-target"] for request in server.received] == ["DynamoDB_20120810.ListTables"]
+
+
+def test_where_none_listens_the_call_says_what_to_start() -> None:
+    url = f"http://127.0.0.1:{closed_port()}"
+    require_local_aws(Settings(SAM_LOCAL | {"AWS_ENDPOINT_URL": url}))
+
+    with pytest.raises(GatewayError, match=r"start it with `make dev`"):
+        list_tables(url)
+
+
+@pytest.mark.parametrize("endpoint", [{}, {"AWS_ENDPOINT_URL": ""}])
+def test_without_an_endpoint_nothing_is_sent_to_the_real_aws(endpoint: dict[str, str]) -> None:
+    with serving(NO_TABLES) as server:
+        require_local_aws(Settings(SAM_LOCAL | endpoint))
+
+        with pytest.raises(GatewayError, match=r"start it with `make dev`"):
+            list_tables(server.url)
+        assert server.received == []
+
+
+def test_in_lambda_nothing_is_looked_at() -> None:
+    require_local_aws(Settings({}))
+
+    assert boto3.DEFAULT_SESSION is None

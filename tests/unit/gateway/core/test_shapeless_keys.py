@@ -1,0 +1,79 @@
+"""A registered key of no shape that a redactor could know, repeated by its provider: each place is told of it."""
+
+import json
+
+import pytest
+
+from gateway.core.errors import ForwardingError
+from gateway.heartbeat.probe import Ping, Progress
+from gateway.proxy.sse import StreamWatcher
+from gateway.proxy.upstream import SENT_DOWN, Target, Upstream
+from tests.unit.gateway.builders import a_provider, completion
+from tests.unit.gateway.conftest import Serve
+from tests.unit.gateway.sending import read, send
+from tests.unit.gateway.servers import DONE, END, STREAM, Cut, Piece, always, answer, chunk
+
+KEY = "0123456789abcdef" * 4
+ERROR = json.dumps({"error": {"message": f"said {KEY}"}})
+DELTA = json.dumps({"model": KEY, "choices": [{"index": 0, "delta": {"content": "a"}}]})
+SPOKEN = chunk(f"data: {DELTA}\n\n".encode())
+REFUSED: dict[str, tuple[bool, tuple[Piece, ...]]] = {
+    "a refusal": (False, (answer(502, ERROR.encode()),)),
+    "an error for an answer": (False, (answer(body=ERROR.encode()),)),
+    "a wrapped error": (False, (answer(body=completion(ERROR, usage=None)),)),
+    "a refused stream": (True, (answer(502, ERROR.encode()),)),
+    "an error for a stream": (True, (answer(body=ERROR.encode()),)),
+    "an error in a stream": (True, (STREAM, chunk(f"event: error\ndata: {ERROR}\n\n".encode()), END)),
+    "an error for the chunks of a stream": (True, (STREAM, chunk(ERROR.encode()), END)),
+}
+
+
+def ask(upstream: Upstream, url: str, *, stream: bool) -> Progress:
+    progress = Progress()
+    ping = Ping(upstream, StreamWatcher, within=5)
+    ping.ask(a_provider(), Target("main", url, key=KEY), progress, stream=stream)
+    return progress
+
+
+def test_no_header_that_comes_down_holds_it(serve: Serve, upstream: Upstream) -> None:
+    said = {name.replace("-", "_"): f"said {KEY}" for name in SENT_DOWN if name != "content-type"}
+    server = serve(always(answer(200, b"{}", f"text/plain; said={KEY}", **said)))
+
+    got = send(upstream, server, key=KEY)
+    read(got)
+
+    assert got.headers.keys() == set(SENT_DOWN)
+    assert all("[redacted]" in value and KEY not in value for value in got.headers.values())
+
+
+@pytest.mark.parametrize(("stream", "pieces"), REFUSED.values(), ids=REFUSED.keys())
+def test_no_words_of_a_ping_hold_it(serve: Serve, upstream: Upstream, stream: bool, pieces: tuple[Piece, ...]) -> None:
+    with pytest.raises(ForwardingError) as refused:
+        ask(upstream, serve(always(*pieces)).url, stream=stream)
+
+    assert "said [redacted]" in str(refused.value)
+    assert KEY not in str(refused.value)
+
+
+def test_no_words_hold_the_beginning_of_it_where_an_answer_breaks_off(serve: Serve, upstream: Upstream) -> None:
+    said = f"bad key {KEY[:27]}".encode()
+    head = b"HTTP/1.1 500 Oops\r\nContent-Type: text/plain\r\nContent-Length: 99\r\n\r\n"
+
+    with pytest.raises(ForwardingError) as refused:
+        ask(upstream, serve(always(head + said, Cut.CLOSE)).url, stream=False)
+
+    assert str(refused.value).startswith("bad key [redacted]. ")
+    assert KEY[:4] not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("stream", "pieces"),
+    [(False, (answer(body=completion(model=f"m {KEY}")),)), (True, (STREAM, SPOKEN, chunk(DONE), END))],
+    ids=["answer", "stream"],
+)
+def test_no_name_of_a_model_holds_it(serve: Serve, upstream: Upstream, stream: bool, pieces: tuple[Piece, ...]) -> None:
+    model = ask(upstream, serve(always(*pieces)).url, stream=stream).model
+
+    assert model is not None
+    assert "[redacted]" in model
+    assert KEY not in model

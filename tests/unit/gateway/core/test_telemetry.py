@@ -1,0 +1,127 @@
+import base64
+import json
+import logging
+from typing import Any
+
+import pytest
+
+from gateway.core.redaction import REDACTED, Redactor
+from gateway.core.telemetry import emit, make_logger
+from gateway.proxy.upstream import Target, Upstream
+from gateway.registry.key_cipher import KeyCipher
+from tests.unit.gateway.builders import KEY, a_request
+from tests.unit.gateway.conftest import Serve
+from tests.unit.gateway.servers import always, answer
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_metrics_are_one_emf_line_whose_only_dimension_is_the_provider(capsys: pytest.CaptureFixture[str]) -> None:
+    emit({"Requests": 1, "RequestTime": 12, "PromptTokens": None}, namespace="Ours", provider="main")
+    (line,) = lines(capsys)
+    (described,) = line["_aws"]["CloudWatchMetrics"]
+    assert described["Namespace"] == "Ours"
+    assert described["Dimensions"] == [["provider"]]
+    assert described["Metrics"] == [
+        {"Name": "Requests", "Unit": "Count"},
+        {"Name": "RequestTime", "Unit": "Milliseconds"},
+    ]
+    assert (line["provider"], line["Requests"], line["RequestTime"]) == ("main", [1.0], [12.0])
+    assert "PromptTokens" not in line
+
+
+def test_metrics_for_alarms_have_no_dimension(capsys: pytest.CaptureFixture[str]) -> None:
+    emit({"Ticks": 1, "ProvidersFailed": 0, "OldestBeatAge": 31.5}, namespace="Ours")
+    (line,) = lines(capsys)
+    (described,) = line["_aws"]["CloudWatchMetrics"]
+    assert described["Dimensions"] == [[]]
+    assert {"Name": "OldestBeatAge", "Unit": "Seconds"} in described["Metrics"]
+    assert (line["ProvidersFailed"], line["OldestBeatAge"]) == ([0.0], [31.5])
+
+
+def test_a_provider_of_one_line_is_not_a_dimension_of_the_next(capsys: pytest.CaptureFixture[str]) -> None:
+    emit({"Requests": 1}, namespace="Ours", provider="main")
+    emit({"Ticks": 1}, namespace="Ours")
+    _, second = lines(capsys)
+    assert second["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [[]]
+    assert "Requests" not in second
+
+
+def test_nothing_is_written_when_nothing_is_known(capsys: pytest.CaptureFixture[str]) -> None:
+    emit({"OldestBeatAge": None}, namespace="Ours")
+    emit({}, namespace="Ours")
+    assert lines(capsys) == []
+
+
+def test_a_log_line_is_json_with_its_fields(capsys: pytest.CaptureFixture[str]) -> None:
+    logger = make_logger("unit-test", "INFO")
+    logger.debug("too quiet")
+    logger.info("request", extra={"status": 200})
+    (line,) = lines(capsys)
+    assert (line["message"], line["service"], line["level"]) == ("request", "unit-test", "INFO")
+    assert line["status"] == 200
+
+
+def test_the_level_is_the_stacks_whatever_lambda_says(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_LAMBDA_LOG_LEVEL", "INFO")
+    logger = make_logger("unit-test-level", "ERROR")
+
+    logger.warning("too quiet")
+    logger.error("loud enough")
+
+    assert [line["message"] for line in lines(capsys)] == ["loud enough"]
+
+
+def test_what_a_client_wrote_breaks_no_line_and_obeys_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    model = "\ud800 \x1b[2J \x9b2J \u2028 \x85"
+    make_logger("unit-test-odd", "INFO").info("request", extra={"model_asked": model})
+
+    written = capsys.readouterr().out
+    assert json.loads(written)["model_asked"] == model
+    assert written.isascii()
+    assert written.removesuffix("\n").isprintable()
+
+
+def test_httpx_writes_no_line_of_its_own_for_a_request(
+    serve: Serve, upstream: Upstream, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_logger("unit-test", "INFO")
+    caplog.set_level(logging.INFO)
+    server = serve(always(answer(body=b"{}")))
+    b"".join(upstream.forward(a_request(query="q=secret"), Target("main", server.url), within=5).chunks)
+    assert [record.name for record in caplog.records if record.name.startswith(("httpx", "httpcore"))] == []
+
+
+def test_every_text_of_a_log_line_is_redacted_its_traceback_too(capsys: pytest.CaptureFixture[str]) -> None:
+    redactor = Redactor()
+    redactor.learn("c0ffee")
+    logger = make_logger("unit-test-redacted", "INFO", redactor)
+
+    try:
+        raise ValueError(f"no such key: c0ffee, {KEY}")
+    except ValueError:
+        logger.exception("failed with c0ffee", extra={"words": [{"said": "c0ffee"}], "provider": "tokenhub_europe"})
+
+    (line,) = lines(capsys)
+    assert "c0ffee" not in json.dumps(line)
+    assert KEY not in json.dumps(line)
+    assert (line["message"], line["words"]) == (f"failed with {REDACTED}", [{"said": REDACTED}])
+    assert line["provider"] == "tokenhub_europe"
+    assert "ValueError" in line["exception"]
+
+
+def test_no_decrypted_key_is_logged_also_where_everything_is(
+    cipher: KeyCipher, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_logger("service", "DEBUG")
+    caplog.set_level(logging.DEBUG)
+    place = {"provider_id": "main", "origin": "https://tokenhub.example.com"}
+
+    assert cipher.decrypt(cipher.encrypt(KEY, **place), **place) == KEY
+
+    assert KEY not in caplog.text
+    assert base64.b64encode(KEY.encode()).decode() not in caplog.text

@@ -1,0 +1,201 @@
+import hmac
+import inspect
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+import pytest
+from botocore.exceptions import ClientError
+
+from gateway.core.tokens import Tokens
+from tests.conftest import Aws
+from tests.unit.gateway.builders import SettableClock
+
+
+@dataclass
+class Door:
+    aws: Aws
+    clock: SettableClock
+    tokens: Tokens
+    calls: list[str]
+
+    def rotate(self, secret: str, token: str) -> None:
+        self.aws.secrets.put_secret_value(SecretId=secret, SecretString=token)
+
+    def lose(self) -> None:
+        for secret in ("its-admin", "its-client"):
+            self.aws.secrets.delete_secret(SecretId=secret, ForceDeleteWithoutRecovery=True)
+
+    def restore(self, **tokens: str) -> None:
+        for role in ("admin", "client"):
+            with suppress(self.aws.secrets.exceptions.ResourceExistsException):
+                self.aws.secrets.create_secret(Name=f"its-{role}", SecretString=tokens.get(role, f"{role}-token"))
+
+    @property
+    def reads(self) -> int:
+        return self.calls.count("GetSecretValue")
+
+
+@pytest.fixture
+def door(aws: Aws, calls: list[str]) -> Iterator[Door]:
+    for role in ("admin", "client"):
+        aws.secrets.create_secret(Name=f"its-{role}", SecretString=f"{role}-token")
+    clock = SettableClock()
+    tokens = Tokens(aws.secrets, admin_secret="its-admin", client_secret="its-client", clock=clock)
+    door = Door(aws, clock, tokens, calls)
+    yield door
+    door.lose()
+
+
+def test_each_token_opens_its_role_and_no_other_opens_any(door: Door) -> None:
+    asked = ["admin-token", "client-token", "other", "", "admin-token ", "ADMIN-TOKEN", "admin-toke", "töken"]
+    assert [door.tokens.role_of(token) for token in asked] == ["admin", "client", *[None] * 6]
+
+
+@pytest.mark.parametrize("token", ["admin-token", "client-token", "other"])
+def test_every_token_is_compared_in_constant_time_also_behind_the_one_that_fits(
+    door: Door, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for role in ("admin", "client"):
+        door.rotate(f"its-{role}", f"new-{role}-token")
+    compared = []
+    compare = hmac.compare_digest
+
+    def spy(value: bytes, given: bytes) -> bool:
+        compared.append((value, given))
+        return compare(value, given)
+
+    monkeypatch.setattr(hmac, "compare_digest", spy)
+    door.tokens.role_of(token)
+
+    values = (b"new-admin-token", b"admin-token", b"new-client-token", b"client-token")
+    assert compared == [(value, token.encode()) for value in values]
+
+
+def test_nothing_is_read_before_the_first_question(door: Door) -> None:
+    assert door.reads == 0
+
+
+def test_a_token_that_fits_is_answered_from_memory_for_a_minute(door: Door) -> None:
+    door.tokens.role_of("client-token")
+    reads = door.reads
+    door.clock.now += 60
+    assert door.tokens.role_of("client-token") == "client"
+    assert door.reads == reads
+    door.clock.now += 0.1
+    assert door.tokens.role_of("client-token") == "client"
+    assert door.reads == 2 * reads
+
+
+def test_a_new_token_opens_at_once_because_a_miss_looks_again(door: Door) -> None:
+    door.tokens.role_of("client-token")
+    door.rotate("its-client", "new-token")
+    door.clock.now += 5.1
+    assert door.tokens.role_of("new-token") == "client"
+
+
+def test_misses_look_again_at_most_every_five_seconds(door: Door) -> None:
+    door.tokens.role_of("client-token")
+    reads = door.reads
+    for _ in range(20):
+        assert door.tokens.role_of("guess") is None
+    assert door.reads == reads
+    door.clock.now += 5.1
+    for _ in range(20):
+        assert door.tokens.role_of("guess") is None
+    assert door.reads == 2 * reads
+
+
+def test_the_previous_token_opens_still_and_the_one_before_does_not(door: Door) -> None:
+    door.rotate("its-client", "second-token")
+    assert door.tokens.role_of("client-token") == "client"
+    door.rotate("its-client", "third-token")
+    door.clock.now += 60.1
+    assert door.tokens.role_of("second-token") == "client"
+    assert door.tokens.role_of("third-token") == "client"
+    assert door.tokens.role_of("client-token") is None
+
+
+def test_the_last_tokens_stand_when_the_secrets_cannot_be_read(door: Door) -> None:
+    door.tokens.role_of("client-token")
+    door.lose()
+    door.clock.now += 1000
+    assert door.tokens.role_of("client-token") == "client"
+    with pytest.raises(ClientError):  # it may be one that was made since
+        door.tokens.role_of("guess")
+
+
+def test_one_failed_reading_locks_a_new_token_out_for_a_second_and_calls_it_no_wrong_one(door: Door) -> None:
+    door.tokens.role_of("client-token")
+    door.lose()
+    door.clock.now += 10
+    with pytest.raises(ClientError):
+        door.tokens.role_of("new-token")
+    door.restore(client="new-token")
+    with pytest.raises(ClientError):
+        door.tokens.role_of("new-token")
+    door.clock.now += 1.1
+    assert door.tokens.role_of("new-token") == "client"
+    assert door.tokens.role_of("guess") is None
+
+
+def test_a_failed_reading_is_tried_again_after_a_second_and_not_for_every_question(door: Door) -> None:
+    door.tokens.role_of("client-token")
+    door.lose()
+    door.clock.now += 1000
+    before = door.reads
+    for _ in range(5):
+        door.tokens.role_of("client-token")
+        with pytest.raises(ClientError):
+            door.tokens.role_of("guess")
+    assert door.reads == before + 2  # one for each secret
+    door.clock.now += 1.1
+    door.tokens.role_of("client-token")
+    assert door.reads == before + 4
+
+
+def test_a_revoked_token_is_dead_as_soon_as_the_secrets_can_be_read_again(door: Door) -> None:
+    door.tokens.role_of("client-token")
+    door.lose()
+    door.clock.now += 61
+    assert door.tokens.role_of("client-token") == "client"
+    door.restore(client="new-token")
+    door.clock.now += 5.1
+    assert door.tokens.role_of("client-token") is None
+    assert door.tokens.role_of("new-token") == "client"
+
+
+def test_the_age_of_tokens_is_told_by_a_clock_that_runs_while_the_environment_is_frozen() -> None:
+    assert inspect.signature(Tokens).parameters["clock"].default is time.time
+
+
+def test_a_clock_that_is_set_back_keeps_no_revoked_token_alive(door: Door) -> None:
+    door.tokens.role_of("client-token")
+    for token in ("second-token", "third-token"):
+        door.rotate("its-client", token)
+    door.clock.now -= 3600
+    assert door.tokens.role_of("client-token") is None
+
+
+def test_one_secret_that_is_lost_holds_up_nothing_of_the_other(door: Door) -> None:
+    door.aws.secrets.delete_secret(SecretId="its-admin", ForceDeleteWithoutRecovery=True)
+
+    assert door.tokens.role_of("client-token") == "client"
+    with pytest.raises(ClientError, match="ResourceNotFound"):  # it may be the admin's: no 401 before that is known
+        door.tokens.role_of("admin-token")
+    door.restore(admin="admin-token")
+    assert door.tokens.role_of("admin-token") == "admin"
+
+
+def test_a_lone_surrogate_is_a_wrong_token(door: Door) -> None:
+    assert door.tokens.role_of("client-token\ud800") is None
+
+
+def test_secrets_that_were_never_read_raise_and_are_tried_again(door: Door) -> None:
+    door.lose()
+    for _ in range(2):
+        with pytest.raises(ClientError, match="ResourceNotFound"):
+            door.tokens.role_of("client-token")
+    door.restore()
+    assert door.tokens.role_of("client-token") == "client"

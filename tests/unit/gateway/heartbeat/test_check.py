@@ -1,0 +1,293 @@
+import gc
+import json
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.core.settings import Limits
+from gateway.heartbeat.check import Beat
+from gateway.heartbeat.health import Outcome
+from gateway.proxy.upstream import Target, Upstream
+from gateway.registry.provider import Health, HeartbeatSettings, Provider
+from tests.rehearsal import KEY as HUB_KEY
+from tests.rehearsal import RunningTokenHub
+from tests.unit.gateway.builders import AT, KEY, a_provider, completion
+from tests.unit.gateway.certificates import server_context
+from tests.unit.gateway.conftest import MakeUpstream, Serve
+from tests.unit.gateway.sending import assert_released
+from tests.unit.gateway.servers import HANG, Cut, Piece, Server, always, answer
+from tests.unit.gateway.ticking import LOGGER
+
+type Run = Callable[..., Outcome]
+
+BEATEN = a_provider(health=Health("healthy"))  # no stream is due
+
+
+def target_of(provider: Provider) -> Target:
+    return Target(provider.id, provider.endpoint, provider.model, key=KEY)
+
+
+@pytest.fixture
+def run(patient_upstream: Upstream) -> Run:
+    def run(endpoint: str, *, seconds: float = 3, slot: str | None = None, **changes: Any) -> Outcome:
+        provider = replace(BEATEN, endpoint=endpoint, **changes)
+        beat = Beat(patient_upstream, target_of, now=lambda: AT, logger=LOGGER, seconds=seconds)
+        return beat.run(provider, slot=slot)
+
+    return run
+
+
+def beaten(run: Run, serve: Serve, *pieces: Piece, **options: object) -> Outcome:
+    return run(serve(always(*pieces)).url, **options)
+
+
+def error_of(outcome: Outcome) -> str:
+    assert outcome.error is not None
+    assert KEY not in outcome.error
+    assert outcome.model is None
+    return outcome.error
+
+
+def test_a_beat_is_one_small_chat_completion_and_nothing_that_could_be_replayed(run: Run, serve: Serve) -> None:
+    server: Server = serve(always(answer(body=completion())))
+    outcome = run(server.url, slot="s")
+    assert outcome == Outcome(AT, outcome.latency_ms, model="echo", tokens=11, slot="s")
+    (received,) = server.received
+    assert received.target == "/v1/chat/completions"
+    assert json.loads(received.body) == {"messages": [{"role": "user", "content": "ping"}], "max_tokens": 16}
+    assert received.headers["authorization"] == f"Bearer {KEY}"
+    assert received.headers["content-type"] == "application/json"
+    assert received.headers["user-agent"] == "tokenhub-gateway"
+    assert received.headers["x-request-id"].startswith("hb-main-")
+    assert "idempotency-key" not in received.headers
+
+
+def test_each_beat_has_a_request_id_of_its_own(run: Run, serve: Serve) -> None:
+    server: Server = serve(always(answer(body=completion())))
+    run(server.url)
+    run(server.url)
+    first, second = (received.headers["x-request-id"] for received in server.received)
+    assert first != second
+
+
+@pytest.mark.parametrize(
+    ("model", "heartbeat", "asked"),
+    [
+        (None, HeartbeatSettings(), {"max_tokens": 16}),
+        ("echo", HeartbeatSettings(), {"max_tokens": 16, "model": "echo"}),
+        ("echo", HeartbeatSettings(model="small", max_tokens=5), {"max_tokens": 5, "model": "small"}),
+    ],
+)
+def test_a_beat_asks_for_its_own_model_or_the_providers(
+    run: Run, serve: Serve, model: str | None, heartbeat: HeartbeatSettings, asked: dict[str, object]
+) -> None:
+    server: Server = serve(always(answer(body=completion())))
+    run(server.url, model=model, heartbeat=heartbeat)
+    body = json.loads(server.received[0].body)
+    del body["messages"]
+    assert body == asked
+
+
+def test_the_latency_is_that_of_the_whole_answer(run: Run, serve: Serve) -> None:
+    body = answer(body=completion())
+    outcome = beaten(run, serve, 0.1, body[:-5], 0.1, body[-5:])
+    assert 190 <= outcome.latency_ms < 1000
+
+
+@pytest.mark.parametrize(
+    ("body", "model", "tokens"),
+    [
+        (completion(), "echo", 11),
+        (completion(""), "echo", 11),
+        (completion(None), "echo", 11),
+        (completion('{"error": "I was asked to say this"}'), "echo", 11),
+        (completion("pong", usage=None), "echo", None),
+        (completion("{ no json", usage=None), "echo", None),
+        (completion('{"answer": "error"}', usage=None), "echo", None),
+        (completion(model=None), None, 11),
+        (completion(model=7), None, 11),
+        (b'{"choices": [{"finish_reason": "length"}]}', None, None),
+        (b'{"choices": [7]}', None, None),
+    ],
+)
+def test_a_completion_with_a_choice_is_good_whatever_it_says(
+    run: Run, serve: Serve, body: bytes, model: str | None, tokens: int | None
+) -> None:
+    outcome = beaten(run, serve, answer(body=body))
+    assert (outcome.error, outcome.model, outcome.tokens) == (None, model, tokens)
+
+
+@pytest.mark.parametrize(
+    ("negotiated", "body", "model"),
+    [
+        ("gpt-4o", completion(model="gpt-4o-2024-08-06"), "gpt-4o"),
+        ("gpt-4o", completion(model=None), "gpt-4o"),
+        ("", completion(), "echo"),
+        (KEY, completion(), "[redacted]"),
+        ("tokenhub_auto", completion(), "tokenhub_auto"),
+    ],
+)
+def test_the_model_is_the_one_that_tokenhub_says_it_negotiated(
+    run: Run, serve: Serve, negotiated: str, body: bytes, model: str
+) -> None:
+    assert beaten(run, serve, answer(body=body, x_negotiated_model=negotiated)).model == model
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"", "no JSON"),
+        (b"pong", "no JSON"),
+        (b"<html>", "a web page"),
+        (b"\xff", "no JSON"),
+        (b"[" * 100_000, "no JSON"),
+        (b"{}", "no choices"),
+        (b"[]", "no choices"),
+        (b'{"choices": []}', "no choices"),
+        (b'{"choices": {"0": {}}}', "no choices"),
+        (b'{"object": "list", "data": []}', "no choices"),
+        (completion('{"error": {"message": "no credit"}}', usage=None), "no credit"),
+        (completion('\n {"type": "error", "error": "no credit"}', usage=None), "no credit"),
+        (completion("<!doctype html><title>no credit</title>", usage=None), "a page that is no JSON"),
+        (completion(f'{{"error": "{KEY}"}}', usage=None), "[redacted]"),
+        (completion('{"error": "' + "x" * 5000 + '"}', usage=None), "x" * 500),
+        (b" " * (1024 * 1024 + 1), "1 MB"),
+    ],
+)
+def test_a_200_that_is_no_completion_is_a_failure(run: Run, serve: Serve, body: bytes, words: str) -> None:
+    error = error_of(beaten(run, serve, answer(body=body)))
+    assert error.startswith("HTTP 200: ")
+    assert words in error
+    assert error.count("x") < 510
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "words"),
+    [
+        (401, b"invalid api key\n", "HTTP 401: invalid api key. TokenHub refuses the registered key"),
+        (429, b'{"error": "monthly budget exceeded"}', "HTTP 429: monthly budget exceeded. The registered key's"),
+        (502, b'{"error": {"message": "all providers failed"}}', "HTTP 502: all providers failed. Every provider"),
+        (500, b"", "HTTP 500. TokenHub failed"),
+        (204, b"", "HTTP 204. That is no answer to a ping: is it TokenHub that answers there?"),
+        (202, b'{"error": "queued."}', "HTTP 202: queued. That is no answer to a ping: is it TokenHub"),
+        (203, b"<html>", "HTTP 203: a web page came instead of an answer"),
+        (206, KEY.encode(), "HTTP 206: [redacted]. That is no answer"),
+        (503, KEY.encode(), "HTTP 503: [redacted]"),
+    ],
+)
+def test_a_refusal_is_kept_with_its_status_its_words_and_the_remedy(
+    run: Run, serve: Serve, status: int, body: bytes, words: str
+) -> None:
+    assert error_of(beaten(run, serve, answer(status, body))).startswith(words)
+
+
+def test_what_keeps_a_beat_from_its_provider_is_told(run: Run, serve: Serve, certificate: Path) -> None:
+    assert "refused the connection" in error_of(run("http://127.0.0.1:9/v1"))
+    assert "host name" in error_of(run("http://nosuch.invalid/v1"))
+    assert "redirects" in error_of(beaten(run, serve, answer(302, location="http://127.0.0.1:9")))
+    assert "closed the connection" in error_of(beaten(run, serve, Cut.CLOSE))
+    assert "broke off" in error_of(beaten(run, serve, answer(body=completion())[:-5], Cut.CLOSE))
+    assert "certificate" in error_of(run(serve(always(HANG), tls=server_context(certificate)).url))
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        (HANG,),
+        (0.2, answer(body=completion())[:-5], HANG),
+        tuple(piece for _ in range(40) for piece in (b"H", 0.05)),
+        (answer(body=completion())[:-40], *(piece for _ in range(40) for piece in (b" ", 0.05))),
+    ],
+    ids=["no head", "half a body", "a head a byte at a time", "a body a byte at a time"],
+)
+def test_a_provider_that_takes_too_long_is_a_failure_after_the_time_and_not_later(
+    run: Run, serve: Serve, pieces: tuple[Piece, ...]
+) -> None:
+    began = time.monotonic()
+    error = error_of(beaten(run, serve, *pieces, seconds=0.25))
+    assert 0.2 < time.monotonic() - began < 0.8
+    assert "0.25 s" in error
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        answer(body=b" " * (1024 * 1024 + 1)),
+        answer(body=b" " * (3 * 1024 * 1024)),
+        answer(502, b"no"),
+        answer(body=b"{}"),
+        answer(302, location="http://127.0.0.1:9"),
+        answer(body=completion())[:-5],
+    ],
+    ids=["over 1 MB", "well over 1 MB", "refused", "no choices", "redirect", "cut"],
+)
+def test_a_beat_leaves_no_connection_to_the_garbage_collector(
+    make_upstream: MakeUpstream, serve: Serve, piece: bytes
+) -> None:
+    # A collector that closes a response inside httpcore's lock waits for that lock for ever.
+    upstream, server = make_upstream(Limits()), serve(always(piece, Cut.CLOSE))
+    gc.disable()
+    try:
+        beat = Beat(upstream, target_of, now=lambda: AT, logger=LOGGER, seconds=3)
+        outcome = beat.run(replace(BEATEN, endpoint=server.url), slot=None)
+        assert outcome.error
+        assert_released(upstream)
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize(
+    ("usage", "tokens"),
+    [({"prompt_tokens": 10**40}, None), ({"prompt_tokens": -1, "completion_tokens": 3}, 3), ("many", None)],
+)
+def test_a_number_of_tokens_that_is_none_does_not_keep_a_beat_from_being_written(
+    run: Run, serve: Serve, usage: object, tokens: int | None
+) -> None:
+    assert beaten(run, serve, answer(body=completion(usage=usage))).tokens == tokens
+
+
+def test_a_model_that_no_table_could_hold_does_not_keep_a_beat_from_being_written(run: Run, serve: Serve) -> None:
+    odd = beaten(run, serve, answer(body=b'{"choices": [{}], "model": "\\ud800' + b"x" * 500_000 + b'"}'))
+    assert odd.error is None
+    assert len((odd.model or "").encode()) < 5000
+
+
+TOKENHUBS = [
+    ("normal", None),
+    ("no_models", "no eligible models registered"),
+    ("all_failed", "all providers failed for streaming: API error (status 401): {"),
+    ("budget", "monthly budget exceeded"),
+    ("rate_limit", "rate limit exceeded"),
+    ("key_rate_limit", "api key rate limit exceeded"),
+    ("refuse_key", "invalid api key"),
+    ("no_scope", "insufficient scope"),
+    ("wrapped_error", "a model provider's error came as an answer"),
+    ("wrapped_html", "a model provider's error came as an answer"),
+    ("html", "a web page"),
+    ("panic", "HTTP 500"),
+    ("cut_clean", "no JSON"),
+    ("cut_close", "broke off"),
+    ("other_model", None),
+    ("echo_key", None),
+    ("echo_key_error", "[redacted]"),
+]
+
+
+@pytest.mark.parametrize(("mode", "words"), TOKENHUBS)
+def test_a_beat_of_the_rehearsal_tokenhub_sees_each_of_its_oddities(
+    tokenhub: RunningTokenHub, patient_upstream: Upstream, mode: str, words: str | None
+) -> None:
+    tokenhub.rehearse(mode)
+
+    def with_key(provider: Provider) -> Target:
+        return replace(target_of(provider), key=HUB_KEY)
+
+    beat = Beat(patient_upstream, with_key, now=lambda: datetime.now(UTC), logger=LOGGER, seconds=3)
+    error = beat.run(replace(BEATEN, endpoint=tokenhub.url + "/v1", model="echo"), slot=None).error
+    assert HUB_KEY not in (error or "")
+    assert error is None if words is None else words in (error or "")

@@ -1,0 +1,83 @@
+"""However many addresses a name has, and however long DNS takes: the time is kept, and the words are true."""
+
+import socket
+import time
+from dataclasses import replace
+
+import httpx
+import pytest
+
+from gateway.core.errors import ProviderUnreachable
+from gateway.proxy.upstream import Target, Upstream
+from tests.deaf import deaf
+from tests.unit.gateway.builders import a_request
+from tests.unit.gateway.conftest import QUICK, MakeUpstream, Serve
+from tests.unit.gateway.names import NAME, Dns
+from tests.unit.gateway.sending import read
+from tests.unit.gateway.servers import always, answer
+
+OK = always(answer(body=b"{}"))
+A_SECOND = replace(QUICK, connect=1.0)
+
+
+def unreachable(upstream: Upstream, endpoint: str) -> tuple[str, float]:
+    """The words, and after how many seconds they came."""
+    began = time.monotonic()
+    with pytest.raises(ProviderUnreachable) as caught:
+        upstream.forward(a_request(), Target("main", endpoint), within=5)
+    return caught.value.message, time.monotonic() - began
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_several_addresses_behind_a_firewall_take_no_longer_than_one(
+    make_upstream: MakeUpstream, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    addresses = [f"127.0.0.{number}" for number in range(1, count + 1)]
+    Dns(monkeypatch, *addresses)
+
+    with deaf(*addresses) as port:
+        words, seconds = unreachable(make_upstream(A_SECOND), f"http://{NAME}:{port}/v1")
+
+    assert words == (
+        f"http://{NAME}:{port}/v1 did not accept a connection in time. Is the address right? Is a firewall in between?"
+    )
+    assert 0.9 < seconds < 1.8  # two tries of it would take 2
+
+
+def test_an_address_that_does_not_answer_leaves_time_for_the_next(
+    make_upstream: MakeUpstream, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Dns(monkeypatch, "127.0.0.2", "127.0.0.1")
+    with deaf("127.0.0.2", port=httpx.URL(serve(OK).url).port or 0) as port:
+        target = Target("main", f"http://{NAME}:{port}/v1")
+        got = make_upstream(A_SECOND).forward(a_request(), target, within=5)
+
+    assert (got.status, read(got)) == (200, b"{}")
+
+
+def test_dns_that_takes_its_time_is_asked_once_and_named(
+    make_upstream: MakeUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = 0
+
+    def slow(*_: object, **__: object) -> None:
+        nonlocal asked
+        asked += 1
+        time.sleep(1.1)
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    words, _ = unreachable(make_upstream(A_SECOND), f"http://{NAME}/v1")
+
+    assert words == f"The host name of http://{NAME}/v1 is not known. Check its spelling and its DNS entry."
+    assert asked == 1
+
+
+def test_a_connection_that_is_refused_at_once_is_tried_again(
+    make_upstream: MakeUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dns = Dns(monkeypatch, "127.0.0.1")
+    words, _ = unreachable(make_upstream(A_SECOND), f"http://{NAME}:9/v1")
+
+    assert words.startswith(f"http://{NAME}:9/v1 refused the connection.")
+    assert dns.asked == 2

@@ -1,0 +1,167 @@
+import gc
+import json
+import time
+from collections.abc import Callable
+
+import pytest
+
+from gateway.core.errors import DeadlineExceeded, FirstByteTimeout, NoProvider, ProviderNotFound
+from gateway.proxy.forwarder import Forwarder
+from gateway.proxy.request import read_request
+from gateway.proxy.targets import Targets
+from gateway.proxy.upstream import Answer, Target, Upstream
+from gateway.registry.key_cipher import KeyCipher
+from gateway.registry.service import Registry
+from gateway.registry.store import Providers
+from tests.unit.gateway.builders import KEY, OTHER_KEY, Clock, a_request, wanted
+from tests.unit.gateway.conftest import ANYWHERE, Serve
+from tests.unit.gateway.sending import assert_released, read
+from tests.unit.gateway.servers import HANG, Piece, Received, Script, always, answer
+
+OK = answer(body=b"{}")
+
+
+@pytest.fixture
+def registry(providers: Providers, cipher: KeyCipher) -> Registry:
+    return Registry(providers, cipher, clock=Clock(), reach=ANYWHERE)
+
+
+@pytest.fixture
+def forwarder(providers: Providers, cipher: KeyCipher, upstream: Upstream) -> Forwarder:
+    return Forwarder(Targets(providers, cipher, ANYWHERE.guard_endpoint), upstream)
+
+
+def send(
+    forwarder: Forwarder,
+    provider_id: str | None = None,
+    *,
+    within: float = 5,
+    on_target: Callable[[Target], None] = lambda _: None,
+) -> tuple[Target, Answer]:
+    deadline = time.monotonic() + within
+    return forwarder.send(read_request(a_request()), provider_id, deadline=deadline, on_target=on_target)
+
+
+def taking(key: str) -> Script:
+    def script(received: Received) -> tuple[Piece, ...]:
+        good = received.headers.get("authorization") == f"Bearer {key}"
+        return (OK if good else answer(401, b"invalid api key\n", "text/plain"),)
+
+    return script
+
+
+def keys(received: list[Received]) -> list[str | None]:
+    return [each.headers.get("authorization") for each in received]
+
+
+def test_a_request_goes_to_the_default_with_its_key_and_its_model(
+    serve: Serve, registry: Registry, forwarder: Forwarder
+) -> None:
+    server = serve(always(OK))
+    registry.register(wanted(endpoint=server.url, api_key=KEY, model="echo"))
+    target, got = send(forwarder)
+    assert (target.provider_id, got.status, read(got)) == ("main", 200, b"{}")
+    assert keys(server.received) == [f"Bearer {KEY}"]
+    assert json.loads(server.received[0].body) == {"model": "echo", "messages": []}
+
+
+def test_a_request_goes_to_the_provider_that_it_names(serve: Serve, registry: Registry, forwarder: Forwarder) -> None:
+    default, other = serve(always(OK)), serve(always(OK))
+    registry.register(wanted(endpoint=default.url))
+    registry.register(wanted(id="other", endpoint=other.url))
+    target, _ = send(forwarder, "other")
+    assert (target.provider_id, len(default.received), len(other.received)) == ("other", 0, 1)
+
+
+def test_a_request_without_a_provider_to_go_to_says_so(forwarder: Forwarder) -> None:
+    with pytest.raises(NoProvider):
+        send(forwarder)
+    with pytest.raises(ProviderNotFound):
+        send(forwarder, "main")
+
+
+def test_a_rotated_key_costs_no_failed_request(
+    serve: Serve, registry: Registry, forwarder: Forwarder, upstream: Upstream
+) -> None:
+    server = serve(taking(KEY))
+    registry.register(wanted(endpoint=server.url, api_key=KEY))
+    read(send(forwarder)[1])
+    server.script = taking(OTHER_KEY)
+    registry.register(wanted(endpoint=server.url, api_key=OTHER_KEY))
+    target, got = send(forwarder)
+    assert (got.status, read(got), target.key) == (200, b"{}", OTHER_KEY)
+    assert keys(server.received) == [f"Bearer {KEY}", f"Bearer {KEY}", f"Bearer {OTHER_KEY}"]
+    assert_released(upstream)
+
+
+def test_a_provider_is_told_before_it_is_called_also_with_the_key_that_it_is_called_with_again(
+    serve: Serve, registry: Registry, forwarder: Forwarder
+) -> None:
+    server = serve(taking("none"))
+    registry.register(wanted(endpoint=server.url, api_key=KEY))
+    read(send(forwarder)[1])
+    registry.register(wanted(endpoint=server.url, api_key=OTHER_KEY))
+    told: list[tuple[str | None, int]] = []
+
+    send(forwarder, on_target=lambda target: told.append((target.key, len(server.received))))
+
+    assert told == [(KEY, 1), (OTHER_KEY, 2)]
+
+
+def test_a_key_that_is_still_the_same_is_not_sent_twice(serve: Serve, registry: Registry, forwarder: Forwarder) -> None:
+    server = serve(taking(OTHER_KEY))
+    registry.register(wanted(endpoint=server.url, api_key=KEY))
+    _, got = send(forwarder)
+    assert (got.status, read(got)) == (401, b"invalid api key\n")
+    assert len(server.received) == 1
+
+
+def test_a_key_that_is_refused_again_is_told_and_not_tried_a_third_time(
+    serve: Serve, registry: Registry, forwarder: Forwarder
+) -> None:
+    server = serve(taking("none"))
+    registry.register(wanted(endpoint=server.url, api_key=KEY))
+    read(send(forwarder)[1])
+    registry.register(wanted(endpoint=server.url, api_key=OTHER_KEY))
+    _, got = send(forwarder)
+    assert got.status == 401
+    assert keys(server.received)[1:] == [f"Bearer {KEY}", f"Bearer {OTHER_KEY}"]
+
+
+def test_a_provider_deleted_after_it_refused_the_key_leaves_no_connection_to_the_garbage_collector(
+    serve: Serve, registry: Registry, providers: Providers, forwarder: Forwarder, upstream: Upstream
+) -> None:
+    server = serve(taking(KEY))
+    registry.register(wanted(endpoint=server.url, api_key=KEY))
+    read(send(forwarder)[1])
+    server.script = always(answer(401, b"invalid api key\n"))
+    providers.delete("main")
+    gc.disable()
+    try:
+        with pytest.raises(NoProvider) as caught:
+            send(forwarder)
+        assert_released(upstream)  # while the error, and with it every frame, is still held
+        del caught
+    finally:
+        gc.enable()
+
+
+def test_no_time_is_left_after_the_deadline(serve: Serve, registry: Registry, forwarder: Forwarder) -> None:
+    server = serve(always(HANG))
+    registry.register(wanted(endpoint=server.url))
+    began = time.monotonic()
+    with pytest.raises(FirstByteTimeout):
+        send(forwarder, within=0.3)
+    assert 0.2 < time.monotonic() - began < 0.8
+    with pytest.raises(DeadlineExceeded):
+        send(forwarder, within=-1)
+
+
+@pytest.mark.parametrize("status", [400, 403, 429, 500, 502])
+def test_no_other_refusal_is_sent_again(serve: Serve, registry: Registry, forwarder: Forwarder, status: int) -> None:
+    server = serve(always(answer(status, b"no")))
+    registry.register(wanted(endpoint=server.url, api_key=KEY))
+    send(forwarder)
+    registry.register(wanted(endpoint=server.url, api_key=OTHER_KEY))
+    assert send(forwarder)[1].status == status
+    assert len(server.received) == 2

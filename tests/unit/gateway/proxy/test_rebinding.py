@@ -1,0 +1,57 @@
+"""A name leads elsewhere than at registration: the address that it came to is judged, each time and before a byte."""
+
+import httpx
+import pytest
+
+from gateway.core.errors import EndpointRefused, InvalidEndpoint
+from gateway.proxy.upstream import Target, Upstream
+from tests.unit.gateway.builders import a_request
+from tests.unit.gateway.conftest import PUBLIC, QUICK, MakeUpstream, Serve
+from tests.unit.gateway.names import NAME, Dns
+from tests.unit.gateway.sending import read
+from tests.unit.gateway.servers import Server, always, answer
+
+OK = always(answer(body=b"{}"))
+PUBLIC_ADDRESS, PRIVATE_ADDRESS = "127.0.0.2", "127.0.0.1"  # stand-ins: the test's server is at the second
+
+
+def but_private(address: str) -> None:
+    if address == PRIVATE_ADDRESS:
+        raise InvalidEndpoint("private")
+
+
+def ask(upstream: Upstream, server: Server) -> None:
+    port = httpx.URL(server.url).port
+    read(upstream.forward(a_request(), Target("main", f"http://{NAME}:{port}/v1", key="secret"), within=5))
+
+
+def test_a_name_that_was_public_at_registration_is_refused_when_it_leads_inside(
+    serve: Serve, make_upstream: MakeUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = serve(OK)
+    dns = Dns(monkeypatch, "93.184.215.14")
+    PUBLIC.guard_endpoint(f"https://{NAME}/v1")
+    dns.addresses = (PRIVATE_ADDRESS,)
+
+    with pytest.raises(EndpointRefused):
+        ask(make_upstream(QUICK, PUBLIC.guard_address), server)
+
+    assert dns.asked == 1
+    assert server.connections == 0  # an open port and a closed one look alike
+
+
+@pytest.mark.parametrize(
+    "addresses", [(PUBLIC_ADDRESS, PRIVATE_ADDRESS), (PRIVATE_ADDRESS, PUBLIC_ADDRESS)], ids=["last", "first"]
+)
+def test_of_several_addresses_the_private_one_gets_nothing(
+    serve: Serve, make_upstream: MakeUpstream, monkeypatch: pytest.MonkeyPatch, addresses: tuple[str, ...]
+) -> None:
+    """At the public one nobody listens: the connection goes on to the next."""
+    server = serve(OK)
+    dns = Dns(monkeypatch, *addresses)
+
+    with pytest.raises(EndpointRefused):
+        ask(make_upstream(QUICK, but_private), server)
+
+    assert dns.asked >= 1
+    assert server.connections == 0

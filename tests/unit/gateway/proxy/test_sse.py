@@ -1,0 +1,284 @@
+import json
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.core.errors import StreamTruncated
+from gateway.proxy.sse import KEEP_ALIVE, LONGEST_HELD, StreamWatcher, Usage, error_frame, merge_usage
+from tests.unit.gateway.builders import BRIEFLY
+
+TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), max_size=12)
+LINES = st.one_of(
+    TEXT.map(lambda text: ": " + text),
+    TEXT.map(lambda text: "data: " + json.dumps({"choices": [{"delta": {"content": text}}]}, ensure_ascii=False)),
+    TEXT.map(lambda text: "data:" + text),
+    TEXT.map(lambda text: "event: " + text),
+    st.just("data: [DONE"),
+    st.just("id"),
+)
+BREAKS = st.sampled_from(["\n", "\r\n", "\r"])
+# A frame's own breaks are all alike, so that its blank line is one by any reading.
+FRAMES = st.builds(
+    lambda lines, brk: "".join(line + brk for line in lines) + brk, st.lists(LINES, min_size=1, max_size=3), BREAKS
+)
+STREAMS = st.lists(FRAMES, max_size=5).map(lambda frames: "".join(frames).encode())
+ENDS = st.builds(
+    lambda end, brk: (end.replace("\n", brk) + brk + brk).encode(),
+    st.sampled_from(["data: [DONE]", "data:[DONE]", 'event: message_stop\ndata: {"type": "message_stop"}']),
+    BREAKS,
+)
+NOISE = st.lists(st.sampled_from(["\r", "\n", "\r\n", "data: x", ": c", "é", "🚀", "data: [DONE"]), max_size=14)
+
+
+@st.composite
+def parts(draw: st.DrawFn, stream: bytes) -> list[bytes]:
+    """The stream in pieces, cut anywhere."""
+    cuts = sorted(draw(st.lists(st.integers(0, len(stream)), max_size=12)))
+    return [stream[start:end] for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
+
+
+def fed(watcher: StreamWatcher, pieces: list[bytes]) -> list[bytes]:
+    return [watcher.feed(piece) for piece in pieces]
+
+
+def at_frame_boundary(put_out: bytes) -> bool:
+    """By an SSE reader's own rules: every kind of line end is one, and a frame ends with an empty line."""
+    text = put_out.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    return text == b"" or text.endswith(b"\n\n")
+
+
+@BRIEFLY
+@given(st.data(), STREAMS, ENDS)
+def test_a_whole_stream_comes_out_byte_for_byte_however_it_was_cut(
+    data: st.DataObject, body: bytes, end: bytes
+) -> None:
+    watcher = StreamWatcher()
+    out = fed(watcher, data.draw(parts(body + end)))
+    assert watcher.done
+    assert watcher.whole_at_end()
+    assert b"".join([*out, watcher.end()]) == body + end
+
+
+@BRIEFLY
+@given(st.data(), NOISE)
+def test_whatever_comes_what_was_put_out_ends_at_a_frame_boundary(data: st.DataObject, noise: list[str]) -> None:
+    stream = "".join(noise).encode()
+    watcher, put_out = StreamWatcher(), b""
+    for piece in data.draw(parts(stream)):
+        put_out += watcher.feed(piece)
+        assert at_frame_boundary(put_out)
+        assert stream.startswith(put_out)
+        assert not watcher.mid_frame
+
+
+@BRIEFLY
+@given(st.data(), STREAMS, ENDS)
+def test_a_stream_cut_anywhere_before_its_end_is_never_whole(data: st.DataObject, body: bytes, end: bytes) -> None:
+    stream = body + end
+    last_breaks = len(end) - len(end.rstrip(b"\r\n"))
+    # of \r\n\r\n the last \n is not needed: the \r before it has ended the blank line
+    needed = len(stream) - (1 if end.endswith(b"\r\n") else 0)
+    cut = data.draw(st.integers(0, needed - 1) | st.integers(needed - last_breaks, needed - 1))
+    watcher = StreamWatcher()
+    put_out = b"".join(fed(watcher, data.draw(parts(stream[:cut]))))
+    assert not watcher.done
+    assert not watcher.whole_at_end()
+    assert watcher.end() == b""
+    assert at_frame_boundary(put_out)
+
+
+def delta(index: int = 0, **more: object) -> dict[str, object]:
+    return {"model": "echo", "choices": [{"index": index, "delta": {"content": "Grüße"}, **more}]}
+
+
+def frame(event: object) -> bytes:
+    return f"data: {json.dumps(event, ensure_ascii=False)}\n\n".encode()
+
+
+USAGE = {"prompt_tokens": 3, "completion_tokens": 5}
+CHAT = frame(delta()) + frame(delta(finish_reason="stop")) + frame({"choices": [], "usage": USAGE})
+CLAUDE = b"".join(
+    b"event: x\n" + frame(event)
+    for event in (
+        {"type": "message_start", "message": {"model": "claude", "usage": {"input_tokens": 3, "output_tokens": 1}}},
+        {"type": "content_block_delta", "delta": {"text": "Grüße"}},
+        {"type": "message_delta", "usage": {"output_tokens": 5}},
+        {"type": "message_stop"},
+    )
+)
+
+
+@pytest.mark.parametrize(("stream", "model"), [(CHAT + b"data: [DONE]\n\n", "echo"), (CLAUDE, "claude")])
+@BRIEFLY
+@given(data=st.data(), brk=BREAKS)
+def test_model_and_usage_are_learnt_however_the_stream_was_cut(
+    data: st.DataObject, brk: str, stream: bytes, model: str
+) -> None:
+    watcher = StreamWatcher()
+    fed(watcher, data.draw(parts(stream.replace(b"\n", brk.encode()))))
+    assert (watcher.done, watcher.model, watcher.usage) == (True, model, Usage(3, 5))
+
+
+@BRIEFLY
+@given(st.data())
+def test_a_stream_without_done_is_whole_at_a_clean_end_after_its_last_finish_reason(data: st.DataObject) -> None:
+    finished = len(frame(delta()) + frame(delta(finish_reason="stop")))
+    cut = data.draw(st.integers(0, len(CHAT)))
+    watcher = StreamWatcher()
+    out = fed(watcher, data.draw(parts(CHAT[:cut])))
+    assert not watcher.done
+    assert watcher.whole_at_end() == (cut >= finished)
+    if cut >= finished:
+        assert b"".join([*out, watcher.end()]) == CHAT[:cut]
+
+
+def test_every_choice_that_was_asked_for_has_to_finish() -> None:
+    watcher = StreamWatcher(choices=2)
+    watcher.feed(frame(delta(0, finish_reason="stop")))
+    watcher.feed(frame(delta(0, finish_reason="stop")))
+    assert not watcher.whole_at_end()
+    watcher.feed(frame(delta(1, finish_reason="length")))
+    assert watcher.whole_at_end()
+
+
+def test_a_finish_reason_of_null_is_none() -> None:
+    watcher = StreamWatcher()
+    watcher.feed(frame(delta(finish_reason=None)))
+    assert not watcher.whole_at_end()
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        b": data: [DONE]\n\n",
+        b"event: [DONE]\n\n",
+        b'data: {"choices": [{"delta": {"content": "data: [DONE]"}}]}\n\n',
+        b'data: {"choices": [{"delta": {"content": "message_stop \\"finish_reason\\": \\"stop\\""}}]}\n\n',
+        b'data: "[DONE]"\n\n',
+        b'data: {"type": "message_delta", "delta": {"stop_reason": "end_turn"}}\n\n',
+        b" data: [DONE]\n\n",
+        b"xdata: [DONE]\n\n",
+    ],
+)
+def test_what_only_looks_like_an_end_is_none(stream: bytes) -> None:
+    watcher = StreamWatcher()
+    assert watcher.feed(frame(delta()) + stream) == frame(delta()) + stream
+    assert not watcher.whole_at_end()
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        b"data: [[[\n\n",
+        b"data: 7\n\n",
+        b"data: \xff\xfe\n\n",
+        b'data: {"choices": 7, "usage": [], "model": 7}\n\n',
+        b'data: {"choices": [7, {"finish_reason": 0}], "usage": {"prompt_tokens": "3"}}\n\n',
+        b'data: {"choices": [{"index": {}, "finish_reason": ""}]}\n\n',
+        b'data: {"choices": [{"index": [], "finish_reason": "stop"}]}\n\n',
+        b"data: " + b"[" * 100_000 + b"\n\n",
+        b"\n\n\n\n",
+        b"data\n\n",
+    ],
+)
+def test_a_frame_that_cannot_be_understood_is_passed_on_and_forgotten(odd: bytes) -> None:
+    watcher = StreamWatcher(choices=2)
+    assert watcher.feed(odd) == odd
+    assert (watcher.model, watcher.usage, watcher.whole_at_end()) == (None, Usage(), False)
+    watcher.feed(frame(delta()) + b"data: [DONE]\n\n")
+    assert (watcher.model, watcher.done) == ("echo", True)
+
+
+def test_data_over_several_lines_is_one_event() -> None:
+    watcher = StreamWatcher()
+    watcher.feed(b'event: x\ndata: {"type":\ndata:"message_stop"}\nid: 7\n\n')
+    assert watcher.done
+
+
+def test_a_frame_longer_than_is_held_is_passed_on_as_it_comes() -> None:
+    watcher, long = StreamWatcher(), b"data: " + b"x" * LONGEST_HELD
+    assert watcher.feed(b"data: a\n\n" + long) == b"data: a\n\n" + long
+    inside = [watcher.mid_frame]
+    assert watcher.feed(b"more") == b"more"
+    assert watcher.feed(b"end\n\ndata: b") == b"end\n\n"
+    inside.append(watcher.mid_frame)
+    assert inside == [True, False]
+    assert watcher.feed(b"\n\n") == b"data: b\n\n"
+
+
+def test_a_frame_of_just_the_longest_length_is_held() -> None:
+    watcher = StreamWatcher()
+    assert watcher.feed(b"x" * LONGEST_HELD) == b""
+    assert not watcher.mid_frame
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.data())
+def test_the_end_after_a_very_long_frame_is_seen_wherever_it_is_cut(data: st.DataObject) -> None:
+    watcher, rest = StreamWatcher(), b"\n\ndata: [DONE]\n\n"
+    watcher.feed(b"data: " + b"x" * LONGEST_HELD)
+    assert b"".join(fed(watcher, data.draw(parts(rest)))) == rest
+    assert watcher.done
+
+
+def test_a_very_long_frame_that_speaks_of_an_end_is_none() -> None:
+    watcher = StreamWatcher()
+    watcher.feed(b'data: {"content": "' + b"x" * LONGEST_HELD)
+    watcher.feed(b"data: [DONE]\n\n")
+    assert not watcher.done
+
+
+def test_a_long_frame_in_small_pieces_is_not_read_over_and_over() -> None:
+    watcher, piece = StreamWatcher(), b"x" * 1024
+    began = time.process_time()
+    for _ in range(1024):
+        watcher.feed(piece)
+    assert time.process_time() - began < 1.0
+
+
+@pytest.mark.parametrize(
+    ("given_", "usage"),
+    [
+        (None, Usage(1, 2)),
+        ("many", Usage(1, 2)),
+        ({}, Usage(1, 2)),
+        ({"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}, Usage(3, 4)),
+        ({"input_tokens": 3}, Usage(3, 2)),
+        ({"output_tokens": 0}, Usage(1, 0)),
+        ({"prompt_tokens": None, "completion_tokens": 2.5}, Usage(1, 2)),
+    ],
+)
+def test_usage_is_taken_where_it_is_given_and_kept_where_it_is_not(given_: object, usage: Usage) -> None:
+    assert merge_usage(Usage(1, 2), given_) == usage
+
+
+def test_usage_is_unknown_and_not_zero_until_it_is_given() -> None:
+    assert merge_usage(Usage(), {"prompt_tokens": 3}) == Usage(3, None)
+
+
+def test_an_error_frame_is_one_frame_with_the_error_and_where_it_comes_from() -> None:
+    error = error_frame(StreamTruncated())
+    assert error.endswith(b"\n\n")
+    assert error.count(b"\n\n") == 1
+    event, data = error.decode().strip().split("\n")
+    assert event == "event: error"
+    content = json.loads(data.removeprefix("data: "))
+    assert content["type"] == "error"
+    assert content["error"] == StreamTruncated().body()["error"] | {
+        "source": "gateway",
+        "status": 502,
+        "retryable": True,
+    }
+
+
+def test_an_error_frame_after_part_of_a_frame_begins_with_a_blank_line() -> None:
+    assert error_frame(StreamTruncated(), mid_frame=True) == b"\n\n" + error_frame(StreamTruncated())
+
+
+def test_our_own_frames_end_no_stream() -> None:
+    watcher = StreamWatcher()
+    ours = KEEP_ALIVE + error_frame(StreamTruncated())
+    assert watcher.feed(ours) == ours
+    assert not watcher.whole_at_end()

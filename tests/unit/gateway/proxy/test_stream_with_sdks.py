@@ -1,0 +1,93 @@
+"""What the two SDKs make of a relayed stream: they raise on one that is not whole, and never otherwise."""
+
+import json
+from collections.abc import Generator
+
+import anthropic
+import openai
+import pytest
+
+from gateway.core.errors import StreamTruncated
+from gateway.proxy.request_log import Record
+from gateway.proxy.stream import relay
+from tests.unit.gateway.builders import a_request
+from tests.unit.gateway.conftest import Serve
+from tests.unit.gateway.servers import Cut, Server, always
+from tests.unit.gateway.streams import BODY
+
+ANTHROPIC: list[dict[str, object]] = [
+    {
+        "type": "message_start",
+        "message": {
+            "id": "msg_1",
+            "type": "message",
+            "role": "assistant",
+            "model": "claude",
+            "content": [],
+            "stop_reason": None,
+            "stop_sequence": None,
+            "usage": {"input_tokens": 3, "output_tokens": 1},
+        },
+    },
+    {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+    {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Grüße"}},
+    {"type": "content_block_stop", "index": 0},
+    {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 5}},
+    {"type": "message_stop"},
+]
+CLAUDE = "".join(f"event: {e['type']}\ndata: {json.dumps(e, ensure_ascii=False)}\n\n" for e in ANTHROPIC).encode()
+CHAT = b"".join(BODY)
+
+
+def relayed(serve: Serve, stream: bytes, *, breaks: bool) -> Server:
+    def chunks() -> Generator[bytes]:
+        yield from (stream[start : start + 50] for start in range(0, len(stream), 50))
+        if breaks:
+            raise StreamTruncated
+
+    body = b"".join(relay(chunks(), Record(a_request(stream=True))))
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
+    return serve(always(head + body, Cut.CLOSE))
+
+
+def ask_openai(server: Server) -> str:
+    with openai.OpenAI(base_url=server.url, api_key="token", max_retries=0) as client:
+        stream = client.chat.completions.create(model="echo", messages=[{"role": "user", "content": "hi"}], stream=True)
+        return "".join(chunk.choices[0].delta.content or "" for chunk in stream)
+
+
+def ask_anthropic(server: Server) -> str:
+    origin = server.url.removesuffix("/v1")
+    with anthropic.Anthropic(base_url=origin, auth_token="token", max_retries=0) as client:
+        stream = client.messages.create(
+            model="claude", max_tokens=9, messages=[{"role": "user", "content": "hi"}], stream=True
+        )
+        deltas = [event.delta for event in stream if event.type == "content_block_delta"]
+        return "".join(delta.text for delta in deltas if delta.type == "text_delta")
+
+
+def test_a_whole_stream_is_read_by_openais_sdk(serve: Serve) -> None:
+    assert ask_openai(relayed(serve, CHAT, breaks=False)) == "Grüße"
+
+
+def test_a_whole_stream_is_read_by_anthropics_sdk(serve: Serve) -> None:
+    assert ask_anthropic(relayed(serve, CLAUDE, breaks=False)) == "Grüße"
+
+
+@pytest.mark.parametrize("breaks", [True, False])
+@pytest.mark.parametrize("cut", [0, 20, len(BODY[0]), len(BODY[0]) + 9, len(BODY[0] + BODY[1])])
+def test_a_truncated_stream_raises_in_openais_sdk(serve: Serve, cut: int, breaks: bool) -> None:
+    with pytest.raises(openai.APIError, match="incomplete"):
+        ask_openai(relayed(serve, CHAT[:cut], breaks=breaks))
+
+
+@pytest.mark.parametrize("breaks", [True, False])
+@pytest.mark.parametrize("cut", [0, 40, CLAUDE.index(b"event: content_block_stop"), len(CLAUDE) - 1])
+def test_a_truncated_stream_raises_in_anthropics_sdk(serve: Serve, cut: int, breaks: bool) -> None:
+    with pytest.raises(anthropic.APIError, match="incomplete"):
+        ask_anthropic(relayed(serve, CLAUDE[:cut], breaks=breaks))
+
+
+def test_a_stream_that_breaks_after_its_done_does_not_raise(serve: Serve) -> None:
+    assert ask_openai(relayed(serve, CHAT, breaks=True)) == "Grüße"
+    assert ask_anthropic(relayed(serve, CLAUDE, breaks=True)) == "Grüße"

@@ -1,0 +1,156 @@
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from gateway.core.errors import (
+    ForwardingError,
+    StreamTruncated,
+)
+from gateway.core.settings import Limits
+from gateway.proxy.upstream import Answer, Upstream
+from tests.unit.gateway.certificates import server_context
+from tests.unit.gateway.conftest import MakeUpstream, Serve
+from tests.unit.gateway.sending import STREAMED, assert_released, read, send, trusting
+from tests.unit.gateway.servers import END, HANG, STREAM, Cut, Piece, always, answer, chunk, in_turn
+
+OK = answer(body=b"{}")
+
+
+def hang_up_while_reading(got: Answer) -> tuple[list[BaseException], float]:
+    """What the reader met, and after how long, when another thread hung up."""
+    met: list[BaseException] = []
+
+    def reader() -> None:
+        try:
+            for _ in got.chunks:
+                pass
+        except ForwardingError as error:
+            met.append(error)
+
+    thread = threading.Thread(target=reader)
+    thread.start()
+    time.sleep(0.1)
+    began = time.monotonic()
+    got.hang_up()
+    thread.join(5)
+    assert not thread.is_alive()
+    return met, time.monotonic() - began
+
+
+def test_hanging_up_wakes_a_reader_in_another_thread(serve: Serve, make_upstream: MakeUpstream) -> None:
+    upstream = make_upstream(Limits())
+    got = send(upstream, serve(always(STREAM, chunk(b"data: 1\n\n"), HANG)), STREAMED, within=60)
+    met, seconds = hang_up_while_reading(got)
+    assert seconds < 0.5
+    assert isinstance(met[0], StreamTruncated)
+    assert_released(upstream)
+
+
+def test_hanging_up_wakes_a_reader_over_tls_too(serve: Serve, make_upstream: MakeUpstream, certificate: Path) -> None:
+    server = serve(always(STREAM, chunk(b"data: 1\n\n"), HANG), tls=server_context(certificate))
+    upstream = trusting(make_upstream, certificate, Limits())
+    met, seconds = hang_up_while_reading(send(upstream, server, STREAMED, within=60))
+    assert seconds < 0.5
+    assert isinstance(met[0], StreamTruncated)
+    assert_released(upstream)
+
+
+def test_hanging_up_after_the_end_does_no_harm_to_the_next_request(serve: Serve, upstream: Upstream) -> None:
+    server = serve(always(OK))
+    first = send(upstream, server)
+    read(first)
+    first.hang_up()
+    assert read(send(upstream, server)) == b"{}"
+    assert server.connections == 1
+
+
+def test_the_provider_hears_at_once_that_nobody_reads_any_more(serve: Serve, upstream: Upstream) -> None:
+    endless: tuple[Piece, ...] = (chunk(b"data: 1\n\n"), 0.05) * 100
+    server = serve(in_turn((STREAM, *endless, END), (OK,)))
+    got = send(upstream, server, STREAMED)
+    next(got.chunks)
+    got.hang_up()
+    got.chunks.close()
+    assert_released(upstream)
+    read(send(upstream, server))
+    assert server.connections == 2
+
+
+def test_an_answer_that_nobody_began_to_read_is_released_when_it_is_closed(serve: Serve, upstream: Upstream) -> None:
+    got = send(upstream, serve(always(STREAM, chunk(b"data: 1\n\n"), HANG)), STREAMED)
+    got.chunks.close()
+    assert_released(upstream)
+
+
+class WallClock:
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_connection_is_kept_for_the_next_request(serve: Serve, upstream: Upstream) -> None:
+    server = serve(always(OK))
+    for _ in range(3):
+        read(send(upstream, server))
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize(("idle", "connections"), [(45.0, 1), (45.1, 2), (3600.0, 2)])
+def test_a_connection_idle_for_over_45_seconds_of_wall_clock_is_not_used_again(
+    serve: Serve, make_upstream: MakeUpstream, idle: float, connections: int
+) -> None:
+    clock, server = WallClock(), serve(always(OK))
+    upstream = make_upstream(wall_clock=clock)
+    read(send(upstream, server))
+    clock.now += idle
+    read(send(upstream, server))
+    assert server.connections == connections
+    clock.now += 1
+    read(send(upstream, server))
+    assert server.connections == connections
+
+
+@pytest.mark.parametrize("cut", [Cut.CLOSE, Cut.RESET])
+def test_a_kept_connection_that_the_provider_closed_meanwhile_does_not_fail_the_next_request(
+    serve: Serve, upstream: Upstream, cut: Cut
+) -> None:
+    server = serve(always(OK, 0.05, cut))
+    for _ in range(3):
+        assert read(send(upstream, server)) == b"{}"
+        time.sleep(0.1)
+    assert server.connections == 3
+
+
+def at_once(count: int, work: Callable[[], bytes]) -> Iterator[bytes]:
+    ready = threading.Barrier(count)
+
+    def together() -> bytes:
+        ready.wait(5)
+        return work()
+
+    with ThreadPoolExecutor(count) as pool:
+        yield from [future.result() for future in [pool.submit(together) for _ in range(count)]]
+
+
+def test_many_threads_at_once_share_one_client_from_the_first_request_on_and_after_a_freeze(
+    serve: Serve, make_upstream: MakeUpstream
+) -> None:
+    made: list[httpx.BaseTransport] = []
+
+    def transport() -> httpx.BaseTransport:
+        made.append(httpx.HTTPTransport(verify=False))
+        return made[-1]
+
+    clock, server = WallClock(), serve(always(OK))
+    upstream = make_upstream(transport=transport, wall_clock=clock)
+    for round_ in (1, 2, 3):
+        assert list(at_once(16, lambda: read(send(upstream, server)))) == [b"{}"] * 16
+        assert len(made) == round_
+        clock.now += 46

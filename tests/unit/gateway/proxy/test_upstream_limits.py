@@ -1,0 +1,83 @@
+import time
+from dataclasses import replace
+
+import pytest
+
+from gateway.core.errors import (
+    DeadlineExceeded,
+    FirstByteTimeout,
+    StreamIdleTimeout,
+)
+from gateway.core.settings import Limits
+from gateway.proxy.upstream import Upstream
+from tests.unit.gateway.conftest import QUICK, MakeUpstream, Serve
+from tests.unit.gateway.sending import STREAMED, read, send
+from tests.unit.gateway.servers import END, HANG, STREAM, always, answer, chunk
+
+OK = answer(body=b"{}")
+
+
+def test_a_request_that_is_not_answered_in_time_says_after_how_long(serve: Serve, make_upstream: MakeUpstream) -> None:
+    upstream = make_upstream(replace(QUICK, first_byte=0.2))
+    began = time.monotonic()
+    with pytest.raises(FirstByteTimeout, match=r"not begun to answer after 0\.2 s"):
+        send(upstream, serve(always(HANG)), STREAMED)
+    assert 0.15 < time.monotonic() - began < 1
+
+
+def test_only_a_stream_has_the_limit_of_the_first_byte(serve: Serve, make_upstream: MakeUpstream) -> None:
+    upstream = make_upstream(replace(QUICK, first_byte=0.1))
+    assert send(upstream, serve(always(0.4, OK))).status == 200
+
+
+def test_a_request_gets_no_longer_than_it_is_given(serve: Serve, make_upstream: MakeUpstream) -> None:
+    upstream = make_upstream(Limits(connect=0.1))
+    began = time.monotonic()
+    with pytest.raises((FirstByteTimeout, DeadlineExceeded)):
+        send(upstream, serve(always(HANG)), within=0.3)
+    assert time.monotonic() - began < 0.7
+
+
+@pytest.mark.parametrize("within", [1.0, 3.0, 9.0])
+def test_a_short_time_is_time_enough_for_a_quick_answer(
+    serve: Serve, make_upstream: MakeUpstream, within: float
+) -> None:
+    upstream = make_upstream(Limits())
+    assert send(upstream, serve(always(OK)), within=within).status == 200
+
+
+def test_nearly_all_of_the_time_is_for_the_answer(serve: Serve, make_upstream: MakeUpstream) -> None:
+    upstream = make_upstream(Limits())
+    assert send(upstream, serve(always(0.4, OK)), within=0.7).status == 200
+
+
+@pytest.mark.parametrize("within", [0.0, -1.0])
+def test_a_request_without_any_time_left_is_not_sent(serve: Serve, upstream: Upstream, within: float) -> None:
+    server = serve(always(OK))
+    with pytest.raises((DeadlineExceeded, FirstByteTimeout)):
+        send(upstream, server, within=within)
+    assert server.received == []
+
+
+def test_a_stream_may_be_slow_to_start_and_must_then_go_on(serve: Serve, make_upstream: MakeUpstream) -> None:
+    upstream = make_upstream(replace(QUICK, stream_idle=0.2))
+    got = send(upstream, serve(always(0.4, STREAM, chunk(b"data: 1\n\n"), HANG)), STREAMED)
+    assert next(got.chunks) == b"data: 1\n\n"
+    began = time.monotonic()
+    with pytest.raises(StreamIdleTimeout, match=r"gone silent after 0\.2 s"):
+        next(got.chunks)
+    assert 0.15 < time.monotonic() - began < 1
+
+
+def test_an_answer_that_is_no_stream_has_one_limit_for_all_of_it(serve: Serve, make_upstream: MakeUpstream) -> None:
+    upstream = make_upstream(replace(QUICK, whole=0.3))
+    got = send(upstream, serve(always(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{", HANG)))
+    with pytest.raises(DeadlineExceeded, match=r"not ended its answer after 0\.3 s"):
+        list(got.chunks)
+
+
+def test_a_stream_that_goes_on_may_take_longer_than_any_silence(serve: Serve, make_upstream: MakeUpstream) -> None:
+    upstream = make_upstream(replace(QUICK, stream_idle=0.3))
+    pieces = [piece for number in range(6) for piece in (chunk(b"data: %d\n\n" % number), 0.1)]
+    got = send(upstream, serve(always(STREAM, *pieces, END)), STREAMED)
+    assert read(got).count(b"data") == 6

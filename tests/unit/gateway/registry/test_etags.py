@@ -1,0 +1,103 @@
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.core.errors import InvalidRequest, PreconditionFailed
+from gateway.registry.etags import IfMatch, etag, if_match
+from tests.unit.gateway.builders import BRIEFLY, a_provider
+
+TAGS = st.builds('"{}"'.format, st.text(st.characters(min_codepoint=0x21, max_codepoint=0xFF), max_size=5)).filter(
+    lambda tag: '"' not in tag[1:-1] and not any(0x7F <= ord(c) < 0x80 for c in tag)
+)
+SPACES = st.text(" \t", max_size=3)
+
+
+def refused(expected: IfMatch | None, **changes: object) -> bool:
+    assert expected is not None
+    try:
+        expected.check(a_provider(**changes))
+    except PreconditionFailed:
+        return True
+    return False
+
+
+def test_a_tag_is_strong_and_quoted_and_stands_for_the_revision_and_the_default() -> None:
+    plain = a_provider()
+    tags = [etag(p) for p in (plain, replace(plain, default=True), replace(plain, revision="r2"))]
+    assert len(set(tags)) == 3
+    assert all(tag[0] == tag[-1] == '"' for tag in tags)
+    assert etag(replace(plain, health=replace(plain.health, status="failed"))) == etag(plain)
+
+
+def test_without_a_header_nothing_is_expected() -> None:
+    assert if_match(None) is None
+
+
+@pytest.mark.parametrize("header", ["*", " * ", "\t*"])
+def test_a_star_is_any_provider_and_not_none(header: str) -> None:
+    expected = if_match(header)
+    assert expected == IfMatch(None)
+    assert not refused(expected)
+    with pytest.raises(PreconditionFailed):
+        IfMatch().check(None)
+
+
+def test_a_tag_is_the_provider_that_was_seen_and_no_other() -> None:
+    expected = if_match(etag(a_provider()))
+    assert not refused(expected)
+    assert refused(expected, revision="r2")
+    assert refused(expected, default=True)
+
+
+def test_what_is_gone_is_not_what_was_seen() -> None:
+    with pytest.raises(PreconditionFailed):
+        IfMatch(frozenset({etag(a_provider())})).check(None)
+
+
+@pytest.mark.parametrize("header", ['W/"r1"', '"R1"', '""', '"r"', '"r1 "', '"r1,"', '"*"'])
+def test_a_tag_that_only_looks_like_it_is_refused(header: str) -> None:
+    assert etag(a_provider()) == '"r1"'
+    try:
+        assert refused(if_match(header))
+    except InvalidRequest:
+        assert " " in header  # no space in a tag
+
+
+MALFORMED = [
+    *("", " ", ",", ", ,", "r1", "'r1'", '"r1', 'r1"', '"r1" "r2"', '"r1"; "r2"', '*, "r1"', '"r1", *', "**"),
+    *('w/"r1"', 'W/ "r1"', 'W/"r1', '"r1"x', '"r1\x00"', '"r1\x7f"', '"r1\n"', '"日本"', '"r1"\n', '"\ud800"'),
+]
+
+
+@pytest.mark.parametrize("header", MALFORMED)
+def test_a_malformed_header_is_refused_in_words_that_do_not_repeat_it(header: str) -> None:
+    with pytest.raises(InvalidRequest, match="with its quotes") as caught:
+        if_match(header)
+    assert (caught.value.status, caught.value.param) == (400, "If-Match")
+
+
+@BRIEFLY
+@given(st.lists(st.tuples(st.booleans(), TAGS, SPACES, SPACES), min_size=1))
+def test_every_list_of_tags_is_read_whatever_is_in_them(listed: list[tuple[bool, str, str, str]]) -> None:
+    header = ",".join(f"{before}{'W/' * weak}{tag}{behind}" for weak, tag, before, behind in listed)
+    expected = if_match(header)
+    assert expected is not None
+    assert expected == IfMatch(frozenset("W/" * weak + tag for weak, tag, _, _ in listed))
+
+
+@BRIEFLY
+@given(st.text(st.sampled_from('"W/*, \ta')))
+def test_any_other_text_is_refused_and_nothing_else_happens(text: str) -> None:
+    try:
+        expected = if_match(text)
+    except InvalidRequest:
+        return
+    assert expected is not None
+    assert expected.tags is None or all(tag.endswith('"') for tag in expected.tags)
+
+
+def test_a_long_header_of_commas_takes_no_time() -> None:
+    with pytest.raises(InvalidRequest):
+        if_match('"a"' + ", " * 20_000 + "x")

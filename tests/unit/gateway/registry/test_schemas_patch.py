@@ -1,0 +1,61 @@
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from gateway.registry.schemas import PatchIn, ProviderIn
+from tests.unit.gateway.builders import KEY, patch
+
+
+def findings(**fields: Any) -> list[tuple[str, str]]:
+    with pytest.raises(ValidationError) as caught:
+        patch(**fields)
+    return [(".".join(map(str, error["loc"])), error["type"]) for error in caught.value.errors()]
+
+
+def test_a_patch_holds_what_was_sent_and_nothing_else() -> None:
+    assert patch().model_dump(exclude_unset=True) == {}
+    sent = {"model": None, "default": False, "heartbeat": {"model": None}}
+    assert patch(**sent).model_dump(exclude_unset=True) == sent
+    assert [patch().api_key, patch().default, patch().id] == [None] * 3
+    assert KEY not in repr(patch(api_key=KEY))
+
+
+@pytest.mark.parametrize("name", [name for name in PatchIn.model_fields if name != "model"])
+def test_null_is_refused_for_everything_but_a_model(name: str) -> None:
+    assert findings(**{name: None}) == [(name, "null_refused")]
+
+
+@pytest.mark.parametrize("name", ["enabled", "max_tokens"])
+def test_null_is_refused_in_the_settings_of_the_beats_too(name: str) -> None:
+    assert findings(heartbeat={name: None}) == [(f"heartbeat.{name}", "null_refused")]
+
+
+@pytest.mark.parametrize(
+    ("fields", "found"),
+    [
+        ({"modle": "x"}, ("modle", "extra_forbidden")),
+        ({"heartbeat": {"interval": 5}}, ("heartbeat.interval", "extra_forbidden")),
+        ({"id": "a/b"}, ("id", "string_pattern_mismatch")),
+        ({"name": ""}, ("name", "string_too_short")),
+        ({"type": "mock"}, ("type", "literal_error")),
+        ({"default": 1}, ("default", "bool_type")),
+        ({"model": "a\x00b"}, ("model", "string_pattern_mismatch")),
+        ({"api_key": "with space"}, ("api_key", "string_pattern_mismatch")),
+        ({"description": "x" * 1025}, ("description", "string_too_long")),
+        ({"heartbeat": {"max_tokens": 4097}}, ("heartbeat.max_tokens", "less_than_equal")),
+        ({"endpoint": 7}, ("endpoint", "string_type")),
+    ],
+)
+def test_a_patch_is_as_strict_as_a_registration(fields: dict[str, Any], found: tuple[str, str]) -> None:
+    assert findings(**fields) == [found]
+
+
+def test_a_patch_takes_every_field_of_a_registration() -> None:
+    assert PatchIn.model_fields.keys() == ProviderIn.model_fields.keys()
+
+
+def test_its_description_shows_no_defaults_and_needs_nothing() -> None:
+    schema = PatchIn.model_json_schema()
+    assert "required" not in schema
+    assert "default" not in set().union(*schema["properties"].values())

@@ -1,0 +1,205 @@
+from dataclasses import replace
+
+import pytest
+
+from gateway.core.errors import ApiKeyRequired, DefaultProviderNeeded, InvalidEndpoint, KeyUnreadable
+from gateway.registry.endpoint import Reach
+from gateway.registry.key_cipher import KeyCipher, fingerprint
+from gateway.registry.provider import Health, HeartbeatSettings
+from gateway.registry.service import Registry
+from gateway.registry.store import Providers
+from tests.conftest import Aws
+from tests.unit.gateway.builders import ENDPOINT, KEY, OTHER_KEY, Clock, wanted
+from tests.unit.gateway.registering import OTHER, beat, key_of
+
+
+def test_a_registration_creates_a_provider_with_its_defaults(registry: Registry, providers: Providers) -> None:
+    done = registry.register(wanted())
+    assert (done.created, done.reset) == (True, True)
+    provider = done.provider
+    assert provider == providers.get("main")
+    assert (provider.name, provider.type, provider.endpoint, provider.model) == ("main", "openai", ENDPOINT, None)
+    assert (provider.default, provider.key_ciphertext, provider.key_fingerprint) == (True, None, None)
+    assert (provider.health, provider.heartbeat) == (Health(), HeartbeatSettings())
+    assert provider.created_at == provider.updated_at
+    assert provider.version != provider.revision
+
+
+def test_a_registration_keeps_all_that_it_was_given(registry: Registry, cipher: KeyCipher) -> None:
+    given = wanted(
+        endpoint="https://TokenHub.example.com/v1/chat/completions",
+        name="Main",
+        type="vllm",
+        model="echo",
+        description="The one",
+        api_key=KEY,
+        heartbeat={"enabled": False, "model": "small", "max_tokens": 5},
+    )
+    provider = registry.register(given).provider
+    assert (provider.name, provider.type, provider.model) == ("Main", "vllm", "echo")
+    assert (provider.description, provider.endpoint) == ("The one", ENDPOINT)
+    assert provider.heartbeat == HeartbeatSettings(False, "small", 5)
+    assert key_of(provider, cipher) == KEY
+    assert provider.key_fingerprint == fingerprint(KEY, provider_id="main")
+
+
+def test_the_key_is_nowhere_in_the_table(aws: Aws, registry: Registry) -> None:
+    registry.register(wanted(api_key=KEY))
+    assert KEY not in repr(aws.providers.scan()["Items"])
+
+
+@pytest.mark.parametrize("fields", [{}, {"api_key": KEY}, {"model": "echo", "description": "x", "default": True}])
+def test_the_same_registration_again_changes_nothing(
+    registry: Registry, providers: Providers, fields: dict[str, object]
+) -> None:
+    first = registry.register(wanted(**fields)).provider
+    health = beat(providers)
+    again = registry.register(wanted(**fields))
+    assert (again.created, again.reset) == (False, False)
+    assert replace(again.provider, key_ciphertext=None) == replace(first, key_ciphertext=None, health=health)
+
+
+def test_a_replacement_keeps_the_time_of_creation_and_the_place_in_the_list(
+    registry: Registry, providers: Providers
+) -> None:
+    first = registry.register(wanted()).provider
+    registry.register(wanted(id="second"))
+    again = registry.register(wanted(description="new"))
+    assert not again.created
+    assert again.provider.created_at == first.created_at < again.provider.updated_at
+    assert [provider.id for provider in providers.all()] == ["second", "main"]
+
+
+def test_a_replacement_gives_omitted_fields_their_defaults_and_keeps_key_default_and_heartbeat(
+    registry: Registry, cipher: KeyCipher
+) -> None:
+    registry.register(
+        wanted(name="Main", type="vllm", model="echo", description="x", api_key=KEY, heartbeat={"max_tokens": 5})
+    )
+    provider = registry.register(wanted()).provider
+    assert (provider.name, provider.type, provider.model, provider.description) == ("main", "openai", None, "")
+    assert (provider.default, provider.heartbeat.max_tokens) == (True, 5)
+    assert key_of(provider, cipher) == KEY
+
+
+@pytest.mark.parametrize(
+    ("fields", "resets", "makes_a_version"),
+    [
+        ({"endpoint": ENDPOINT + "/tenant"}, True, True),
+        ({"model": "other"}, True, True),
+        ({"api_key": OTHER_KEY}, True, True),
+        ({"api_key": ""}, True, True),
+        ({"heartbeat": {"max_tokens": 5}}, False, True),
+        ({"name": "Other"}, False, False),
+        ({"type": "vllm"}, False, False),
+        ({"description": "other"}, False, False),
+    ],
+)
+def test_health_is_reset_when_endpoint_key_or_model_changed_and_only_then(
+    registry: Registry, providers: Providers, fields: dict[str, object], resets: bool, makes_a_version: bool
+) -> None:
+    before = registry.register(wanted(api_key=KEY, model="echo")).provider
+    health = beat(providers, error="no")
+    done = registry.register(wanted(**({"model": "echo"} | fields)))
+    assert done.reset is resets
+    assert (done.provider.version != before.version) is makes_a_version
+    assert done.provider.revision != before.revision
+    assert done.provider.updated_at > before.updated_at
+    if resets:
+        assert (done.provider.health.status, done.provider.health.last_heartbeat_error) == ("pending", None)
+        assert done.provider.health.last_heartbeat_at == health.last_heartbeat_at
+    else:
+        assert done.provider.health == health
+
+
+def test_a_version_is_never_used_again(registry: Registry) -> None:
+    models = ["a", "b", "a", "b", "a"]
+    versions = [registry.register(wanted(model=model)).provider.version for model in models]
+    assert len(set(versions)) == len(models)
+
+
+def test_an_empty_key_removes_the_stored_one(registry: Registry) -> None:
+    registry.register(wanted(api_key=KEY))
+    provider = registry.register(wanted(api_key="")).provider
+    assert (provider.key_ciphertext, provider.key_fingerprint) == (None, None)
+
+
+def test_another_key_replaces_the_stored_one(registry: Registry, cipher: KeyCipher) -> None:
+    registry.register(wanted(api_key=KEY))
+    provider = registry.register(wanted(api_key=OTHER_KEY)).provider
+    assert key_of(provider, cipher) == OTHER_KEY
+    assert provider.key_fingerprint == fingerprint(OTHER_KEY, provider_id="main")
+
+
+@pytest.mark.parametrize("endpoint", [OTHER, "http://tokenhub.example.com/v1", "https://tokenhub.example.com:8443/v1"])
+def test_a_stored_key_does_not_travel_to_a_new_origin(
+    aws: Aws, providers: Providers, cipher: KeyCipher, endpoint: str
+) -> None:
+    registry = Registry(providers, cipher, clock=Clock(), reach=Reach(private_networks=True, loopback=False))
+    before = registry.register(wanted(api_key=KEY)).provider
+    with pytest.raises(ApiKeyRequired):
+        registry.register(wanted(endpoint=endpoint))
+    assert providers.get("main") == before
+
+
+def test_a_key_that_is_sent_again_goes_to_the_new_origin(registry: Registry, cipher: KeyCipher) -> None:
+    registry.register(wanted(api_key=KEY))
+    provider = registry.register(wanted(endpoint=OTHER, api_key=KEY)).provider
+    assert (provider.endpoint, key_of(provider, cipher)) == (OTHER, KEY)
+
+
+def test_a_provider_can_move_without_its_key_when_told_so(registry: Registry) -> None:
+    registry.register(wanted(api_key=KEY))
+    provider = registry.register(wanted(endpoint=OTHER, api_key="")).provider
+    assert (provider.endpoint, provider.key_ciphertext) == (OTHER, None)
+
+
+def test_a_provider_without_a_key_moves_freely_and_a_path_is_no_move(registry: Registry, cipher: KeyCipher) -> None:
+    registry.register(wanted())
+    assert registry.register(wanted(endpoint=OTHER)).provider.endpoint == OTHER
+    registry.register(wanted(endpoint=OTHER, api_key=KEY))
+    assert key_of(registry.register(wanted(endpoint=OTHER + "/tenant")).provider, cipher) == KEY
+
+
+def test_a_stored_key_is_of_no_use_to_another_provider_or_origin(registry: Registry, cipher: KeyCipher) -> None:
+    ciphertext = registry.register(wanted(api_key=KEY)).provider.key_ciphertext
+    assert ciphertext is not None
+    for provider_id, origin in [("other", "https://tokenhub.example.com"), ("main", "https://other.example.com")]:
+        with pytest.raises(KeyUnreadable):
+            cipher.decrypt(ciphertext, provider_id=provider_id, origin=origin)
+
+
+def test_a_key_that_cannot_be_decrypted_any_more_is_mended_by_sending_it_again(
+    aws: Aws, registry: Registry, providers: Providers, cipher: KeyCipher
+) -> None:
+    registry.register(wanted(api_key=KEY))
+    aws.providers.update_item(
+        Key={"id": "main"}, UpdateExpression="SET key_ciphertext = :c", ExpressionAttributeValues={":c": b"lost"}
+    )
+    registry.register(wanted(api_key=KEY))
+    assert key_of(providers.get("main"), cipher) == KEY
+
+
+def test_the_default_cannot_say_that_it_is_not(registry: Registry, providers: Providers) -> None:
+    registry.register(wanted())
+    registry.register(wanted(id="second"))
+    with pytest.raises(DefaultProviderNeeded):
+        registry.register(wanted(default=False, description="new"))
+    assert providers.get("main").description == ""
+    assert not registry.register(wanted(id="second", default=False)).provider.default
+
+
+def test_the_default_moves_to_the_provider_that_says_so(registry: Registry, providers: Providers) -> None:
+    registry.register(wanted())
+    registry.register(wanted(id="second"))
+    done = registry.register(wanted(id="second", default=True))
+    assert (done.provider.default, done.reset) == (True, False)
+    assert providers.default().id == "second"
+    assert not registry.register(wanted(default=False)).provider.default
+
+
+@pytest.mark.parametrize("endpoint", ["http://tokenhub.example.com", "https://10.0.0.1", "https://127.0.0.1", "x"])
+def test_an_endpoint_that_is_not_let_in_is_not_stored(registry: Registry, providers: Providers, endpoint: str) -> None:
+    with pytest.raises(InvalidEndpoint):
+        registry.register(wanted(endpoint=endpoint))
+    assert providers.all() == []

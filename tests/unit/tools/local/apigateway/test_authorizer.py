@@ -1,0 +1,179 @@
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import Any
+
+import boto3
+import pytest
+from botocore.response import StreamingBody
+from botocore.stub import Stubber
+
+from tools.local.apigateway.authorizer import Invoked, TokenAuthorizer, allows, context_strings, lambda_invoke
+from tools.local.apigateway.gateway_responses import Refusal
+from tools.local.deployed import Authorizer
+
+API = "arn:aws:execute-api:eu-west-1:123456789012:abc/prod"
+ARN = f"{API}/POST/v1/chat"
+TOKEN = "Bearer t"
+AUTHORIZER = Authorizer("arn:aws:lambda:eu-west-1:123456789012:function:authorizer:live", 300)
+
+
+def statement(effect: str, *resources: str, action: str | list[str] = "execute-api:Invoke") -> dict[str, Any]:
+    return {"Effect": effect, "Action": action, "Resource": list(resources)}
+
+
+@pytest.mark.parametrize(
+    ("statements", "arn", "allowed"),
+    [
+        ([], ARN, False),
+        ([statement("Allow", ARN)], ARN, True),
+        ([statement("Allow", "*")], ARN, True),
+        ([statement("Allow", f"{API}/POST/v1/*")], ARN, True),
+        ([statement("Allow", f"{API}/POST/v1/*")], f"{API}/POST/v1/a/b/c", True),
+        ([statement("Allow", f"{API}/*/v1/*")], f"{API}/GET/api/v1/providers", True),
+        ([statement("Allow", f"{API}/GET/v1/*"), statement("Allow", f"{API}/POST/v1/*")], ARN, True),
+        ([statement("Allow", f"{API}/GET/v1/*", f"{API}/POST/v1/*")], ARN, True),
+        ([statement("Allow", f"{API}/P?ST/v1/chat")], ARN, True),
+        ([statement("Allow", f"{API}/P?OST/v1/chat")], ARN, False),
+        ([statement("Allow", f"{API}/POST/v1/cha")], ARN, False),
+        ([statement("Allow", f"{API}/POST/v1/cha[t]")], ARN, False),
+        ([statement("Allow", f"{API}/GET/v1/*")], ARN, False),
+        ([statement("Allow", "*"), statement("Deny", f"{API}/*/v1/*")], ARN, False),
+        ([statement("Deny", f"{API}/*/v1/*"), statement("Allow", "*")], ARN, False),
+        ([statement("Allow", "*"), statement("Deny", f"{API}/*/api/*")], ARN, True),
+        ([statement("Deny", "*")], ARN, False),
+        ([statement("Allow", "*", action="*")], ARN, True),
+        ([statement("Allow", "*", action="EXECUTE-API:*")], ARN, True),
+        ([statement("Allow", "*", action=["s3:GetObject", "execute-api:Invoke"])], ARN, True),
+        ([statement("Allow", "*", action="execute-api:ManageConnections")], ARN, False),
+        (statement("Allow", "*"), ARN, True),
+        ([{"Effect": "Allow", "Action": "execute-api:Invoke", "Resource": ARN}], ARN, True),
+        ([{"Effect": "Allow", "Action": "execute-api:Invoke"}], ARN, False),
+    ],
+)
+def test_a_policy_allows_what_it_names_and_denies_first(statements: Any, arn: str, allowed: bool) -> None:
+    assert allows({"Statement": statements}, arn) is allowed
+
+
+def test_a_context_reaches_the_function_as_strings() -> None:
+    context = {"a": "b", "number": 1, "yes": True, "nothing": None, "nested": {"a": 1}}
+
+    strings = context_strings({"principalId": "me", "context": context})
+
+    assert strings == {"principalId": "me", "a": "b", "number": "1", "yes": "true"}
+
+
+def answer(**fields: Any) -> Callable[[], Invoked]:
+    return lambda: Invoked(json.dumps(fields).encode(), failed="errorMessage" in fields)
+
+
+def boom() -> Invoked:
+    raise ValueError("no such function")
+
+
+ALLOWED = answer(policyDocument={"Statement": statement("Allow", ARN)}, principalId="me")
+
+
+@dataclass
+class Asking:
+    """An authorizer, its function and its clock."""
+
+    answer: Callable[[], Invoked] = ALLOWED
+    now: float = 1000.0
+    asked: list[dict[str, str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._authorizer = TokenAuthorizer(self._invoke, lambda: self.now)
+
+    def _invoke(self, function_arn: str, payload: bytes) -> Invoked:
+        self.asked.append({"function": function_arn, **json.loads(payload)})
+        return self.answer()
+
+    def __call__(self, token: str | None = TOKEN, arn: str = ARN, authorizer: Authorizer = AUTHORIZER) -> Any:
+        return asyncio.run(self._authorizer.authorize(authorizer, token, arn))
+
+    def refused(self, token: str | None = TOKEN, arn: str = ARN) -> str:
+        with pytest.raises(Refusal) as refusal:
+            self(token, arn)
+        return refusal.value.kind
+
+
+def test_the_function_is_asked_as_api_gateway_asks_it() -> None:
+    ask = Asking()
+
+    assert ask() == {"principalId": "me"}
+    assert ask.asked == [
+        {"function": AUTHORIZER.function_arn, "type": "TOKEN", "authorizationToken": TOKEN, "methodArn": ARN}
+    ]
+
+
+@pytest.mark.parametrize("token", [None, ""])
+def test_without_a_token_nobody_is_asked(token: str | None) -> None:
+    ask = Asking()
+
+    assert ask.refused(token) == "UNAUTHORIZED"
+    assert ask.asked == []
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        (answer(errorMessage="Unauthorized"), "UNAUTHORIZED"),
+        (answer(errorMessage="unauthorized, really"), "AUTHORIZER_FAILURE"),
+        (answer(principalId="me"), "AUTHORIZER_FAILURE"),
+        (lambda: Invoked(b"[]", failed=False), "AUTHORIZER_FAILURE"),
+        (lambda: Invoked(b"not JSON", failed=False), "AUTHORIZER_FAILURE"),
+        (boom, "AUTHORIZER_FAILURE"),
+    ],
+)
+def test_a_refusal_or_failure_of_the_function_is_not_cached(said: Callable[[], Invoked], kind: str) -> None:
+    ask = Asking(said)
+
+    assert [ask.refused(), ask.refused()] == [kind, kind]
+    assert len(ask.asked) == 2
+
+
+def test_a_policy_is_kept_for_its_time_and_evaluated_anew_for_every_request() -> None:
+    ask = Asking()
+    ask()
+
+    assert ask.refused(arn=f"{API}/GET/v1/chat") == "ACCESS_DENIED"
+    ask.now += 299
+    ask()
+    assert len(ask.asked) == 1
+    ask.now += 1
+    ask()
+    assert len(ask.asked) == 2
+
+
+def test_each_token_has_a_policy_of_its_own() -> None:
+    ask = Asking()
+    ask("Bearer a")
+    ask("Bearer b")
+
+    assert [call["authorizationToken"] for call in ask.asked] == ["Bearer a", "Bearer b"]
+
+
+def test_without_a_time_to_live_nothing_is_kept() -> None:
+    ask = Asking()
+    uncached = Authorizer(AUTHORIZER.function_arn, 0)
+    ask(authorizer=uncached)
+    ask(authorizer=uncached)
+
+    assert len(ask.asked) == 2
+
+
+@pytest.mark.parametrize("failed", [True, False])
+def test_lambda_tells_a_failed_function_from_one_that_answered(failed: bool) -> None:
+    client = boto3.client("lambda", "eu-west-1", aws_access_key_id="x", aws_secret_access_key="x")
+    with Stubber(client) as stub:
+        body = StreamingBody(BytesIO(b"{}"), 2)
+        stub.add_response(
+            "invoke",
+            {"Payload": body, **({"FunctionError": "Unhandled"} if failed else {})},
+            {"FunctionName": "f", "Payload": b"{}"},
+        )
+
+        assert lambda_invoke(client)("f", b"{}") == Invoked(b"{}", failed)

@@ -1,0 +1,42 @@
+import pytest
+
+from tools.local.apigateway.routes import match
+from tools.local.deployed import Route
+
+ROUTES = [
+    Route("GET", "/"),
+    Route("GET", "/things/{proxy+}"),
+    Route("GET", "/things/{id}"),
+    Route("GET", "/things/{id}/parts/{part}"),
+    Route("GET", "/things/default"),
+    Route("POST", "/things"),
+]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "route", "parameters"),
+    [
+        ("GET", "/", "/", {}),
+        ("POST", "/things", "/things", {}),
+        ("POST", "/things/", "/things", {}),
+        ("GET", "/things/default", "/things/default", {}),
+        ("GET", "/things/a", "/things/{id}", {"id": "a"}),
+        ("GET", "/things/a%20b", "/things/{id}", {"id": "a b"}),
+        ("GET", "/things/a%2Fb", "/things/{id}", {"id": "a/b"}),
+        ("GET", "/things/a/parts/b", "/things/{id}/parts/{part}", {"id": "a", "part": "b"}),
+        ("GET", "/things/a/b", "/things/{proxy+}", {"proxy": "a/b"}),
+    ],
+)
+def test_the_most_literal_route_is_taken(method: str, path: str, route: str, parameters: dict[str, str]) -> None:
+    found = match(ROUTES, method, path)
+
+    assert found is not None
+    assert (found.route.path, found.path_parameters) == (route, parameters)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("PUT", "/things"), ("HEAD", "/things/a"), ("GET", "/things"), ("GET", "/other"), ("POST", "//things")],
+)
+def test_another_method_or_path_is_none(method: str, path: str) -> None:
+    assert match(ROUTES, method, path) is None

@@ -1,0 +1,130 @@
+"""A runtime client, byte by byte, for the tests of the Runtime API."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import h11
+
+from tools.local.lambda_runtime.invocation import Invocation
+from tools.local.lambda_runtime.runtime_api import RuntimeApi
+
+ARN = "arn:aws:lambda:eu-west-1:123456789012:function:f:live"
+ROOT = "/2018-06-01/runtime"
+PRELUDE = b'{"statusCode": 200}' + bytes(8)
+STREAMED = {"Lambda-Runtime-Function-Response-Mode": "streaming", "Transfer-Encoding": "chunked"}
+TRANSITION = "InvalidStateTransition"
+
+
+class Runtime:
+    """A runtime client that says exactly what a test wants it to say, one connection per call."""
+
+    def __init__(self, address: str) -> None:
+        self._host, port = address.split(":")
+        self._port = int(port)
+        self._writers: list[asyncio.StreamWriter] = []
+
+    async def call(self, method: str, path: str, headers: dict[str, str] | None = None, body: bytes = b"") -> Any:
+        stream = await self.open(method, path, {"Content-Length": str(len(body))} | (headers or {}))
+        await stream.send(body)
+        return await stream.answer()
+
+    async def open(self, method: str, path: str, headers: dict[str, str]) -> "Stream":
+        reader, writer = await asyncio.open_connection(self._host, self._port)
+        self._writers.append(writer)
+        told = {"Host": f"{self._host}:{self._port}"} | headers
+        lines = [f"{method} {ROOT}{path} HTTP/1.1", *(f"{k}: {v}" for k, v in told.items())]
+        writer.write("\r\n".join([*lines, "", ""]).encode())
+        return Stream(reader, writer)
+
+    def close(self) -> None:
+        for writer in self._writers:
+            writer.close()
+
+    async def next(self) -> dict[str, str]:
+        status, headers, _ = await self.call("GET", "/invocation/next")
+        assert status == 200
+        return dict(headers)
+
+
+class Stream:
+    """A request that is under way."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    async def send(self, data: bytes) -> None:
+        self._writer.write(data)
+        await self._writer.drain()
+
+    async def chunk(self, data: bytes) -> None:
+        await self.send(b"%x\r\n%b\r\n" % (len(data), data))
+
+    async def answer(self) -> tuple[int, dict[str, str], Any]:
+        http = h11.Connection(h11.CLIENT)
+        http.send(h11.Request(method="GET", target="/", headers=[("Host", "x")]))
+        http.send(h11.EndOfMessage())
+        response, body = None, b""
+        while not isinstance(event := http.next_event(), h11.EndOfMessage):
+            if event is h11.NEED_DATA:
+                http.receive_data(await self._reader.read(4096))
+            elif isinstance(event, h11.Response):
+                response = event
+            elif isinstance(event, h11.Data):
+                body += event.data
+        self._writer.close()
+        assert response is not None
+        headers = {name.decode(): value.decode() for name, value in response.headers}
+        return response.status_code, headers, json.loads(body)
+
+    async def close(self) -> None:
+        self._writer.close()
+        await self._writer.wait_closed()
+
+    async def endlessly(self) -> None:
+        while True:
+            await self.chunk(b"x" * 1000)
+            await asyncio.sleep(0.005)
+
+
+type Scenario = Callable[[RuntimeApi, Runtime, Invocation], Awaitable[None]]
+
+
+def run(scenario: Scenario, **options: Any) -> None:
+    """Plays a scenario against a listening API with one invocation queued."""
+
+    async def playing() -> None:
+        settings: dict[str, Any] = {"client_gone": "reset", "log": lambda _: None, "on_deadline": lambda: None}
+        timeout_s, submitted = options.pop("timeout_s", 10), options.pop("submitted", True)
+        api = RuntimeApi(ARN, timeout_s, **(settings | options))
+        await api.start()
+        invocation = Invocation("id-1", b'{"a": 1}')
+        if submitted:
+            api.submit(invocation)
+        runtime = Runtime(api.address)
+        try:
+            async with asyncio.timeout(5):
+                await scenario(api, runtime, invocation)
+        finally:
+            runtime.close()
+            await api.close()
+
+    asyncio.run(playing())
+
+
+def is_free(api: RuntimeApi) -> bool:
+    return api.free
+
+
+async def until_free(api: RuntimeApi) -> None:
+    for _ in range(500):
+        if api.free:
+            return
+        await asyncio.sleep(0.005)
+    raise TimeoutError
+
+
+async def body(invocation: Invocation) -> bytes:
+    return b"".join([chunk async for chunk in invocation.chunks()])

@@ -1,0 +1,144 @@
+"""`make bench`: what the completions function adds to a stream, against a plain relay, in one run.
+
+The function runs as it does on AWS, under awslambdaric and a Lambda Runtime API that keeps the time of every read of
+its socket. The machine is noisy: only the ratios mean something.
+"""
+
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+
+from tests.local_system import LocalSystem, free_ports
+from tests.runtime_api import RuntimeApi
+from tests.template import ROOT
+from tools.bench import upstream
+from tools.local import aws, deployment, stack
+from tools.local.lambda_runtime.worker import environment
+from tools.local.settings import EMULATOR, Settings
+
+ROUNDS = 200
+PAUSE_S = 0.005
+MANY = 10_000
+BODY = {"model": "bench", "stream": True, "messages": [{"role": "user", "content": "Hello"}]}
+
+Ask = Callable[[], Awaitable[tuple[float, bytes]]]  # asks once: when the first event arrived, and what came then
+
+
+@asynccontextmanager
+async def function(system: LocalSystem, url: str) -> AsyncIterator[tuple[Ask, int]]:
+    """The deployed completions function, and its process."""
+    async with aiohttp.ClientSession() as session:
+        provider = {"id": "bench", "endpoint": f"{url}/v1", "heartbeat": {"enabled": False}}
+        await session.post(f"{system.url}/api/v1/providers", json=provider)
+    event = json.loads((ROOT / "events/completion.json").read_text()) | {"body": json.dumps(BODY)}
+    api = RuntimeApi()
+
+    async def ask() -> tuple[float, bytes]:
+        answer = await asyncio.to_thread(lambda: api.invoke(**event))
+        arrived = answer.arrived(b'"sent"')
+        return arrived, next(data for when, data in answer.reads if when == arrived)
+
+    process = _start(system, api)
+    try:
+        await ask()
+        yield ask, process.pid
+    finally:
+        process.kill()
+        process.wait()
+        api.close()
+
+
+def _start(system: LocalSystem, api: RuntimeApi) -> subprocess.Popen[bytes]:
+    ports = {"PORT": str(system.port), "AWS_PORT": str(system.aws_port), "STATE": str(system.state)}
+    functions = deployment.functions(system.aws_url, stack.build_folder(Settings.from_environ(ports)))
+    [completions] = [found for found in functions if found.logical_id == "CompletionsFunction"]
+    credentials = deployment.Credentials(aws.client("sts", system.aws_url))(completions)
+    command = [str(EMULATOR / "bin/python"), "-m", "awslambdaric", completions.handler]
+    variables = environment(completions, api.address, credentials)
+    return subprocess.Popen(command, cwd=completions.code, env=variables, stdout=subprocess.DEVNULL)
+
+
+@asynccontextmanager
+async def plain_relay(url: str) -> AsyncIterator[tuple[Ask, int]]:
+    """The relay under uvicorn, and its process."""
+    [port] = free_ports(1)
+    python = ROOT / ".local/bench/bin/python"
+    options = ("-m", "uvicorn", "tools.bench.plain_relay:app", "--port", str(port), "--log-level", "warning")
+    process = await asyncio.create_subprocess_exec(python, *options, cwd=ROOT, env=os.environ | {"UPSTREAM": url})
+    try:
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+
+            async def ask() -> tuple[float, bytes]:
+                async with session.post("/v1/chat/completions", json=BODY) as answer:
+                    chunks = answer.content.iter_any()
+                    first = await anext(chunks)
+                    arrived = time.monotonic()
+                    async for _ in chunks:
+                        pass
+                return arrived, first
+
+            await _until_answered(ask)
+            yield ask, process.pid
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def first_byte_ms(ask: Ask) -> float:
+    """How much later than it was sent the first event arrives, in milliseconds."""
+    arrived, first = await ask()
+    return (arrived - upstream.sent_ns(first) / 1e9) * 1000
+
+
+async def cpu_per_event_us(ask: Ask, process: int) -> float:
+    """User and system time of the process per event, in microseconds."""
+    before = _cpu_s(process)
+    await ask()
+    return (_cpu_s(process) - before) / MANY * 1e6
+
+
+async def measure() -> None:
+    """Prints both figures for both, and their ratios."""
+    with LocalSystem(environ={"TOKENHUB": "off"}) as system:
+        few, many = await upstream.serve(3, PAUSE_S), await upstream.serve(MANY, 0)
+        async with function(system, _url(few)) as (ours, _), plain_relay(_url(few)) as (theirs, _):
+            pairs = [(await first_byte_ms(ours), await first_byte_ms(theirs)) for _ in range(ROUNDS)]
+        _print("first byte added, ms (median)", *map(statistics.median, zip(*pairs, strict=True)))
+        async with function(system, _url(many)) as (ours, pid), plain_relay(_url(many)) as (theirs, relay_pid):
+            costs = [(await cpu_per_event_us(ours, pid), await cpu_per_event_us(theirs, relay_pid)) for _ in range(5)]
+        _print("CPU per event, µs (median)", *map(statistics.median, zip(*costs, strict=True)))
+
+
+def _print(what: str, ours: float, theirs: float) -> None:
+    print(f"{what}: function {ours:.2f}, FastAPI relay {theirs:.2f}, ratio {ours / theirs:.2f}", flush=True)
+
+
+def _url(server: asyncio.Server) -> str:
+    return f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+def _cpu_s(process: int) -> float:
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+async def _until_answered(ask: Ask, tries: int = 100) -> None:
+    for _ in range(tries):
+        try:
+            await ask()
+        except aiohttp.ClientError:
+            await asyncio.sleep(0.1)
+        else:
+            return
+
+
+if __name__ == "__main__":
+    asyncio.run(measure())
