@@ -22,7 +22,7 @@ from gateway.core.errors import (
 )
 from gateway.heartbeat.check import Beat
 from gateway.heartbeat.health import Outcome
-from gateway.heartbeat.history_store import Heartbeats
+from gateway.heartbeat.history_store import HistoryStore
 from gateway.heartbeat.ticker import Ticker
 from gateway.registry.endpoint import Reach
 from gateway.registry.etags import IfMatch, etag
@@ -30,7 +30,7 @@ from gateway.registry.key_cipher import KeyCipher
 from gateway.registry.provider import Provider, timestamp
 from gateway.registry.schemas import PatchIn, ProviderIn, ReplacementIn
 from gateway.registry.service import Registry
-from gateway.registry.store import REGISTRY, Providers
+from gateway.registry.store import REGISTRY, ProviderStore
 from tests.registry_model import PLAIN, Begun, Fields, Known, shown
 from tests.unit.gateway.builders import WEEK
 from tests.unit.gateway.ticking import Events
@@ -40,7 +40,7 @@ IDS = st.sampled_from(["a", "b"])
 KEYS = st.sampled_from([None, None, "", "key-1", "key-2"])
 DEFAULTS = st.sampled_from([None, None, True, False])
 SOON = st.sampled_from([-60, 0, 0, 60])  # seconds by which a beat begins out of order
-type Call = Callable[[], object]
+type Operation = Callable[[], object]
 type BeatArguments = tuple[Fields, int, int | None]
 GOOD = st.fixed_dictionaries({"error": st.none(), "model": st.sampled_from([None, "x", "y"])})
 BAD = st.fixed_dictionaries({"error": st.sampled_from(["no", "worse"])})
@@ -78,12 +78,12 @@ class RegistryMachine(RuleBasedStateMachine):
             for item in table.scan()["Items"]:
                 table.delete_item(Key={name: item[name] for name in keys})
         self.tables = providers, heartbeats
-        self.providers = Providers(providers)
+        self.providers = ProviderStore(providers)
         reach = Reach(private_networks=False, loopback=False)
         self.registry = Registry(self.providers, KeyCipher(kms, key_arn), clock=self.now, reach=reach)
         self.beat = Scripted()
         self.events = Events()
-        follow = self.events.follow(Heartbeats(heartbeats, kept=WEEK), [])
+        follow = self.events.follow(HistoryStore(heartbeats, kept=WEEK), [])
         self.ticker = Ticker(self.providers, self.beat, follow, now=self.now)
         self.steps = self.versions = 0
         self.changes: list[tuple[str, str, str]] = []
@@ -132,11 +132,11 @@ class RegistryMachine(RuleBasedStateMachine):
     def rotate_the_key(self, id_: str, key: str) -> None:
         self.change_it(id_, put=False, replacement={}, patch={}, key=key, default=None)
 
-    def put(self, id_: str, fields: Fields, key: str | None, default: bool | None) -> Call:
+    def put(self, id_: str, fields: Fields, key: str | None, default: bool | None) -> Operation:
         body = ReplacementIn.model_validate(_body(fields, key, default))
         return lambda: self.registry.replace(id_, body)
 
-    def patch(self, id_: str, fields: Fields, key: str | None, default: bool | None) -> Call:
+    def patch(self, id_: str, fields: Fields, key: str | None, default: bool | None) -> Operation:
         body = PatchIn.model_validate(_body(fields, key, default))
         return lambda: self.registry.patch(id_, body)
 
@@ -164,7 +164,7 @@ class RegistryMachine(RuleBasedStateMachine):
             del self.known[id_]
             self.default = None if id_ == self.default else self.default
 
-    def change(self, id_: str, fields: Fields, key: str | None, default: bool | None, call: Call) -> None:
+    def change(self, id_: str, fields: Fields, key: str | None, default: bool | None, call: Operation) -> None:
         """What all three calls have in common when the provider is there."""
         before = self.known[id_]
         if default is False and id_ == self.default:
@@ -247,6 +247,6 @@ def _body(fields: Fields, key: str | None, default: bool | None) -> dict[str, An
     return fields | {name: value for name, value in given.items() if value is not None}
 
 
-def refused_with(kind: type[GatewayError], call: Call) -> None:
+def refused_with(kind: type[GatewayError], call: Operation) -> None:
     with pytest.raises(kind):
         call()

@@ -6,7 +6,7 @@ from typing import Any
 
 from gateway.heartbeat.health import Outcome
 from gateway.registry.key_cipher import fingerprint
-from gateway.registry.provider import Health, Provider, day_of
+from gateway.registry.provider import Health, Provider, utc_day
 
 type Fields = dict[str, Any]
 
@@ -72,7 +72,7 @@ class Known:
             status_changed_at=was.status_changed_at if same else outcome.started_at,
             beats_since_stream=0 if outcome.stream else was.beats_since_stream + 1,
             heartbeat_tokens=was.heartbeat_tokens + (outcome.tokens or 0),
-            heartbeat_tokens_day=day_of(outcome.started_at),
+            heartbeat_tokens_day=utc_day(outcome.started_at),
         )
 
     def shown(self, id_: str) -> tuple[object, ...]:

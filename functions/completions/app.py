@@ -19,16 +19,16 @@ from gateway.core.telemetry import make_logger
 from gateway.proxy.exchange import Exchange
 from gateway.proxy.forwarder import Forwarder
 from gateway.proxy.late_stream import HEADERS, late_stream
-from gateway.proxy.reply import error_down, headers_down, rest, take
+from gateway.proxy.reply import error_response, response_headers, rest, take
 from gateway.proxy.request import ForwardRequest, read_request
-from gateway.proxy.request_log import Record, report
+from gateway.proxy.request_log import RequestLog, report
 from gateway.proxy.stream import relay
-from gateway.proxy.targets import Targets
-from gateway.proxy.upstream import Answer, Target, Upstream
-from gateway.proxy.upstream_errors import LONGEST_BODY, refusal
+from gateway.proxy.targets import TargetResolver
+from gateway.proxy.upstream import Target, Upstream, UpstreamResponse
+from gateway.proxy.upstream_errors import MAX_ERROR_BODY_BYTES, upstream_error
 from gateway.registry.endpoint import Reach
 from gateway.registry.key_cipher import KeyCipher
-from gateway.registry.store import Providers
+from gateway.registry.store import ProviderStore
 from lambda_streaming import Response, StreamingResponse, pump, streaming
 
 settings = Settings(os.environ)
@@ -37,9 +37,9 @@ redactor = Redactor()
 logger = make_logger("completions", settings.log_level, redactor)
 limits = settings.limits
 
-providers = Providers(boto3.resource("dynamodb").Table(settings.providers_table))
+providers = ProviderStore(boto3.resource("dynamodb").Table(settings.providers_table))
 reach = Reach(private_networks=settings.private_networks, loopback=settings.local)
-targets = Targets(providers, KeyCipher(boto3.client("kms"), settings.keys_key), reach.guard_endpoint, redactor)
+targets = TargetResolver(providers, KeyCipher(boto3.client("kms"), settings.keys_key), reach.guard_endpoint, redactor)
 upstream = Upstream(limits, reach.guard_address, loopback_host=settings.loopback_host)
 forwarder = Forwarder(targets, upstream)
 cors = Cors(settings.allowed_origins)
@@ -57,7 +57,7 @@ class LambdaContext(Protocol):
 def handler(event: dict[str, Any], context: LambdaContext) -> Response | StreamingResponse:
     """A REST proxy event of a /v1 route → the provider's answer, byte for byte, or one error in the one shape."""
     seconds = min(limits.whole, context.get_remaining_time_in_millis() / 1000 - SPARE_SECONDS)
-    record = Record(_request(event))
+    record = RequestLog(_request(event))
     try:
         record.request = read_request(record.request)
         answer = _forward(record, _header(event, "x-provider-id"), time.monotonic() + seconds)
@@ -87,12 +87,12 @@ def _header(event: dict[str, Any], name: str) -> str | None:
     return next((value for key, value in (event.get("headers") or {}).items() if key.lower() == name), None)
 
 
-def _forward(record: Record, provider_id: str | None, deadline: float) -> Response | StreamingResponse:
+def _forward(record: RequestLog, provider_id: str | None, deadline: float) -> Response | StreamingResponse:
     exchange = Exchange(lambda: _send(record, provider_id, deadline))
     silence = limits.keep_alive or None if record.request.stream else None
     chunks = pump(
         exchange.source(),
-        stop=exchange.hang_up,
+        stop=exchange.abort,
         idle=silence,
         on_idle=exchange.keep_alive,
         deadline=deadline,
@@ -113,7 +113,7 @@ def _forward(record: Record, provider_id: str | None, deadline: float) -> Respon
         raise
 
 
-def _send(record: Record, provider_id: str | None, deadline: float) -> tuple[Target, Answer]:
+def _send(record: RequestLog, provider_id: str | None, deadline: float) -> tuple[Target, UpstreamResponse]:
     try:
         return forwarder.send(record.request, provider_id, deadline=deadline, on_target=record.goes_to)
     except GatewayError:
@@ -123,32 +123,34 @@ def _send(record: Record, provider_id: str | None, deadline: float) -> tuple[Tar
         raise GatewayError("The gateway failed. Its logs say more under this X-Request-Id.") from None
 
 
-def _answer(record: Record, target: Target, answer: Answer, chunks: Generator[bytes]) -> Response | StreamingResponse:
+def _answer(
+    record: RequestLog, target: Target, answer: UpstreamResponse, chunks: Generator[bytes]
+) -> Response | StreamingResponse:
     record.target, record.status = target, answer.status
     if answer.status >= 400:
-        words, _ = take(chunks, most=LONGEST_BODY)
+        words, _ = take(chunks, most=MAX_ERROR_BODY_BYTES)
         chunks.close()
-        return _refuse(refusal(answer.status, words, [target.key] if target.key else []), record, answer)
+        return _refuse(upstream_error(answer.status, words, [target.key] if target.key else []), record, answer)
     if record.request.stream and not answer.is_stream:
         raise NotAStream  # an SDK would find no event in it, and take that for an empty answer
     if not answer.is_stream:
         return _whole(record, answer, chunks)
-    return _streamed(answer.status, headers_down(record, answer), relay(chunks, record), chunks, record)
+    return _streamed(answer.status, response_headers(record, answer), relay(chunks, record), chunks, record)
 
 
-def _whole(record: Record, answer: Answer, chunks: Generator[bytes]) -> Response | StreamingResponse:
+def _whole(record: RequestLog, answer: UpstreamResponse, chunks: Generator[bytes]) -> Response | StreamingResponse:
     """An answer that is no stream is read before its status goes down: a cut one is an error, not half an answer."""
     body, complete = take(chunks)
     record.count(body)
     if not complete:
-        return _streamed(answer.status, headers_down(record, answer), rest(body, chunks, record), chunks, record)
+        return _streamed(answer.status, response_headers(record, answer), rest(body, chunks, record), chunks, record)
     record.learn(body)
     report(record, logger, settings.metrics_namespace)
-    return Response(answer.status, headers_down(record, answer), body)
+    return Response(answer.status, response_headers(record, answer), body)
 
 
 def _streamed(
-    status: int, headers: dict[str, str], body: Iterable[bytes], chunks: Generator[bytes], record: Record
+    status: int, headers: dict[str, str], body: Iterable[bytes], chunks: Generator[bytes], record: RequestLog
 ) -> StreamingResponse:
     def on_close() -> None:
         chunks.close()  # also where the client left before the first byte: `body` has not begun then
@@ -157,9 +159,9 @@ def _streamed(
     return StreamingResponse(status, headers, body, on_close=on_close)
 
 
-def _refuse(error: GatewayError, record: Record, answer: Answer | None = None) -> Response:
+def _refuse(error: GatewayError, record: RequestLog, answer: UpstreamResponse | None = None) -> Response:
     record.failed(error)
-    status, headers, body = error_down(error, record)
+    status, headers, body = error_response(error, record)
     if answer is not None and "retry-after" in answer.headers:
         headers["retry-after"] = answer.headers["retry-after"]
     report(record, logger, settings.metrics_namespace)

@@ -20,18 +20,18 @@ from gateway.core.settings import Settings
 from gateway.core.telemetry import make_logger
 from gateway.heartbeat.check import Beat
 from gateway.heartbeat.client import answer_of, told_beat
-from gateway.heartbeat.health import Written
+from gateway.heartbeat.health import RecordedBeat
 from gateway.heartbeat.history import past_beat
-from gateway.heartbeat.history_store import Heartbeats
+from gateway.heartbeat.history_store import HistoryStore
 from gateway.heartbeat.model_list import list_models
-from gateway.heartbeat.side_effects import Follow, Trouble, events_not_published, not_written
-from gateway.heartbeat.ticker import MOST_AT_ONCE, Ticker, TickResult
-from gateway.proxy.targets import Targets
+from gateway.heartbeat.side_effects import InternalFailure, SideEffects, events_not_published, not_written
+from gateway.heartbeat.ticker import MAX_AT_ONCE, Ticker, TickResult
+from gateway.proxy.targets import TargetResolver
 from gateway.proxy.upstream import Upstream
 from gateway.registry.endpoint import Reach
 from gateway.registry.key_cipher import KeyCipher
 from gateway.registry.provider import timestamp
-from gateway.registry.store import Providers
+from gateway.registry.store import ProviderStore
 
 settings = Settings(os.environ)
 require_local_aws(settings)
@@ -45,22 +45,22 @@ quick = Config(
     connect_timeout=2,
     read_timeout=4,
     retries={"mode": "standard", "total_max_attempts": 3},
-    max_pool_connections=MOST_AT_ONCE,
+    max_pool_connections=MAX_AT_ONCE,
     parameter_validation=False,
     user_agent="tokenhub-gateway",
 )
 dynamodb = boto3.resource("dynamodb", config=quick)
-providers = Providers(dynamodb.Table(settings.providers_table))
+providers = ProviderStore(dynamodb.Table(settings.providers_table))
 kms, events = boto3.client("kms", config=quick), boto3.client("events", config=quick)
 reach = Reach(private_networks=settings.private_networks, loopback=settings.local)
-targets = Targets(providers, KeyCipher(kms, settings.keys_key), reach.guard_endpoint, redactor)
+targets = TargetResolver(providers, KeyCipher(kms, settings.keys_key), reach.guard_endpoint, redactor)
 
 
 def now() -> datetime:
     return datetime.now(UTC)
 
 
-def on_beat(beat: Written) -> None:
+def on_beat(beat: RecordedBeat) -> None:
     """Each outcome to the metrics; each change of status to the log, too."""
     failures = 0 if beat.outcome.error is None else 1
     emit({"HeartbeatLatency": beat.outcome.latency_ms, "HeartbeatFailures": failures}, provider=beat.before.id)
@@ -69,22 +69,22 @@ def on_beat(beat: Written) -> None:
         logger.info("health changed", extra=change | {"new_status": beat.after.status, "error": beat.outcome.error})
 
 
-def on_troubles(troubles: Sequence[Trouble]) -> None:
+def on_troubles(troubles: Sequence[InternalFailure]) -> None:
     """Those that no tick counts to the metrics, and to the log."""
     lost, unheard = not_written(troubles), events_not_published(troubles)
     emit({"BeatsNotWritten": lost or None, "EventsNotPublished": unheard or None})
     _log(troubles)
 
 
-def _log(troubles: Sequence[Trouble]) -> None:
+def _log(troubles: Sequence[InternalFailure]) -> None:
     for trouble in troubles:
         logger.error(trouble.what, exc_info=trouble.error, extra={"provider": trouble.provider_id})
 
 
-heartbeats = Heartbeats(dynamodb.Table(settings.heartbeats_table), kept=timedelta(days=settings.history_days))
-follow = Follow(heartbeats, events, on_beat, on_troubles)
+heartbeats = HistoryStore(dynamodb.Table(settings.heartbeats_table), kept=timedelta(days=settings.history_days))
+follow = SideEffects(heartbeats, events, on_beat, on_troubles)
 upstream = Upstream(settings.limits, reach.guard_address, loopback_host=settings.loopback_host)
-ticker = Ticker(providers, Beat(upstream, targets.target_of, now=now, logger=logger), follow, now=now)
+ticker = Ticker(providers, Beat(upstream, targets.target_for, now=now, logger=logger), follow, now=now)
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
@@ -110,7 +110,7 @@ def _beat_one(provider_id: str) -> dict[str, Any]:
 def _asked(event: dict[str, Any]) -> dict[str, Any]:
     provider = providers.get(event["provider_id"])
     if event.get("models"):
-        return {"models": list_models(upstream, targets.target_of(provider))}
+        return {"models": list_models(upstream, targets.target_for(provider))}
     beaten = ticker.beat_one(provider)
     on_troubles(beaten.troubles)
     if beaten.lost:

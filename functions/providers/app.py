@@ -31,26 +31,26 @@ from gateway.core.sam_local import require_local_aws
 from gateway.core.settings import Settings
 from gateway.core.strict_json import NOT_JSON
 from gateway.core.telemetry import make_logger
-from gateway.heartbeat.client import PATIENT, HeartbeatFunction
+from gateway.heartbeat.client import CLIENT_CONFIG, HeartbeatClient
 from gateway.heartbeat.history import moment_of, width_of
-from gateway.heartbeat.history_store import Heartbeats
+from gateway.heartbeat.history_store import HistoryStore
 from gateway.registry.endpoint import Reach
 from gateway.registry.etags import IfMatch, etag, if_match
 from gateway.registry.key_cipher import KeyCipher
 from gateway.registry.provider import Provider
 from gateway.registry.schemas import PatchIn, ProviderIn, ProviderView, ReplacementIn, view
-from gateway.registry.service import Registered, Registry
-from gateway.registry.store import Providers
+from gateway.registry.service import RegistrationResult, Registry
+from gateway.registry.store import ProviderStore
 
 settings = Settings(os.environ)
 require_local_aws(settings)
 logger = make_logger("providers", settings.log_level)
 # A registration is done without its first beat: no caller should wait for a Lambda that does not answer.
 lambdas = boto3.client("lambda", config=Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 2}))
-heartbeat_function = HeartbeatFunction(boto3.client("lambda", config=PATIENT), settings.heartbeat_function)
+heartbeat_function = HeartbeatClient(boto3.client("lambda", config=CLIENT_CONFIG), settings.heartbeat_function)
 dynamodb = boto3.resource("dynamodb")
-heartbeats = Heartbeats(dynamodb.Table(settings.heartbeats_table), kept=timedelta(days=settings.history_days))
-providers = Providers(dynamodb.Table(settings.providers_table))
+heartbeats = HistoryStore(dynamodb.Table(settings.heartbeats_table), kept=timedelta(days=settings.history_days))
+providers = ProviderStore(dynamodb.Table(settings.providers_table))
 registry = Registry(
     providers,
     KeyCipher(boto3.client("kms"), settings.keys_key),
@@ -225,7 +225,7 @@ def _shown(provider: Provider, status: int = 200, **headers: str) -> Response[Pr
     return _answer(status, view(provider, datetime.now(UTC)), ETag=etag(provider), **headers)
 
 
-def _changed(done: Registered, given: ReplacementIn | PatchIn) -> Response[ProviderView]:
+def _changed(done: RegistrationResult, given: ReplacementIn | PatchIn) -> Response[ProviderView]:
     # The same key again is the remedy for one that cannot be decrypted: see at once whether it helps.
     if done.reset or (given.api_key is not None and done.provider.health.status == "failed"):
         _beat_soon(done.provider)

@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 PARAMETERS = "ConnectSeconds=1 FirstByteSeconds=2 StreamIdleSeconds=2 WholeSeconds=2.5 KeepAliveSeconds=0.4"
 FAULTY_REQUESTS = 100
-MOST_GROWTH_KB = 20 * 1024
+MAX_GROWTH_KB = 20 * 1024
 
 CHUNK = b'data: {"model":"m","choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}]}\n\n'
 TALKING = Script(tuple(piece for _ in range(100) for piece in (CHUNK, 0.1)))
@@ -155,5 +155,5 @@ def test_100_faulty_requests_leave_no_thread_socket_or_memory_behind(
         assert wait_until(partial(settled, pid, then), 10), (then, held(pid))
         now = held(pid)
         print(f"before {then}, after {FAULTY_REQUESTS} faulty requests {now}")
-        assert now.kilobytes - then.kilobytes < MOST_GROWTH_KB
+        assert now.kilobytes - then.kilobytes < MAX_GROWTH_KB
     assert upstream.open_connections <= len(workers(gateway))

@@ -10,7 +10,7 @@ ENDPOINT = "http://localhost:8090/v1"
 
 
 @dataclass
-class Answer:
+class ApiResponse:
     status: int
     body: Any
     headers: dict[str, str]
@@ -39,7 +39,9 @@ class Api:
         assert params["InvocationType"] == "Event"
         self.beaten.append(json.loads(params["Payload"])["provider_id"])
 
-    def __call__(self, method: str, id_: str = "", body: Any = None, if_match: str | list[str] | None = None) -> Answer:
+    def __call__(
+        self, method: str, id_: str = "", body: Any = None, if_match: str | list[str] | None = None
+    ) -> ApiResponse:
         """`id_` "/" is the list with a slash at its end, `if_match` a line of the header or several."""
         lines = [if_match] if isinstance(if_match, str) else if_match
         headers = {"content-type": ["application/json"]} | ({} if lines is None else {"if-match": lines})
@@ -55,7 +57,7 @@ class Api:
         answer = self.app.handler(request, Context())
         sent = {name: values[0] for name, values in answer.get("multiValueHeaders", {}).items()}
         text = answer.get("body")
-        return Answer(answer["statusCode"], json.loads(text) if text else None, sent | answer.get("headers", {}))
+        return ApiResponse(answer["statusCode"], json.loads(text) if text else None, sent | answer.get("headers", {}))
 
-    def post(self, id_: str = "main", **fields: Any) -> Answer:
+    def post(self, id_: str = "main", **fields: Any) -> ApiResponse:
         return self("POST", body={"id": id_, "endpoint": ENDPOINT} | fields)

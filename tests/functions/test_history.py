@@ -11,7 +11,7 @@ from tests.functions.conftest import Context, Load, event
 from tests.lambda_service import LambdaService, serving
 from tests.rehearsal import KEY, RunningTokenHub
 
-Call = Any
+ApiCall = Any
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def lambdas(monkeypatch: pytest.MonkeyPatch) -> Iterator[LambdaService]:
 
 
 @pytest.fixture
-def call(load: Load, lambdas: LambdaService, tokenhub: RunningTokenHub) -> Call:
+def call(load: Load, lambdas: LambdaService, tokenhub: RunningTokenHub) -> ApiCall:
     """Calls the provider API; `tokenhub` is registered, and its first beat was lost."""
     app = load("providers")
 
@@ -44,7 +44,7 @@ def query(**parameters: Any) -> dict[str, Any]:
     return {"queryStringParameters": given, "multiValueQueryStringParameters": multiple}
 
 
-def test_a_beat_now_answers_with_its_outcome_and_is_in_the_history(call: Call) -> None:
+def test_a_beat_now_answers_with_its_outcome_and_is_in_the_history(call: ApiCall) -> None:
     status, beat = call("beat_now")
 
     assert status == 200
@@ -55,7 +55,9 @@ def test_a_beat_now_answers_with_its_outcome_and_is_in_the_history(call: Call) -
     assert (history["next"], history["uptime_24h"], history["beats_24h"], history["good_24h"]) == (None, 1, 1, 1)
 
 
-def test_a_beat_now_that_finds_a_provider_failed_is_a_200_all_the_same(call: Call, tokenhub: RunningTokenHub) -> None:
+def test_a_beat_now_that_finds_a_provider_failed_is_a_200_all_the_same(
+    call: ApiCall, tokenhub: RunningTokenHub
+) -> None:
     tokenhub.rehearse("refuse_key")
 
     status, beat = call("beat_now")
@@ -65,19 +67,19 @@ def test_a_beat_now_that_finds_a_provider_failed_is_a_200_all_the_same(call: Cal
     assert call("heartbeats")[1]["uptime_24h"] == 0
 
 
-def test_a_beat_now_does_not_look_at_a_body(call: Call) -> None:
+def test_a_beat_now_does_not_look_at_a_body(call: ApiCall) -> None:
     for body in (None, "", "{", "[]", '{"model": 1}'):
         assert call("beat_now", body=body)[0] == 200, body
 
 
-def test_a_disabled_provider_is_beaten_when_it_is_asked_for(call: Call) -> None:
+def test_a_disabled_provider_is_beaten_when_it_is_asked_for(call: ApiCall) -> None:
     body = json.loads(event("register")["body"])
     call("register", body=json.dumps(body | {"heartbeat": {"enabled": False}}))
 
     assert call("beat_now")[1]["at"] == call("heartbeats")[1]["items"][0]["at"]
 
 
-def test_a_heartbeat_function_that_fails_is_a_502_in_the_one_shape(call: Call, lambdas: LambdaService) -> None:
+def test_a_heartbeat_function_that_fails_is_a_502_in_the_one_shape(call: ApiCall, lambdas: LambdaService) -> None:
     lambdas.handler = lambda event: event["nothing"]
 
     for name in ("beat_now", "provider_models"):
@@ -94,7 +96,7 @@ NOBODY = "/api/v1/providers/nobody"
     ("name", "path"), [("beat_now", "/heartbeat"), ("heartbeats", "/heartbeats"), ("provider_models", "/models")]
 )
 def test_an_unknown_provider_is_a_404_and_nobody_is_asked(
-    call: Call, lambdas: LambdaService, name: str, path: str
+    call: ApiCall, lambdas: LambdaService, name: str, path: str
 ) -> None:
     asked = len(lambdas.asked)
 
@@ -112,7 +114,7 @@ def test_a_provider_deleted_meanwhile_is_a_404_from_the_heartbeat_function(load:
         assert (error["status"], error["code"], error["param"]) == (404, "provider_not_found", "id")
 
 
-def test_a_page_leads_to_the_next_and_the_last_one_to_none(call: Call) -> None:
+def test_a_page_leads_to_the_next_and_the_last_one_to_none(call: ApiCall) -> None:
     beats = [call("beat_now")[1]["at"] for _ in range(3)]
 
     first = call("heartbeats")[1]
@@ -123,7 +125,7 @@ def test_a_page_leads_to_the_next_and_the_last_one_to_none(call: Call) -> None:
     assert first["beats_24h"] == second["beats_24h"] == 3
 
 
-def test_buckets_have_counts_and_latency(call: Call) -> None:
+def test_buckets_have_counts_and_latency(call: ApiCall) -> None:
     beat = call("beat_now")[1]
 
     status, history = call("heartbeats", **query(bucket="24h"))
@@ -152,7 +154,7 @@ BAD = [
 ]
 
 
-def test_a_malformed_parameter_is_a_400_that_names_it(call: Call) -> None:
+def test_a_malformed_parameter_is_a_400_that_names_it(call: ApiCall) -> None:
     for name, value in BAD:
         status, answer = call("heartbeats", **query(**{name: value}))
 
@@ -160,13 +162,13 @@ def test_a_malformed_parameter_is_a_400_that_names_it(call: Call) -> None:
         assert answer["error"]["message"].startswith(f"{name} is not valid")
 
 
-def test_no_parameter_is_needed(call: Call) -> None:
+def test_no_parameter_is_needed(call: ApiCall) -> None:
     status, history = call("heartbeats", queryStringParameters=None, multiValueQueryStringParameters=None)
 
     assert (status, history["items"], history["uptime_24h"], history["beats_24h"]) == (200, [], None, 0)
 
 
-def test_the_history_of_a_deleted_provider_is_not_its_successors(call: Call) -> None:
+def test_the_history_of_a_deleted_provider_is_not_its_successors(call: ApiCall) -> None:
     call("beat_now")
     providers_path = {"path": "/api/v1/providers/tokenhub", "resource": "/api/v1/providers/{id}"}
     assert call("list", httpMethod="DELETE", **providers_path) == (204, None)
@@ -175,7 +177,7 @@ def test_the_history_of_a_deleted_provider_is_not_its_successors(call: Call) -> 
     assert call("heartbeats")[1]["items"] == []
 
 
-def test_the_models_are_tokenhubs(call: Call, tokenhub: RunningTokenHub) -> None:
+def test_the_models_are_tokenhubs(call: ApiCall, tokenhub: RunningTokenHub) -> None:
     status, answer = call("provider_models")
 
     assert status == 200
@@ -183,13 +185,13 @@ def test_the_models_are_tokenhubs(call: Call, tokenhub: RunningTokenHub) -> None
     assert tokenhub.requests[-1].headers["authorization"] == f"Bearer {KEY}"
 
 
-def test_tokenhubs_null_is_an_empty_list(call: Call, tokenhub: RunningTokenHub) -> None:
+def test_tokenhubs_null_is_an_empty_list(call: ApiCall, tokenhub: RunningTokenHub) -> None:
     tokenhub.rehearse("no_models")
 
     assert call("provider_models") == (200, {"models": []})
 
 
-def test_a_providers_refusal_comes_with_its_own_status_and_code(call: Call, tokenhub: RunningTokenHub) -> None:
+def test_a_providers_refusal_comes_with_its_own_status_and_code(call: ApiCall, tokenhub: RunningTokenHub) -> None:
     body = json.loads(event("register")["body"]) | {"endpoint": f"{tokenhub.url}/nothing"}
     call("register", body=json.dumps(body))
 
@@ -199,7 +201,7 @@ def test_a_providers_refusal_comes_with_its_own_status_and_code(call: Call, toke
     assert set(answer["error"]) == {"message", "type", "code", "param"}
 
 
-def test_the_key_stands_in_no_answer_and_no_history(call: Call, tokenhub: RunningTokenHub, aws: Aws) -> None:
+def test_the_key_stands_in_no_answer_and_no_history(call: ApiCall, tokenhub: RunningTokenHub, aws: Aws) -> None:
     tokenhub.rehearse("refuse_key")
     answers = [call(name) for name in ("beat_now", "heartbeats", "provider_models")]
 

@@ -14,7 +14,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from gateway.api.operations import WIDTH
 from gateway.core import errors
 from gateway.heartbeat.history import width_of
-from gateway.proxy.upstream_errors import OTHERS, REFUSALS
+from gateway.proxy.upstream_errors import FALLBACK_ERRORS, KNOWN_ERRORS
 from tests.functions.conftest import Context, Load, event
 from tests.lambda_service import LambdaService, serving
 from tests.raw_upstream import RawUpstream, Script
@@ -90,9 +90,9 @@ def every_code() -> set[str]:
     while todo:
         error = todo.pop()
         todo += error.__subclasses__()
-        if error not in (errors.ForwardingError, errors.ProviderAnswered, errors.Relayed):
+        if error not in (errors.ForwardingError, errors.ProviderError, errors.RelayedError):
             found.add(error.code)
-    return found | {refusal.code for refusal in (*REFUSALS, *OTHERS)}
+    return found | {upstream_error.code for upstream_error in (*KNOWN_ERRORS, *FALLBACK_ERRORS)}
 
 
 def test_every_error_code_stands_in_the_document(document: dict[str, Any]) -> None:
@@ -128,7 +128,7 @@ GOOD = {"path": f"{MANY}/tokenhub", "resource": ONE}
 NOBODY = {"path": f"{MANY}/nobody", "resource": ONE}
 CHANGED = {"headers": {"If-Match": '"another"'}}
 BUCKETS = {"queryStringParameters": {"bucket": "1h"}, "multiValueQueryStringParameters": {"bucket": ["1h"]}}
-CALLS: list[tuple[str, str, dict[str, Any], int]] = [
+OPERATIONS: list[tuple[str, str, dict[str, Any], int]] = [
     ("post", MANY, event("register"), 201),
     ("post", MANY, event("register"), 200),
     ("post", MANY, event("register", body="{}"), 400),
@@ -154,12 +154,12 @@ CALLS: list[tuple[str, str, dict[str, Any], int]] = [
 
 
 def test_every_route_answers_what_the_document_says(app: Any, document: dict[str, Any]) -> None:
-    for method, path, request, status in CALLS:
+    for method, path, request, status in OPERATIONS:
         answer = app.handler(request, Context())
 
         assert answer["statusCode"] == status, (method, path, answer["body"])
         check(document, method, path, answer)
-    called = {(method, path) for method, path, _, _ in CALLS}
+    called = {(method, path) for method, path, _, _ in OPERATIONS}
     assert called == {(method, path) for method, path in operations(document) if not path.startswith("/v1/")}
 
 

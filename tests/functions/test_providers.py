@@ -5,11 +5,11 @@ import pytest
 
 from tests.functions.conftest import Context, Load, event
 
-Call = Any
+ApiCall = Any
 
 
 @pytest.fixture
-def call(load: Load) -> Call:
+def call(load: Load) -> ApiCall:
     app = load("providers")
 
     def handle(request: dict[str, Any]) -> tuple[int, Any, dict[str, Any]]:
@@ -20,13 +20,13 @@ def call(load: Load) -> Call:
     return handle
 
 
-def register(call: Call, **changes: Any) -> tuple[int, Any]:
+def register(call: ApiCall, **changes: Any) -> tuple[int, Any]:
     body = json.loads(event("register")["body"]) | changes
     status, answer, _ = call(event("register", body=json.dumps({k: v for k, v in body.items() if v is not None})))
     return status, answer
 
 
-def test_registering_answers_201_with_the_provider_and_never_its_key(call: Call) -> None:
+def test_registering_answers_201_with_the_provider_and_never_its_key(call: ApiCall) -> None:
     status, provider, headers = call(event("register"))
 
     assert status == 201
@@ -37,7 +37,7 @@ def test_registering_answers_201_with_the_provider_and_never_its_key(call: Call)
     assert headers["Location"] == ["providers/tokenhub"]
 
 
-def test_registering_the_same_again_answers_200_and_changes_nothing(call: Call) -> None:
+def test_registering_the_same_again_answers_200_and_changes_nothing(call: ApiCall) -> None:
     _, first, _ = call(event("register"))
     status, second, _ = call(event("register"))
 
@@ -45,7 +45,7 @@ def test_registering_the_same_again_answers_200_and_changes_nothing(call: Call) 
     assert second == first
 
 
-def test_the_list_is_a_bare_array_newest_first(call: Call) -> None:
+def test_the_list_is_a_bare_array_newest_first(call: ApiCall) -> None:
     assert call(event("list"))[1] == []
     register(call)
     register(call, id="second")
@@ -73,7 +73,7 @@ BAD = {
 
 
 @pytest.mark.parametrize(("body", "says"), BAD.values(), ids=BAD.keys())
-def test_bad_input_is_a_400_that_says_what_to_do_and_changes_nothing(call: Call, body: str, says: str) -> None:
+def test_bad_input_is_a_400_that_says_what_to_do_and_changes_nothing(call: ApiCall, body: str, says: str) -> None:
     status, answer, _ = call(event("register", body=body))
 
     assert status == 400
@@ -82,14 +82,14 @@ def test_bad_input_is_a_400_that_says_what_to_do_and_changes_nothing(call: Call,
     assert call(event("list"))[1] == []
 
 
-def test_a_bad_body_never_shows_its_key(call: Call) -> None:
+def test_a_bad_body_never_shows_its_key(call: ApiCall) -> None:
     status, answer = register(call, api_key="secret key with spaces", type="nothing")
 
     assert status == 400
     assert "secret" not in json.dumps(answer)
 
 
-def test_an_unknown_provider_is_a_404(call: Call) -> None:
+def test_an_unknown_provider_is_a_404(call: ApiCall) -> None:
     request = event("list", path="/api/v1/providers/nobody", resource="/api/v1/providers/{id}")
 
     status, answer, _ = call(request)
@@ -98,7 +98,7 @@ def test_an_unknown_provider_is_a_404(call: Call) -> None:
 
 
 @pytest.mark.parametrize("odd", ["£", 'a"b', "a\nb", "a?b", "a\\b", "\x00"])
-def test_an_id_of_characters_that_no_id_has_is_a_404(call: Call, odd: str) -> None:
+def test_an_id_of_characters_that_no_id_has_is_a_404(call: ApiCall, odd: str) -> None:
     for suffix in ("", "/heartbeats"):
         path = f"/api/v1/providers/{odd}{suffix}"
 
@@ -111,13 +111,13 @@ CALLED = ["text/plain", "application/x-www-form-urlencoded", "multipart/form-dat
 
 
 @pytest.mark.parametrize("content_type", CALLED)
-def test_a_body_is_json_whatever_its_content_type_says(call: Call, content_type: str) -> None:
+def test_a_body_is_json_whatever_its_content_type_says(call: ApiCall, content_type: str) -> None:
     status, provider, _ = call(event("register", headers={"Content-Type": content_type}))
 
     assert (status, provider["id"]) == (201, "tokenhub")
 
 
-def test_max_tokens_may_be_written_as_a_float_that_is_whole(call: Call) -> None:
+def test_max_tokens_may_be_written_as_a_float_that_is_whole(call: ApiCall) -> None:
     _, provider = register(call, heartbeat={"max_tokens": 32.0})
     refused, _ = register(call, heartbeat={"max_tokens": 32.5})
 
@@ -125,11 +125,11 @@ def test_max_tokens_may_be_written_as_a_float_that_is_whole(call: Call) -> None:
     assert refused == 400
 
 
-def test_health_says_ok_and_nothing_else(call: Call) -> None:
+def test_health_says_ok_and_nothing_else(call: ApiCall) -> None:
     assert call(event("list", path="/health", resource="/health"))[:2] == (200, {"status": "ok"})
 
 
-def test_a_page_of_an_allowed_origin_may_read_the_answers(call: Call) -> None:
+def test_a_page_of_an_allowed_origin_may_read_the_answers(call: ApiCall) -> None:
     _, _, headers = call(event("list", headers={"Origin": "https://chat.example.com"}))
 
     assert headers["access-control-allow-origin"] == ["https://chat.example.com"]
@@ -137,7 +137,7 @@ def test_a_page_of_an_allowed_origin_may_read_the_answers(call: Call) -> None:
 
 @pytest.mark.parametrize("provider_id", ["#registry", "a\r\nX-Evil: 1", "\x00", "\ufffd", "a/b"])
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
-def test_an_id_of_odd_characters_is_a_404(call: Call, provider_id: str, method: str) -> None:
+def test_an_id_of_odd_characters_is_a_404(call: ApiCall, provider_id: str, method: str) -> None:
     path = f"/api/v1/providers/{provider_id}"
 
     status, body, _ = call(event("list", httpMethod=method, path=path, pathParameters={"id": provider_id}))
@@ -146,7 +146,7 @@ def test_an_id_of_odd_characters_is_a_404(call: Call, provider_id: str, method: 
 
 
 @pytest.mark.parametrize("depth", [*range(100, 20_000, 900)])
-def test_deep_json_is_a_400_wherever_it_becomes_too_deep(call: Call, depth: int) -> None:
+def test_deep_json_is_a_400_wherever_it_becomes_too_deep(call: ApiCall, depth: int) -> None:
     body = '{"id": ' + "[" * depth + "]" * depth + "}"
 
     status, answer, _ = call(event("register", body=body))
@@ -154,7 +154,7 @@ def test_deep_json_is_a_400_wherever_it_becomes_too_deep(call: Call, depth: int)
     assert (status, answer["error"]["code"]) == (400, "invalid_request")
 
 
-def test_an_id_is_not_cut_at_a_line_feed(call: Call) -> None:
+def test_an_id_is_not_cut_at_a_line_feed(call: ApiCall) -> None:
     register(call)
     one = event("list", resource="/api/v1/providers/{id}", path="/api/v1/providers/tokenhub\n")
 

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.core import errors
 from gateway.proxy import upstream_errors
-from gateway.proxy.upstream_errors import OTHERS, REFUSALS, Refusal, refusal
+from gateway.proxy.upstream_errors import FALLBACK_ERRORS, KNOWN_ERRORS, KnownError, upstream_error
 from tests.template import ROOT, template
 from tools.local.apigateway.gateway_responses import KINDS
 
@@ -44,18 +44,18 @@ def classes(base: type[errors.GatewayError]) -> Iterator[type[errors.GatewayErro
 
 def of_the_gateway() -> Iterator[tuple[str, Told]]:
     for error in classes(errors.GatewayError):
-        if error in (errors.ForwardingError, errors.ProviderAnswered, errors.Relayed):
+        if error in (errors.ForwardingError, errors.ProviderError, errors.RelayedError):
             continue  # a family, the one whose codes are those of the refusals, and the one of any code
         retried = "in band" if error.code in IN_BAND else tried_again(error.status, retryable=error.retryable)
         yield error.code, Told(str(error.status), "gateway", retried)
 
 
 def of_tokenhub() -> Iterator[tuple[str, Told]]:
-    for known in REFUSALS:
-        statuses = sorted({other.status for other in REFUSALS if other.code == known.code})
+    for known in KNOWN_ERRORS:
+        statuses = sorted({other.status for other in KNOWN_ERRORS if other.code == known.code})
         retried = tried_again(known.status, retryable=known.retryable)
         yield known.code, Told(", ".join(map(str, statuses)), "provider", retried)
-    for known in OTHERS:
+    for known in FALLBACK_ERRORS:
         retried = tried_again(known.status, retryable=known.retryable)
         yield known.code, Told(f"other {known.status // 100}xx", "provider", retried)
 
@@ -89,16 +89,16 @@ def test_every_row_says_when_it_happens_and_what_to_do() -> None:
 
 
 def test_no_refusal_stands_beside_the_two_lists_that_the_docs_and_the_openapi_document_are_held_to() -> None:
-    listed = {*REFUSALS, *OTHERS}
+    listed = {*KNOWN_ERRORS, *FALLBACK_ERRORS}
 
-    assert {value for value in vars(upstream_errors).values() if isinstance(value, Refusal)} <= listed
+    assert {value for value in vars(upstream_errors).values() if isinstance(value, KnownError)} <= listed
 
 
-@pytest.mark.parametrize("words", ["", "<html>", *sorted({known.says for known in REFUSALS if known.says})])
+@pytest.mark.parametrize("words", ["", "<html>", *sorted({known.says for known in KNOWN_ERRORS if known.says})])
 def test_whatever_a_provider_answers_its_error_has_a_code_and_a_status_that_stand_in_the_table(words: str) -> None:
     table = told()
     for status in range(100, 1000):  # what HTTP can say
-        error = refusal(status, words.encode())
+        error = upstream_error(status, words.encode())
         row = table[error.code]
 
         assert str(error.status) in row.statuses.split(", ") or row.statuses == f"other {error.status // 100}xx", status

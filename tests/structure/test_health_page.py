@@ -8,8 +8,8 @@ from unittest.mock import Mock
 from samcli.yamlhelper import yaml_parse
 
 from gateway.heartbeat.events import publish
-from gateway.heartbeat.health import Outcome, Written
-from gateway.proxy.upstream_errors import refusal
+from gateway.heartbeat.health import Outcome, RecordedBeat
+from gateway.proxy.upstream_errors import upstream_error
 from gateway.registry.provider import Health, moment
 from tests.template import ROOT
 from tests.unit.gateway.builders import a_provider
@@ -27,7 +27,7 @@ RESOURCES: dict[str, Any] = yaml_parse(block("yaml"))
 PATTERN: dict[str, Any] = RESOURCES["ProviderFailed"]["Properties"]["EventPattern"]
 
 
-def event_of(change: Written) -> dict[str, Any]:
+def event_of(change: RecordedBeat) -> dict[str, Any]:
     """As a rule sees it."""
     events = Mock()
     events.put_events.return_value = {"Entries": [{}]}
@@ -37,7 +37,7 @@ def event_of(change: Written) -> dict[str, Any]:
     return {"source": entry["Source"], "detail-type": entry["DetailType"], "detail": json.loads(entry["Detail"])}
 
 
-def documented() -> Written:
+def documented() -> RecordedBeat:
     """The change that the page tells of."""
     told = EVENT["detail"]
     before = a_provider(id=told["id"], name=told["name"], health=Health(told["old_status"]))
@@ -48,7 +48,7 @@ def documented() -> Written:
         last_heartbeat_error=outcome.error,
         status_changed_at=moment(told["changed_at"]),
     )
-    return Written(before, outcome, after)
+    return RecordedBeat(before, outcome, after)
 
 
 def matches(pattern: Any, event: Any) -> bool:
@@ -65,7 +65,7 @@ def test_the_documented_event_is_the_one_that_the_code_makes_field_by_field() ->
 
 
 def test_the_documented_event_tells_a_refusal_as_the_code_does() -> None:
-    refused = refusal(401, b"invalid api key\n")
+    refused = upstream_error(401, b"invalid api key\n")
 
     assert EVENT["detail"]["error"] == f"HTTP {refused.status}: {refused.message}"
 

@@ -1,4 +1,4 @@
-"""`python -m tools.local`: the whole system on this machine, until Ctrl-C. `--only aws`: the local AWS and its stack only."""
+"""`python -m tools.local`: runs the whole system on this machine. `--only aws`: just the local AWS and the stack."""
 
 import argparse
 import asyncio

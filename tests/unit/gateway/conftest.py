@@ -12,7 +12,7 @@ from gateway.proxy.upstream import Guard, Upstream
 from gateway.registry.endpoint import Reach
 from gateway.registry.key_cipher import KeyCipher
 from gateway.registry.service import Registry
-from gateway.registry.store import Providers
+from gateway.registry.store import ProviderStore
 from tests.conftest import REGION, Aws
 from tests.template import table
 from tests.unit.gateway import certificates
@@ -74,8 +74,8 @@ def calls(aws: Aws) -> Iterator[list[str]]:
 
 
 @pytest.fixture
-def providers(aws: Aws) -> Providers:
-    return Providers(aws.providers)
+def providers(aws: Aws) -> ProviderStore:
+    return ProviderStore(aws.providers)
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def cipher(aws: Aws) -> KeyCipher:
 
 
 @pytest.fixture
-def registry(providers: Providers, cipher: KeyCipher) -> Registry:
+def registry(providers: ProviderStore, cipher: KeyCipher) -> Registry:
     return Registry(providers, cipher, clock=Clock(), reach=PUBLIC)
 
 
@@ -140,5 +140,5 @@ def foreign_certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def system(aws: Aws, providers: Providers, patient_upstream: Upstream) -> System:
+def system(aws: Aws, providers: ProviderStore, patient_upstream: Upstream) -> System:
     return System(aws, providers, patient_upstream)

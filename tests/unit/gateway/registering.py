@@ -8,7 +8,7 @@ from gateway.heartbeat.health import next_health
 from gateway.registry.key_cipher import KeyCipher
 from gateway.registry.provider import Health, Provider
 from gateway.registry.service import Registry
-from gateway.registry.store import Providers
+from gateway.registry.store import ProviderStore
 from tests.conftest import Aws
 from tests.unit.gateway.builders import Clock, an_outcome
 from tests.unit.gateway.conftest import PUBLIC
@@ -23,14 +23,14 @@ def key_of(provider: Provider, cipher: KeyCipher) -> str | None:
     return cipher.decrypt(ciphertext, provider_id=provider.id, origin=provider.origin)
 
 
-def beat(providers: Providers, error: str | None = None) -> Health:
+def beat(providers: ProviderStore, error: str | None = None) -> Health:
     read = providers.get("main")
     health = next_health(read.health, an_outcome(500, error=error, model="echo"))
     assert providers.record_beat(read, health)
     return health
 
 
-class Interrupted(Providers):
+class Interrupted(ProviderStore):
     """A registry where something else happens after each reading of a provider, `times` times."""
 
     times = 0

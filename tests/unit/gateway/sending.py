@@ -6,7 +6,7 @@ import httpx
 
 from gateway.core.settings import Limits
 from gateway.proxy.request import ForwardRequest
-from gateway.proxy.upstream import Answer, Target, Upstream
+from gateway.proxy.upstream import Target, Upstream, UpstreamResponse
 from tests.unit.gateway.builders import a_request
 from tests.unit.gateway.certificates import client_context
 from tests.unit.gateway.conftest import QUICK, MakeUpstream
@@ -17,11 +17,11 @@ STREAMED = a_request(stream=True)
 
 def send(
     upstream: Upstream, server: Server, request: ForwardRequest | None = None, *, within: float = 5, **target: str
-) -> Answer:
+) -> UpstreamResponse:
     return upstream.forward(request or a_request(), Target("main", server.url, **target), within=within)
 
 
-def read(answer: Answer) -> bytes:
+def read(answer: UpstreamResponse) -> bytes:
     return b"".join(answer.chunks)
 
 

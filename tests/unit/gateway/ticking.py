@@ -8,13 +8,13 @@ from typing import Any, cast
 
 from gateway.core.telemetry import make_logger
 from gateway.heartbeat.check import Beat
-from gateway.heartbeat.health import Outcome, Written
-from gateway.heartbeat.history_store import Heartbeats
-from gateway.heartbeat.side_effects import Follow, Trouble
+from gateway.heartbeat.health import Outcome, RecordedBeat
+from gateway.heartbeat.history_store import HistoryStore
+from gateway.heartbeat.side_effects import InternalFailure, SideEffects
 from gateway.heartbeat.ticker import Ticker
 from gateway.proxy.upstream import Target, Upstream
 from gateway.registry.provider import HeartbeatSettings, Provider, timestamp
-from gateway.registry.store import Providers
+from gateway.registry.store import ProviderStore
 from tests.conftest import Aws
 from tests.unit.gateway.builders import AT, WEEK, a_provider, after, completion
 from tests.unit.gateway.servers import DONE, END, STREAM, Piece, Received, answer, chunk
@@ -37,7 +37,7 @@ def good(request: Received) -> tuple[Piece, ...]:
     return (GOOD_STREAM if b'"stream": true' in request.body else GOOD,)
 
 
-def target_of(provider: Provider) -> Target:
+def target_for(provider: Provider) -> Target:
     return Target(provider.id, provider.endpoint)
 
 
@@ -48,7 +48,7 @@ class Events:
         self.taken: list[dict[str, Any]] = []
         self.calls = 0
         self.refused = refused
-        self.late: list[Trouble] = []
+        self.late: list[InternalFailure] = []
 
     def put_events(self, Entries: list[Any]) -> dict[str, Any]:  # noqa: N803 -- boto3's name
         self.calls += 1
@@ -57,8 +57,8 @@ class Events:
         answers = [{"ErrorCode": "InternalFailure"} if d["id"] in self.refused else {"EventId": "1"} for d in details]
         return {"FailedEntryCount": 0, "Entries": answers}
 
-    def follow(self, history: Heartbeats, heard: list[Written]) -> Follow:
-        return Follow(history, cast("Any", self), heard.append, self.late.extend)
+    def follow(self, history: HistoryStore, heard: list[RecordedBeat]) -> SideEffects:
+        return SideEffects(history, cast("Any", self), heard.append, self.late.extend)
 
 
 @dataclass
@@ -66,17 +66,17 @@ class System:
     """A ticker over moto's tables, and what it wrote and told."""
 
     aws: Aws
-    providers: Providers
+    providers: ProviderStore
     upstream: Upstream
-    heard: list[Written] = field(default_factory=list)
+    heard: list[RecordedBeat] = field(default_factory=list)
     events: Events = field(default_factory=Events)
 
     def ticker(self, beat: Beat | None = None, *, seconds: float = 5, beat_seconds: float = 3) -> Ticker:
-        beat = beat or Beat(self.upstream, target_of, now=now, logger=LOGGER, seconds=beat_seconds)
+        beat = beat or Beat(self.upstream, target_for, now=now, logger=LOGGER, seconds=beat_seconds)
         return Ticker(self.providers, beat, self.follow(), now=now, seconds=seconds)
 
-    def follow(self, history: Heartbeats | None = None) -> Follow:
-        return self.events.follow(history or Heartbeats(self.aws.heartbeats, kept=WEEK), self.heard)
+    def follow(self, history: HistoryStore | None = None) -> SideEffects:
+        return self.events.follow(history or HistoryStore(self.aws.heartbeats, kept=WEEK), self.heard)
 
     def add(self, *ids: str, **changes: Any) -> None:
         for id_ in ids:

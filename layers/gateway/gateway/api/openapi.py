@@ -3,7 +3,7 @@
 from http import HTTPStatus
 from typing import Any
 
-from gateway.api.operations import CALLS, PARAMETERS, Call, codes
+from gateway.api.operations import OPERATIONS, PARAMETERS, Operation, codes
 from gateway.api.views import ErrorView
 
 Json = dict[str, Any]
@@ -71,7 +71,7 @@ def document(generated: Json) -> Json:
     for path, method, operation in served:
         _own(operation)
         _describe(operation, path, method)
-    for method, path in CALLS:
+    for method, path in OPERATIONS:
         if path.startswith("/v1/"):
             paths.setdefault(path, {})[method] = _forwarded(path, method)
     schemas = {name: schema for name, schema in generated["components"]["schemas"].items() if name not in UNUSED}
@@ -107,8 +107,8 @@ def _without_null(schema: Json) -> Json:
 
 
 def _describe(operation: Json, path: str, method: str) -> None:
-    """Adds name, words, token, answers and errors; a route that CALLS does not know keeps Powertools' words."""
-    call = CALLS.get((method, path)) or Call(operation["operationId"], operation["summary"])
+    """Adds name, words, token, answers and errors; a route that OPERATIONS does not know keeps Powertools' words."""
+    call = OPERATIONS.get((method, path)) or Operation(operation["operationId"], operation["summary"])
     words = {"description": call.description} if call.description else {}
     operation |= {"operationId": call.name, "summary": call.summary, "security": _security(path)} | words
     answers = operation["responses"]
@@ -129,7 +129,7 @@ def _security(path: str) -> list[Json]:
     return [CLIENT, ADMIN] if path.startswith("/v1/") else []
 
 
-def _errors(path: str, method: str, call: Call) -> Json:
+def _errors(path: str, method: str, call: Operation) -> Json:
     return {status: _error(status, found) for status, found in codes(method, path, call).items()}
 
 

@@ -9,8 +9,8 @@ from gateway.core.strict_json import read_object
 
 PLACES = {"body", "query"}  # where Powertools found it; no field has such a name
 EXAMPLE = '{"id": "tokenhub", "endpoint": "https://…/v1"}'
-MOST_FINDINGS = 10  # names of fields are the sender's: an answer must stay below Lambda's 6 MB
-LONGEST_PATH = 64  # characters
+MAX_FINDINGS = 10  # names of fields are the sender's: an answer must stay below Lambda's 6 MB
+MAX_PATH_CHARACTERS = 64  # characters
 NO_UTF_8 = "The body is not UTF-8. Send it as UTF-8."
 WORDS = {
     "missing": "is missing",
@@ -29,8 +29,8 @@ def require_object(body: str | None) -> None:
 
 def invalid_request(findings: Sequence[Mapping[str, Any]]) -> InvalidRequest:
     """One error for all that was found. Never holds the input: it may be a key."""
-    sentences = [f"{_path(finding)} {_words(finding)}." for finding in findings[:MOST_FINDINGS]]
-    more = len(findings) - MOST_FINDINGS
+    sentences = [f"{_path(finding)} {_words(finding)}." for finding in findings[:MAX_FINDINGS]]
+    more = len(findings) - MAX_FINDINGS
     if more > 0:
         sentences.append(f"And {more} more.")
     return InvalidRequest(" ".join(sentences), param=_path(findings[0]))
@@ -38,7 +38,7 @@ def invalid_request(findings: Sequence[Mapping[str, Any]]) -> InvalidRequest:
 
 def _path(finding: Mapping[str, Any]) -> str:
     path = ".".join(str(part) for part in finding["loc"] if part not in PLACES)
-    return redact(path)[:LONGEST_PATH]  # cut last: half a key is no key to the redactor
+    return redact(path)[:MAX_PATH_CHARACTERS]  # cut last: half a key is no key to the redactor
 
 
 def _words(finding: Mapping[str, Any]) -> str:

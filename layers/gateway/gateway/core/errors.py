@@ -14,7 +14,7 @@ GatewayError
 ├── NoProvider                503  nothing is registered
 ├── HeartbeatFailed           502  the heartbeat function, which the provider API asks
 ├── HeartbeatTimeout          504
-├── Relayed                        what another function met, as that one told it
+├── RelayedError                        what another function met, as that one told it
 ├── KeyServiceFailed          503  KMS, which keeps the providers' keys secret
 └── ForwardingError                between the gateway and the provider
     ├── ProviderUnreachable   502
@@ -29,7 +29,7 @@ GatewayError
     ├── FirstByteTimeout      504
     ├── StreamIdleTimeout     504
     ├── DeadlineExceeded      504
-    └── ProviderAnswered           the provider's own status and words
+    └── ProviderError           the provider's own status and words
 """
 
 from collections.abc import Mapping
@@ -63,7 +63,7 @@ class GatewayError(Exception):
         }
 
     def told(self) -> dict[str, Any]:
-        """Plain data from which another function makes a Relayed."""
+        """Plain data from which another function makes a RelayedError."""
         return {"status": self.status, **self.body()["error"]}
 
 
@@ -192,7 +192,7 @@ class HeartbeatTimeout(GatewayError):
         )
 
 
-class Relayed(GatewayError):
+class RelayedError(GatewayError):
     """What another function met: `told()` there, this here."""
 
     def __init__(self, told: Mapping[str, Any]) -> None:
@@ -286,7 +286,7 @@ class DeadlineExceeded(ForwardingError):
     code = "deadline"
 
 
-class ProviderAnswered(ForwardingError):
+class ProviderError(ForwardingError):
     """The provider's own refusal: its status and its words, in our shape."""
 
     source = "provider"

@@ -13,8 +13,8 @@ KEY_SHAPED = re.compile(
 )
 REDACTED = "[redacted]"
 PUBLIC = re.compile(r"tokenhub_|sk-")  # how keys begin that are no secret yet
-LEAST = 8  # characters of a key, besides, that are taken for its beginning at the end of a text
-LONGEST_FORM = 16  # characters that one of a key may be written in
+MIN_CUT_CHARACTERS = 8  # characters of a key, besides, that are taken for its beginning at the end of a text
+MAX_FORM_FACTOR = 16  # characters that one of a key may be written in
 # Backslashes before an escape, which double each time that JSON is put into JSON. Bounded, as all that repeats here:
 # a provider that answers with nothing else must not stop the process, in which a regular expression holds the GIL.
 BACKSLASHES = r"\\{0,16}"
@@ -75,9 +75,9 @@ def _without(original: str, known: Iterable[tuple[str, str]]) -> str:
 
 def _without_cut(text: str, secret: str) -> str:
     public = PUBLIC.match(secret)
-    least = LEAST + (public.end() if public else 0)
+    least = MIN_CUT_CHARACTERS + (public.end() if public else 0)
     first = re.compile(_any_form(secret[:least]))
-    for beginning in first.finditer(text, max(0, len(text) - LONGEST_FORM * len(secret))):
+    for beginning in first.finditer(text, max(0, len(text) - MAX_FORM_FACTOR * len(secret))):
         if _goes_to_the_end(text, beginning.end(), secret[least:]):
             return text[: beginning.start()] + REDACTED
     return text

@@ -7,14 +7,14 @@ from datetime import datetime
 from aws_lambda_powertools import Logger
 
 from gateway.core.background import begin
-from gateway.core.errors import GatewayError, ProviderAnswered
+from gateway.core.errors import GatewayError, ProviderError
 from gateway.heartbeat.health import Outcome, stream_is_due
-from gateway.heartbeat.probe import NewWatcher, Ping, Progress
+from gateway.heartbeat.probe import NewWatcher, Probe, ProbeProgress
 from gateway.proxy.sse import StreamWatcher
 from gateway.proxy.upstream import Target, Upstream
 from gateway.registry.provider import Provider
 
-LONGEST_TEXT = 4096
+MAX_TEXT_CHARACTERS = 4096
 SECONDS = 20.0  # so that two beats fit into a minute
 UNFORESEEN = (
     "The gateway itself failed during this heartbeat, and may fail with requests, too: "
@@ -23,29 +23,29 @@ UNFORESEEN = (
 
 
 class Beat:
-    """Checks providers. `target_of` gives a provider's endpoint and key, `now` the time that is kept."""
+    """Checks providers. `target_for` gives a provider's endpoint and key, `now` the time that is kept."""
 
     def __init__(
         self,
         upstream: Upstream,
-        target_of: Callable[[Provider], Target],
+        target_for: Callable[[Provider], Target],
         *,
         now: Callable[[], datetime],
         logger: Logger,
         seconds: float = SECONDS,
         new_watcher: NewWatcher = StreamWatcher,
     ) -> None:
-        self._target_of = target_of
+        self._target_of = target_for
         self._now = now
         self._logger = logger
         self._seconds = seconds
         # The beat itself keeps the time; the ping's only ends a thread that waits for a head in vain.
-        self._ping = Ping(upstream, new_watcher, within=seconds + 1)
+        self._ping = Probe(upstream, new_watcher, within=seconds + 1)
 
     def run(self, provider: Provider, *, slot: str | None) -> Outcome:
         """Beats once. Whatever goes wrong is the outcome, never an exception: users' requests would fail, too."""
         started_at, began = self._now(), time.monotonic()
-        stream, progress = stream_is_due(provider.health), Progress()
+        stream, progress = stream_is_due(provider.health), ProbeProgress()
         error = self._error(provider, progress, stream=stream)
         return Outcome(
             started_at=started_at,
@@ -58,13 +58,13 @@ class Beat:
             stream=stream,
         )
 
-    def _error(self, provider: Provider, progress: Progress, *, stream: bool) -> str | None:
+    def _error(self, provider: Provider, progress: ProbeProgress, *, stream: bool) -> str | None:
         """What went wrong within the time of a beat; None: nothing.
 
         No timeout of a socket is one of a whole answer, which may come a byte at a time. Work that is late is hung up,
         and ends in its thread without anybody who hears of it.
         """
-        hidden: list[ProviderAnswered] = []
+        hidden: list[ProviderError] = []
         done = begin(lambda: self._ask(provider, progress, hidden, stream=stream), "ping")
         try:
             failure = done.exception(timeout=self._seconds)
@@ -79,21 +79,21 @@ class Beat:
         self._log(provider, failure)
         return UNFORESEEN
 
-    def _ask(self, provider: Provider, progress: Progress, hidden: list[ProviderAnswered], *, stream: bool) -> None:
+    def _ask(self, provider: Provider, progress: ProbeProgress, hidden: list[ProviderError], *, stream: bool) -> None:
         """Asks once, and again where the failure hides its cause: TokenHub tells it on streams only."""
         target = self._target_of(provider)
         try:
             self._ping.ask(provider, target, progress, stream=stream)
-        except ProviderAnswered as failure:
+        except ProviderError as failure:
             if stream or failure.code != "provider_all_failed":
                 raise
             hidden.append(failure)
             raise self._cause(provider, target, progress) or failure from None
 
-    def _cause(self, provider: Provider, target: Target, progress: Progress) -> ProviderAnswered | None:
+    def _cause(self, provider: Provider, target: Target, progress: ProbeProgress) -> ProviderError | None:
         try:
             self._ping.ask(provider, target, progress, stream=True)
-        except ProviderAnswered as failure:
+        except ProviderError as failure:
             if failure.code == "provider_all_failed":
                 return failure
         except GatewayError:
@@ -102,7 +102,7 @@ class Beat:
             self._log(provider, failure)
         return None
 
-    def _late(self, provider: Provider, progress: Progress) -> str:
+    def _late(self, provider: Provider, progress: ProbeProgress) -> str:
         seconds = f"{self._seconds:g} s"
         if not progress.asked:
             return f"KMS had not decrypted the provider's key after {seconds}: check the heartbeat function's network."
@@ -119,10 +119,10 @@ class Beat:
 
 def _storable(text: str | None) -> str | None:
     """What DynamoDB takes: a status that cannot be written, for a provider's odd text, would stay as it was."""
-    return None if text is None else text[:LONGEST_TEXT].encode(errors="replace").decode()
+    return None if text is None else text[:MAX_TEXT_CHARACTERS].encode(errors="replace").decode()
 
 
 def _words(failure: GatewayError) -> str:
     status = f"HTTP {failure.status}"
-    said = not isinstance(failure, ProviderAnswered) or failure.message.startswith(status)  # an answer without words
+    said = not isinstance(failure, ProviderError) or failure.message.startswith(status)  # an answer without words
     return failure.message if said else f"{status}: {failure.message}"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
 
-from gateway.core.errors import GatewayError, HeartbeatFailed, HeartbeatTimeout, Relayed
+from gateway.core.errors import GatewayError, HeartbeatFailed, HeartbeatTimeout, RelayedError
 from gateway.heartbeat.history import PastBeat
 from gateway.registry.provider import moment, timestamp
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 SECONDS = 25  # above a beat's 20 s and a cold start, below the 29 s after which API Gateway gives up
 # Never twice: a retry would send a second beat, and be cut by API Gateway in its midst.
-PATIENT = Config(read_timeout=SECONDS, connect_timeout=2, retries={"total_max_attempts": 1})
+CLIENT_CONFIG = Config(read_timeout=SECONDS, connect_timeout=2, retries={"total_max_attempts": 1})
 
 
-class HeartbeatFunction:
-    """The deployed function, called and waited for. The client should have been made with PATIENT."""
+class HeartbeatClient:
+    """The deployed function, called and waited for. The client should have been made with CLIENT_CONFIG."""
 
     def __init__(self, client: "LambdaClient", name: str) -> None:
         self._client = client
@@ -37,13 +37,13 @@ class HeartbeatFunction:
         return PastBeat(**beat | {"at": moment(beat["at"])})
 
     def models(self, provider_id: str) -> list[Any]:
-        """The models that the provider lists. Raises what it met as Relayed, HeartbeatFailed, HeartbeatTimeout."""
+        """The models that the provider lists. Raises what it met as RelayedError, HeartbeatFailed, HeartbeatTimeout."""
         return list(self._ask({"provider_id": provider_id, "models": True})["models"])
 
     def _ask(self, question: dict[str, Any]) -> dict[str, Any]:
         answer = self._invoke(json.dumps(question))
         if "error" in answer:
-            raise Relayed(answer["error"])
+            raise RelayedError(answer["error"])
         return answer
 
     def _invoke(self, payload: str) -> dict[str, Any]:

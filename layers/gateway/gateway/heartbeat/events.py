@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from gateway.heartbeat.health import Written
+from gateway.heartbeat.health import RecordedBeat
 from gateway.registry.provider import timestamp
 
 if TYPE_CHECKING:
@@ -12,17 +12,17 @@ if TYPE_CHECKING:
 
 SOURCE = "tokenhub-gateway"
 DETAIL_TYPE = "Provider Health Changed"
-MOST_AT_ONCE = 10  # PutEvents takes no more
+MAX_AT_ONCE = 10  # PutEvents takes no more
 
 
-def publish(events: "EventBridgeClient", changes: Sequence[Written]) -> list[Written]:
+def publish(events: "EventBridgeClient", changes: Sequence[RecordedBeat]) -> list[RecordedBeat]:
     """Tells of up to ten changes of status. Returns those that were not taken: the answer is 200 all the same."""
     entries: list[Any] = [{"Source": SOURCE, "DetailType": DETAIL_TYPE, "Detail": _detail(each)} for each in changes]
     answers = events.put_events(Entries=entries)["Entries"]
     return [change for change, answer in zip(changes, answers, strict=True) if "ErrorCode" in answer]
 
 
-def _detail(change: Written) -> str:
+def _detail(change: RecordedBeat) -> str:
     health = change.after
     times = {"changed_at": health.status_changed_at, "last_heartbeat_at": health.last_heartbeat_at}
     told = {

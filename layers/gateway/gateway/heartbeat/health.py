@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from gateway.registry.provider import Health, Provider, Status, day_of
+from gateway.registry.provider import Health, Provider, Status, utc_day
 
 STREAM_EVERY = 20
 
@@ -27,7 +27,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class RecordedBeat:
     """A beat that was written down: the provider as the beat found it, what it met, and the health that came of it."""
 
     before: Provider
@@ -43,7 +43,7 @@ class Written:
 def next_health(before: Health, outcome: Outcome) -> Health:
     """One failure makes a provider failed, one success healthy."""
     status: Status = "healthy" if outcome.error is None else "failed"
-    day = day_of(outcome.started_at)
+    day = utc_day(outcome.started_at)
     spent_before = before.heartbeat_tokens if before.heartbeat_tokens_day == day else 0
     after = replace(
         before,

@@ -29,7 +29,7 @@ COUNTED = ("at", "good", "latency_ms")  # what counting needs: an error's words 
 SHOWN = (*COUNTED, "ttft_ms", "error", "model", "tokens")
 NUMBERS = {"latency_ms", "ttft_ms", "tokens"}
 Range = tuple[datetime, datetime | None]
-MOST_AT_ONCE = 25  # BatchWriteItem takes no more
+MAX_AT_ONCE = 25  # BatchWriteItem takes no more
 ATTEMPTS = 4
 PAUSE_SECONDS = 0.1  # doubled after each attempt
 
@@ -38,7 +38,7 @@ class HistoryFull(Exception):
     """DynamoDB left some outcomes unwritten, again and again."""
 
 
-class Heartbeats:
+class HistoryStore:
     """The history of beats. Reads are consistent: a beat just written is in them."""
 
     def __init__(self, table: "Table", *, kept: timedelta, sleep: Callable[[float], object] = time.sleep) -> None:

@@ -11,10 +11,10 @@ from gateway.core.redaction import without
 from gateway.proxy.reply import take
 from gateway.proxy.request import ForwardRequest
 from gateway.proxy.upstream import Target, Upstream
-from gateway.proxy.upstream_errors import LONGEST_BODY, refusal
+from gateway.proxy.upstream_errors import MAX_ERROR_BODY_BYTES, upstream_error
 
 SECONDS = 10.0
-MOST_BYTES = 5 * 1024 * 1024  # so that Lambda's 6 MB hold the answer
+MAX_BODY_BYTES = 5 * 1024 * 1024  # so that Lambda's 6 MB hold the answer
 IS_IT_TOKENHUB = "Is it TokenHub, and does the endpoint end in /v1?"
 
 
@@ -41,9 +41,9 @@ def _list(upstream: Upstream, target: Target, seconds: float) -> list[Any]:
     secrets = [target.key] if target.key else []
     answer = upstream.forward(request, target, within=seconds)
     with closing(answer.chunks) as chunks:
-        body, complete = take(chunks, most=LONGEST_BODY if answer.status != 200 else MOST_BYTES)
+        body, complete = take(chunks, most=MAX_ERROR_BODY_BYTES if answer.status != 200 else MAX_BODY_BYTES)
     if answer.status >= 400:
-        raise refusal(answer.status, body, secrets)
+        raise upstream_error(answer.status, body, secrets)
     if answer.status != 200:
         raise ModelListUnusable(f"{target.endpoint}/models answers HTTP {answer.status}, and no list. {IS_IT_TOKENHUB}")
     if not complete:

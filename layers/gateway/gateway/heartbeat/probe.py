@@ -26,18 +26,18 @@ from gateway.heartbeat.verdict import (
 )
 from gateway.proxy.request import ForwardRequest
 from gateway.proxy.sse import StreamWatcher
-from gateway.proxy.upstream import Answer, Target, Upstream
-from gateway.proxy.upstream_errors import LONGEST_BODY
+from gateway.proxy.upstream import Target, Upstream, UpstreamResponse
+from gateway.proxy.upstream_errors import MAX_ERROR_BODY_BYTES
 from gateway.registry.provider import Provider
 
-MOST_BYTES = 1024 * 1024
+MAX_BODY_BYTES = 1024 * 1024
 DATA_FRAME = re.compile(rb"^data:", re.MULTILINE)
 
 NewWatcher = Callable[[], StreamWatcher]
 
 
 @dataclass
-class Progress:
+class ProbeProgress:
     """What the requests of a beat have met so far. Whoever waits for them in vain reads it from another thread."""
 
     asked: bool = False
@@ -46,7 +46,7 @@ class Progress:
     ttft_ms: int | None = None
     tokens: int | None = None
     given_up: bool = False
-    hang_up: Callable[[], None] | None = None
+    abort: Callable[[], None] | None = None
 
     def begin(self) -> None:
         """Before a request: none is made that nobody waits for. Raises DeadlineExceeded."""
@@ -54,19 +54,19 @@ class Progress:
             raise DeadlineExceeded("Nobody waits for this heartbeat any more.")
         self.asked, self.status = True, None
 
-    def answered(self, answer: Answer) -> None:
+    def answered(self, answer: UpstreamResponse) -> None:
         """The head of an answer is here. One that comes after the giving up is hung up at once: each side writes its
         word before it reads the other's."""
-        self.hang_up = answer.hang_up
+        self.abort = answer.abort
         if self.given_up:
-            answer.hang_up()
+            answer.abort()
         self.status = answer.status
 
     def give_up(self) -> None:
         """Ends, from any thread, the request that is under way, and the work with it."""
         self.given_up = True
-        if self.hang_up is not None:
-            self.hang_up()
+        if self.abort is not None:
+            self.abort()
 
     def spend(self, tokens: int | None) -> None:
         """One request's cost; a beat may make two."""
@@ -75,15 +75,15 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Ping:
+class Probe:
     """Asks a provider. `within`: seconds of silence that end a request, whoever waits; a body that goes on without end
-    is hung up by Progress.give_up()."""
+    is hung up by ProbeProgress.give_up()."""
 
     upstream: Upstream
     new_watcher: NewWatcher
     within: float
 
-    def ask(self, provider: Provider, target: Target, progress: Progress, *, stream: bool) -> None:
+    def ask(self, provider: Provider, target: Target, progress: ProbeProgress, *, stream: bool) -> None:
         """Returns when the answer is good. Raises a ForwardingError in words."""
         progress.begin()
         began = time.monotonic()
@@ -97,7 +97,7 @@ class Ping:
         # As for users' requests: a model's provider may call it by another name, and that is no substitution.
         progress.model = name_of(answer.headers.get("x-negotiated-model"), secrets) or told
 
-    def _watch(self, answer: Answer, progress: Progress, secrets: list[str], began: float) -> str | None:
+    def _watch(self, answer: UpstreamResponse, progress: ProbeProgress, secrets: list[str], began: float) -> str | None:
         """Reads a stream to its end. The model that it names."""
         if not answer.is_stream:
             raise judge_no_stream(_beginning(answer.chunks, secrets), secrets)
@@ -105,7 +105,7 @@ class Ping:
         watcher, beginning = self.new_watcher(), bytearray()
         try:
             for chunk in answer.chunks:
-                beginning += chunk[: LONGEST_BODY - len(beginning)]
+                beginning += chunk[: MAX_ERROR_BODY_BYTES - len(beginning)]
                 if DATA_FRAME.search(watcher.feed(chunk)) and progress.ttft_ms is None:
                     progress.ttft_ms = round((time.monotonic() - began) * 1000)
                 if watcher.done or watcher.error:  # a client stops here, too
@@ -134,7 +134,7 @@ def _request(provider: Provider, *, stream: bool) -> ForwardRequest:
     )
 
 
-def _read(chunks: Iterator[bytes], progress: Progress, secrets: list[str]) -> str | None:
+def _read(chunks: Iterator[bytes], progress: ProbeProgress, secrets: list[str]) -> str | None:
     """Reads an answer that is no stream. The model that it names."""
     body = _whole(chunks)
     progress.spend(tokens_of(body))
@@ -146,7 +146,7 @@ def _whole(chunks: Iterator[bytes]) -> bytes:
     try:
         for chunk in chunks:
             body += chunk
-            if len(body) > MOST_BYTES:
+            if len(body) > MAX_BODY_BYTES:
                 raise unusable(TOO_LARGE)
     except AnswerTruncated:
         raise unusable(ANSWER_BROKE) from None
@@ -159,7 +159,7 @@ def _beginning(chunks: Iterator[bytes], secrets: list[str]) -> bytes:
     try:
         for chunk in chunks:
             body += chunk
-            if len(body) > LONGEST_BODY:
+            if len(body) > MAX_ERROR_BODY_BYTES:
                 break
     except (AnswerTruncated, StreamTruncated):
         return without_end(body.decode(errors="replace"), secrets).encode()

@@ -6,20 +6,26 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from gateway.heartbeat.check import Beat
-from gateway.heartbeat.health import Outcome, Written, counts, next_health
-from gateway.heartbeat.side_effects import Follow, Outbox, Trouble, events_not_published, not_written
+from gateway.heartbeat.health import Outcome, RecordedBeat, counts, next_health
+from gateway.heartbeat.side_effects import (
+    InternalFailure,
+    SideEffectQueue,
+    SideEffects,
+    events_not_published,
+    not_written,
+)
 from gateway.registry.provider import Provider
-from gateway.registry.store import Providers
+from gateway.registry.store import ProviderStore
 
 SECONDS = 23.0  # below the 25 s after which the workflow gives the tick up
-MOST_AT_ONCE = 64
+MAX_AT_ONCE = 64
 ATTEMPTS = 3
 FOLLOW_SECONDS = 1.5  # at least, for what the last beats leave to be told
 
-type Put = Callable[[Written], object]
+type Put = Callable[[RecordedBeat], object]
 
 
-class NeverWritten(Exception):
+class WriteConflict(Exception):
     """Others wrote the provider at the same time, again and again."""
 
 
@@ -36,7 +42,7 @@ class TickResult:
     failed: int
     unfinished: int
     oldest_beat_s: float
-    troubles: tuple[Trouble, ...]
+    troubles: tuple[InternalFailure, ...]
 
     @property
     def not_written(self) -> int:
@@ -50,12 +56,12 @@ class TickResult:
 
 
 @dataclass(frozen=True)
-class Beaten:
+class SingleBeat:
     """A beat outside the ticks: what it met, and the provider as it then is; None: it was deleted."""
 
     outcome: Outcome
     provider: Provider | None
-    troubles: tuple[Trouble, ...]
+    troubles: tuple[InternalFailure, ...]
 
     @property
     def lost(self) -> bool:
@@ -68,9 +74,9 @@ class Ticker:
 
     def __init__(
         self,
-        providers: Providers,
+        providers: ProviderStore,
         beat: Beat,
-        follow: Follow,
+        follow: SideEffects,
         *,
         now: Callable[[], datetime],
         seconds: float = SECONDS,
@@ -85,22 +91,22 @@ class Ticker:
         """Beats every enabled provider, the oldest beat first. One that is not done in time keeps its status."""
         until = self._now() + timedelta(seconds=self._seconds)
         enabled = sorted((p for p in self._providers.all() if p.heartbeat.enabled), key=_last_seen)
-        outbox = Outbox(self._follow)
-        pool = ThreadPoolExecutor(min(MOST_AT_ONCE, len(enabled) or 1), thread_name_prefix="beat")
+        outbox = SideEffectQueue(self._follow)
+        pool = ThreadPoolExecutor(min(MAX_AT_ONCE, len(enabled) or 1), thread_name_prefix="beat")
         beats = {pool.submit(self._beat_until, provider, slot, until, outbox.put): provider for provider in enabled}
         done, _ = wait(beats, timeout=self._left(until))
         pool.shutdown(wait=False, cancel_futures=True)
         return self._result(beats, done, outbox.close(within=max(FOLLOW_SECONDS, self._left(until))))
 
-    def beat_one(self, provider: Provider) -> Beaten:
+    def beat_one(self, provider: Provider) -> SingleBeat:
         """Beats one provider outside the ticks, enabled or not, and writes the outcome down."""
         outcome = self._beat.run(provider, slot=None)
-        written: list[Written] = []
+        written: list[RecordedBeat] = []
         try:
             after, troubles = self._write(provider, outcome, written.append), []
         except Exception as error:  # noqa: BLE001 -- told, with the outcome that is known
-            after, troubles = provider, [Trouble("beat not written", provider.id, error)]
-        return Beaten(outcome, after, (*troubles, *self._follow.up(written)))
+            after, troubles = provider, [InternalFailure("beat not written", provider.id, error)]
+        return SingleBeat(outcome, after, (*troubles, *self._follow.up(written)))
 
     def _left(self, until: datetime) -> float:
         return max(0.0, (until - self._now()).total_seconds())
@@ -114,12 +120,12 @@ class Ticker:
 
     def _write(self, provider: Provider, outcome: Outcome, put: Put) -> Provider | None:
         """Writes the outcome unless it is of the past: the provider deleted, registered anew or beaten since. Returns
-        the provider as it then is, None when deleted. Raises NeverWritten, and DynamoDB's own errors."""
+        the provider as it then is, None when deleted. Raises WriteConflict, and DynamoDB's own errors."""
         known: Provider | None = provider
         for _ in range(ATTEMPTS):
             if known is None or known.version != provider.version or not counts(known.health, outcome):
                 return known
-            written = Written(known, outcome, next_health(known.health, outcome))
+            written = RecordedBeat(known, outcome, next_health(known.health, outcome))
             if not self._providers.record_beat(known, written.after):
                 known = self._providers.find(provider.id)
                 if known is None or known.health != written.after:
@@ -127,17 +133,17 @@ class Ticker:
                 # Else it is ours: the answer to the first try was lost, and boto3 tried again by itself.
             put(written)
             return replace(written.before, health=written.after)
-        raise NeverWritten
+        raise WriteConflict
 
     def _result(
         self,
         beats: dict[Future[Provider | None], Provider],
         done: set[Future[Provider | None]],
-        troubles: list[Trouble],
+        troubles: list[InternalFailure],
     ) -> TickResult:
         done = {future for future in done if not isinstance(future.exception(), _TooLate)}
         errors = {future: error for future in done if (error := future.exception()) is not None}
-        lost = [Trouble("beat not written", beats[future].id, error) for future, error in errors.items()]
+        lost = [InternalFailure("beat not written", beats[future].id, error) for future, error in errors.items()]
         known = [future.result() if future in done - errors.keys() else before for future, before in beats.items()]
         enabled = [provider for provider in known if provider is not None and provider.heartbeat.enabled]
         now = self._now()

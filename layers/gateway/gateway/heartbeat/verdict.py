@@ -5,10 +5,10 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from gateway.core.errors import ProviderAnswered
+from gateway.core.errors import ProviderError
 from gateway.core.redaction import redact, without
 from gateway.proxy.sse import StreamWatcher, Usage, merge_usage
-from gateway.proxy.upstream_errors import LONGEST_WORDS, refusal, words_of
+from gateway.proxy.upstream_errors import MAX_MESSAGE_CHARACTERS, message_of, upstream_error
 
 STREAM_TOKENS = 512  # as TokenHub books every stream that begins (tokenhub.md, 1.5)
 
@@ -37,18 +37,18 @@ WRAPPED = re.compile(
 PROVIDERS_ERROR = "set that right in TokenHub or at the model's provider"
 
 
-def judge_status(status: int, body: bytes, secrets: Sequence[str]) -> ProviderAnswered:
+def judge_status(status: int, body: bytes, secrets: Sequence[str]) -> ProviderError:
     """What an answer is that is no 200."""
     if 400 <= status < 600:
-        return refusal(status, body, secrets)
+        return upstream_error(status, body, secrets)
     if _is_page(body):
         return unusable(WEB_PAGE, status)
-    return unusable(f"{_clean(words_of(body), secrets) or f'HTTP {status}'}. {NO_ANSWER}", status)
+    return unusable(f"{_clean(message_of(body), secrets) or f'HTTP {status}'}. {NO_ANSWER}", status)
 
 
 def judge_answer(body: bytes, secrets: Sequence[str]) -> str | None:
     """The model that served. Good is JSON with at least one choice; empty text is fine, reasoning models may spend all
-    tokens on thought. Raises ProviderAnswered."""
+    tokens on thought. Raises ProviderError."""
     content = _json(body)
     if content is None:
         raise unusable(WEB_PAGE if _is_page(body) else NO_JSON)
@@ -61,15 +61,15 @@ def judge_answer(body: bytes, secrets: Sequence[str]) -> str | None:
     return name_of(content.get("model"), secrets)
 
 
-def judge_no_stream(body: bytes, secrets: Sequence[str]) -> ProviderAnswered:
+def judge_no_stream(body: bytes, secrets: Sequence[str]) -> ProviderError:
     """Why an answer is no stream though one was asked for."""
     return (_failed_answer(body, secrets) if not _is_page(body) else unusable(WEB_PAGE)) or unusable(NO_STREAM)
 
 
 def judge_stream(watcher: StreamWatcher, beginning: bytes, secrets: Sequence[str]) -> str | None:
-    """The model that served a stream that has ended. Raises ProviderAnswered unless the stream is whole."""
+    """The model that served a stream that has ended. Raises ProviderError unless the stream is whole."""
     if watcher.error:
-        said = words_of(json.dumps({"error": watcher.error}).encode())
+        said = message_of(json.dumps({"error": watcher.error}).encode())
         raise unusable(
             f"the stream held an error: {_clean(said, secrets)}. Users' streams break, too: {PROVIDERS_ERROR}."
         )
@@ -83,7 +83,7 @@ def judge_stream(watcher: StreamWatcher, beginning: bytes, secrets: Sequence[str
 def name_of(model: object, secrets: Sequence[str]) -> str | None:
     """A model's name, None where it is none. Without the key alone: a model may be called tokenhub_something, and
     another name would look like a substitution."""
-    return without(model, secrets)[:LONGEST_WORDS] if isinstance(model, str) and model else None
+    return without(model, secrets)[:MAX_MESSAGE_CHARACTERS] if isinstance(model, str) and model else None
 
 
 def tokens_of(body: bytes) -> int | None:
@@ -94,24 +94,24 @@ def tokens_of(body: bytes) -> int | None:
     return sum(spent) if spent else None
 
 
-def unusable(what: str, status: int = 200) -> ProviderAnswered:
+def unusable(what: str, status: int = 200) -> ProviderError:
     """An answer that no client could use."""
-    return ProviderAnswered(status, what, code="provider_answer_unusable", retryable=False)
+    return ProviderError(status, what, code="provider_answer_unusable", retryable=False)
 
 
-def _failed_answer(body: bytes, secrets: Sequence[str]) -> ProviderAnswered | None:
+def _failed_answer(body: bytes, secrets: Sequence[str]) -> ProviderError | None:
     """TokenHub wraps a provider's error page into a 200 (tokenhub.md, 1.4)."""
     content = _json(body)
     failed = _is_page(body) or (isinstance(content, dict) and "error" in content)
     return _providers_error(body, secrets) if failed else None
 
 
-def _providers_error(body: bytes, secrets: Sequence[str]) -> ProviderAnswered:
-    said = _clean(words_of(body), secrets)
+def _providers_error(body: bytes, secrets: Sequence[str]) -> ProviderError:
+    said = _clean(message_of(body), secrets)
     return unusable(f"a model provider's error came as an answer: {said}. Users get it, too: {PROVIDERS_ERROR}.")
 
 
-def _wrapped(content: dict[str, Any], choice: Any, secrets: Sequence[str]) -> ProviderAnswered | None:
+def _wrapped(content: dict[str, Any], choice: Any, secrets: Sequence[str]) -> ProviderError | None:
     """The error that the text of a choice is: only then is there no usage."""
     message = choice.get("message") if isinstance(choice, dict) else None
     text = message.get("content") if isinstance(message, dict) else None
@@ -124,7 +124,7 @@ def _wrapped(content: dict[str, Any], choice: Any, secrets: Sequence[str]) -> Pr
 
 
 def _clean(said: str, secrets: Sequence[str]) -> str:
-    return redact(said, secrets)[:LONGEST_WORDS].rstrip(". \n")
+    return redact(said, secrets)[:MAX_MESSAGE_CHARACTERS].rstrip(". \n")
 
 
 def _is_page(body: bytes) -> bool:

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import httpcore
 
-MOST_ADDRESSES = 4  # so that each has more than a second of the usual five
+MAX_ADDRESSES = 4  # so that each has more than a second of the usual five
 
 CERT_NOT_YET_VALID, CERT_HAS_EXPIRED = 9, 10  # X509_V_ERR_… of OpenSSL's x509_vfy.h
 HOSTNAME_MISMATCH, IP_ADDRESS_MISMATCH = 62, 64
@@ -47,7 +47,7 @@ def _addresses(host: str, port: int) -> list[str]:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
         raise httpcore.ConnectError(str(error)) from error
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))[:MOST_ADDRESSES]
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))[:MAX_ADDRESSES]
 
 
 def unreachable(endpoint: str, error: BaseException) -> str:

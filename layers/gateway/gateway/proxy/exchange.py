@@ -4,16 +4,16 @@ from collections.abc import Callable, Generator
 from concurrent.futures import Future
 
 from gateway.proxy.sse import KEEP_ALIVE
-from gateway.proxy.upstream import Answer, Target
+from gateway.proxy.upstream import Target, UpstreamResponse
 
 
 class Exchange:
     """`source()` sends the request, then gives the body; `head` has the provider and its answer once it is known."""
 
-    def __init__(self, send: Callable[[], tuple[Target, Answer]]) -> None:
+    def __init__(self, send: Callable[[], tuple[Target, UpstreamResponse]]) -> None:
         self._send = send
         self._left = False
-        self.head: Future[tuple[Target, Answer]] = Future()
+        self.head: Future[tuple[Target, UpstreamResponse]] = Future()
 
     def source(self) -> Generator[bytes]:
         """The body. Raises the errors of sending too, which `head` has already."""
@@ -24,7 +24,7 @@ class Exchange:
             raise
         self.head.set_result((target, answer))
         try:
-            if not self._left:  # asked after the head is told: hang_up() looks the other way round
+            if not self._left:  # asked after the head is told: abort() looks the other way round
                 yield from answer.chunks
         finally:
             answer.chunks.close()
@@ -37,16 +37,16 @@ class Exchange:
             return False
         return True
 
-    def answer(self) -> Answer | None:
+    def answer(self) -> UpstreamResponse | None:
         """The answer, once its head is there."""
         return self.head.result()[1] if self.head.done() and self.head.exception() is None else None
 
-    def hang_up(self) -> None:
+    def abort(self) -> None:
         """Wakes the thread that reads the body, or will once the head is there."""
         self._left = True
         answer = self.answer()
         if answer is not None:
-            answer.hang_up()
+            answer.abort()
 
     def keep_alive(self) -> bytes | None:
         """What to say in silence: nothing into an answer that is no stream."""

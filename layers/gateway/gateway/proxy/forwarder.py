@@ -4,20 +4,20 @@ import time
 from collections.abc import Callable
 
 from gateway.proxy.request import ForwardRequest, with_model
-from gateway.proxy.targets import Targets
-from gateway.proxy.upstream import Answer, Target, Upstream
+from gateway.proxy.targets import TargetResolver
+from gateway.proxy.upstream import Target, Upstream, UpstreamResponse
 
 
 class Forwarder:
     """Finds the provider, sends the request, and looks again where the provider refuses the key that is remembered."""
 
-    def __init__(self, targets: Targets, upstream: Upstream) -> None:
+    def __init__(self, targets: TargetResolver, upstream: Upstream) -> None:
         self._targets = targets
         self._upstream = upstream
 
     def send(
         self, request: ForwardRequest, provider_id: str | None, *, deadline: float, on_target: Callable[[Target], None]
-    ) -> tuple[Target, Answer]:
+    ) -> tuple[Target, UpstreamResponse]:
         """The provider and its answer, whose body is still to come. `deadline` is a value of the monotonic clock.
 
         `on_target` hears of the provider before it is called: what fails then is not without a name.
@@ -28,7 +28,7 @@ class Forwarder:
         if answer.status != 401:
             return target, answer
         try:
-            fresh = self._targets.find_anew(provider_id)
+            fresh = self._targets.find_fresh(provider_id)
         except BaseException:
             answer.chunks.close()
             raise
@@ -39,7 +39,7 @@ class Forwarder:
 
     def _send(
         self, request: ForwardRequest, target: Target, deadline: float, on_target: Callable[[Target], None]
-    ) -> Answer:
+    ) -> UpstreamResponse:
         on_target(target)
         within = deadline - time.monotonic()
         return self._upstream.forward(with_model(request, target.model), target, within=within)

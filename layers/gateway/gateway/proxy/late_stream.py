@@ -6,22 +6,22 @@ from itertools import chain
 from gateway.core.errors import NotAStream
 from gateway.proxy.exchange import Exchange
 from gateway.proxy.reply import NO_SNIFFING, take
-from gateway.proxy.request_log import Record
+from gateway.proxy.request_log import RequestLog
 from gateway.proxy.sse import KEEP_ALIVE
 from gateway.proxy.stream import relay
-from gateway.proxy.upstream_errors import LONGEST_BODY, refusal
+from gateway.proxy.upstream_errors import MAX_ERROR_BODY_BYTES, upstream_error
 
 HEADERS = NO_SNIFFING | {"content-type": "text/event-stream", "cache-control": "no-cache"}
 
 
-def late_stream(exchange: Exchange, chunks: Generator[bytes], record: Record) -> Generator[bytes]:
+def late_stream(exchange: Exchange, chunks: Generator[bytes], record: RequestLog) -> Generator[bytes]:
     """Comments until the head is there, then the stream, or its error in band."""
     record.status, record.stream_end = 200, "client_gone"
     yield KEEP_ALIVE
     yield from relay(_stream(exchange, chunks, record), record)
 
 
-def _stream(exchange: Exchange, chunks: Generator[bytes], record: Record) -> Generator[bytes]:
+def _stream(exchange: Exchange, chunks: Generator[bytes], record: RequestLog) -> Generator[bytes]:
     """The chunks of an answer that is the stream that was asked for; any other answer is an error."""
     try:
         first = b""  # and so it stays where a body is empty
@@ -37,10 +37,10 @@ def _stream(exchange: Exchange, chunks: Generator[bytes], record: Record) -> Gen
         chunks.close()
 
 
-def _check(exchange: Exchange, body: chain[bytes], record: Record) -> None:
+def _check(exchange: Exchange, body: chain[bytes], record: RequestLog) -> None:
     record.target, answer = exchange.head.result()
     if answer.status >= 400:
-        words, _ = take(body, most=LONGEST_BODY)
-        raise refusal(answer.status, words, [record.target.key] if record.target.key else [])
+        words, _ = take(body, most=MAX_ERROR_BODY_BYTES)
+        raise upstream_error(answer.status, words, [record.target.key] if record.target.key else [])
     if not answer.is_stream:
         raise NotAStream

@@ -17,12 +17,12 @@ from gateway.proxy.upstream import Target
 
 StreamEnd = Literal["done", "truncated", "idle_timeout", "deadline", "client_gone", "error"]
 UNKNOWN = Usage()
-LONGEST_MODEL = 256  # characters of a name that goes into a log line
-MOST_PARSED = 4 * 1024 * 1024  # bytes: JSON takes up to 27 times as much memory once it is parsed
+MAX_MODEL_CHARACTERS = 256  # characters of a name that goes into a log line
+MAX_PARSED_BYTES = 4 * 1024 * 1024  # bytes: JSON takes up to 27 times as much memory once it is parsed
 
 
 @dataclass
-class Record:
+class RequestLog:
     """`ttfb_ms` and tokens are None when unknown, never 0."""
 
     request: ForwardRequest
@@ -63,7 +63,7 @@ class Record:
 
     def learn(self, body: bytes) -> None:
         """Reads the model and the usage of an answer that is no stream; of a very long one they stay unknown."""
-        if len(body) > MOST_PARSED:
+        if len(body) > MAX_PARSED_BYTES:
             return
         try:
             content = json.loads(body)
@@ -79,7 +79,7 @@ class Record:
         self.status, self.code = error.status, error.code
 
 
-def report(record: Record, logger: Logger, namespace: str) -> None:
+def report(record: RequestLog, logger: Logger, namespace: str) -> None:
     """Tells of the request once it is over, its metrics in `namespace`. Never a prompt, an answer or a key."""
     provider = None if record.target is None else record.target.provider_id
     duration_ms = record.elapsed_ms()
@@ -104,7 +104,7 @@ def report(record: Record, logger: Logger, namespace: str) -> None:
     _measure(record, provider, duration_ms, namespace)
 
 
-def _measure(record: Record, provider: str | None, duration_ms: int, namespace: str) -> None:
+def _measure(record: RequestLog, provider: str | None, duration_ms: int, namespace: str) -> None:
     felt: dict[MetricName, float | None] = {
         "Requests": 1,
         "RequestErrors": 1 if record.code else 0,
@@ -123,4 +123,4 @@ def _short(model: str | None, target: Target | None) -> str | None:
     if model is None:
         return None
     keys = [target.key] if target is not None and target.key else []
-    return redact(model, keys)[:LONGEST_MODEL]  # cut last: half a key is no key to the redactor
+    return redact(model, keys)[:MAX_MODEL_CHARACTERS]  # cut last: half a key is no key to the redactor

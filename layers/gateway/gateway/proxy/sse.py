@@ -8,10 +8,10 @@ from typing import Any
 from gateway.core.errors import GatewayError
 
 KEEP_ALIVE = b": keep-alive\n\n"
-LONGEST_HELD = 2 * 1024 * 1024
-LONGEST_BLANK = 4  # bytes of a blank line
+MAX_FRAME_BYTES = 2 * 1024 * 1024
+MAX_BLANK_LINE_BYTES = 4  # bytes of a blank line
 BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?!\n))")
-MOST_TOKENS = 10**9  # a number beyond it is none
+MAX_TOKENS = 10**9  # a number beyond it is none
 LINE_END = re.compile(rb"\r\n|\n|\r")
 # Frames worth parsing: an end, a usage or the first sight of a model. The others are only counted.
 TELLING = re.compile(rb'"(?:usage|message_stop|message_start|message_delta|error)"|"finish_reason"\s*:\s*"')
@@ -58,9 +58,9 @@ class StreamWatcher:
         blanks = [blank.span() for blank in BLANK_LINE.finditer(window)]
         self._held.append(chunk)
         self._size += len(chunk)
-        self._edge = window[-LONGEST_BLANK + 1 :]
+        self._edge = window[-MAX_BLANK_LINE_BYTES + 1 :]
         frames = self._whole_frames(blanks, len(window)) if blanks else b""
-        if self._passing_on or self._size > LONGEST_HELD:
+        if self._passing_on or self._size > MAX_FRAME_BYTES:
             self._passing_on = True
             frames += self._release()
         return frames
@@ -79,7 +79,11 @@ class StreamWatcher:
                 self._look_at(data[start : shift + begin])
             self._passing_on = False
             start = shift + end
-        self._held, self._size, self._edge = [data[start:]], len(data) - start, data[start:][-LONGEST_BLANK + 1 :]
+        self._held, self._size, self._edge = (
+            [data[start:]],
+            len(data) - start,
+            data[start:][-MAX_BLANK_LINE_BYTES + 1 :],
+        )
         return data[:start]
 
     def _release(self) -> bytes:
@@ -137,7 +141,7 @@ def merge_usage(known: Usage, given: object) -> Usage:
 
 def _is_count(given: object) -> bool:
     """JSON's numbers have no end; a metric's have one, and DynamoDB's."""
-    return type(given) is int and 0 <= given <= MOST_TOKENS
+    return type(given) is int and 0 <= given <= MAX_TOKENS
 
 
 def error_frame(error: GatewayError, *, mid_frame: bool = False) -> bytes:

@@ -3,11 +3,11 @@
 from collections.abc import Generator, Iterator
 
 from gateway.core.errors import DeadlineExceeded, GatewayError, StreamIdleTimeout, StreamTruncated
-from gateway.proxy.request_log import Record, StreamEnd
+from gateway.proxy.request_log import RequestLog, StreamEnd
 from gateway.proxy.sse import KEEP_ALIVE, StreamWatcher, error_frame
 
 
-def relay(chunks: Generator[bytes], record: Record) -> Generator[bytes]:
+def relay(chunks: Generator[bytes], record: RequestLog) -> Generator[bytes]:
     """The stream as the client gets it: the provider's whole frames, byte for byte.
 
     A stream that is not whole ends with one error frame and no `[DONE]`; nothing is raised. `chunks` raises a
@@ -29,7 +29,7 @@ def relay(chunks: Generator[bytes], record: Record) -> Generator[bytes]:
         record.model_served = watcher.model
 
 
-def _frames(chunks: Iterator[bytes], watcher: StreamWatcher, record: Record) -> Iterator[bytes]:
+def _frames(chunks: Iterator[bytes], watcher: StreamWatcher, record: RequestLog) -> Iterator[bytes]:
     for chunk in chunks:
         if chunk is KEEP_ALIVE:  # ours, and never into the middle of a frame
             yield from () if watcher.mid_frame else (chunk,)

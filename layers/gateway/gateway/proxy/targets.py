@@ -8,18 +8,18 @@ from gateway.core.redaction import Redactor
 from gateway.proxy.upstream import Target
 from gateway.registry.key_cipher import KeyCipher
 from gateway.registry.provider import Provider
-from gateway.registry.store import Providers
+from gateway.registry.store import ProviderStore
 
 REMEMBERED_SECONDS = 30.0
 
 
-class Targets:
+class TargetResolver:
     """Providers by id (None: the default), each with its decrypted key, of which the redactor hears. One per
     execution environment. `guard` raises InvalidEndpoint for an endpoint that must not be called."""
 
     def __init__(
         self,
-        providers: Providers,
+        providers: ProviderStore,
         keys: KeyCipher,
         guard: Callable[[str], None],
         redactor: Redactor | None = None,
@@ -39,18 +39,18 @@ class Targets:
         read_at, target = self._known.get(provider_id, (float("-inf"), None))
         age = self._clock() - read_at
         if target is None or not 0 <= age <= REMEMBERED_SECONDS:  # below 0: the clock was set back
-            return self.find_anew(provider_id)
+            return self.find_fresh(provider_id)
         return target
 
-    def find_anew(self, provider_id: str | None) -> Target:
+    def find_fresh(self, provider_id: str | None) -> Target:
         """The target as the registry has it now."""
         self._known.pop(provider_id, None)  # absence is never remembered
         provider = self._providers.default() if provider_id is None else self._providers.get(provider_id)
-        target = self.target_of(provider)
+        target = self.target_for(provider)
         self._known[provider_id] = (self._clock(), target)
         return target
 
-    def target_of(self, provider: Provider) -> Target:
+    def target_for(self, provider: Provider) -> Target:
         """A provider with its key decrypted. Raises KeyUnreadable, and EndpointRefused: what may be called is a
         parameter of the stack, and may have been another one when the provider was registered."""
         try:

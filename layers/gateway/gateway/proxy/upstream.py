@@ -60,14 +60,14 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """A provider's answer whose body is still to come. `hang_up` wakes, from any thread, whoever waits for it."""
+class UpstreamResponse:
+    """A provider's answer whose body is still to come. `abort` wakes, from any thread, whoever waits for it."""
 
     status: int
     headers: Mapping[str, str]
     chunks: Generator[bytes]
     waited_ms: float
-    hang_up: Callable[[], None]
+    abort: Callable[[], None]
 
     @property
     def is_stream(self) -> bool:
@@ -101,7 +101,7 @@ class Upstream:
         self._transport: httpx.BaseTransport | None = None
         self._used_at = 0.0
 
-    def forward(self, request: ForwardRequest, target: Target, *, within: float) -> Answer:
+    def forward(self, request: ForwardRequest, target: Target, *, within: float) -> UpstreamResponse:
         """Sends the request and waits for the head of its answer, about `within` seconds at most.
 
         A connection that fails within its time is tried twice; a request that was sent is not sent again.
@@ -202,7 +202,7 @@ def _check_peer(stream: httpcore.NetworkStream, guard: Guard) -> None:
 
 def _answer(
     response: httpx.Response, request: ForwardRequest, target: Target, patience: _Patience, waited_ms: float
-) -> Answer:
+) -> UpstreamResponse:
     secrets = [target.key] if target.key else []  # a provider may repeat what it was sent, in any header
     headers = {name: _clean(name, response.headers[name], secrets) for name in SENT_DOWN if name in response.headers}
     broken = StreamTruncated() if request.stream else AnswerTruncated()
@@ -210,7 +210,7 @@ def _answer(
     whole = DeadlineExceeded(_late(target.endpoint, "not ended its answer", patience.silence))
     chunks = _chunks(response, target.endpoint, idle if request.stream else whole, broken)
     next(chunks)  # into its `finally`: closing a generator that never began would not close the response
-    return Answer(response.status_code, headers, chunks, waited_ms, partial(_hang_up, response))
+    return UpstreamResponse(response.status_code, headers, chunks, waited_ms, partial(_hang_up, response))
 
 
 def _clean(name: str, value: str, secrets: list[str]) -> str:

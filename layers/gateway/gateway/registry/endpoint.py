@@ -7,7 +7,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from gateway.core.errors import InvalidEndpoint
 
-MOST_CHARACTERS = 2048
+MAX_CHARACTERS = 2048
 DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 PASTED_SUFFIX = "/chat/completions"
 EXAMPLE = "Write it like https://tokenhub.example.com/v1"
@@ -82,7 +82,7 @@ class Reach:
 
 
 def _parse(endpoint: str) -> SplitResult:
-    if len(endpoint) > MOST_CHARACTERS or any(c.isspace() or not c.isprintable() for c in endpoint):
+    if len(endpoint) > MAX_CHARACTERS or any(c.isspace() or not c.isprintable() for c in endpoint):
         raise InvalidEndpoint(f"endpoint is no URL. {EXAMPLE}")
     try:
         parts = urlsplit(endpoint)

@@ -78,7 +78,7 @@ def timestamp(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def day_of(moment: datetime) -> str:
+def utc_day(moment: datetime) -> str:
     """The UTC day."""
     return moment.astimezone(UTC).date().isoformat()
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from gateway.registry.provider import ID, HeartbeatSettings, Provider, Status, day_of, timestamp
+from gateway.registry.provider import ID, HeartbeatSettings, Provider, Status, timestamp, utc_day
 
 STALE_AFTER_SECONDS = 90
 LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"  # a name may not hold a line break: it ends up in logs and headers
@@ -148,7 +148,7 @@ def view(provider: Provider, now: datetime) -> ProviderView:
         status_changed_at=_text(health.status_changed_at),
         stale=_stale(provider, now),
         heartbeat=_heartbeat(provider.heartbeat),
-        heartbeat_tokens_today=health.heartbeat_tokens if health.heartbeat_tokens_day == day_of(now) else 0,
+        heartbeat_tokens_today=health.heartbeat_tokens if health.heartbeat_tokens_day == utc_day(now) else 0,
         created_at=timestamp(provider.created_at),
         updated_at=timestamp(provider.updated_at),
     )

@@ -19,17 +19,17 @@ from gateway.registry.etags import IfMatch
 from gateway.registry.key_cipher import KeyCipher, fingerprint
 from gateway.registry.provider import HeartbeatSettings, Provider, origin_of
 from gateway.registry.schemas import PatchIn, ProviderIn, ReplacementIn
-from gateway.registry.store import Providers
+from gateway.registry.store import ProviderStore
 
 ATTEMPTS = 15  # about 2 s of pauses: twenty writers of one provider come to an end in that time
-LONGEST_PAUSE = 0.4
+MAX_PAUSE_SECONDS = 0.4
 CHECKED = ("endpoint", "model", "key_fingerprint", "heartbeat")  # a beat of other values says nothing about these
 RESETTING = ("endpoint", "model", "key_fingerprint")
 REGISTERED = (*CHECKED, "name", "type", "description", "default")
 
 
 @dataclass(frozen=True)
-class Registered:
+class RegistrationResult:
     """What a change came to. `reset`: the provider's health is unknown from now on."""
 
     provider: Provider
@@ -47,7 +47,7 @@ class Registry:
 
     def __init__(
         self,
-        providers: Providers,
+        providers: ProviderStore,
         keys: KeyCipher,
         *,
         clock: Callable[[], datetime],
@@ -60,7 +60,7 @@ class Registry:
         self._reach = reach
         self._pause = pause
 
-    def register(self, wanted: ProviderIn, expected: IfMatch | None = None) -> Registered:
+    def register(self, wanted: ProviderIn, expected: IfMatch | None = None) -> RegistrationResult:
         """Creates the provider or replaces it (POST). The same registration again changes nothing.
 
         Raises InvalidEndpoint, ApiKeyRequired, DefaultProviderNeeded, TooManyProviders, PreconditionFailed,
@@ -68,7 +68,7 @@ class Registry:
         """
         endpoint = self._endpoint(wanted.endpoint)
 
-        def attempt() -> Registered:
+        def attempt() -> RegistrationResult:
             existing = self._find(wanted.id, expected)
             if existing is None:
                 return self._create(wanted, endpoint)
@@ -76,7 +76,7 @@ class Registry:
 
         return self._until_done(attempt)
 
-    def replace(self, provider_id: str, wanted: ReplacementIn, expected: IfMatch | None = None) -> Registered:
+    def replace(self, provider_id: str, wanted: ReplacementIn, expected: IfMatch | None = None) -> RegistrationResult:
         """Replaces a provider (PUT), like `register`, and never creates one.
 
         Raises as `register`, and InvalidRequest for another id in the body, ProviderNotFound.
@@ -84,20 +84,20 @@ class Registry:
         _refuse_another(provider_id, wanted.id)
         endpoint = self._endpoint(wanted.endpoint)
 
-        def attempt() -> Registered:
+        def attempt() -> RegistrationResult:
             existing = self._there(provider_id, expected)
             return self._change(existing, _replaced(existing, wanted, endpoint), wanted, expected)
 
         return self._until_done(attempt)
 
-    def patch(self, provider_id: str, changes: PatchIn, expected: IfMatch | None = None) -> Registered:
+    def patch(self, provider_id: str, changes: PatchIn, expected: IfMatch | None = None) -> RegistrationResult:
         """Changes the fields that are given and no other (PATCH). Raises as `replace`."""
         _refuse_another(provider_id, changes.id)
         given = changes.model_dump(exclude_unset=True)
         if "endpoint" in given:
             given["endpoint"] = self._endpoint(given["endpoint"])
 
-        def attempt() -> Registered:
+        def attempt() -> RegistrationResult:
             existing = self._there(provider_id, expected)
             return self._change(existing, _patched(existing, given), changes, expected)
 
@@ -113,7 +113,7 @@ class Registry:
                 return attempt()
             except RegistryBusy:  # another one came between: after a pause that is hardly theirs, look again
                 # The system's numbers: those of `random` are the same in all that start from one snapshot (SnapStart).
-                self._pause(random.SystemRandom().uniform(0, min(LONGEST_PAUSE, 0.02 * 2**number)))
+                self._pause(random.SystemRandom().uniform(0, min(MAX_PAUSE_SECONDS, 0.02 * 2**number)))
         raise RegistryBusy
 
     def _find(self, provider_id: str, expected: IfMatch | None) -> Provider | None:
@@ -134,7 +134,7 @@ class Registry:
         self._reach.guard_endpoint(endpoint)
         return endpoint
 
-    def _create(self, wanted: ProviderIn, endpoint: str) -> Registered:
+    def _create(self, wanted: ProviderIn, endpoint: str) -> RegistrationResult:
         now = self._clock()
         provider = Provider(
             id=wanted.id,
@@ -152,11 +152,11 @@ class Registry:
         )
         provider = self._with_key(provider, wanted.api_key or "")
         self._providers.create(provider)
-        return Registered(self._as_it_is_now(provider), created=True, reset=True)
+        return RegistrationResult(self._as_it_is_now(provider), created=True, reset=True)
 
     def _change(
         self, existing: Provider, wanted: Provider, given: ReplacementIn | PatchIn, expected: IfMatch | None
-    ) -> Registered:
+    ) -> RegistrationResult:
         """Writes what `wanted` changes, with the key and the default that are `given`; nothing when it is the same."""
         if existing.default and given.default is False:
             raise DefaultProviderNeeded
@@ -171,7 +171,7 @@ class Registry:
             seen = expected is not None and expected.tags is not None  # being the default is part of a tag
             hold_default = seen or bool(given.default)
             self._providers.update(existing, provider, reset_health=reset, hold_default=hold_default)
-        return Registered(self._as_it_is_now(provider), created=False, reset=reset)
+        return RegistrationResult(self._as_it_is_now(provider), created=False, reset=reset)
 
     def _as_it_is_now(self, written: Provider) -> Provider:
         """With the health that is kept and the default as it is named; as it was written if it is gone already."""

@@ -16,12 +16,12 @@ from gateway.registry.provider import ID, Health, Provider, timestamp
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import Table
 
-MOST_PROVIDERS = 1000
+MAX_PROVIDERS = 1000
 REGISTRY = "#registry"  # no provider's id can hold a #
 FAILED = "ConditionalCheckFailed"
 
 
-class Providers:
+class ProviderStore:
     """The registered providers. Reads are consistent: a provider just registered is seen by the next call."""
 
     def __init__(self, table: "Table") -> None:
@@ -81,11 +81,11 @@ class Providers:
             "Key": {"id": REGISTRY},
             "UpdateExpression": f"SET default_id = {default} ADD providers :one",
             "ConditionExpression": "attribute_not_exists(providers) OR providers < :most",
-            "ExpressionAttributeValues": {":id": provider.id, ":one": 1, ":most": MOST_PROVIDERS},
+            "ExpressionAttributeValues": {":id": provider.id, ":one": 1, ":most": MAX_PROVIDERS},
         }
         reasons = self._transaction([{"Put": put}, {"Update": count}])
         if reasons == ["None", FAILED]:  # with a failure of both, this one is there already and can be replaced
-            raise TooManyProviders(MOST_PROVIDERS)
+            raise TooManyProviders(MAX_PROVIDERS)
         if reasons:
             raise RegistryBusy
 

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from gateway.api.openapi import base_path, document
-from gateway.api.operations import CALLS, codes
+from gateway.api.operations import OPERATIONS, codes
 from gateway.core.errors import ProviderNotFound
 
 
@@ -34,7 +34,7 @@ def test_the_parts_that_nothing_refers_to_are_left_out() -> None:
 
 
 def test_each_code_stands_under_its_status() -> None:
-    call = CALLS["get", "/api/v1/providers/{id}"]
+    call = OPERATIONS["get", "/api/v1/providers/{id}"]
 
     assert call.errors == (ProviderNotFound,)
     assert codes("get", "/api/v1/providers/{id}", call) | {"404": ["provider_not_found"]} == codes(

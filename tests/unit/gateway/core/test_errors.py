@@ -102,7 +102,7 @@ def test_the_limit_is_named_when_it_is_reached() -> None:
 
 
 def test_only_the_providers_own_refusal_has_the_provider_as_its_source() -> None:
-    refused = errors.ProviderAnswered(429, "slow down", code="provider_rate_limited", retryable=True)
+    refused = errors.ProviderError(429, "slow down", code="provider_rate_limited", retryable=True)
     assert (refused.source, refused.status, refused.code) == ("provider", 429, "provider_rate_limited")
     assert {error.source for error in examples()} == {"gateway"}
 
@@ -121,12 +121,12 @@ def test_only_the_providers_own_refusal_has_the_provider_as_its_source() -> None
     ],
 )
 def test_a_refusal_has_the_type_that_its_status_stands_for(status: int, type_: str) -> None:
-    refused = errors.ProviderAnswered(status, "no", code="any", retryable=False)
+    refused = errors.ProviderError(status, "no", code="any", retryable=False)
     assert refused.body()["error"]["type"] == type_
 
 
 def test_one_refusal_does_not_change_the_next() -> None:
-    errors.ProviderAnswered(429, "slow down", code="provider_rate_limited", retryable=False)
+    errors.ProviderError(429, "slow down", code="provider_rate_limited", retryable=False)
     assert (errors.ForwardingError.status, errors.ForwardingError.retryable) == (502, True)
 
 

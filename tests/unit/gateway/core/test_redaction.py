@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from gateway.core.redaction import LEAST, REDACTED, Redactor, redact, without, without_end
+from gateway.core.redaction import MIN_CUT_CHARACTERS, REDACTED, Redactor, redact, without, without_end
 from tests.unit.gateway.builders import BRIEFLY, KEY
 
 KEYS = st.text(string.ascii_letters + string.digits + "_-.", min_size=1, max_size=40)
@@ -81,7 +81,7 @@ def test_a_key_is_taken_out_however_it_is_written(written: Callable[[str], str])
 
 @given(st.text(string.ascii_letters + string.digits + '&/+"', min_size=10, max_size=40), st.data())
 def test_a_key_that_a_text_breaks_off_in_leaves_nothing_of_itself(key: str, data: st.DataObject) -> None:
-    cut = data.draw(st.integers(LEAST, len(key)))
+    cut = data.draw(st.integers(MIN_CUT_CHARACTERS, len(key)))
     for written in (key[:cut], json.dumps(key[:cut])[1:-1], by_go(key[:cut]), in_a_url(key[:cut])):
         assert without_end(f"no key: {written}", [key]) == f"no key: {REDACTED}"
 
@@ -101,7 +101,7 @@ def test_an_ordinary_word_at_the_end_is_no_beginning_of_a_key(text: str) -> None
 @given(st.text(string.ascii_letters, min_size=10, max_size=40).map("nvapi-{}".format), st.data())
 def test_who_chooses_how_a_whole_error_ends_learns_nothing_of_the_key(key: str, data: st.DataObject) -> None:
     """TokenHub's "model not found: …" ends with the caller's own words."""
-    guess = key[: data.draw(st.integers(LEAST, len(key) - 1))]
+    guess = key[: data.draw(st.integers(MIN_CUT_CHARACTERS, len(key) - 1))]
     assert redact(f"model not found: {guess}", [key]) == f"model not found: {guess}"
 
 

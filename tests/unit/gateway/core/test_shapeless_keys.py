@@ -5,7 +5,7 @@ import json
 import pytest
 
 from gateway.core.errors import ForwardingError
-from gateway.heartbeat.probe import Ping, Progress
+from gateway.heartbeat.probe import Probe, ProbeProgress
 from gateway.proxy.sse import StreamWatcher
 from gateway.proxy.upstream import SENT_DOWN, Target, Upstream
 from tests.unit.gateway.builders import a_provider, completion
@@ -28,9 +28,9 @@ REFUSED: dict[str, tuple[bool, tuple[Piece, ...]]] = {
 }
 
 
-def ask(upstream: Upstream, url: str, *, stream: bool) -> Progress:
-    progress = Progress()
-    ping = Ping(upstream, StreamWatcher, within=5)
+def ask(upstream: Upstream, url: str, *, stream: bool) -> ProbeProgress:
+    progress = ProbeProgress()
+    ping = Probe(upstream, StreamWatcher, within=5)
     ping.ask(a_provider(), Target("main", url, key=KEY), progress, stream=stream)
     return progress
 

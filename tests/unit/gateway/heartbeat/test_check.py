@@ -28,7 +28,7 @@ type Run = Callable[..., Outcome]
 BEATEN = a_provider(health=Health("healthy"))  # no stream is due
 
 
-def target_of(provider: Provider) -> Target:
+def target_for(provider: Provider) -> Target:
     return Target(provider.id, provider.endpoint, provider.model, key=KEY)
 
 
@@ -36,7 +36,7 @@ def target_of(provider: Provider) -> Target:
 def run(patient_upstream: Upstream) -> Run:
     def run(endpoint: str, *, seconds: float = 3, slot: str | None = None, **changes: Any) -> Outcome:
         provider = replace(BEATEN, endpoint=endpoint, **changes)
-        beat = Beat(patient_upstream, target_of, now=lambda: AT, logger=LOGGER, seconds=seconds)
+        beat = Beat(patient_upstream, target_for, now=lambda: AT, logger=LOGGER, seconds=seconds)
         return beat.run(provider, slot=slot)
 
     return run
@@ -233,7 +233,7 @@ def test_a_beat_leaves_no_connection_to_the_garbage_collector(
     upstream, server = make_upstream(Limits()), serve(always(piece, Cut.CLOSE))
     gc.disable()
     try:
-        beat = Beat(upstream, target_of, now=lambda: AT, logger=LOGGER, seconds=3)
+        beat = Beat(upstream, target_for, now=lambda: AT, logger=LOGGER, seconds=3)
         outcome = beat.run(replace(BEATEN, endpoint=server.url), slot=None)
         assert outcome.error
         assert_released(upstream)
@@ -285,7 +285,7 @@ def test_a_beat_of_the_rehearsal_tokenhub_sees_each_of_its_oddities(
     tokenhub.rehearse(mode)
 
     def with_key(provider: Provider) -> Target:
-        return replace(target_of(provider), key=HUB_KEY)
+        return replace(target_for(provider), key=HUB_KEY)
 
     beat = Beat(patient_upstream, with_key, now=lambda: datetime.now(UTC), logger=LOGGER, seconds=3)
     error = beat.run(replace(BEATEN, endpoint=tokenhub.url + "/v1", model="echo"), slot=None).error

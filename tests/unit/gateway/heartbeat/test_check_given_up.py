@@ -12,7 +12,7 @@ from tests.rehearsal import wait_until
 from tests.unit.gateway.builders import AT, a_provider
 from tests.unit.gateway.conftest import Serve
 from tests.unit.gateway.servers import STREAM, Piece, Received, Script, Server, always, chunk
-from tests.unit.gateway.ticking import BAD, LOGGER, target_of
+from tests.unit.gateway.ticking import BAD, LOGGER, target_for
 
 SECONDS = 0.3
 HEAD = STREAM.replace(b"text/event-stream", b"application/json")
@@ -25,7 +25,7 @@ def second_ask(received: Received) -> tuple[Piece, ...]:
 
 def give_up(upstream: Upstream, server: Server, *, stream: bool = False) -> str | None:
     provider = a_provider(endpoint=server.url, health=Health("pending" if stream else "healthy"))
-    return Beat(upstream, target_of, now=lambda: AT, logger=LOGGER, seconds=SECONDS).run(provider, slot=None).error
+    return Beat(upstream, target_for, now=lambda: AT, logger=LOGGER, seconds=SECONDS).run(provider, slot=None).error
 
 
 def at_work() -> list[str]:
@@ -56,7 +56,7 @@ def test_an_answer_without_end_is_hung_up(
 def test_nothing_is_asked_for_a_beat_that_was_given_up(patient_upstream: Upstream, serve: Serve) -> None:
     def slow_key(provider: Provider) -> Target:
         time.sleep(2 * SECONDS)
-        return target_of(provider)
+        return target_for(provider)
 
     server = serve(always(BAD))
     provider = a_provider(endpoint=server.url, health=Health("healthy"))

@@ -25,14 +25,14 @@ HIDDEN = answer(502, b'{"error": {"message": "all providers failed"}}')
 TOLD = answer(502, b'{"error": {"message": "all providers failed for streaming: API error (status 401): no credit"}}')
 
 
-def target_of(provider: Provider) -> Target:
+def target_for(provider: Provider) -> Target:
     return Target(provider.id, provider.endpoint, provider.model, key=KEY)
 
 
 @pytest.fixture
 def run(patient_upstream: Upstream) -> Run:
     def run(endpoint: str, provider: Provider = PENDING, *, seconds: float = 3) -> Outcome:
-        beat = Beat(patient_upstream, target_of, now=lambda: AT, logger=LOGGER, seconds=seconds)
+        beat = Beat(patient_upstream, target_for, now=lambda: AT, logger=LOGGER, seconds=seconds)
         return beat.run(replace(provider, endpoint=endpoint), slot=None)
 
     return run
@@ -216,6 +216,6 @@ def test_a_stream_of_the_rehearsal_tokenhub_is_judged_as_users_see_it(
     tokenhub: RunningTokenHub, patient_upstream: Upstream, mode: str, words: str | None
 ) -> None:
     tokenhub.rehearse(mode)
-    beat = Beat(patient_upstream, target_of, now=lambda: datetime.now(UTC), logger=LOGGER, seconds=3)
+    beat = Beat(patient_upstream, target_for, now=lambda: datetime.now(UTC), logger=LOGGER, seconds=3)
     error = beat.run(replace(PENDING, endpoint=f"{tokenhub.url}/v1", model="echo"), slot=None).error
     assert error is None if words is None else words in (error or "")

@@ -11,7 +11,7 @@ from gateway.proxy.upstream import Target, Upstream
 from gateway.registry.provider import Health, Provider
 from tests.unit.gateway.builders import AT, a_provider
 from tests.unit.gateway.conftest import Serve
-from tests.unit.gateway.ticking import LOGGER, good, target_of
+from tests.unit.gateway.ticking import LOGGER, good, target_for
 
 BEATEN = a_provider(health=Health("healthy"))  # no stream is due
 
@@ -59,7 +59,7 @@ def test_a_stream_watcher_that_breaks_is_a_failure_too(
         def feed(self, chunk: bytes) -> bytes:
             raise ZeroDivisionError(chunk)
 
-    beat = Beat(patient_upstream, target_of, now=lambda: AT, logger=LOGGER, seconds=3, new_watcher=Broken)
+    beat = Beat(patient_upstream, target_for, now=lambda: AT, logger=LOGGER, seconds=3, new_watcher=Broken)
     outcome = beat.run(a_provider(endpoint=serve(good).url), slot=None)
     assert (outcome.error or "").startswith("The gateway itself failed during this heartbeat")
     assert [line.levelname for line in caplog.records] == ["ERROR"]

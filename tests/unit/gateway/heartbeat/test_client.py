@@ -7,8 +7,8 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from gateway.core.errors import GatewayError, HeartbeatFailed, HeartbeatTimeout, ProviderAnswered, ProviderNotFound
-from gateway.heartbeat.client import PATIENT, HeartbeatFunction, answer_of, told_beat
+from gateway.core.errors import GatewayError, HeartbeatFailed, HeartbeatTimeout, ProviderError, ProviderNotFound
+from gateway.heartbeat.client import CLIENT_CONFIG, HeartbeatClient, answer_of, told_beat
 from gateway.heartbeat.history import past_beat
 from tests.conftest import REGION
 from tests.lambda_service import LambdaService, serving
@@ -23,9 +23,9 @@ def service() -> Iterator[LambdaService]:
         yield running
 
 
-def function(service: LambdaService, config: Config = PATIENT) -> HeartbeatFunction:
+def function(service: LambdaService, config: Config = CLIENT_CONFIG) -> HeartbeatClient:
     keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": REGION}
-    return HeartbeatFunction(boto3.client("lambda", endpoint_url=service.url, config=config, **keys), "heartbeat")  # type: ignore[call-overload]  # keys, by name
+    return HeartbeatClient(boto3.client("lambda", endpoint_url=service.url, config=config, **keys), "heartbeat")  # type: ignore[call-overload]  # keys, by name
 
 
 def test_a_beat_comes_back_as_the_function_told_it(service: LambdaService) -> None:
@@ -51,7 +51,7 @@ def raising(error: GatewayError) -> Any:
 
 @pytest.mark.parametrize(
     "error",
-    [ProviderNotFound(), ProviderAnswered(401, "no", code="provider_key_refused", retryable=False)],
+    [ProviderNotFound(), ProviderError(401, "no", code="provider_key_refused", retryable=False)],
     ids=["ours", "the provider's"],
 )
 def test_an_error_of_ours_keeps_its_status_and_its_words(service: LambdaService, error: GatewayError) -> None:
@@ -90,7 +90,7 @@ def test_a_function_that_nobody_serves_is_a_502(service: LambdaService) -> None:
 
 def test_a_function_that_does_not_answer_is_a_504_and_is_not_asked_twice(service: LambdaService) -> None:
     service.handler = lambda _: time.sleep(1)
-    asking = function(service, PATIENT.merge(Config(read_timeout=0.2)))
+    asking = function(service, CLIENT_CONFIG.merge(Config(read_timeout=0.2)))
 
     with pytest.raises(HeartbeatTimeout, match="25 s"):
         asking.beat("main")
@@ -99,4 +99,4 @@ def test_a_function_that_does_not_answer_is_a_504_and_is_not_asked_twice(service
 
 
 def test_what_is_waited_for_ends_before_api_gateway_gives_up() -> None:
-    assert vars(PATIENT)["read_timeout"] + vars(PATIENT)["connect_timeout"] < 29
+    assert vars(CLIENT_CONFIG)["read_timeout"] + vars(CLIENT_CONFIG)["connect_timeout"] < 29

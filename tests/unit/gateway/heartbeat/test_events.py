@@ -4,14 +4,14 @@ import boto3
 from botocore.stub import ANY, Stubber
 
 from gateway.heartbeat.events import publish
-from gateway.heartbeat.health import Written
+from gateway.heartbeat.health import RecordedBeat
 from gateway.registry.provider import Health
 from tests.conftest import Aws
 from tests.unit.gateway.builders import KEY, a_provider, after, an_outcome
 
 BEFORE = a_provider(name="Main", key_ciphertext=KEY.encode(), health=Health("healthy"))
 AFTER = Health("failed", after(2), 5, last_heartbeat_error="no", status_changed_at=after(1))
-CHANGE = Written(BEFORE, an_outcome(2, error="no"), AFTER)
+CHANGE = RecordedBeat(BEFORE, an_outcome(2, error="no"), AFTER)
 
 
 def taken(failed: int) -> dict[str, object]:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from gateway.heartbeat.history import Page, PastBeat, cursor_of, moment_of
-from gateway.heartbeat.history_store import Heartbeats
+from gateway.heartbeat.history_store import HistoryStore
 from gateway.registry.provider import timestamp
 from tests.conftest import Aws
 from tests.unit.gateway.builders import AT, a_provider, after, an_outcome
@@ -15,11 +15,11 @@ HALF_HOUR = timedelta(minutes=30)
 
 
 @pytest.fixture
-def heartbeats(aws: Aws) -> Heartbeats:
-    return Heartbeats(aws.heartbeats, kept=timedelta(days=7))
+def heartbeats(aws: Aws) -> HistoryStore:
+    return HistoryStore(aws.heartbeats, kept=timedelta(days=7))
 
 
-def read(heartbeats: Heartbeats, limit: int = 50, before: datetime | None = None) -> Page[PastBeat]:
+def read(heartbeats: HistoryStore, limit: int = 50, before: datetime | None = None) -> Page[PastBeat]:
     return heartbeats.page(MAIN, limit=limit, before=before, now=after(100))
 
 
@@ -27,24 +27,24 @@ def seconds(page: Page[PastBeat]) -> list[float]:
     return [(beat.at - AT).total_seconds() for beat in page.items]
 
 
-def test_a_provider_without_a_beat_has_an_empty_history(heartbeats: Heartbeats) -> None:
+def test_a_provider_without_a_beat_has_an_empty_history(heartbeats: HistoryStore) -> None:
     assert read(heartbeats) == Page([], None)
     assert heartbeats.uptime(MAIN, now=AT).share is None
 
 
-def test_a_beat_reads_as_it_was_kept(heartbeats: Heartbeats) -> None:
+def test_a_beat_reads_as_it_was_kept(heartbeats: HistoryStore) -> None:
     heartbeats.add("main", an_outcome(1, error="no", ttft_ms=3, tokens=7, model="echo"))
     heartbeats.add("main", an_outcome(0))
 
     assert read(heartbeats).items == [PastBeat(after(1), False, 12, 3, "no", "echo", 7), PastBeat(AT, True, 12)]
 
 
-def test_only_the_providers_own_beats_are_read(heartbeats: Heartbeats) -> None:
+def test_only_the_providers_own_beats_are_read(heartbeats: HistoryStore) -> None:
     heartbeats.add("main-2", an_outcome())
     assert read(heartbeats).items == []
 
 
-def test_pages_follow_one_another_while_new_beats_arrive(heartbeats: Heartbeats) -> None:
+def test_pages_follow_one_another_while_new_beats_arrive(heartbeats: HistoryStore) -> None:
     for n in (0, 1, 2, 3):
         heartbeats.add("main", an_outcome(n))
     first = read(heartbeats, limit=2)
@@ -58,13 +58,13 @@ def test_pages_follow_one_another_while_new_beats_arrive(heartbeats: Heartbeats)
 
 
 def test_a_history_that_is_kept_for_longer_is_shown_for_longer(aws: Aws) -> None:
-    month = Heartbeats(aws.heartbeats, kept=timedelta(days=30))
+    month = HistoryStore(aws.heartbeats, kept=timedelta(days=30))
     month.add("main", an_outcome(-20 * 24 * 3600))
 
     assert len(read(month).items) == 1
 
 
-def test_an_expired_beat_that_dynamodb_has_not_deleted_yet_is_not_shown(heartbeats: Heartbeats, aws: Aws) -> None:
+def test_an_expired_beat_that_dynamodb_has_not_deleted_yet_is_not_shown(heartbeats: HistoryStore, aws: Aws) -> None:
     heartbeats.add("main", an_outcome(0))
     aws.heartbeats.update_item(
         Key={"provider_id": "main", "at": timestamp(AT)},
@@ -81,7 +81,7 @@ def test_an_expired_beat_that_dynamodb_has_not_deleted_yet_is_not_shown(heartbea
     assert sum(bucket.beats for bucket in buckets) == 1
 
 
-def test_what_has_expired_is_not_read_one_at_a_time(heartbeats: Heartbeats, aws: Aws) -> None:
+def test_what_has_expired_is_not_read_one_at_a_time(heartbeats: HistoryStore, aws: Aws) -> None:
     for n in range(40):
         heartbeats.add("main", an_outcome(-n))
         aws.heartbeats.update_item(
@@ -99,7 +99,7 @@ def test_what_has_expired_is_not_read_one_at_a_time(heartbeats: Heartbeats, aws:
     assert len(asked) < 5
 
 
-def test_a_deleted_predecessors_beats_are_not_shown(heartbeats: Heartbeats) -> None:
+def test_a_deleted_predecessors_beats_are_not_shown(heartbeats: HistoryStore) -> None:
     for n in (0, 1, 2):
         heartbeats.add("main", an_outcome(n))
     successor = a_provider(created_at=after(1))
@@ -111,7 +111,7 @@ def test_a_deleted_predecessors_beats_are_not_shown(heartbeats: Heartbeats) -> N
     assert heartbeats.page(successor, limit=2, before=after(1), now=after(100)).items == []
 
 
-def test_uptime_is_that_of_the_last_24_hours(heartbeats: Heartbeats) -> None:
+def test_uptime_is_that_of_the_last_24_hours(heartbeats: HistoryStore) -> None:
     day = timedelta(hours=24).total_seconds()
     for n, error in ((-day - 1, None), (-day, "no"), (-3, None), (0, None)):
         heartbeats.add("main", an_outcome(n, error=error))
@@ -121,7 +121,7 @@ def test_uptime_is_that_of_the_last_24_hours(heartbeats: Heartbeats) -> None:
     assert (uptime.beats, uptime.good, uptime.share) == (3, 2, 2 / 3)
 
 
-def test_buckets_go_from_now_back_to_the_oldest_beat_and_show_gaps(heartbeats: Heartbeats) -> None:
+def test_buckets_go_from_now_back_to_the_oldest_beat_and_show_gaps(heartbeats: HistoryStore) -> None:
     start = datetime.fromisoformat("2026-01-02T03:00:00Z")
     for minutes, error in ((0, None), (29, "no"), (61, None)):
         heartbeats.add("main", an_outcome((start - AT).total_seconds() + 60 * minutes, error=error))
@@ -134,7 +134,7 @@ def test_buckets_go_from_now_back_to_the_oldest_beat_and_show_gaps(heartbeats: H
     assert page.next is None
 
 
-def test_pages_of_buckets_follow_one_another(heartbeats: Heartbeats) -> None:
+def test_pages_of_buckets_follow_one_another(heartbeats: HistoryStore) -> None:
     for n in range(5):
         heartbeats.add("main", an_outcome(n * 1800))
     now = after(5 * 1800)
@@ -148,13 +148,13 @@ def test_pages_of_buckets_follow_one_another(heartbeats: Heartbeats) -> None:
     assert second.next is None
 
 
-def test_there_are_no_buckets_without_a_beat_nor_before_the_oldest(heartbeats: Heartbeats) -> None:
+def test_there_are_no_buckets_without_a_beat_nor_before_the_oldest(heartbeats: HistoryStore) -> None:
     assert heartbeats.buckets(MAIN, HALF_HOUR, limit=9, before=None, now=AT) == Page([], None)
     heartbeats.add("main", an_outcome(0))
     assert heartbeats.buckets(MAIN, HALF_HOUR, limit=9, before=after(-7200), now=AT) == Page([], None)
 
 
-def test_all_pages_of_a_megabyte_are_followed(heartbeats: Heartbeats, aws: Aws) -> None:
+def test_all_pages_of_a_megabyte_are_followed(heartbeats: HistoryStore, aws: Aws) -> None:
     with aws.heartbeats.batch_writer() as batch:
         for n in range(10):
             item: dict[str, Any] = {"provider_id": "main", "at": timestamp(after(n)), "good": n % 2 == 0}
@@ -175,7 +175,7 @@ def asked(aws: Aws) -> Iterator[list[dict[str, Any]]]:
     events.unregister(name, unique_id="asked")
 
 
-def test_every_read_is_consistent(heartbeats: Heartbeats, asked: list[dict[str, Any]]) -> None:
+def test_every_read_is_consistent(heartbeats: HistoryStore, asked: list[dict[str, Any]]) -> None:
     heartbeats.add("main", an_outcome(0))
 
     read(heartbeats)
@@ -186,7 +186,7 @@ def test_every_read_is_consistent(heartbeats: Heartbeats, asked: list[dict[str, 
     assert all(query["ConsistentRead"] for query in asked)
 
 
-def test_an_upside_down_stretch_of_time_is_not_asked_for(heartbeats: Heartbeats, asked: list[dict[str, Any]]) -> None:
+def test_an_upside_down_stretch_of_time_is_not_asked_for(heartbeats: HistoryStore, asked: list[dict[str, Any]]) -> None:
     """DynamoDB refuses a BETWEEN whose bounds are the wrong way round; moto does not."""
     successor = a_provider(created_at=after(1))
 

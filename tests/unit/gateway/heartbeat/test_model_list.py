@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from gateway.core.errors import DeadlineExceeded, ModelListUnusable, ProviderAnswered, ProviderUnreachable
-from gateway.heartbeat.model_list import MOST_BYTES, list_models
+from gateway.core.errors import DeadlineExceeded, ModelListUnusable, ProviderError, ProviderUnreachable
+from gateway.heartbeat.model_list import MAX_BODY_BYTES, list_models
 from gateway.proxy.upstream import Target, Upstream
 from tests.raw_upstream import JSON, RawUpstream, Script
 from tests.rehearsal import RunningTokenHub
@@ -58,17 +58,17 @@ def test_an_answer_that_is_neither_a_200_nor_a_refusal_is_a_502(upstream: Upstre
 
 def test_a_list_of_over_5_mb_is_refused_in_words(upstream: Upstream) -> None:
     with pytest.raises(ModelListUnusable, match="larger than 5 MB"):
-        answered(upstream, b'{"data": ["', b"x" * MOST_BYTES, b'"]}')
+        answered(upstream, b'{"data": ["', b"x" * MAX_BODY_BYTES, b'"]}')
 
 
 def test_a_list_of_just_under_5_mb_is_taken(upstream: Upstream) -> None:
-    body = json.dumps({"data": ["x" * (MOST_BYTES - 100)]}).encode()
+    body = json.dumps({"data": ["x" * (MAX_BODY_BYTES - 100)]}).encode()
 
-    assert len(answered(upstream, body)[0]) == MOST_BYTES - 100
+    assert len(answered(upstream, body)[0]) == MAX_BODY_BYTES - 100
 
 
 def test_a_refusal_keeps_its_status_and_loses_the_key(upstream: Upstream) -> None:
-    with pytest.raises(ProviderAnswered) as refused:
+    with pytest.raises(ProviderError) as refused:
         answered(upstream, f"invalid api key {KEY}".encode(), status=401)
 
     assert (refused.value.status, refused.value.code) == (401, "provider_key_refused")

@@ -3,9 +3,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from gateway.heartbeat.health import Outcome, Written, next_health
-from gateway.heartbeat.history_store import Heartbeats
-from gateway.heartbeat.side_effects import Outbox, Trouble
+from gateway.heartbeat.health import Outcome, RecordedBeat, next_health
+from gateway.heartbeat.history_store import HistoryStore
+from gateway.heartbeat.side_effects import InternalFailure, SideEffectQueue
 from gateway.registry.provider import Health
 from tests.conftest import Aws
 from tests.rehearsal import wait_until
@@ -13,19 +13,19 @@ from tests.unit.gateway.builders import WEEK, a_provider, an_outcome
 from tests.unit.gateway.ticking import Events
 
 
-def written(id_: str = "main", **changes: Any) -> Written:
+def written(id_: str = "main", **changes: Any) -> RecordedBeat:
     before, outcome = Health("healthy"), an_outcome(1, **changes)
-    return Written(a_provider(id=id_, health=before), outcome, next_health(before, outcome))
+    return RecordedBeat(a_provider(id=id_, health=before), outcome, next_health(before, outcome))
 
 
-def changed(count: int) -> list[Written]:
+def changed(count: int) -> list[RecordedBeat]:
     return [written(f"p{number}", error="no") for number in range(count)]
 
 
 def test_only_a_change_of_status_is_an_event(aws: Aws) -> None:
-    events, heard = Events(), list[Written]()
+    events, heard = Events(), list[RecordedBeat]()
     beats = [written("same"), written("new", error="no")]
-    assert events.follow(Heartbeats(aws.heartbeats, kept=WEEK), heard).up(beats) == []
+    assert events.follow(HistoryStore(aws.heartbeats, kept=WEEK), heard).up(beats) == []
     assert [event["id"] for event in events.taken] == ["new"]
     assert heard == beats
     assert len(aws.heartbeats.scan()["Items"]) == 2
@@ -33,13 +33,13 @@ def test_only_a_change_of_status_is_an_event(aws: Aws) -> None:
 
 def test_events_go_ten_at_once_and_the_history_25(aws: Aws, calls: list[str]) -> None:
     events = Events()
-    events.follow(Heartbeats(aws.heartbeats, kept=WEEK), []).up(changed(51))
+    events.follow(HistoryStore(aws.heartbeats, kept=WEEK), []).up(changed(51))
     assert (events.calls, len(events.taken)) == (6, 51)
     assert calls == ["BatchWriteItem"] * 3
 
 
 def test_an_item_that_spoils_a_batch_costs_no_other_its_history(aws: Aws) -> None:
-    class Spoilt(Heartbeats):
+    class Spoilt(HistoryStore):
         def add_all(self, beats: Sequence[tuple[str, Outcome]]) -> None:
             if "p1" in dict(beats):
                 raise OSError
@@ -55,16 +55,16 @@ def test_an_eventbridge_that_is_away_and_a_listener_that_breaks_cost_no_history(
         def put_events(self, Entries: list[Any]) -> dict[str, Any]:  # noqa: N803 -- boto3's name
             raise ConnectionError(Entries)
 
-    class Deaf(list[Written]):
-        def append(self, _: Written) -> None:
+    class Deaf(list[RecordedBeat]):
+        def append(self, _: RecordedBeat) -> None:
             raise ZeroDivisionError
 
-    troubles = Away().follow(Heartbeats(aws.heartbeats, kept=WEEK), Deaf()).up(changed(2))
+    troubles = Away().follow(HistoryStore(aws.heartbeats, kept=WEEK), Deaf()).up(changed(2))
     assert [trouble.what for trouble in troubles] == ["beat not told"] * 2 + ["event not published"] * 2
     assert len(aws.heartbeats.scan()["Items"]) == 2
 
 
-class Kept(Heartbeats):
+class Kept(HistoryStore):
     """A history that is written once it may be; keeps how many beats came at once. `spoilt` is raised for each."""
 
     def __init__(self, *, may: bool = True, spoilt: BaseException | None = None) -> None:
@@ -93,11 +93,11 @@ class Hanging(Events):
         return answer
 
 
-def outbox_of(kept: Kept, events: Events | None = None) -> Outbox:
-    return Outbox((events or Events()).follow(kept, []))
+def outbox_of(kept: Kept, events: Events | None = None) -> SideEffectQueue:
+    return SideEffectQueue((events or Events()).follow(kept, []))
 
 
-def lost(troubles: Sequence[Trouble]) -> Counter[str]:
+def lost(troubles: Sequence[InternalFailure]) -> Counter[str]:
     return Counter(trouble.what for trouble in troubles)
 
 
@@ -141,8 +141,8 @@ def test_a_trouble_with_its_error_comes_out_at_the_end() -> None:
     outbox = outbox_of(Kept(spoilt=(full := OSError())), Events("new"))
     outbox.put(written("new", error="no"))
     assert outbox.close(within=5) == [
-        Trouble("history not written", "new", full),
-        Trouble("event not published", "new"),
+        InternalFailure("history not written", "new", full),
+        InternalFailure("event not published", "new"),
     ]
 
 
@@ -152,7 +152,10 @@ def test_a_beat_after_the_end_is_followed_up_at_once_and_its_troubles_are_told()
     assert outbox.close(within=5) == []
     outbox.put(written("late", error="no"))
     assert kept.sizes == [1]
-    assert events.late == [Trouble("history not written", "late", full), Trouble("event not published", "late")]
+    assert events.late == [
+        InternalFailure("history not written", "late", full),
+        InternalFailure("event not published", "late"),
+    ]
 
 
 def test_what_is_under_way_or_waits_when_the_time_is_over_is_told_as_lost() -> None:
@@ -164,8 +167,8 @@ def test_what_is_under_way_or_waits_when_the_time_is_over_is_told_as_lost() -> N
     outbox.put(written("new", error="no"))
     assert wait_until(lambda: events.calls)
     assert outbox.close(within=0.1) == [
-        *(Trouble("history not written", id_) for id_ in ("stuck", "waits", "new")),
-        Trouble("event not published", "new"),
+        *(InternalFailure("history not written", id_) for id_ in ("stuck", "waits", "new")),
+        InternalFailure("event not published", "new"),
     ]
     kept.may.set()
     events.may.set()

@@ -5,11 +5,11 @@ from datetime import timedelta
 
 from gateway.heartbeat.check import Beat
 from gateway.heartbeat.health import Outcome
-from gateway.heartbeat.history_store import Heartbeats
+from gateway.heartbeat.history_store import HistoryStore
 from gateway.heartbeat.ticker import Ticker
 from gateway.proxy.upstream import Target
 from gateway.registry.provider import Health, HeartbeatSettings, Provider, timestamp
-from gateway.registry.store import Providers
+from gateway.registry.store import ProviderStore
 from tests.unit.gateway.builders import WEEK, after, an_outcome
 from tests.unit.gateway.conftest import Serve
 from tests.unit.gateway.servers import always
@@ -92,7 +92,7 @@ def test_a_key_lookup_that_breaks_makes_the_provider_failed(system: System) -> N
 
 
 def test_a_status_that_dynamodb_does_not_take_is_a_beat_not_written(system: System) -> None:
-    class Refusing(Providers):
+    class Refusing(ProviderStore):
         def record_beat(self, beaten: Provider, health: Health) -> bool:
             if beaten.id == "bad":
                 raise OSError
@@ -107,7 +107,7 @@ def test_a_status_that_dynamodb_does_not_take_is_a_beat_not_written(system: Syst
 
 
 def test_a_change_is_told_even_when_its_history_cannot_be_written(system: System) -> None:
-    class Full(Heartbeats):
+    class Full(HistoryStore):
         def add_all(self, beats: Sequence[tuple[str, Outcome]]) -> None:
             raise OSError(beats)
 

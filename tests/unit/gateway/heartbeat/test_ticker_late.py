@@ -2,9 +2,9 @@ import threading
 import time
 from dataclasses import dataclass, field
 
-from gateway.heartbeat.ticker import MOST_AT_ONCE, Ticker
+from gateway.heartbeat.ticker import MAX_AT_ONCE, Ticker
 from gateway.registry.provider import Health, Provider, timestamp
-from gateway.registry.store import REGISTRY, Providers
+from gateway.registry.store import REGISTRY, ProviderStore
 from tests.conftest import Aws
 from tests.rehearsal import wait_until
 from tests.unit.gateway.builders import AT, a_provider, after, an_outcome
@@ -56,7 +56,7 @@ class Crowd:
             self.running -= 1
 
 
-def put(aws: Aws, providers: Providers, count: int) -> None:
+def put(aws: Aws, providers: ProviderStore, count: int) -> None:
     """Many providers; the higher the number, the older the last beat."""
     providers.create(a_provider(id="p0", health=Health("healthy", AT)))
     item = aws.providers.get_item(Key={"id": "p0"})["Item"]
@@ -69,16 +69,16 @@ def put(aws: Aws, providers: Providers, count: int) -> None:
 
 
 def test_at_most_64_beats_run_at_once_and_the_oldest_go_first(system: System) -> None:
-    put(system.aws, system.providers, MOST_AT_ONCE + 6)
+    put(system.aws, system.providers, MAX_AT_ONCE + 6)
     crowd = Crowd(hold=1.0)
     result = system.ticker(Scripted(an_outcome(60), crowd), seconds=20).tick(SLOT)
     assert (result.providers, result.unfinished) == (70, 0)
-    assert crowd.most == MOST_AT_ONCE == 64
+    assert crowd.most == MAX_AT_ONCE == 64
     assert set(crowd.order[64:]) == {f"p{number}" for number in range(6)}
 
 
 def test_a_beat_that_could_not_begin_in_time_is_unfinished_and_never_begins(system: System) -> None:
-    put(system.aws, system.providers, MOST_AT_ONCE + 3)
+    put(system.aws, system.providers, MAX_AT_ONCE + 3)
     crowd = Crowd(hold=0.6)
     result = system.ticker(Scripted(an_outcome(60), crowd), seconds=0.3).tick(SLOT)
     assert result.unfinished == 67

@@ -5,9 +5,9 @@ from datetime import timedelta
 from threading import Barrier
 
 from gateway.heartbeat.health import Outcome, next_health
-from gateway.heartbeat.ticker import NeverWritten, Ticker
+from gateway.heartbeat.ticker import Ticker, WriteConflict
 from gateway.registry.provider import Health, Provider
-from gateway.registry.store import Providers
+from gateway.registry.store import ProviderStore
 from tests.unit.gateway.builders import after, an_outcome
 from tests.unit.gateway.ticking import SLOT, Scripted, System, now
 
@@ -92,7 +92,7 @@ def test_a_beat_outside_the_ticks_leaves_the_slot_of_the_last_one(system: System
     assert (system.status(), system.providers.get("main").health.last_heartbeat_slot) == ("failed", SLOT)
 
 
-class Losing(Providers):
+class Losing(ProviderStore):
     """A table whose answers get lost: boto3 then sends the write again, and finds what it wrote itself."""
 
     def record_beat(self, beaten: Provider, health: Health) -> bool:
@@ -108,7 +108,7 @@ def test_a_write_whose_answer_was_lost_is_told_of_once(system: System) -> None:
 
 
 def test_a_provider_that_others_write_again_and_again_is_a_beat_not_written(system: System) -> None:
-    class Contended(Providers):
+    class Contended(ProviderStore):
         def record_beat(self, beaten: Provider, health: Health) -> bool:
             moved = beaten.health.last_heartbeat_at or after(0)
             super().record_beat(beaten, replace(beaten.health, last_heartbeat_at=moved + timedelta(seconds=1)))
@@ -117,7 +117,7 @@ def test_a_provider_that_others_write_again_and_again_is_a_beat_not_written(syst
     system.add("main")
     ticker = Ticker(Contended(system.aws.providers), Scripted(an_outcome(100)), system.follow(), now=now)
     result = ticker.tick(SLOT)
-    assert [(trouble.what, type(trouble.error)) for trouble in result.troubles] == [("beat not written", NeverWritten)]
+    assert [(trouble.what, type(trouble.error)) for trouble in result.troubles] == [("beat not written", WriteConflict)]
     assert (system.history, system.changes) == ([], [])
     assert system.status() == "pending"
 

@@ -29,10 +29,10 @@ SPOKEN = b'data: {"model": "echo", "choices": [{"index": 0, "delta": {"content":
 
 
 def words(upstream: Upstream, endpoint: str, provider: Provider = BEATEN, *, seconds: float = 3) -> str | None:
-    def target_of(provider: Provider) -> Target:
+    def target_for(provider: Provider) -> Target:
         return Target(provider.id, provider.endpoint, provider.model, key=KEY)
 
-    beat = Beat(upstream, target_of, now=lambda: AT, logger=LOGGER, seconds=seconds)
+    beat = Beat(upstream, target_for, now=lambda: AT, logger=LOGGER, seconds=seconds)
     return beat.run(replace(provider, endpoint=endpoint), slot=None).error
 
 
@@ -249,10 +249,10 @@ def test_a_provider_that_redirects(patient_upstream: Upstream, serve: Serve) -> 
     ],
 )
 def test_a_key_that_is_not_to_be_had(patient_upstream: Upstream, error: GatewayError, expected: str) -> None:
-    def target_of(_: Provider) -> Target:
+    def target_for(_: Provider) -> Target:
         raise error
 
-    assert Beat(patient_upstream, target_of, now=lambda: AT, logger=LOGGER).run(BEATEN, slot=None).error == expected
+    assert Beat(patient_upstream, target_for, now=lambda: AT, logger=LOGGER).run(BEATEN, slot=None).error == expected
 
 
 def test_a_spent_budget_does_not_say_to_try_again(patient_upstream: Upstream, serve: Serve) -> None:

@@ -8,7 +8,7 @@ from gateway.core.errors import ProviderUnreachable, StreamTruncated
 from gateway.core.settings import Limits
 from gateway.proxy.exchange import Exchange
 from gateway.proxy.sse import KEEP_ALIVE
-from gateway.proxy.upstream import Answer, Target
+from gateway.proxy.upstream import Target, UpstreamResponse
 from tests.unit.gateway.builders import ENDPOINT
 from tests.unit.gateway.conftest import MakeUpstream, Serve
 from tests.unit.gateway.sending import STREAMED, assert_released, send
@@ -21,10 +21,10 @@ def answering(*pieces: bytes, content_type: str = "text/event-stream") -> Exchan
     def body() -> Generator[bytes]:
         yield from pieces
 
-    return Exchange(lambda: (TARGET, Answer(200, {"content-type": content_type}, body(), 1.0, lambda: None)))
+    return Exchange(lambda: (TARGET, UpstreamResponse(200, {"content-type": content_type}, body(), 1.0, lambda: None)))
 
 
-def failing() -> tuple[Target, Answer]:
+def failing() -> tuple[Target, UpstreamResponse]:
     raise ProviderUnreachable("not there")
 
 
@@ -56,7 +56,7 @@ def test_an_error_of_sending_is_the_heads_and_the_bodys() -> None:
 def test_the_head_is_waited_for_only_so_long() -> None:
     free = threading.Event()
 
-    def late() -> tuple[Target, Answer]:
+    def late() -> tuple[Target, UpstreamResponse]:
         free.wait(5)
         return failing()
 
@@ -101,7 +101,7 @@ def test_hanging_up_wakes_the_thread_that_reads_and_leaves_no_connection(
     reader.start()
     assert exchange.begun(5)
     time.sleep(0.05)
-    exchange.hang_up()
+    exchange.abort()
     reader.join(1)
     assert not reader.is_alive()
     assert len(met) == 1
@@ -113,7 +113,7 @@ def test_a_client_that_left_before_the_head_leaves_no_connection_after_it(
 ) -> None:
     upstream, server = make_upstream(Limits()), serve(always(STREAM, chunk(b"data: 1\n\n"), HANG))
     exchange = Exchange(lambda: (TARGET, send(upstream, server, STREAMED, within=60)))
-    exchange.hang_up()
+    exchange.abort()
     assert list(exchange.source()) == []
     assert_released(upstream)
 

@@ -8,11 +8,11 @@ import pytest
 from gateway.core.errors import DeadlineExceeded, FirstByteTimeout, NoProvider, ProviderNotFound
 from gateway.proxy.forwarder import Forwarder
 from gateway.proxy.request import read_request
-from gateway.proxy.targets import Targets
-from gateway.proxy.upstream import Answer, Target, Upstream
+from gateway.proxy.targets import TargetResolver
+from gateway.proxy.upstream import Target, Upstream, UpstreamResponse
 from gateway.registry.key_cipher import KeyCipher
 from gateway.registry.service import Registry
-from gateway.registry.store import Providers
+from gateway.registry.store import ProviderStore
 from tests.unit.gateway.builders import KEY, OTHER_KEY, Clock, a_request, wanted
 from tests.unit.gateway.conftest import ANYWHERE, Serve
 from tests.unit.gateway.sending import assert_released, read
@@ -22,13 +22,13 @@ OK = answer(body=b"{}")
 
 
 @pytest.fixture
-def registry(providers: Providers, cipher: KeyCipher) -> Registry:
+def registry(providers: ProviderStore, cipher: KeyCipher) -> Registry:
     return Registry(providers, cipher, clock=Clock(), reach=ANYWHERE)
 
 
 @pytest.fixture
-def forwarder(providers: Providers, cipher: KeyCipher, upstream: Upstream) -> Forwarder:
-    return Forwarder(Targets(providers, cipher, ANYWHERE.guard_endpoint), upstream)
+def forwarder(providers: ProviderStore, cipher: KeyCipher, upstream: Upstream) -> Forwarder:
+    return Forwarder(TargetResolver(providers, cipher, ANYWHERE.guard_endpoint), upstream)
 
 
 def send(
@@ -37,7 +37,7 @@ def send(
     *,
     within: float = 5,
     on_target: Callable[[Target], None] = lambda _: None,
-) -> tuple[Target, Answer]:
+) -> tuple[Target, UpstreamResponse]:
     deadline = time.monotonic() + within
     return forwarder.send(read_request(a_request()), provider_id, deadline=deadline, on_target=on_target)
 
@@ -129,7 +129,7 @@ def test_a_key_that_is_refused_again_is_told_and_not_tried_a_third_time(
 
 
 def test_a_provider_deleted_after_it_refused_the_key_leaves_no_connection_to_the_garbage_collector(
-    serve: Serve, registry: Registry, providers: Providers, forwarder: Forwarder, upstream: Upstream
+    serve: Serve, registry: Registry, providers: ProviderStore, forwarder: Forwarder, upstream: Upstream
 ) -> None:
     server = serve(taking(KEY))
     registry.register(wanted(endpoint=server.url, api_key=KEY))

@@ -7,9 +7,9 @@ import pytest
 from gateway.core.errors import DeadlineExceeded, GatewayError, ProviderUnreachable
 from gateway.proxy.exchange import Exchange
 from gateway.proxy.late_stream import HEADERS, late_stream
-from gateway.proxy.request_log import Record
+from gateway.proxy.request_log import RequestLog
 from gateway.proxy.sse import KEEP_ALIVE
-from gateway.proxy.upstream import Answer, Target
+from gateway.proxy.upstream import Target, UpstreamResponse
 from tests.unit.gateway.builders import ENDPOINT, a_request
 from tests.unit.gateway.streams import BODY, UNFINISHED, only_error
 
@@ -20,17 +20,17 @@ KEY = "c0ffee-0123456789-abcdefghij"  # of no shape that a redactor could know w
 class Late:
     """A stream whose head comes after two more comments, and what became of its chunks."""
 
-    record: Record = field(default_factory=lambda: Record(a_request(stream=True)))
+    record: RequestLog = field(default_factory=lambda: RequestLog(a_request(stream=True)))
     closed: bool = False
 
     def answers(
         self, *body: bytes, status: int = 200, content_type: str = "text/event-stream", error: Exception | None = None
     ) -> Generator[bytes]:
-        def send() -> tuple[Target, Answer]:
+        def send() -> tuple[Target, UpstreamResponse]:
             if error is not None:
                 raise error
             headers = {"content-type": content_type}
-            return Target("main", ENDPOINT, key=KEY), Answer(status, headers, pieces(), 1.0, lambda: None)
+            return Target("main", ENDPOINT, key=KEY), UpstreamResponse(status, headers, pieces(), 1.0, lambda: None)
 
         def pieces() -> Generator[bytes]:
             yield from body

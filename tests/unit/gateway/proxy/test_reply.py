@@ -3,26 +3,26 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.core.errors import AnswerTruncated, InvalidRequest, NoProvider, ProviderAnswered, StreamTruncated
-from gateway.proxy.reply import error_down, headers_down, rest, take
-from gateway.proxy.request_log import Record
-from gateway.proxy.upstream import Answer, Target
+from gateway.core.errors import AnswerTruncated, InvalidRequest, NoProvider, ProviderError, StreamTruncated
+from gateway.proxy.reply import error_response, response_headers, rest, take
+from gateway.proxy.request_log import RequestLog
+from gateway.proxy.upstream import Target, UpstreamResponse
 from tests.unit.gateway.builders import ENDPOINT, KEY, a_request
 
 
-def a_record(path: str = "/chat/completions", status: str = "healthy", model: str | None = None) -> Record:
-    record = Record(a_request(path=path, model=model))
+def a_record(path: str = "/chat/completions", status: str = "healthy", model: str | None = None) -> RequestLog:
+    record = RequestLog(a_request(path=path, model=model))
     record.target = Target("main", ENDPOINT, status=status, key=KEY)
     return record
 
 
-def an_answer(**headers: str) -> Answer:
+def an_answer(**headers: str) -> UpstreamResponse:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Answer(200, named, (piece for piece in [b""]), 7.4, lambda: None)
+    return UpstreamResponse(200, named, (piece for piece in [b""]), 7.4, lambda: None)
 
 
 def test_the_providers_headers_come_down_beside_ours() -> None:
-    down = headers_down(a_record(), an_answer(content_type="application/json", x_alias_from="*"))
+    down = response_headers(a_record(), an_answer(content_type="application/json", x_alias_from="*"))
     assert down.pop("server-timing").startswith("provider;dur=7, gateway;dur=")
     assert down == {
         "content-type": "application/json",
@@ -36,9 +36,9 @@ def test_the_providers_headers_come_down_beside_ours() -> None:
 def test_the_timing_tells_the_gateways_share_from_the_providers() -> None:
     record = a_record()
     record.clock = lambda: record.began + 0.0204
-    assert headers_down(record, an_answer())["server-timing"] == "provider;dur=7, gateway;dur=13"
+    assert response_headers(record, an_answer())["server-timing"] == "provider;dur=7, gateway;dur=13"
     record.clock = lambda: record.began
-    assert headers_down(record, an_answer())["server-timing"] == "provider;dur=7, gateway;dur=0"
+    assert response_headers(record, an_answer())["server-timing"] == "provider;dur=7, gateway;dur=0"
 
 
 @pytest.mark.parametrize(
@@ -59,22 +59,22 @@ def test_another_model_than_the_asked_one_is_told_of(
 ) -> None:
     record = a_record(model=asked)
     record.model_served = served
-    assert headers_down(record, an_answer(**headers)).get("x-model-substituted") == told
+    assert response_headers(record, an_answer(**headers)).get("x-model-substituted") == told
 
 
 @pytest.mark.parametrize(("status", "told"), [("failed", "failed"), ("healthy", None), ("pending", None)])
 def test_only_a_failed_provider_is_told_of(status: str, told: str | None) -> None:
-    assert headers_down(a_record(status=status), an_answer()).get("x-provider-status") == told
-    assert error_down(StreamTruncated(), a_record(status=status))[1].get("x-provider-status") == told
+    assert response_headers(a_record(status=status), an_answer()).get("x-provider-status") == told
+    assert error_response(StreamTruncated(), a_record(status=status))[1].get("x-provider-status") == told
 
 
 def test_a_provider_cannot_forge_our_headers() -> None:
-    down = headers_down(a_record(), an_answer(x_request_id="forged", x_provider_id="forged"))
+    down = response_headers(a_record(), an_answer(x_request_id="forged", x_provider_id="forged"))
     assert (down["x-request-id"], down["x-provider-id"]) == ("request-1", "main")
 
 
 def test_an_error_is_json_in_the_one_shape_with_its_source() -> None:
-    status, headers, body = error_down(StreamTruncated(), a_record())
+    status, headers, body = error_response(StreamTruncated(), a_record())
     assert status == 502
     assert headers == {
         "content-type": "application/json",
@@ -87,7 +87,7 @@ def test_an_error_is_json_in_the_one_shape_with_its_source() -> None:
 
 
 def test_an_error_before_there_is_a_provider_names_none() -> None:
-    _, headers, _ = error_down(NoProvider(), Record(a_request()))
+    _, headers, _ = error_response(NoProvider(), RequestLog(a_request()))
     assert "x-provider-id" not in headers
 
 
@@ -95,24 +95,24 @@ def test_an_error_before_there_is_a_provider_names_none() -> None:
     ("error", "told"),
     [
         (InvalidRequest("x"), "false"),
-        (ProviderAnswered(429, "x", code="provider_budget_spent", retryable=False), "false"),
-        (ProviderAnswered(429, "x", code="provider_rate_limited", retryable=True), None),
+        (ProviderError(429, "x", code="provider_budget_spent", retryable=False), "false"),
+        (ProviderError(429, "x", code="provider_rate_limited", retryable=True), None),
         (StreamTruncated(), None),
     ],
 )
-def test_an_sdk_is_told_when_a_retry_is_useless(error: InvalidRequest | ProviderAnswered, told: str | None) -> None:
-    _, headers, _ = error_down(error, a_record())
+def test_an_sdk_is_told_when_a_retry_is_useless(error: InvalidRequest | ProviderError, told: str | None) -> None:
+    _, headers, _ = error_response(error, a_record())
     assert headers.get("x-should-retry") == told
 
 
 def test_the_providers_own_refusal_has_the_provider_as_its_source() -> None:
-    status, headers, _ = error_down(ProviderAnswered(418, "x", code="c", retryable=True), a_record())
+    status, headers, _ = error_response(ProviderError(418, "x", code="c", retryable=True), a_record())
     assert (status, headers["x-error-source"]) == (418, "provider")
 
 
 @pytest.mark.parametrize(("path", "typed"), [("/messages", True), ("/chat/completions", False), ("/models", False)])
 def test_an_error_of_the_messages_route_has_the_type_that_anthropics_sdk_looks_for(path: str, typed: bool) -> None:
-    _, _, body = error_down(StreamTruncated(), a_record(path))
+    _, _, body = error_response(StreamTruncated(), a_record(path))
     content = json.loads(body)
     assert (content.get("type") == "error") is typed
     assert content["error"]["code"] == "stream_truncated"

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.core.errors import StreamTruncated
-from gateway.proxy.sse import KEEP_ALIVE, LONGEST_HELD, StreamWatcher, Usage, error_frame, merge_usage
+from gateway.proxy.sse import KEEP_ALIVE, MAX_FRAME_BYTES, StreamWatcher, Usage, error_frame, merge_usage
 from tests.unit.gateway.builders import BRIEFLY
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), max_size=12)
@@ -198,7 +198,7 @@ def test_data_over_several_lines_is_one_event() -> None:
 
 
 def test_a_frame_longer_than_is_held_is_passed_on_as_it_comes() -> None:
-    watcher, long = StreamWatcher(), b"data: " + b"x" * LONGEST_HELD
+    watcher, long = StreamWatcher(), b"data: " + b"x" * MAX_FRAME_BYTES
     assert watcher.feed(b"data: a\n\n" + long) == b"data: a\n\n" + long
     inside = [watcher.mid_frame]
     assert watcher.feed(b"more") == b"more"
@@ -210,7 +210,7 @@ def test_a_frame_longer_than_is_held_is_passed_on_as_it_comes() -> None:
 
 def test_a_frame_of_just_the_longest_length_is_held() -> None:
     watcher = StreamWatcher()
-    assert watcher.feed(b"x" * LONGEST_HELD) == b""
+    assert watcher.feed(b"x" * MAX_FRAME_BYTES) == b""
     assert not watcher.mid_frame
 
 
@@ -218,14 +218,14 @@ def test_a_frame_of_just_the_longest_length_is_held() -> None:
 @given(st.data())
 def test_the_end_after_a_very_long_frame_is_seen_wherever_it_is_cut(data: st.DataObject) -> None:
     watcher, rest = StreamWatcher(), b"\n\ndata: [DONE]\n\n"
-    watcher.feed(b"data: " + b"x" * LONGEST_HELD)
+    watcher.feed(b"data: " + b"x" * MAX_FRAME_BYTES)
     assert b"".join(fed(watcher, data.draw(parts(rest)))) == rest
     assert watcher.done
 
 
 def test_a_very_long_frame_that_speaks_of_an_end_is_none() -> None:
     watcher = StreamWatcher()
-    watcher.feed(b'data: {"content": "' + b"x" * LONGEST_HELD)
+    watcher.feed(b'data: {"content": "' + b"x" * MAX_FRAME_BYTES)
     watcher.feed(b"data: [DONE]\n\n")
     assert not watcher.done
 

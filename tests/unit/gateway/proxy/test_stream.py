@@ -12,8 +12,8 @@ from gateway.core.errors import (
     StreamIdleTimeout,
     StreamTruncated,
 )
-from gateway.proxy.request_log import Record
-from gateway.proxy.sse import KEEP_ALIVE, LONGEST_HELD, Usage
+from gateway.proxy.request_log import RequestLog
+from gateway.proxy.sse import KEEP_ALIVE, MAX_FRAME_BYTES, Usage
 from gateway.proxy.stream import relay
 from tests.unit.gateway.builders import BRIEFLY, a_request
 from tests.unit.gateway.streams import BODY, UNFINISHED, only_error
@@ -39,9 +39,11 @@ class Chunks:
             self.closed = True
 
 
-def relayed(*chunks: bytes, error: BaseException | None = None, record: Record | None = None) -> tuple[bytes, Record]:
+def relayed(
+    *chunks: bytes, error: BaseException | None = None, record: RequestLog | None = None
+) -> tuple[bytes, RequestLog]:
     """What a client gets, and the record. The chunks have to be closed afterwards."""
-    record = record or Record(a_request(stream=True))
+    record = record or RequestLog(a_request(stream=True))
     source = Chunks(*chunks, error=error)
     got = b"".join(relay(source(), record))
     assert source.closed
@@ -115,7 +117,7 @@ def test_a_stream_without_a_single_byte_is_truncated() -> None:
 
 
 def test_every_choice_that_was_asked_for_has_to_finish() -> None:
-    _, record = relayed(*BODY[:-1], record=Record(a_request(stream=True, choices=2)))
+    _, record = relayed(*BODY[:-1], record=RequestLog(a_request(stream=True, choices=2)))
     assert record.stream_end == "truncated"
 
 
@@ -140,13 +142,13 @@ def test_a_keep_alive_goes_between_frames_and_is_not_counted() -> None:
 
 
 def test_a_keep_alive_never_goes_into_a_frame_that_is_passed_on_in_pieces() -> None:
-    long = b"data: " + b"x" * LONGEST_HELD
+    long = b"data: " + b"x" * MAX_FRAME_BYTES
     got, _ = relayed(long, KEEP_ALIVE, b"y\n\n", KEEP_ALIVE, *BODY)
     assert got == long + b"y\n\n" + KEEP_ALIVE + b"".join(BODY)
 
 
 def test_an_error_after_part_of_a_frame_begins_with_a_blank_line() -> None:
-    long = b"data: " + b"x" * LONGEST_HELD
+    long = b"data: " + b"x" * MAX_FRAME_BYTES
     got, _ = relayed(long, error=StreamTruncated())
     assert got.startswith(long + b"\n\nevent: error\n")
 
@@ -159,14 +161,14 @@ def test_each_chunk_goes_down_before_the_next_one_is_asked_for() -> None:
             asked.append(number)
             yield chunk
 
-    got: Iterator[bytes] = relay(chunks(), Record(a_request(stream=True)))
+    got: Iterator[bytes] = relay(chunks(), RequestLog(a_request(stream=True)))
     for number, chunk in enumerate(BODY):
         assert next(got) == chunk
         assert asked[-1] == number
 
 
-def left(source: Chunks, after: int) -> Record:
-    record = Record(a_request(stream=True))
+def left(source: Chunks, after: int) -> RequestLog:
+    record = RequestLog(a_request(stream=True))
     got = relay(source(), record)
     for _ in range(after):
         next(got)
@@ -190,13 +192,13 @@ def test_a_client_that_leaves_after_done_had_it_all() -> None:
 def test_an_error_that_is_not_foreseen_closes_the_chunks_too() -> None:
     source = Chunks(*UNFINISHED, error=ZeroDivisionError())
     with pytest.raises(ZeroDivisionError):
-        b"".join(relay(source(), Record(a_request(stream=True))))
+        b"".join(relay(source(), RequestLog(a_request(stream=True))))
     assert source.closed
 
 
 def test_the_time_to_the_first_byte_is_that_of_the_first_frame() -> None:
     times = iter([0.0, 1.5, 2.0, 2.5, 3.0])
-    record = replace(Record(a_request(stream=True), clock=lambda: next(times)))
+    record = replace(RequestLog(a_request(stream=True), clock=lambda: next(times)))
     record.began = 0.0
     list(relay(Chunks(KEEP_ALIVE, *BODY)(), record))
     assert record.ttfb_ms is not None

@@ -8,7 +8,7 @@ import openai
 import pytest
 
 from gateway.core.errors import StreamTruncated
-from gateway.proxy.request_log import Record
+from gateway.proxy.request_log import RequestLog
 from gateway.proxy.stream import relay
 from tests.unit.gateway.builders import a_request
 from tests.unit.gateway.conftest import Serve
@@ -45,7 +45,7 @@ def relayed(serve: Serve, stream: bytes, *, breaks: bool) -> Server:
         if breaks:
             raise StreamTruncated
 
-    body = b"".join(relay(chunks(), Record(a_request(stream=True))))
+    body = b"".join(relay(chunks(), RequestLog(a_request(stream=True))))
     head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
     return serve(always(head + body, Cut.CLOSE))
 

@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 
 from gateway.proxy.request import ForwardRequest, read_request
-from gateway.proxy.upstream import Answer, Upstream
+from gateway.proxy.upstream import Upstream, UpstreamResponse
 from tests.unit.gateway.builders import KEY, a_request
 from tests.unit.gateway.conftest import Serve
 from tests.unit.gateway.sending import STREAMED, read, send
@@ -138,8 +138,10 @@ def test_an_answer_of_any_status_is_returned(serve: Serve, upstream: Upstream, s
     ],
 )
 def test_a_stream_is_known_by_its_content_type(content_type: str, is_stream: bool) -> None:
-    assert Answer(200, {"content-type": content_type}, (_ for _ in ()), 7.4, lambda: None).is_stream is is_stream
-    assert not Answer(200, {}, (_ for _ in ()), 7.4, lambda: None).is_stream
+    assert (
+        UpstreamResponse(200, {"content-type": content_type}, (_ for _ in ()), 7.4, lambda: None).is_stream is is_stream
+    )
+    assert not UpstreamResponse(200, {}, (_ for _ in ()), 7.4, lambda: None).is_stream
 
 
 def test_the_body_comes_down_as_it_was_sent_even_when_it_is_compressed(serve: Serve, upstream: Upstream) -> None:

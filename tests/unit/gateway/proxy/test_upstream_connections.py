@@ -12,7 +12,7 @@ from gateway.core.errors import (
     StreamTruncated,
 )
 from gateway.core.settings import Limits
-from gateway.proxy.upstream import Answer, Upstream
+from gateway.proxy.upstream import Upstream, UpstreamResponse
 from tests.unit.gateway.certificates import server_context
 from tests.unit.gateway.conftest import MakeUpstream, Serve
 from tests.unit.gateway.sending import STREAMED, assert_released, read, send, trusting
@@ -21,7 +21,7 @@ from tests.unit.gateway.servers import END, HANG, STREAM, Cut, Piece, always, an
 OK = answer(body=b"{}")
 
 
-def hang_up_while_reading(got: Answer) -> tuple[list[BaseException], float]:
+def hang_up_while_reading(got: UpstreamResponse) -> tuple[list[BaseException], float]:
     """What the reader met, and after how long, when another thread hung up."""
     met: list[BaseException] = []
 
@@ -36,7 +36,7 @@ def hang_up_while_reading(got: Answer) -> tuple[list[BaseException], float]:
     thread.start()
     time.sleep(0.1)
     began = time.monotonic()
-    got.hang_up()
+    got.abort()
     thread.join(5)
     assert not thread.is_alive()
     return met, time.monotonic() - began
@@ -64,7 +64,7 @@ def test_hanging_up_after_the_end_does_no_harm_to_the_next_request(serve: Serve,
     server = serve(always(OK))
     first = send(upstream, server)
     read(first)
-    first.hang_up()
+    first.abort()
     assert read(send(upstream, server)) == b"{}"
     assert server.connections == 1
 
@@ -74,7 +74,7 @@ def test_the_provider_hears_at_once_that_nobody_reads_any_more(serve: Serve, ups
     server = serve(in_turn((STREAM, *endless, END), (OK,)))
     got = send(upstream, server, STREAMED)
     next(got.chunks)
-    got.hang_up()
+    got.abort()
     got.chunks.close()
     assert_released(upstream)
     read(send(upstream, server))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.proxy.upstream_errors import LONGEST_WORDS, refusal
+from gateway.proxy.upstream_errors import MAX_MESSAGE_CHARACTERS, upstream_error
 from tests.unit.gateway.builders import BRIEFLY, KEY
 
 
@@ -46,7 +46,7 @@ TOKENHUBS = [
 def test_each_of_tokenhubs_refusals_has_its_code_and_its_remedy(
     status: int, body: str, code: str, retryable: bool, remedy: str
 ) -> None:
-    found = refusal(status, body.encode())
+    found = upstream_error(status, body.encode())
     assert (found.status, found.code, found.retryable, found.source) == (status, code, retryable, "provider")
     assert remedy in found.message
 
@@ -67,37 +67,37 @@ def test_each_of_tokenhubs_refusals_has_its_code_and_its_remedy(
     ],
 )
 def test_the_providers_words_come_first_and_the_remedy_after_them(body: str, words: str) -> None:
-    assert refusal(500, body.encode()).message.startswith(words)
+    assert upstream_error(500, body.encode()).message.startswith(words)
 
 
 def test_no_more_than_500_characters_of_the_providers_words_are_kept() -> None:
-    message = refusal(500, b"x" * 10_000).message
-    assert message.count("x") == LONGEST_WORDS == 500
+    message = upstream_error(500, b"x" * 10_000).message
+    assert message.count("x") == MAX_MESSAGE_CHARACTERS == 500
 
 
 @pytest.mark.parametrize("body", [f"no key {KEY}", error(f"API error (status 401): {KEY}"), f'{{"detail": "{KEY}"}}'])
 def test_a_key_in_the_providers_words_is_taken_out(body: str) -> None:
-    assert KEY not in refusal(502, body.encode(), [KEY]).message
-    assert KEY not in refusal(502, body.encode()).message
+    assert KEY not in upstream_error(502, body.encode(), [KEY]).message
+    assert KEY not in upstream_error(502, body.encode()).message
 
 
 @BRIEFLY
 @given(st.text("abcdef0123456789-", min_size=12, max_size=40), st.integers(440, 520))
 def test_a_key_at_the_end_of_what_is_kept_is_not_cut_in_half(key: str, before: int) -> None:
-    message = refusal(502, b"." * before + key.encode(), [key]).message
+    message = upstream_error(502, b"." * before + key.encode(), [key]).message
     assert key[:6] not in message
 
 
 @BRIEFLY
 @given(st.integers(400, 599), st.binary(max_size=200))
 def test_any_bytes_become_an_error_in_the_one_shape(status: int, body: bytes) -> None:
-    found = refusal(status, body)
+    found = upstream_error(status, body)
     assert json.loads(json.dumps(found.body()))["error"]["code"].startswith("provider_")
     assert found.message
 
 
 def test_deeply_nested_json_is_only_text() -> None:
-    assert refusal(500, b"[" * 100_000).code == "provider_error"
+    assert upstream_error(500, b"[" * 100_000).code == "provider_error"
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_deeply_nested_json_is_only_text() -> None:
 def test_what_stands_in_front_of_tokenhub_is_not_told_in_tokenhubs_words(
     status: int, body: bytes, code: str, remedy: str
 ) -> None:
-    error = refusal(status, body)
+    error = upstream_error(status, body)
 
     assert error.code == code
     assert remedy in error.message
@@ -124,7 +124,7 @@ def test_what_stands_in_front_of_tokenhub_is_not_told_in_tokenhubs_words(
 @BRIEFLY
 @given(st.integers(100, 399) | st.integers(600, 999), st.binary(max_size=20))
 def test_a_status_that_is_no_refusal_never_becomes_ours(status: int, body: bytes) -> None:
-    error = refusal(status, body)
+    error = upstream_error(status, body)
 
     assert (error.status, error.code, error.retryable) == (502, "provider_error", True)
     assert f"HTTP {status}" in error.message

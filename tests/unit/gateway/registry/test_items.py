@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.registry.items import health_item, provider_of, registry_item, set_and_remove
-from gateway.registry.provider import Health, HeartbeatSettings, Provider, day_of
+from gateway.registry.provider import Health, HeartbeatSettings, Provider, utc_day
 from tests.conftest import Aws
 from tests.unit.gateway.builders import AT, a_provider
 
@@ -25,7 +25,7 @@ HEALTH = st.builds(
     status_changed_at=st.none() | TIMES,
     beats_since_stream=st.integers(0, 19),
     heartbeat_tokens=st.integers(0, 10**7),
-    heartbeat_tokens_day=st.none() | TIMES.map(day_of),
+    heartbeat_tokens_day=st.none() | TIMES.map(utc_day),
 )
 PROVIDERS = st.builds(
     Provider,

@@ -7,13 +7,13 @@ from gateway.registry.endpoint import Reach
 from gateway.registry.key_cipher import KeyCipher, fingerprint
 from gateway.registry.provider import Health, HeartbeatSettings
 from gateway.registry.service import Registry
-from gateway.registry.store import Providers
+from gateway.registry.store import ProviderStore
 from tests.conftest import Aws
 from tests.unit.gateway.builders import ENDPOINT, KEY, OTHER_KEY, Clock, wanted
 from tests.unit.gateway.registering import OTHER, beat, key_of
 
 
-def test_a_registration_creates_a_provider_with_its_defaults(registry: Registry, providers: Providers) -> None:
+def test_a_registration_creates_a_provider_with_its_defaults(registry: Registry, providers: ProviderStore) -> None:
     done = registry.register(wanted())
     assert (done.created, done.reset) == (True, True)
     provider = done.provider
@@ -50,7 +50,7 @@ def test_the_key_is_nowhere_in_the_table(aws: Aws, registry: Registry) -> None:
 
 @pytest.mark.parametrize("fields", [{}, {"api_key": KEY}, {"model": "echo", "description": "x", "default": True}])
 def test_the_same_registration_again_changes_nothing(
-    registry: Registry, providers: Providers, fields: dict[str, object]
+    registry: Registry, providers: ProviderStore, fields: dict[str, object]
 ) -> None:
     first = registry.register(wanted(**fields)).provider
     health = beat(providers)
@@ -60,7 +60,7 @@ def test_the_same_registration_again_changes_nothing(
 
 
 def test_a_replacement_keeps_the_time_of_creation_and_the_place_in_the_list(
-    registry: Registry, providers: Providers
+    registry: Registry, providers: ProviderStore
 ) -> None:
     first = registry.register(wanted()).provider
     registry.register(wanted(id="second"))
@@ -96,7 +96,7 @@ def test_a_replacement_gives_omitted_fields_their_defaults_and_keeps_key_default
     ],
 )
 def test_health_is_reset_when_endpoint_key_or_model_changed_and_only_then(
-    registry: Registry, providers: Providers, fields: dict[str, object], resets: bool, makes_a_version: bool
+    registry: Registry, providers: ProviderStore, fields: dict[str, object], resets: bool, makes_a_version: bool
 ) -> None:
     before = registry.register(wanted(api_key=KEY, model="echo")).provider
     health = beat(providers, error="no")
@@ -133,7 +133,7 @@ def test_another_key_replaces_the_stored_one(registry: Registry, cipher: KeyCiph
 
 @pytest.mark.parametrize("endpoint", [OTHER, "http://tokenhub.example.com/v1", "https://tokenhub.example.com:8443/v1"])
 def test_a_stored_key_does_not_travel_to_a_new_origin(
-    aws: Aws, providers: Providers, cipher: KeyCipher, endpoint: str
+    aws: Aws, providers: ProviderStore, cipher: KeyCipher, endpoint: str
 ) -> None:
     registry = Registry(providers, cipher, clock=Clock(), reach=Reach(private_networks=True, loopback=False))
     before = registry.register(wanted(api_key=KEY)).provider
@@ -170,7 +170,7 @@ def test_a_stored_key_is_of_no_use_to_another_provider_or_origin(registry: Regis
 
 
 def test_a_key_that_cannot_be_decrypted_any_more_is_mended_by_sending_it_again(
-    aws: Aws, registry: Registry, providers: Providers, cipher: KeyCipher
+    aws: Aws, registry: Registry, providers: ProviderStore, cipher: KeyCipher
 ) -> None:
     registry.register(wanted(api_key=KEY))
     aws.providers.update_item(
@@ -180,7 +180,7 @@ def test_a_key_that_cannot_be_decrypted_any_more_is_mended_by_sending_it_again(
     assert key_of(providers.get("main"), cipher) == KEY
 
 
-def test_the_default_cannot_say_that_it_is_not(registry: Registry, providers: Providers) -> None:
+def test_the_default_cannot_say_that_it_is_not(registry: Registry, providers: ProviderStore) -> None:
     registry.register(wanted())
     registry.register(wanted(id="second"))
     with pytest.raises(DefaultProviderNeeded):
@@ -189,7 +189,7 @@ def test_the_default_cannot_say_that_it_is_not(registry: Registry, providers: Pr
     assert not registry.register(wanted(id="second", default=False)).provider.default
 
 
-def test_the_default_moves_to_the_provider_that_says_so(registry: Registry, providers: Providers) -> None:
+def test_the_default_moves_to_the_provider_that_says_so(registry: Registry, providers: ProviderStore) -> None:
     registry.register(wanted())
     registry.register(wanted(id="second"))
     done = registry.register(wanted(id="second", default=True))
@@ -199,7 +199,9 @@ def test_the_default_moves_to_the_provider_that_says_so(registry: Registry, prov
 
 
 @pytest.mark.parametrize("endpoint", ["http://tokenhub.example.com", "https://10.0.0.1", "https://127.0.0.1", "x"])
-def test_an_endpoint_that_is_not_let_in_is_not_stored(registry: Registry, providers: Providers, endpoint: str) -> None:
+def test_an_endpoint_that_is_not_let_in_is_not_stored(
+    registry: Registry, providers: ProviderStore, endpoint: str
+) -> None:
     with pytest.raises(InvalidEndpoint):
         registry.register(wanted(endpoint=endpoint))
     assert providers.all() == []

@@ -16,12 +16,12 @@ from gateway.core.errors import (
 from gateway.registry.etags import IfMatch, etag
 from gateway.registry.key_cipher import KeyCipher
 from gateway.registry.provider import HeartbeatSettings
-from gateway.registry.service import Registered, Registry
-from gateway.registry.store import Providers
+from gateway.registry.service import RegistrationResult, Registry
+from gateway.registry.store import ProviderStore
 from tests.unit.gateway.builders import ENDPOINT, KEY, OTHER_KEY, patch, replacement, wanted
 from tests.unit.gateway.registering import OTHER, beat, key_of
 
-type Change = Callable[..., Registered]
+type Change = Callable[..., RegistrationResult]
 
 ALL = {"name": "Main", "type": "vllm", "model": "echo", "description": "x", "api_key": KEY}
 SETTINGS = {"enabled": False, "model": "small", "max_tokens": 5}
@@ -31,7 +31,7 @@ SETTINGS = {"enabled": False, "model": "small", "max_tokens": 5}
 def change(request: pytest.FixtureRequest, registry: Registry) -> Change:
     """Changes some fields of `main`; the PUT says again what else it has."""
 
-    def put(**fields: object) -> Registered:
+    def put(**fields: object) -> RegistrationResult:
         stays = {"endpoint": ENDPOINT, "name": "Main", "type": "vllm", "model": "echo", "description": "x"}
         return registry.replace("main", replacement(**(stays | fields)))
 
@@ -50,7 +50,7 @@ def test_a_replacement_gives_omitted_fields_their_defaults_and_keeps_key_default
     assert (provider.created_at, key_of(provider, cipher)) == (before.created_at, KEY)
 
 
-def test_nothing_is_created_by_a_replacement_or_a_patch(registry: Registry, providers: Providers) -> None:
+def test_nothing_is_created_by_a_replacement_or_a_patch(registry: Registry, providers: ProviderStore) -> None:
     with pytest.raises(ProviderNotFound):
         registry.replace("main", replacement())
     with pytest.raises(ProviderNotFound):
@@ -70,7 +70,7 @@ def test_what_is_not_there_is_not_found_whatever_is_expected_and_not_created_the
             registry.delete("main", expected)
 
 
-def test_another_id_is_refused_and_the_same_is_not(registry: Registry, providers: Providers) -> None:
+def test_another_id_is_refused_and_the_same_is_not(registry: Registry, providers: ProviderStore) -> None:
     before = registry.register(wanted()).provider
     with pytest.raises(InvalidRequest) as put:
         registry.replace("main", replacement(id="other", name="x"))
@@ -116,7 +116,7 @@ def test_a_patch_changes_what_it_names_and_nothing_else(
     ],
 )
 def test_what_it_is_already_changes_nothing(
-    registry: Registry, providers: Providers, change: Change, fields: dict[str, object]
+    registry: Registry, providers: ProviderStore, change: Change, fields: dict[str, object]
 ) -> None:
     before = registry.register(wanted(**ALL, heartbeat=SETTINGS)).provider
     health = beat(providers)
@@ -142,7 +142,7 @@ def test_what_it_is_already_changes_nothing(
 )
 def test_health_is_reset_when_endpoint_key_or_model_changed_and_only_then(
     registry: Registry,
-    providers: Providers,
+    providers: ProviderStore,
     change: Change,
     fields: dict[str, object],
     resets: bool,
@@ -160,7 +160,7 @@ def test_health_is_reset_when_endpoint_key_or_model_changed_and_only_then(
 
 
 def test_a_stored_key_does_not_travel_to_a_new_origin(
-    registry: Registry, providers: Providers, cipher: KeyCipher, change: Change
+    registry: Registry, providers: ProviderStore, cipher: KeyCipher, change: Change
 ) -> None:
     before = registry.register(wanted(**ALL)).provider
     with pytest.raises(ApiKeyRequired):
@@ -172,7 +172,7 @@ def test_a_stored_key_does_not_travel_to_a_new_origin(
 
 @pytest.mark.parametrize("endpoint", ["http://tokenhub.example.com", "https://10.0.0.1", "https://127.0.0.1", "x"])
 def test_an_endpoint_that_is_not_let_in_is_not_stored(
-    registry: Registry, providers: Providers, change: Change, endpoint: str
+    registry: Registry, providers: ProviderStore, change: Change, endpoint: str
 ) -> None:
     before = registry.register(wanted(**ALL)).provider
     with pytest.raises(InvalidEndpoint):
@@ -180,7 +180,9 @@ def test_an_endpoint_that_is_not_let_in_is_not_stored(
     assert providers.get("main") == before
 
 
-def test_the_default_is_taken_over_and_never_given_up(registry: Registry, providers: Providers, change: Change) -> None:
+def test_the_default_is_taken_over_and_never_given_up(
+    registry: Registry, providers: ProviderStore, change: Change
+) -> None:
     registry.register(wanted(id="first"))
     registry.register(wanted(**ALL))
     assert not change(default=False).provider.default
@@ -192,7 +194,7 @@ def test_the_default_is_taken_over_and_never_given_up(registry: Registry, provid
     assert [provider.id for provider in providers.all() if provider.default] == ["main"]
 
 
-def test_a_change_of_default_changes_both_etags(registry: Registry, providers: Providers) -> None:
+def test_a_change_of_default_changes_both_etags(registry: Registry, providers: ProviderStore) -> None:
     registry.register(wanted())
     registry.register(wanted(id="second"))
     before = [etag(provider) for provider in providers.all()]

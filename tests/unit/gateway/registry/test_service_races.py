@@ -9,7 +9,7 @@ from gateway.registry.etags import IfMatch, etag
 from gateway.registry.key_cipher import KeyCipher
 from gateway.registry.provider import Provider
 from gateway.registry.service import ATTEMPTS, Registry
-from gateway.registry.store import Providers
+from gateway.registry.store import ProviderStore
 from tests.conftest import Aws
 from tests.unit.gateway.builders import KEY, Clock, after, patch, replacement, wanted
 from tests.unit.gateway.conftest import PUBLIC
@@ -49,7 +49,7 @@ def test_two_patches_of_different_fields_both_arrive(aws: Aws, registry: Registr
 
 
 def test_a_status_that_a_beat_changed_meanwhile_goes_back_to_pending_now_and_not_then(
-    aws: Aws, registry: Registry, providers: Providers
+    aws: Aws, registry: Registry, providers: ProviderStore
 ) -> None:
     registry.register(wanted())
     mine = overtaken(aws, lambda: beat(providers))
@@ -67,7 +67,9 @@ def test_a_change_that_is_always_overtaken_gives_up(aws: Aws, registry: Registry
     assert registry.register(wanted(description="last")).provider.name == "main"
 
 
-def test_it_waits_longer_from_time_to_time_and_never_long(aws: Aws, providers: Providers, cipher: KeyCipher) -> None:
+def test_it_waits_longer_from_time_to_time_and_never_long(
+    aws: Aws, providers: ProviderStore, cipher: KeyCipher
+) -> None:
     waited: list[float] = []
     mine = Registry(providers, cipher, clock=Clock(), reach=PUBLIC, pause=waited.append)
     with meeting_transactions(aws, times=3):
@@ -81,7 +83,7 @@ def test_it_waits_longer_from_time_to_time_and_never_long(aws: Aws, providers: P
 
 
 def test_a_replacement_does_not_undo_a_change_of_default_that_came_between(
-    aws: Aws, registry: Registry, providers: Providers
+    aws: Aws, registry: Registry, providers: ProviderStore
 ) -> None:
     registry.register(wanted())
     registry.register(wanted(id="second"))
@@ -91,7 +93,7 @@ def test_a_replacement_does_not_undo_a_change_of_default_that_came_between(
 
 
 def test_a_default_that_is_asked_for_is_had_though_another_took_it_meanwhile(
-    aws: Aws, registry: Registry, providers: Providers
+    aws: Aws, registry: Registry, providers: ProviderStore
 ) -> None:
     registry.register(wanted())
     registry.register(wanted(id="second"))
@@ -110,7 +112,7 @@ def test_one_that_becomes_the_default_meanwhile_cannot_say_that_it_is_not(aws: A
 
 @every_change
 def test_what_was_changed_after_the_check_is_refused_at_the_write(
-    aws: Aws, registry: Registry, providers: Providers, change: Change
+    aws: Aws, registry: Registry, providers: ProviderStore, change: Change
 ) -> None:
     registry.register(wanted(id="first"))
     expected = seen(registry.register(wanted()).provider)
@@ -123,7 +125,7 @@ def test_what_was_changed_after_the_check_is_refused_at_the_write(
 @every_change
 @pytest.mark.parametrize("was_default", [True, False])
 def test_a_change_of_default_after_the_check_is_refused_at_the_write(
-    aws: Aws, registry: Registry, providers: Providers, change: Change, was_default: bool
+    aws: Aws, registry: Registry, providers: ProviderStore, change: Change, was_default: bool
 ) -> None:
     first, second = ("main", "other") if was_default else ("other", "main")
     registry.register(wanted(id=first))
@@ -140,7 +142,7 @@ def test_a_change_of_default_after_the_check_is_refused_at_the_write(
 
 @every_change
 def test_what_was_deleted_after_the_check_is_not_brought_back(
-    aws: Aws, registry: Registry, providers: Providers, change: Change
+    aws: Aws, registry: Registry, providers: ProviderStore, change: Change
 ) -> None:
     registry.register(wanted(id="first"))
     expected = seen(registry.register(wanted()).provider)
@@ -150,7 +152,7 @@ def test_what_was_deleted_after_the_check_is_not_brought_back(
 
 
 def test_one_that_was_deleted_and_registered_again_is_not_what_was_seen(
-    registry: Registry, providers: Providers
+    registry: Registry, providers: ProviderStore
 ) -> None:
     expected = seen(registry.register(wanted()).provider)
     registry.delete("main")
@@ -159,7 +161,7 @@ def test_one_that_was_deleted_and_registered_again_is_not_what_was_seen(
         registry.patch("main", patch(name="Mine"), expected)
 
 
-def test_a_deletion_that_was_overtaken_looks_again(aws: Aws, registry: Registry, providers: Providers) -> None:
+def test_a_deletion_that_was_overtaken_looks_again(aws: Aws, registry: Registry, providers: ProviderStore) -> None:
     registry.register(wanted(id="first"))
     registry.register(wanted())
     overtaken(aws, lambda: registry.patch("main", patch(name="Theirs"))).delete("main")
@@ -167,7 +169,7 @@ def test_a_deletion_that_was_overtaken_looks_again(aws: Aws, registry: Registry,
 
 
 def test_a_deletion_of_the_default_waits_for_another_to_take_over_and_for_nothing_else(
-    aws: Aws, registry: Registry, providers: Providers
+    aws: Aws, registry: Registry, providers: ProviderStore
 ) -> None:
     registry.register(wanted())
     registry.register(wanted(id="second"))
@@ -192,7 +194,7 @@ def test_a_change_of_what_is_gone_right_after_is_answered_as_it_was_made(aws: Aw
     registry.register(wanted())
     looks = iter(("before", "after"))
 
-    class Gone(Providers):
+    class Gone(ProviderStore):
         def find(self, provider_id: str) -> Provider | None:
             if next(looks) == "after":
                 registry.delete("main")

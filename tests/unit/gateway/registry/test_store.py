@@ -12,13 +12,13 @@ from gateway.core.errors import (
 )
 from gateway.heartbeat.health import next_health
 from gateway.registry.provider import Health, HeartbeatSettings
-from gateway.registry.store import MOST_PROVIDERS, REGISTRY, Providers
+from gateway.registry.store import MAX_PROVIDERS, REGISTRY, ProviderStore
 from tests.conftest import Aws
 from tests.unit.gateway.builders import a_provider, after, an_outcome
 from tests.unit.gateway.registering import meeting_transactions
 
 
-def add(providers: Providers, *ids: str) -> None:
+def add(providers: ProviderStore, *ids: str) -> None:
     for number, id_ in enumerate(ids):
         providers.create(a_provider(id=id_, created_at=after(number)))
 
@@ -27,7 +27,7 @@ def registry_item(aws: Aws) -> dict[str, Any]:
     return dict(aws.providers.get_item(Key={"id": REGISTRY})["Item"])
 
 
-def test_an_empty_registry_has_no_providers_and_no_default(providers: Providers) -> None:
+def test_an_empty_registry_has_no_providers_and_no_default(providers: ProviderStore) -> None:
     assert providers.all() == []
     assert providers.find("main") is None
     assert providers.default_id() is None
@@ -37,24 +37,24 @@ def test_an_empty_registry_has_no_providers_and_no_default(providers: Providers)
         providers.get("main")
 
 
-def test_the_first_provider_is_the_default_and_the_second_is_not(providers: Providers) -> None:
+def test_the_first_provider_is_the_default_and_the_second_is_not(providers: ProviderStore) -> None:
     add(providers, "first", "second")
     assert (providers.get("first").default, providers.get("second").default) == (True, False)
     assert providers.default() == providers.get("first")
 
 
-def test_a_new_provider_that_says_so_becomes_the_default(providers: Providers) -> None:
+def test_a_new_provider_that_says_so_becomes_the_default(providers: ProviderStore) -> None:
     add(providers, "first")
     providers.create(a_provider(id="second", default=True))
     assert [provider.id for provider in providers.all() if provider.default] == ["second"]
 
 
-def test_providers_are_listed_newest_first(providers: Providers) -> None:
+def test_providers_are_listed_newest_first(providers: ProviderStore) -> None:
     add(providers, "old", "middle", "new")
     assert [provider.id for provider in providers.all()] == ["new", "middle", "old"]
 
 
-def test_a_list_longer_than_a_page_is_listed_whole(aws: Aws, providers: Providers, calls: list[str]) -> None:
+def test_a_list_longer_than_a_page_is_listed_whole(aws: Aws, providers: ProviderStore, calls: list[str]) -> None:
     ids = [f"p{number}" for number in range(12)]
     add(providers, *ids)
     events, scan = aws.providers.meta.client.meta.events, "provide-client-params.dynamodb.Scan"
@@ -66,7 +66,7 @@ def test_a_list_longer_than_a_page_is_listed_whole(aws: Aws, providers: Provider
     assert sum(provider.default for provider in found) == 1
 
 
-def test_every_reading_is_consistent(aws: Aws, providers: Providers) -> None:
+def test_every_reading_is_consistent(aws: Aws, providers: ProviderStore) -> None:
     add(providers, "main")
     events, read = aws.providers.meta.client.meta.events, "provide-client-params.dynamodb"
     seen: list[bool] = []
@@ -80,7 +80,7 @@ def test_every_reading_is_consistent(aws: Aws, providers: Providers) -> None:
     assert set(seen) == {True}
 
 
-def test_what_was_stored_is_what_is_read(providers: Providers) -> None:
+def test_what_was_stored_is_what_is_read(providers: ProviderStore) -> None:
     provider = a_provider(
         model="echo", key_ciphertext=b"\x00\xff", key_fingerprint="0123", heartbeat=HeartbeatSettings(False, "small", 9)
     )
@@ -88,7 +88,7 @@ def test_what_was_stored_is_what_is_read(providers: Providers) -> None:
     assert providers.get("main") == replace(provider, default=True)
 
 
-def test_an_id_can_be_created_once_only(aws: Aws, providers: Providers) -> None:
+def test_an_id_can_be_created_once_only(aws: Aws, providers: ProviderStore) -> None:
     add(providers, "main")
     with pytest.raises(RegistryBusy):
         providers.create(a_provider(name="usurper"))
@@ -97,7 +97,7 @@ def test_an_id_can_be_created_once_only(aws: Aws, providers: Providers) -> None:
 
 
 @pytest.mark.parametrize("id_", [REGISTRY, "", "a/b", "é", "x" * 65, "x" * 3000])
-def test_an_id_that_no_provider_can_have_is_not_found_and_is_no_failure(providers: Providers, id_: str) -> None:
+def test_an_id_that_no_provider_can_have_is_not_found_and_is_no_failure(providers: ProviderStore, id_: str) -> None:
     add(providers, "main")
     assert providers.find(id_) is None
     with pytest.raises(ProviderNotFound):
@@ -107,12 +107,12 @@ def test_an_id_that_no_provider_can_have_is_not_found_and_is_no_failure(provider
     assert providers.default().id == "main"
 
 
-def test_at_most_1000_providers_can_be_created(aws: Aws, providers: Providers) -> None:
+def test_at_most_1000_providers_can_be_created(aws: Aws, providers: ProviderStore) -> None:
     add(providers, "first")
     aws.providers.update_item(
         Key={"id": REGISTRY},
         UpdateExpression="SET providers = :n",
-        ExpressionAttributeValues={":n": MOST_PROVIDERS - 1},
+        ExpressionAttributeValues={":n": MAX_PROVIDERS - 1},
     )
     add(providers, "last")
     with pytest.raises(TooManyProviders, match="1000"):
@@ -125,21 +125,23 @@ def test_at_most_1000_providers_can_be_created(aws: Aws, providers: Providers) -
     assert registry_item(aws)["providers"] == 1000
 
 
-def test_a_provider_that_is_not_the_default_can_be_deleted(aws: Aws, providers: Providers) -> None:
+def test_a_provider_that_is_not_the_default_can_be_deleted(aws: Aws, providers: ProviderStore) -> None:
     add(providers, "first", "second")
     providers.delete("second")
     assert [provider.id for provider in providers.all()] == ["first"]
     assert registry_item(aws)["providers"] == 1
 
 
-def test_the_default_cannot_be_deleted_while_there_are_others(providers: Providers) -> None:
+def test_the_default_cannot_be_deleted_while_there_are_others(providers: ProviderStore) -> None:
     add(providers, "first", "second")
     with pytest.raises(DefaultProviderNeeded):
         providers.delete("first")
     assert providers.default().id == "first"
 
 
-def test_the_last_provider_can_be_deleted_and_the_next_one_is_the_default_again(aws: Aws, providers: Providers) -> None:
+def test_the_last_provider_can_be_deleted_and_the_next_one_is_the_default_again(
+    aws: Aws, providers: ProviderStore
+) -> None:
     add(providers, "first")
     providers.delete("first")
     assert (providers.all(), providers.default_id()) == ([], None)
@@ -148,12 +150,12 @@ def test_the_last_provider_can_be_deleted_and_the_next_one_is_the_default_again(
     assert providers.default().id == "second"
 
 
-def test_what_is_not_there_cannot_be_deleted(providers: Providers) -> None:
+def test_what_is_not_there_cannot_be_deleted(providers: ProviderStore) -> None:
     with pytest.raises(ProviderNotFound):
         providers.delete("main")
 
 
-def test_an_update_of_an_outdated_reading_writes_nothing(providers: Providers) -> None:
+def test_an_update_of_an_outdated_reading_writes_nothing(providers: ProviderStore) -> None:
     add(providers, "main")
     read = providers.get("main")
     providers.update(read, replace(read, name="first", revision="r2"), reset_health=False)
@@ -162,7 +164,7 @@ def test_an_update_of_an_outdated_reading_writes_nothing(providers: Providers) -
     assert (providers.get("main").name, providers.get("main").revision) == ("first", "r2")
 
 
-def test_an_update_of_a_deleted_provider_does_not_bring_it_back(providers: Providers) -> None:
+def test_an_update_of_a_deleted_provider_does_not_bring_it_back(providers: ProviderStore) -> None:
     add(providers, "main", "other")
     read = providers.get("other")
     providers.delete("other")
@@ -175,14 +177,14 @@ def test_an_update_of_a_deleted_provider_does_not_bring_it_back(providers: Provi
 HEALTHY = Health("failed", after(1), 5, 6, "no", "echo", "slot", 2, after(1))
 
 
-def test_an_update_leaves_what_beats_wrote(providers: Providers) -> None:
+def test_an_update_leaves_what_beats_wrote(providers: ProviderStore) -> None:
     providers.create(a_provider(health=HEALTHY))
     read = providers.get("main")
     providers.update(read, replace(read, name="other", health=Health()), reset_health=False)
     assert providers.get("main").health == HEALTHY
 
 
-def test_a_reset_goes_back_to_pending_without_an_error_at_the_time_of_the_update(providers: Providers) -> None:
+def test_a_reset_goes_back_to_pending_without_an_error_at_the_time_of_the_update(providers: ProviderStore) -> None:
     providers.create(a_provider(health=HEALTHY))
     read = providers.get("main")
     providers.update(read, replace(read, updated_at=after(7)), reset_health=True)
@@ -191,7 +193,7 @@ def test_a_reset_goes_back_to_pending_without_an_error_at_the_time_of_the_update
     assert providers.get("main").health == unknown
 
 
-def test_a_replacement_that_was_not_asked_to_be_the_default_does_not_take_it_back(providers: Providers) -> None:
+def test_a_replacement_that_was_not_asked_to_be_the_default_does_not_take_it_back(providers: ProviderStore) -> None:
     add(providers, "first", "second")
     first, second = providers.get("first"), providers.get("second")
     providers.update(second, replace(second, default=True, revision="r2"), reset_health=False)
@@ -199,14 +201,14 @@ def test_a_replacement_that_was_not_asked_to_be_the_default_does_not_take_it_bac
     assert providers.default().id == "second"
 
 
-def test_a_beat_is_written_when_the_provider_is_as_the_beat_read_it(providers: Providers) -> None:
+def test_a_beat_is_written_when_the_provider_is_as_the_beat_read_it(providers: ProviderStore) -> None:
     add(providers, "main")
     health = next_health(Health(), an_outcome(1, model="echo", slot="s"))
     assert providers.record_beat(providers.get("main"), health)
     assert providers.get("main").health == health
 
 
-def test_a_beat_of_another_version_is_refused(providers: Providers) -> None:
+def test_a_beat_of_another_version_is_refused(providers: ProviderStore) -> None:
     add(providers, "main")
     read = providers.get("main")
     providers.update(read, replace(read, version="v2", revision="r2"), reset_health=True)
@@ -214,7 +216,7 @@ def test_a_beat_of_another_version_is_refused(providers: Providers) -> None:
     assert providers.get("main").health == Health()
 
 
-def test_a_beat_that_did_not_see_the_last_one_is_refused(providers: Providers) -> None:
+def test_a_beat_that_did_not_see_the_last_one_is_refused(providers: ProviderStore) -> None:
     add(providers, "main")
     read = providers.get("main")
     newest = next_health(read.health, an_outcome(2))
@@ -223,7 +225,7 @@ def test_a_beat_that_did_not_see_the_last_one_is_refused(providers: Providers) -
     assert providers.get("main").health == newest
 
 
-def test_a_beat_after_a_beat_is_written(providers: Providers) -> None:
+def test_a_beat_after_a_beat_is_written(providers: ProviderStore) -> None:
     add(providers, "main")
     for seconds in (1, 2, 3):
         read = providers.get("main")
@@ -231,7 +233,7 @@ def test_a_beat_after_a_beat_is_written(providers: Providers) -> None:
     assert providers.get("main").health.consecutive_failures == 3
 
 
-def test_a_beat_does_not_bring_a_deleted_provider_back(providers: Providers) -> None:
+def test_a_beat_does_not_bring_a_deleted_provider_back(providers: ProviderStore) -> None:
     add(providers, "main")
     read = providers.get("main")
     providers.delete("main")
@@ -239,14 +241,14 @@ def test_a_beat_does_not_bring_a_deleted_provider_back(providers: Providers) -> 
     assert providers.find("main") is None
 
 
-def test_a_beat_removes_the_error_that_is_over(aws: Aws, providers: Providers) -> None:
+def test_a_beat_removes_the_error_that_is_over(aws: Aws, providers: ProviderStore) -> None:
     providers.create(a_provider(health=Health("failed", after(1), last_heartbeat_error="no")))
     read = providers.get("main")
     assert providers.record_beat(read, next_health(read.health, an_outcome(2)))
     assert "last_heartbeat_error" not in aws.providers.get_item(Key={"id": "main"})["Item"]
 
 
-def test_a_change_of_the_name_does_not_hinder_a_beat_that_is_on_its_way(providers: Providers) -> None:
+def test_a_change_of_the_name_does_not_hinder_a_beat_that_is_on_its_way(providers: ProviderStore) -> None:
     add(providers, "main")
     read = providers.get("main")
     providers.update(read, replace(read, name="other", revision="r2"), reset_health=False)
@@ -254,7 +256,7 @@ def test_a_change_of_the_name_does_not_hinder_a_beat_that_is_on_its_way(provider
     assert (providers.get("main").name, providers.get("main").health.status) == ("other", "healthy")
 
 
-def test_two_transactions_that_meet_are_told_as_a_busy_registry(aws: Aws, providers: Providers) -> None:
+def test_two_transactions_that_meet_are_told_as_a_busy_registry(aws: Aws, providers: ProviderStore) -> None:
     with meeting_transactions(aws, times=1):
         with pytest.raises(RegistryBusy):
             add(providers, "main")
@@ -274,4 +276,4 @@ def test_a_beat_that_meets_a_change_being_written_is_tried_again(aws: Aws) -> No
 
     provider = a_provider()
 
-    assert not Providers(cast("Any", Busy())).record_beat(provider, next_health(provider.health, an_outcome(1)))
+    assert not ProviderStore(cast("Any", Busy())).record_beat(provider, next_health(provider.health, an_outcome(1)))
