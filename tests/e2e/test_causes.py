@@ -82,15 +82,16 @@ KEYS = {
     ),
 }
 ENDPOINTS = {
-    "refused": "{url} refused the connection. Is TokenHub running there, and is the port right?",
-    "unknown": "The host name of {url} is not known. Check its spelling and its DNS entry.",
-    "no_tls": "{url} could not agree on TLS. Does it serve https there, or plain http?",
+    "refused": "{url} refused the connection. Check that TokenHub is running and that the port is right.",
+    "unknown": "The host name of {url} cannot be resolved. Check its spelling and its DNS entry.",
+    "no_tls": "The TLS handshake with {url} failed. Check that the server speaks https there, and not http.",
     "unknown_certificate": (
-        "The certificate of {url} is of no authority that is known. Give it one of a public authority."
+        "The certificate of {url} is not from a trusted authority. Give it one of a public authority."
     ),
-    "deaf": "{url} did not accept a connection in time. Is the address right? Is a firewall in between?",
+    "deaf": "{url} did not accept a connection in time. Check the address and the firewalls in between.",
     "without_v1": "HTTP 404: 404 page not found. Nothing is served there: does the registered endpoint end in /v1?",
-    "redirects": "{url} redirects (HTTP 307), and no key follows. Register the final address.",
+    "redirects": "{url} redirects (HTTP 307), and the gateway sends a key to no other address. "
+    "Register the final address.",
 }
 
 

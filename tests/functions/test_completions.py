@@ -9,7 +9,7 @@ from tests.rehearsal import KEY, RunningTokenHub
 MESSAGES = [{"role": "user", "content": "Hello"}]
 
 
-def test_a_stream_comes_down_as_tokenhub_sent_it(register: Any, complete: Any, tokenhub: RunningTokenHub) -> None:
+def test_returns_a_stream_as_tokenhub_sent_it(register: Any, complete: Any, tokenhub: RunningTokenHub) -> None:
     register()
 
     status, headers, body = complete()
@@ -20,7 +20,7 @@ def test_a_stream_comes_down_as_tokenhub_sent_it(register: Any, complete: Any, t
     assert body.endswith(b"data: [DONE]\n\n")
 
 
-def test_an_answer_that_is_no_stream_comes_unchanged(register: Any, complete: Any) -> None:
+def test_returns_a_json_answer_unchanged(register: Any, complete: Any) -> None:
     register()
 
     status, headers, body = complete({"messages": MESSAGES, "model": "gpt-4o"})
@@ -31,7 +31,7 @@ def test_an_answer_that_is_no_stream_comes_unchanged(register: Any, complete: An
     assert json.loads(body)["id"] == "chatcmpl-completion-1"
 
 
-def test_the_stored_key_travels_and_the_callers_token_never(
+def test_sends_the_stored_key_and_never_the_callers_token(
     register: Any, complete: Any, tokenhub: RunningTokenHub
 ) -> None:
     register()
@@ -42,7 +42,7 @@ def test_the_stored_key_travels_and_the_callers_token_never(
     assert "a-client-token" not in str(request.headers)
 
 
-def test_a_request_without_a_model_gets_the_registered_one(
+def test_adds_the_registered_model_to_a_request_without_one(
     register: Any, complete: Any, tokenhub: RunningTokenHub
 ) -> None:
     register(model="gpt-4o-mini")
@@ -51,7 +51,7 @@ def test_a_request_without_a_model_gets_the_registered_one(
     assert json.loads(tokenhub.requests[0].body)["model"] == "gpt-4o-mini"
 
 
-def test_without_a_provider_the_answer_says_how_to_register_one(complete: Any) -> None:
+def test_explains_how_to_register_the_first_provider(complete: Any) -> None:
     status, headers, body = complete()
 
     assert status == 503
@@ -61,7 +61,7 @@ def test_without_a_provider_the_answer_says_how_to_register_one(complete: Any) -
 
 
 @pytest.mark.parametrize("body", ["{", "[]", "null", ""])
-def test_a_body_that_is_no_json_object_is_a_400_and_goes_nowhere(
+def test_rejects_a_body_that_is_not_a_json_object(
     register: Any, complete: Any, tokenhub: RunningTokenHub, body: str
 ) -> None:
     register()
@@ -82,7 +82,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("mode", "expected"), REFUSED.items(), ids=REFUSED.keys())
-def test_tokenhubs_refusal_keeps_its_status_in_the_one_shape(
+def test_keeps_the_status_of_a_tokenhub_error(
     register: Any, complete: Any, tokenhub: RunningTokenHub, mode: str, expected: tuple[int, str, str]
 ) -> None:
     register()
@@ -95,7 +95,7 @@ def test_tokenhubs_refusal_keeps_its_status_in_the_one_shape(
     assert (status, error["code"], headers["x-error-source"]) == expected
 
 
-def test_a_rotated_key_costs_no_failed_request(register: Any, complete: Any, tokenhub: RunningTokenHub) -> None:
+def test_repeats_the_request_with_a_rotated_key(register: Any, complete: Any, tokenhub: RunningTokenHub) -> None:
     register(api_key="old-key-0000")
     assert complete()[0] == 200
     register(api_key=KEY)
@@ -105,7 +105,7 @@ def test_a_rotated_key_costs_no_failed_request(register: Any, complete: Any, tok
     assert tokenhub.requests[-1].headers["authorization"] == f"Bearer {KEY}"
 
 
-def test_another_provider_is_named_by_a_header(register: Any, complete: Any) -> None:
+def test_selects_a_provider_by_header(register: Any, complete: Any) -> None:
     register()
     register(id="second")
 
@@ -114,7 +114,7 @@ def test_another_provider_is_named_by_a_header(register: Any, complete: Any) -> 
     assert headers["x-provider-id"] == "second"
 
 
-def test_a_provider_that_cannot_be_reached_is_named_all_the_same(
+def test_names_a_provider_that_cannot_be_reached(
     register: Any, complete: Any, aws: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     register(endpoint="http://127.0.0.1:1/v1")
@@ -129,9 +129,7 @@ def test_a_provider_that_cannot_be_reached_is_named_all_the_same(
     assert [vars(line)["provider"] for line in caplog.records] == ["tokenhub"]
 
 
-def test_a_number_beyond_all_tokens_is_no_usage_and_costs_no_answer(
-    register: Any, complete: Any, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_ignores_an_impossible_token_count(register: Any, complete: Any, caplog: pytest.LogCaptureFixture) -> None:
     body = b'{"usage": {"prompt_tokens": 1%b, "completion_tokens": 2}, "choices": []}' % (b"0" * 400)
     with RawUpstream(lambda _: Script((body,), headers=JSON, framing="length")) as upstream:
         register(endpoint=upstream.url)
@@ -143,7 +141,7 @@ def test_a_number_beyond_all_tokens_is_no_usage_and_costs_no_answer(
     assert (line["prompt_tokens"], line["completion_tokens"]) == (None, 2)
 
 
-def test_one_log_line_tells_of_the_request_and_holds_no_key_prompt_or_answer(
+def test_writes_one_log_line_without_key_prompt_or_answer(
     register: Any, complete: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     register()
@@ -158,7 +156,7 @@ def test_one_log_line_tells_of_the_request_and_holds_no_key_prompt_or_answer(
     assert "private" not in str(line)
 
 
-def test_a_stream_that_is_answered_by_a_page_is_an_error_that_is_not_tried_again(
+def test_rejects_a_web_page_where_a_stream_was_requested(
     register: Any, complete: Any, tokenhub: RunningTokenHub
 ) -> None:
     register()
@@ -170,7 +168,7 @@ def test_a_stream_that_is_answered_by_a_page_is_an_error_that_is_not_tried_again
     assert (headers["x-error-source"], headers["x-should-retry"]) == ("gateway", "false")
 
 
-def test_stream_means_nothing_where_tokenhub_streams_nothing(register: Any, complete: Any) -> None:
+def test_ignores_stream_on_routes_without_streams(register: Any, complete: Any) -> None:
     register()
 
     body = {"model": "text-embedding-3-small", "input": "a", "stream": True}
@@ -183,7 +181,7 @@ FINISHED = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n
 
 
 @pytest.mark.parametrize(("choices", "whole"), [(1, True), (2, False)])
-def test_a_stream_of_the_chat_route_is_whole_when_all_the_choices_of_its_parameters_are(
+def test_reads_the_choices_of_the_chat_route_from_its_parameters(
     register: Any, complete: Any, choices: int, whole: bool
 ) -> None:
     body = {"request": {"messages": MESSAGES, "stream": True, "parameters": {"n": choices}}}
@@ -194,8 +192,10 @@ def test_a_stream_of_the_chat_route_is_whole_when_all_the_choices_of_its_paramet
     assert (came == FINISHED) == whole
 
 
-@pytest.mark.parametrize(("mode", "remedy"), [("refuse_key", "register the provider"), ("all_failed", "behind it")])
-def test_a_key_that_tokenhub_refuses_and_one_that_tokenhub_uses_are_told_apart(
+@pytest.mark.parametrize(
+    ("mode", "remedy"), [("refuse_key", "Register the provider"), ("all_failed", "a model provider refuses")]
+)
+def test_distinguishes_a_refused_key_from_tokenhubs_own(
     register: Any, complete: Any, tokenhub: RunningTokenHub, mode: str, remedy: str
 ) -> None:
     register()

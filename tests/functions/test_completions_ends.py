@@ -17,7 +17,7 @@ from tests.rehearsal import RunningTokenHub
 MESSAGES = [{"role": "user", "content": "Hello"}]
 
 
-def test_a_stream_that_tokenhub_cut_ends_with_an_error_and_no_done(
+def test_ends_a_cut_stream_with_an_error_and_without_done(
     register: Any, complete: Any, tokenhub: RunningTokenHub
 ) -> None:
     register()
@@ -32,7 +32,7 @@ def test_a_stream_that_tokenhub_cut_ends_with_an_error_and_no_done(
     assert json.loads(last.partition("data: ")[2])["error"]["code"] == "stream_truncated"
 
 
-def test_an_answer_that_is_silent_until_the_end_of_its_time_came_to_its_deadline(
+def test_returns_504_when_the_answer_exceeds_the_deadline(
     register: Any, monkeypatch: pytest.MonkeyPatch, load: Load
 ) -> None:
     monkeypatch.setenv("WHOLE_SECONDS", "0.4")
@@ -44,7 +44,7 @@ def test_an_answer_that_is_silent_until_the_end_of_its_time_came_to_its_deadline
     assert (answer["statusCode"], json.loads(answer["body"])["error"]["code"]) == (504, "deadline")
 
 
-def test_a_head_that_comes_a_byte_at_a_time_ends_before_lambdas_deadline(
+def test_returns_before_lambdas_deadline_when_the_head_dribbles(
     register: Any, complete: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Context, "get_remaining_time_in_millis", lambda _: 3_000)
@@ -68,7 +68,7 @@ def dribble(server: socket.socket) -> None:
             time.sleep(0.1)
 
 
-def test_an_answer_too_long_to_be_held_that_breaks_off_fails_and_its_log_line_says_why(
+def test_fails_and_logs_a_long_answer_that_breaks_off(
     register: Any, complete: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     register()
@@ -82,7 +82,7 @@ def test_an_answer_too_long_to_be_held_that_breaks_off_fails_and_its_log_line_sa
     assert line["bytes"] > 33 * 1024 * 1024
 
 
-def test_what_an_unforeseen_error_says_stays_in_the_log(
+def test_keeps_the_text_of_an_unexpected_error_in_the_log(
     register: Any, load: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     register()

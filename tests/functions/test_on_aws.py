@@ -60,7 +60,7 @@ def test_a_name_that_leads_inside_gets_no_heartbeat(load: Load, inside: RawUpstr
 
     answer = load("heartbeat").handler({"provider_id": "tokenhub", "now": True}, Context())
 
-    assert "leads to an address that the gateway does not call" in answer["beat"]["error"]
+    assert "resolves to an address that the gateway must not call" in answer["beat"]["error"]
     assert inside.requests == []
 
 

@@ -94,7 +94,7 @@ def test_no_refusal_stands_beside_the_two_lists_that_the_docs_and_the_openapi_do
     assert {value for value in vars(upstream_errors).values() if isinstance(value, KnownError)} <= listed
 
 
-@pytest.mark.parametrize("words", ["", "<html>", *sorted({known.says for known in KNOWN_ERRORS if known.says})])
+@pytest.mark.parametrize("words", ["", "<html>", *sorted({known.text for known in KNOWN_ERRORS if known.text})])
 def test_whatever_a_provider_answers_its_error_has_a_code_and_a_status_that_stand_in_the_table(words: str) -> None:
     table = told()
     for status in range(100, 1000):  # what HTTP can say

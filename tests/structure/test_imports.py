@@ -16,7 +16,7 @@ STREAMING = ROOT / "layers/streaming/python/lambda_streaming"
 PARTS = {"functions", "gateway", "lambda_streaming", "tools", "tests"}
 MAY_IMPORT = {
     ROOT / "functions": {"gateway", "lambda_streaming"},
-    GATEWAY: {"gateway"},
+    GATEWAY: {"gateway", "lambda_streaming"},
     STREAMING: {"lambda_streaming"},
     **{ROOT / "tools" / part: {"tools"} for part in ("docs", "local", "ops", "rehearsal", "smoke")},
     # Benchmarks load the functions' code and start test systems.
@@ -93,6 +93,11 @@ def test_httpx_is_imported_in_one_place() -> None:
 
 def test_pydantic_is_imported_where_the_provider_apis_shapes_are_and_nowhere_else() -> None:
     assert users_of("pydantic") == ["api.views", "registry.schemas"]
+
+
+def test_the_streaming_layer_is_imported_in_one_place() -> None:
+    """The other functions run without that layer."""
+    assert users_of("lambda_streaming") == ["proxy.session"]
 
 
 def reads_environment(path: Path) -> bool:

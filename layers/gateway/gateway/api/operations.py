@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.core import errors
-from gateway.proxy.upstream_errors import FALLBACK_ERRORS, KNOWN_ERRORS, NO_PATH, KnownError
+from gateway.proxy.upstream_errors import FALLBACK_ERRORS, KNOWN_ERRORS, PATH_STATUSES, KnownError
 from gateway.registry.provider import ID
 
 # API Gateway's own answers (template.yaml, GatewayResponses), by the status of each. On every call:
@@ -187,4 +187,4 @@ def codes(method: str, path: str, call: Operation) -> dict[str, list[str]]:
 def _any_other(upstream_error: KnownError, found: Iterable[str]) -> list[str]:
     """The statuses that it may come with: those of its hundred, because a web page may come with each, but for those
     that have one code whoever says it."""
-    return [at for at in found if at[0] == str(upstream_error.status)[0] and at not in map(str, NO_PATH)]
+    return [at for at in found if at[0] == str(upstream_error.status)[0] and at not in map(str, PATH_STATUSES)]

@@ -8,7 +8,7 @@ from typing import Any
 from gateway.core.background import begin
 from gateway.core.errors import DeadlineExceeded, ModelListUnusable
 from gateway.core.redaction import without
-from gateway.proxy.reply import take
+from gateway.proxy.reply import read_up_to
 from gateway.proxy.request import ForwardRequest
 from gateway.proxy.upstream import Target, Upstream
 from gateway.proxy.upstream_errors import MAX_ERROR_BODY_BYTES, upstream_error
@@ -41,7 +41,7 @@ def _list(upstream: Upstream, target: Target, seconds: float) -> list[Any]:
     secrets = [target.key] if target.key else []
     answer = upstream.forward(request, target, within=seconds)
     with closing(answer.chunks) as chunks:
-        body, complete = take(chunks, most=MAX_ERROR_BODY_BYTES if answer.status != 200 else MAX_BODY_BYTES)
+        body, complete = read_up_to(MAX_ERROR_BODY_BYTES if answer.status != 200 else MAX_BODY_BYTES, chunks)
     if answer.status >= 400:
         raise upstream_error(answer.status, body, secrets)
     if answer.status != 200:

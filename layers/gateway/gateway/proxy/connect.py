@@ -1,4 +1,4 @@
-"""Coming to a provider: all addresses of a name within the time of one, and in words why none was reached."""
+"""Opens connections, trying every address of a host within one timeout, and explains why a connection failed."""
 
 import socket
 import ssl
@@ -7,18 +7,22 @@ from contextlib import suppress
 
 import httpcore
 
-MAX_ADDRESSES = 4  # so that each has more than a second of the usual five
+# With the default connect timeout of 5 s, each address gets more than a second.
+MAX_ADDRESSES = 4
 
-CERT_NOT_YET_VALID, CERT_HAS_EXPIRED = 9, 10  # X509_V_ERR_… of OpenSSL's x509_vfy.h
+# X509_V_ERR_… of OpenSSL's x509_vfy.h.
+CERT_NOT_YET_VALID, CERT_HAS_EXPIRED = 9, 10
 HOSTNAME_MISMATCH, IP_ADDRESS_MISMATCH = 62, 64
 
 
 class Connector(httpcore.SyncBackend):
-    """httpcore's own, but for names of several addresses: socket.create_connection, which it asks, gives each of them
-    the whole time, so that a firewall before a load balancer of two was told as a slow TokenHub.
+    """httpcore's network backend, with the connect timeout shared by all addresses of a host.
 
-    `guard` raises InvalidEndpoint for an address that must not be called: no packet goes there, so that nothing can be
-    learnt of what is there."""
+    socket.create_connection, which httpcore calls, gives each address the whole timeout. Two unreachable addresses
+    of a load balancer then take twice as long, and a firewall looks like a slow provider.
+    `guard` raises InvalidEndpoint for an address that must not be called. It runs before the first packet is sent, so
+    that nobody can find out what listens there.
+    """
 
     def __init__(self, guard: Callable[[str], None]) -> None:
         self._guard = guard
@@ -31,7 +35,11 @@ class Connector(httpcore.SyncBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
-        """Raises httpcore.ConnectError, or ConnectTimeout after `timeout` seconds; DNS takes the time that it takes."""
+        """Connects to the first address that accepts.
+
+        Raises httpcore.ConnectError, or httpcore.ConnectTimeout after `timeout` seconds. The timeout does not include
+        the DNS lookup.
+        """
         *first, last = _addresses(host, port)
         share = None if timeout is None else timeout / (len(first) + 1)
         for address in first:
@@ -42,6 +50,21 @@ class Connector(httpcore.SyncBackend):
         return super().connect_tcp(last, port, share, local_address, socket_options)
 
 
+def unreachable(endpoint: str, error: BaseException) -> str:
+    """Returns a message for a failed connection. It never contains the text of `error`, which may hold anything."""
+    causes = _causes(error)
+    for cause in causes:
+        if isinstance(cause, ssl.SSLError):
+            return _tls_failure(endpoint, cause)
+    if any(isinstance(cause, socket.gaierror) for cause in causes):
+        return f"The host name of {endpoint} cannot be resolved. Check its spelling and its DNS entry."
+    if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
+        return f"{endpoint} refused the connection. Check that TokenHub is running and that the port is right."
+    if any(isinstance(cause, TimeoutError) for cause in causes):
+        return f"{endpoint} did not accept a connection in time. Check the address and the firewalls in between."
+    return f"{endpoint} cannot be reached. Check that TokenHub is running and that the gateway's network reaches it."
+
+
 def _addresses(host: str, port: int) -> list[str]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -50,30 +73,14 @@ def _addresses(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(address[0]) for *_, address in found))[:MAX_ADDRESSES]
 
 
-def unreachable(endpoint: str, error: BaseException) -> str:
-    """What was in the way of a connection, in words. The cause is somewhere below httpx's error. Its text is not
-    passed on: it may hold anything."""
-    causes = _causes(error)
-    for cause in causes:
-        if isinstance(cause, ssl.SSLError):
-            return _untrusted(endpoint, cause)
-    if any(isinstance(cause, socket.gaierror) for cause in causes):
-        return f"The host name of {endpoint} is not known. Check its spelling and its DNS entry."
-    if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
-        return f"{endpoint} refused the connection. Is TokenHub running there, and is the port right?"
-    if any(isinstance(cause, TimeoutError) for cause in causes):
-        return f"{endpoint} did not accept a connection in time. Is the address right? Is a firewall in between?"
-    return f"{endpoint} cannot be reached. Is TokenHub running there, and can the gateway's network get to it?"
-
-
-def _untrusted(endpoint: str, error: ssl.SSLError) -> str:
+def _tls_failure(endpoint: str, error: ssl.SSLError) -> str:
     if not isinstance(error, ssl.SSLCertVerificationError):
-        return f"{endpoint} could not agree on TLS. Does it serve https there, or plain http?"
+        return f"The TLS handshake with {endpoint} failed. Check that the server speaks https there, and not http."
     if error.verify_code in (CERT_HAS_EXPIRED, CERT_NOT_YET_VALID):
-        return f"The certificate of {endpoint} has expired, or is not valid yet. Renew it."
+        return f"The certificate of {endpoint} has expired or is not valid yet. Renew it."
     if error.verify_code in (HOSTNAME_MISMATCH, IP_ADDRESS_MISMATCH):
-        return f"The certificate of {endpoint} is for another host name. Register the name that it is for."
-    return f"The certificate of {endpoint} is of no authority that is known. Give it one of a public authority."
+        return f"The certificate of {endpoint} is for another host name. Register the host name of the certificate."
+    return f"The certificate of {endpoint} is not from a trusted authority. Install one from a public authority."
 
 
 def _causes(error: BaseException | None) -> list[BaseException]:

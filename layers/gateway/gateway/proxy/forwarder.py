@@ -1,4 +1,4 @@
-"""Sending a request to the provider it is for, with a key that may just have been rotated."""
+"""Sends a request to its provider, and once more where the provider's key was rotated in the meantime."""
 
 import time
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from gateway.proxy.upstream import Target, Upstream, UpstreamResponse
 
 
 class Forwarder:
-    """Finds the provider, sends the request, and looks again where the provider refuses the key that is remembered."""
+    """Resolves the provider of a request and sends the request there."""
 
     def __init__(self, targets: TargetResolver, upstream: Upstream) -> None:
         self._targets = targets
@@ -18,23 +18,23 @@ class Forwarder:
     def send(
         self, request: ForwardRequest, provider_id: str | None, *, deadline: float, on_target: Callable[[Target], None]
     ) -> tuple[Target, UpstreamResponse]:
-        """The provider and its answer, whose body is still to come. `deadline` is a value of the monotonic clock.
+        """Returns the provider and its response, whose body has not been read. `deadline` is a monotonic time.
 
-        `on_target` hears of the provider before it is called: what fails then is not without a name.
+        Calls `on_target` before each attempt, so that the provider is known when the attempt fails.
         Raises ProviderNotFound, NoProvider, KeyUnreadable and every ForwardingError.
         """
         target = self._targets.find(provider_id)
-        answer = self._send(request, target, deadline, on_target)
-        if answer.status != 401:
-            return target, answer
+        response = self._send(request, target, deadline, on_target)
+        if response.status != 401:
+            return target, response
         try:
             fresh = self._targets.find_fresh(provider_id)
         except BaseException:
-            answer.chunks.close()
+            response.chunks.close()
             raise
         if fresh.key == target.key:
-            return target, answer
-        answer.chunks.close()
+            return target, response
+        response.chunks.close()
         return fresh, self._send(request, fresh, deadline, on_target)
 
     def _send(

@@ -1,4 +1,4 @@
-"""What is known of one forwarded request when it is over, and how it is told: one log line, one set of metrics."""
+"""What is known about one forwarded request, and its log line and metrics. Never a prompt, an answer or a key."""
 
 import json
 import time
@@ -17,13 +17,14 @@ from gateway.proxy.upstream import Target
 
 StreamEnd = Literal["done", "truncated", "idle_timeout", "deadline", "client_gone", "error"]
 UNKNOWN = Usage()
-MAX_MODEL_CHARACTERS = 256  # characters of a name that goes into a log line
-MAX_PARSED_BYTES = 4 * 1024 * 1024  # bytes: JSON takes up to 27 times as much memory once it is parsed
+MAX_MODEL_CHARACTERS = 256
+# Parsed JSON takes up to 27 times as much memory as its text.
+MAX_PARSED_BYTES = 4 * 1024 * 1024
 
 
 @dataclass
 class RequestLog:
-    """`ttfb_ms` and tokens are None when unknown, never 0."""
+    """Collects what the log line reports. `ttfb_ms` and the token counts are None when unknown, never 0."""
 
     request: ForwardRequest
     clock: Callable[[], float] = time.monotonic
@@ -36,33 +37,37 @@ class RequestLog:
     ttfb_ms: int | None = None
     usage: Usage = UNKNOWN
     model_served: str | None = None
-    began: float = field(init=False)
+    started_at: float = field(init=False)
 
     def __post_init__(self) -> None:
-        self.began = self.clock()
+        self.started_at = self.clock()
 
     @property
     def model_asked(self) -> str | None:
-        """The request's own model, or the provider's that stands in for it."""
+        """The model that the request names, or else the registered one."""
         return self.request.model or (self.target.model if self.target is not None else None)
 
-    def goes_to(self, target: Target) -> None:
-        """The provider is known, whatever it will answer."""
+    def set_target(self, target: Target) -> None:
+        """Records the provider as soon as it is known, before it answers."""
         self.target = target
 
+    def set_error(self, error: GatewayError) -> None:
+        """Records the error that the client receives."""
+        self.status, self.code = error.status, error.code
+
     def elapsed_ms(self) -> int:
-        """Milliseconds since the request came in."""
-        return round((self.clock() - self.began) * 1000)
+        """Milliseconds since the request arrived."""
+        return round((self.clock() - self.started_at) * 1000)
 
     def count(self, data: bytes) -> None:
-        """One piece of the answer goes down."""
+        """Counts a piece of the answer that is sent to the client."""
         if self.ttfb_ms is None:
             self.ttfb_ms = self.elapsed_ms()
         self.bytes_down += len(data)
         self.chunks += 1
 
-    def learn(self, body: bytes) -> None:
-        """Reads the model and the usage of an answer that is no stream; of a very long one they stay unknown."""
+    def read_answer(self, body: bytes) -> None:
+        """Reads model and usage from a JSON answer of up to 4 MB. They stay unknown for a longer one."""
         if len(body) > MAX_PARSED_BYTES:
             return
         try:
@@ -74,53 +79,50 @@ class RequestLog:
             model = content.get("model")
             self.model_served = model if isinstance(model, str) else None
 
-    def failed(self, error: GatewayError) -> None:
-        """The answer is an error."""
-        self.status, self.code = error.status, error.code
 
-
-def report(record: RequestLog, logger: Logger, namespace: str) -> None:
-    """Tells of the request once it is over, its metrics in `namespace`. Never a prompt, an answer or a key."""
-    provider = None if record.target is None else record.target.provider_id
-    duration_ms = record.elapsed_ms()
+def write(log: RequestLog, logger: Logger, namespace: str) -> None:
+    """Writes the log line and the metrics of a request that is over. `namespace` is that of the metrics."""
+    provider = None if log.target is None else log.target.provider_id
+    duration_ms = log.elapsed_ms()
     fields = {
-        "request_id": record.request.request_id,
-        "path": record.request.path,
+        "request_id": log.request.request_id,
+        "path": log.request.path,
         "provider": provider,
-        "status": record.status,
-        "code": record.code,
-        "stream": record.request.stream,
-        "stream_end": record.stream_end,
-        "bytes": record.bytes_down,
-        "chunks": record.chunks,
-        "ttfb_ms": record.ttfb_ms,
+        "status": log.status,
+        "code": log.code,
+        "stream": log.request.stream,
+        "stream_end": log.stream_end,
+        "bytes": log.bytes_down,
+        "chunks": log.chunks,
+        "ttfb_ms": log.ttfb_ms,
         "duration_ms": duration_ms,
-        "prompt_tokens": record.usage.prompt_tokens,
-        "completion_tokens": record.usage.completion_tokens,
-        "model_asked": _short(record.model_asked, record.target),
-        "model_served": _short(record.model_served, record.target),
+        "prompt_tokens": log.usage.prompt_tokens,
+        "completion_tokens": log.usage.completion_tokens,
+        "model_asked": _loggable_model(log.model_asked, log.target),
+        "model_served": _loggable_model(log.model_served, log.target),
     }
     logger.info("request", extra=fields)
-    _measure(record, provider, duration_ms, namespace)
+    _write_metrics(log, provider, duration_ms, namespace)
 
 
-def _measure(record: RequestLog, provider: str | None, duration_ms: int, namespace: str) -> None:
-    felt: dict[MetricName, float | None] = {
+def _write_metrics(log: RequestLog, provider: str | None, duration_ms: int, namespace: str) -> None:
+    common: dict[MetricName, float | None] = {
         "Requests": 1,
-        "RequestErrors": 1 if record.code else 0,
-        "FirstByteTime": record.ttfb_ms,
+        "RequestErrors": 1 if log.code else 0,
+        "FirstByteTime": log.ttfb_ms,
         "RequestTime": duration_ms,
     }
-    # Over all providers too: CloudWatch sums up no dimension, and a request that reached no provider has none.
-    emit(felt | {"StreamsTruncated": 1 if record.stream_end == "truncated" else 0}, namespace=namespace)
+    # Written without a dimension too: CloudWatch does not sum over dimensions, and some requests reach no provider.
+    emit(common | {"StreamsTruncated": 1 if log.stream_end == "truncated" else 0}, namespace=namespace)
     if provider is not None:
-        prompt, completion = record.usage.prompt_tokens, record.usage.completion_tokens
+        prompt, completion = log.usage.prompt_tokens, log.usage.completion_tokens
         tokens: dict[MetricName, float | None] = {"PromptTokens": prompt, "CompletionTokens": completion}
-        emit(felt | tokens, namespace=namespace, provider=provider)
+        emit(common | tokens, namespace=namespace, provider=provider)
 
 
-def _short(model: str | None, target: Target | None) -> str | None:
+def _loggable_model(model: str | None, target: Target | None) -> str | None:
     if model is None:
         return None
     keys = [target.key] if target is not None and target.key else []
-    return redact(model, keys)[:MAX_MODEL_CHARACTERS]  # cut last: half a key is no key to the redactor
+    # Redacted before it is shortened: the redactor does not recognise a part of a key.
+    return redact(model, keys)[:MAX_MODEL_CHARACTERS]

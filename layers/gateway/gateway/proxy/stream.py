@@ -1,56 +1,94 @@
-"""A stream on its way down: whole frames, and one honest end."""
+"""Streams on their way to the client: whole frames, and an error frame where the stream breaks."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from itertools import chain
 
-from gateway.core.errors import DeadlineExceeded, GatewayError, StreamIdleTimeout, StreamTruncated
+from gateway.core.errors import DeadlineExceeded, GatewayError, NotAStream, StreamIdleTimeout, StreamTruncated
+from gateway.proxy.exchange import Exchange
+from gateway.proxy.reply import read_up_to
 from gateway.proxy.request_log import RequestLog, StreamEnd
 from gateway.proxy.sse import KEEP_ALIVE, StreamWatcher, error_frame
+from gateway.proxy.upstream_errors import MAX_ERROR_BODY_BYTES, upstream_error
 
 
-def relay(chunks: Generator[bytes], record: RequestLog) -> Generator[bytes]:
-    """The stream as the client gets it: the provider's whole frames, byte for byte.
+def relay(chunks: Iterable[bytes], log: RequestLog) -> Generator[bytes]:
+    """Yields the provider's whole frames, unchanged.
 
-    A stream that is not whole ends with one error frame and no `[DONE]`; nothing is raised. `chunks` raises a
-    GatewayError where the stream breaks. A client that has left closes this generator.
+    `chunks` raises a GatewayError where the stream breaks. The stream then ends with one error frame and without
+    `[DONE]`, and nothing is raised. Closing this generator means that the client has left.
     """
-    watcher = StreamWatcher(record.request.choices)
-    record.stream_end = "client_gone"
+    watcher = StreamWatcher(log.request.choices)
+    log.stream_end = "client_gone"
     try:
-        yield from _frames(chunks, watcher, record)
+        yield from _frames(chunks, watcher, log)
     except GatewayError as error:
         if not watcher.done:
-            record.stream_end, record.code = end_of(error), error.code
+            log.stream_end, log.code = stream_end(error), error.code
             yield error_frame(error, mid_frame=watcher.mid_frame)
     finally:
-        chunks.close()
         if watcher.done:
-            record.stream_end = "done"  # also for a client that leaves as soon as it has seen the end
-        record.usage = watcher.usage
-        record.model_served = watcher.model
+            # Also where the client leaves as soon as it has read the end mark.
+            log.stream_end = "done"
+        log.usage = watcher.usage
+        log.model_served = watcher.model
 
 
-def _frames(chunks: Iterator[bytes], watcher: StreamWatcher, record: RequestLog) -> Iterator[bytes]:
-    for chunk in chunks:
-        if chunk is KEEP_ALIVE:  # ours, and never into the middle of a frame
-            yield from () if watcher.mid_frame else (chunk,)
-            continue
-        frames = watcher.feed(chunk)
-        if frames:
-            record.count(frames)
-            yield frames
-    if not watcher.whole_at_end():
-        raise StreamTruncated
-    tail = watcher.end()
-    record.stream_end = "done"
-    if tail:
-        record.count(tail)
-        yield tail
+def relay_late(exchange: Exchange, chunks: Iterator[bytes], log: RequestLog) -> Generator[bytes]:
+    """Yields a stream whose 200 was sent before the provider's head arrived.
+
+    Starts with a keep-alive comment. A response that is not a stream becomes an error frame.
+    """
+    log.status, log.stream_end = 200, "client_gone"
+    yield KEEP_ALIVE
+    yield from relay(_checked_stream(exchange, chunks, log), log)
 
 
-def end_of(error: GatewayError) -> StreamEnd:
-    """How a stream that met this error ended, for its record."""
+def stream_end(error: GatewayError) -> StreamEnd:
+    """Returns how a stream ended that raised this error."""
     if isinstance(error, StreamTruncated):
         return "truncated"
     if isinstance(error, StreamIdleTimeout):
         return "idle_timeout"
     return "deadline" if isinstance(error, DeadlineExceeded) else "error"
+
+
+def _frames(chunks: Iterable[bytes], watcher: StreamWatcher, log: RequestLog) -> Iterator[bytes]:
+    for chunk in chunks:
+        if chunk is KEEP_ALIVE:
+            # Our own comment. It must not split a frame.
+            yield from () if watcher.mid_frame else (chunk,)
+            continue
+        frames = watcher.feed(chunk)
+        if frames:
+            log.count(frames)
+            yield frames
+    if not watcher.whole_at_end():
+        raise StreamTruncated
+    rest = watcher.end()
+    log.stream_end = "done"
+    if rest:
+        log.count(rest)
+        yield rest
+
+
+def _checked_stream(exchange: Exchange, chunks: Iterator[bytes], log: RequestLog) -> Iterator[bytes]:
+    """Yields the chunks, keep-alives included. Raises a GatewayError if the head is not that of a stream."""
+    # Stays empty where the body is empty.
+    first = b""
+    for chunk in chunks:
+        if chunk is not KEEP_ALIVE:
+            first = chunk
+            break
+        yield chunk
+    _check_head(exchange, chain([first], chunks), log)
+    yield first
+    yield from chunks
+
+
+def _check_head(exchange: Exchange, body: Iterator[bytes], log: RequestLog) -> None:
+    log.target, response = exchange.head.result()
+    if response.status >= 400:
+        content, _ = read_up_to(MAX_ERROR_BODY_BYTES, body)
+        raise upstream_error(response.status, content, [log.target.key] if log.target.key else [])
+    if not response.is_stream:
+        raise NotAStream

@@ -1,4 +1,4 @@
-"""Which provider a request goes to, remembered so that a warm request makes no AWS call."""
+"""Finds the provider for a request. Remembers it, so that a warm request makes no AWS call."""
 
 import time
 from collections.abc import Callable
@@ -10,12 +10,15 @@ from gateway.registry.key_cipher import KeyCipher
 from gateway.registry.provider import Provider
 from gateway.registry.store import ProviderStore
 
-REMEMBERED_SECONDS = 30.0
+MAX_AGE_SECONDS = 30.0
 
 
 class TargetResolver:
-    """Providers by id (None: the default), each with its decrypted key, of which the redactor hears. One per
-    execution environment. `guard` raises InvalidEndpoint for an endpoint that must not be called."""
+    """Resolves provider ids (None: the default provider) to targets with a decrypted key.
+
+    One instance per execution environment. `guard` raises InvalidEndpoint for an endpoint that must not be called.
+    `redactor` learns every decrypted key.
+    """
 
     def __init__(
         self,
@@ -24,39 +27,44 @@ class TargetResolver:
         guard: Callable[[str], None],
         redactor: Redactor | None = None,
         *,
-        clock: Callable[[], float] = time.time,  # the monotonic one stops while Lambda freezes the environment
+        # The monotonic clock stops while Lambda freezes the environment.
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._providers = providers
         self._keys = keys
         self._guard = guard
         self._redactor = redactor or Redactor()
         self._clock = clock
-        self._known: dict[str | None, tuple[float, Target]] = {}
-        self._decrypted: dict[str, tuple[str, bytes, str]] = {}  # by provider: beats ask from many threads at once
+        self._cache: dict[str | None, tuple[float, Target]] = {}
+        # By provider id. Heartbeats use this from many threads at once.
+        self._decrypted: dict[str, tuple[str, bytes, str]] = {}
 
     def find(self, provider_id: str | None) -> Target:
-        """The target of a request, up to 30 s old. Raises ProviderNotFound, NoProvider, KeyUnreadable."""
-        read_at, target = self._known.get(provider_id, (float("-inf"), None))
+        """Returns a target that is at most 30 s old. Raises ProviderNotFound, NoProvider, KeyUnreadable."""
+        read_at, target = self._cache.get(provider_id, (float("-inf"), None))
         age = self._clock() - read_at
-        if target is None or not 0 <= age <= REMEMBERED_SECONDS:  # below 0: the clock was set back
+        # The age is negative when the clock was set back.
+        if target is None or not 0 <= age <= MAX_AGE_SECONDS:
             return self.find_fresh(provider_id)
         return target
 
     def find_fresh(self, provider_id: str | None) -> Target:
-        """The target as the registry has it now."""
-        self._known.pop(provider_id, None)  # absence is never remembered
+        """Reads the target from the registry. A provider that is not found is not remembered."""
+        self._cache.pop(provider_id, None)
         provider = self._providers.default() if provider_id is None else self._providers.get(provider_id)
         target = self.target_for(provider)
-        self._known[provider_id] = (self._clock(), target)
+        self._cache[provider_id] = (self._clock(), target)
         return target
 
     def target_for(self, provider: Provider) -> Target:
-        """A provider with its key decrypted. Raises KeyUnreadable, and EndpointRefused: what may be called is a
-        parameter of the stack, and may have been another one when the provider was registered."""
+        """Returns the target of a provider. Raises KeyUnreadable, KeyServiceFailed and EndpointRefused.
+
+        The endpoint is checked again here: the stack's parameters may have changed since it was registered.
+        """
         try:
             self._guard(provider.endpoint)
         except InvalidEndpoint as error:
-            raise EndpointRefused(f"{provider.endpoint} is not called: {error.message}") from None
+            raise EndpointRefused(f"The gateway does not call {provider.endpoint}: {error.message}") from None
         return Target(
             provider_id=provider.id,
             endpoint=provider.endpoint,
@@ -69,8 +77,8 @@ class TargetResolver:
         ciphertext = provider.key_ciphertext
         if ciphertext is None:
             return None
-        origin, old_ciphertext, key = self._decrypted.get(provider.id, (None, None, ""))
-        if (origin, old_ciphertext) != (provider.origin, ciphertext):
+        origin, known_ciphertext, key = self._decrypted.get(provider.id, (None, None, ""))
+        if (origin, known_ciphertext) != (provider.origin, ciphertext):
             key = self._keys.decrypt(ciphertext, provider_id=provider.id, origin=provider.origin)
             self._redactor.learn(key)
             self._decrypted[provider.id] = (provider.origin, ciphertext, key)

@@ -1,6 +1,6 @@
-"""A provider's answer that is no success, put into the one error shape with its status and its words kept.
+"""Turns a provider's error response into the one error shape. Keeps its status and its message, and adds a remedy.
 
-The texts are TokenHub's own (tokenhub.md, 1.4): plain text, `error` as a string, `code: null`.
+The texts are TokenHub's own: plain text, `error` as a string, `code: null` (docs/tokenhub.md, "Errors").
 """
 
 import json
@@ -13,29 +13,31 @@ from gateway.core.errors import ProviderError
 from gateway.core.redaction import redact
 
 MAX_MESSAGE_CHARACTERS = 500
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
-MAX_ERROR_BODY_BYTES = 64 * 1024  # of a refusal: no more of it is read
+CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+# No more than this is read of an error response.
+MAX_ERROR_BODY_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True)
 class KnownError:
-    """One of TokenHub's refusals: how it is told, its code, what to do."""
+    """An error that TokenHub returns: its status, a part of its message in lower case, our code and the remedy."""
 
     status: int
-    says: str
+    text: str
     code: str
     remedy: str
     retryable: bool = True
 
 
-NOTHING_THERE = "Nothing is served there: does the registered endpoint end in /v1?"
-KEY_REFUSED = "TokenHub refuses the registered key: register the provider again with a valid api_key."
+WRONG_PATH = "The provider does not serve this path. Check that the registered endpoint ends in /v1."
+KEY_REFUSED = "TokenHub refuses the registered key. Register the provider again with a valid api_key."
+# In order of preference: the first entry with the status and the text applies.
 KNOWN_ERRORS = (
     KnownError(
         401,
         "invalid api key format",
         "provider_key_invalid",
-        "A TokenHub key begins with tokenhub_: register the provider again with one.",
+        "A TokenHub key starts with tokenhub_. Register the provider again with such a key.",
         False,
     ),
     KnownError(401, "invalid api key", "provider_key_refused", KEY_REFUSED, False),
@@ -43,102 +45,102 @@ KNOWN_ERRORS = (
         401,
         "authorization required",
         "provider_key_refused",
-        "TokenHub asks for a key, and none is registered: register the provider again with its api_key.",
+        "TokenHub requires a key, and none is registered. Register the provider again with its api_key.",
         False,
     ),
-    KnownError(  # on /messages and /embeddings TokenHub hands on what the model's provider says of its key
+    # On /messages and /embeddings TokenHub returns what the model's provider says about TokenHub's key.
+    KnownError(
         401,
         "",
         "provider_key_refused",
-        "The registered key is refused, or TokenHub's own by a provider behind it: set the one that is wrong anew.",
+        "Either TokenHub refuses the registered key, or a model provider refuses TokenHub's. Replace that key.",
         False,
     ),
     KnownError(
         403,
         "",
         "provider_scope_missing",
-        "The registered key lacks the scope for this: give it the scope in TokenHub.",
+        "The registered key lacks the scope for this request. Add the scope to the key in TokenHub.",
         False,
     ),
-    KnownError(
-        404,
-        "404 page not found",
-        "provider_path_unknown",
-        NOTHING_THERE,
-        False,
-    ),
+    KnownError(404, "404 page not found", "provider_path_unknown", WRONG_PATH, False),
     KnownError(404, "model", "provider_model_unknown", "GET /v1/models lists the models.", False),
-    KnownError(404, "", "provider_path_unknown", NOTHING_THERE, False),
-    KnownError(405, "", "provider_path_unknown", NOTHING_THERE, False),
+    KnownError(404, "", "provider_path_unknown", WRONG_PATH, False),
+    KnownError(405, "", "provider_path_unknown", WRONG_PATH, False),
     KnownError(
         429,
         "monthly budget",
         "provider_budget_spent",
-        "The registered key's budget is spent: raise it in TokenHub, or register another key.",
+        "The budget of the registered key is spent. Raise it in TokenHub, or register another key.",
         False,
     ),
-    KnownError(429, "", "provider_rate_limited", "Too many requests at once for TokenHub: try again after a moment."),
+    KnownError(429, "", "provider_rate_limited", "TokenHub limits the rate of requests. Try again in a moment."),
     KnownError(
         502,
         "no eligible models",
         "provider_no_models",
-        "TokenHub has no model that it can use now: each is missing, disabled or in its cooldown. "
-        "Look at its models and providers.",
+        "Each of TokenHub's models is missing, disabled or in its cooldown. Check TokenHub's models and providers.",
     ),
-    KnownError(  # a stream's words have the cause
+    # The message of a stream includes the cause.
+    KnownError(
         502,
         "all providers failed for streaming",
         "provider_all_failed",
-        "Every provider behind TokenHub failed, the last one as it says here: set that right in TokenHub.",
+        "Every model provider of TokenHub failed; the message has the last one's error. Correct it in TokenHub.",
     ),
     KnownError(
         502,
         "all providers failed",
         "provider_all_failed",
-        "Every provider behind TokenHub failed: look at TokenHub's log for the cause.",
+        "Every model provider of TokenHub failed. Check TokenHub's log for the cause.",
     ),
 )
+# For all other statuses: 4xx, then 5xx.
 FALLBACK_ERRORS = (
-    KnownError(400, "", "provider_bad_request", "The request is not one that TokenHub takes.", False),
-    KnownError(500, "", "provider_error", "TokenHub failed: look at its log."),
+    KnownError(400, "", "provider_bad_request", "TokenHub does not accept this request. Correct it.", False),
+    KnownError(500, "", "provider_error", "TokenHub failed. Check its log."),
 )
-NO_PATH = (404, 405)  # they have one code, also where a web page says so
-IN_FRONT = "That is not TokenHub but something in front of it: look there, and at the registered endpoint."
+# These two keep their code also when a web page is the answer.
+PATH_STATUSES = (404, 405)
+WEB_PAGE = "This is a web page from a server in front of TokenHub. Check that server and the registered endpoint."
 
 
 def upstream_error(status: int, body: bytes, secrets: Iterable[str] = ()) -> ProviderError:
-    """The error that a provider's 4xx or 5xx is. `secrets` are taken out of its words. An error with another status
-    would be a success to our clients, or nothing that API Gateway hands on: it is told as a 502."""
-    words = redact(message_of(body), secrets)[:MAX_MESSAGE_CHARACTERS]
+    """Returns the error for a provider's response. Removes `secrets` from its message.
+
+    A status outside 400 to 599 becomes a 502: clients would take it for success, and API Gateway forwards no status
+    of 600 or more.
+    """
+    message = redact(message_of(body), secrets)[:MAX_MESSAGE_CHARACTERS]
     if not 400 <= status < 600:
-        status, words = 502, f"HTTP {status}: {words}".rstrip(": ")
-    words = words or f"HTTP {status}"
-    found = _page_of(status) if body.lstrip().startswith(b"<") else _found(status, words)
-    return ProviderError(status, f"{words.rstrip('.')}. {found.remedy}", code=found.code, retryable=found.retryable)
-
-
-def _found(status: int, words: str) -> KnownError:
-    known = (r for r in KNOWN_ERRORS if r.status == status and r.says in words.lower())
-    return next(known, FALLBACK_ERRORS[status >= 500])
-
-
-def _page_of(status: int) -> KnownError:
-    """What a web page is, where TokenHub would have answered in plain text or JSON."""
-    code = "provider_path_unknown" if status in NO_PATH else FALLBACK_ERRORS[status >= 500].code
-    return KnownError(status, "", code, IN_FRONT, retryable=status >= 500)
+        status, message = 502, f"HTTP {status}: {message}".rstrip(": ")
+    message = message or f"HTTP {status}"
+    known = _web_page_error(status) if body.lstrip().startswith(b"<") else _known_error(status, message)
+    return ProviderError(status, f"{message.rstrip('.')}. {known.remedy}", code=known.code, retryable=known.retryable)
 
 
 def message_of(body: bytes) -> str:
-    """What a body says: its error's message, or all of its text, without what a terminal obeys. Not redacted."""
+    """Returns the message of an error response, or else its whole text, without control characters. Not redacted."""
     text = body.decode(errors="replace").strip()
     try:
         content = json.loads(text)
     except (ValueError, RecursionError):
-        return "a page that is no JSON" if text.startswith("<") else CONTROL.sub(" ", text)
-    return CONTROL.sub(" ", _error_words(content) or text)
+        return "a web page" if text.startswith("<") else CONTROL_CHARACTERS.sub(" ", text)
+    return CONTROL_CHARACTERS.sub(" ", _error_message(content) or text)
 
 
-def _error_words(content: Any) -> str | None:
+def _known_error(status: int, message: str) -> KnownError:
+    matches = (known for known in KNOWN_ERRORS if known.status == status and known.text in message.lower())
+    return next(matches, FALLBACK_ERRORS[status >= 500])
+
+
+def _web_page_error(status: int) -> KnownError:
+    """TokenHub itself answers in plain text or JSON, never with a web page."""
+    code = "provider_path_unknown" if status in PATH_STATUSES else FALLBACK_ERRORS[status >= 500].code
+    return KnownError(status, "", code, WEB_PAGE, retryable=status >= 500)
+
+
+def _error_message(content: Any) -> str | None:
     error = content.get("error") if isinstance(content, dict) else None
     message = error.get("message") if isinstance(error, dict) else error
     return message if isinstance(message, str) else None

@@ -7,7 +7,7 @@ import pytest
 from gateway.core.errors import ForwardingError
 from gateway.heartbeat.probe import Probe, ProbeProgress
 from gateway.proxy.sse import StreamWatcher
-from gateway.proxy.upstream import SENT_DOWN, Target, Upstream
+from gateway.proxy.upstream import FORWARDED_HEADERS, Target, Upstream
 from tests.unit.gateway.builders import a_provider, completion
 from tests.unit.gateway.conftest import Serve
 from tests.unit.gateway.sending import read, send
@@ -36,13 +36,13 @@ def ask(upstream: Upstream, url: str, *, stream: bool) -> ProbeProgress:
 
 
 def test_no_header_that_comes_down_holds_it(serve: Serve, upstream: Upstream) -> None:
-    said = {name.replace("-", "_"): f"said {KEY}" for name in SENT_DOWN if name != "content-type"}
+    said = {name.replace("-", "_"): f"said {KEY}" for name in FORWARDED_HEADERS if name != "content-type"}
     server = serve(always(answer(200, b"{}", f"text/plain; said={KEY}", **said)))
 
     got = send(upstream, server, key=KEY)
     read(got)
 
-    assert got.headers.keys() == set(SENT_DOWN)
+    assert got.headers.keys() == set(FORWARDED_HEADERS)
     assert all("[redacted]" in value and KEY not in value for value in got.headers.values())
 
 

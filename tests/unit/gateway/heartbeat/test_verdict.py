@@ -195,7 +195,7 @@ def test_a_provider_that_cannot_be_reached(
     )
     secure = serve(always(HANG), tls=server_context(certificate)).url
     assert words(patient_upstream, secure) == (
-        f"The certificate of {secure} is of no authority that is known. Give it one of a public authority."
+        f"The certificate of {secure} is not from a trusted authority. Give it one of a public authority."
     )
     deaf = make_upstream(transport=Deaf)
     assert words(deaf, "http://192.0.2.1/v1") == (
@@ -213,7 +213,7 @@ def test_a_provider_that_does_not_answer(patient_upstream: Upstream, serve: Serv
     )
     closes = serve(always(Cut.CLOSE)).url
     assert words(patient_upstream, closes) == (
-        f"{closes} closed the connection without an answer, or gave one that is no HTTP. "
+        f"{closes} closed the connection without an HTTP response. "
         "Try again; if it stays so, check the port, and look at TokenHub's log."
     )
 
@@ -221,7 +221,7 @@ def test_a_provider_that_does_not_answer(patient_upstream: Upstream, serve: Serv
 def test_a_provider_that_redirects(patient_upstream: Upstream, serve: Serve) -> None:
     url = serve(always(answer(302, location="https://login.example.com/"))).url
     assert words(patient_upstream, url) == (
-        f"{url} redirects (HTTP 302), and no key follows. Register the final address."
+        f"{url} redirects (HTTP 302), and the gateway sends a key to no other address. Register the final address."
     )
 
 

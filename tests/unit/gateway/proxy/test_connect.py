@@ -29,7 +29,7 @@ def unreachable(upstream: Upstream, endpoint: str) -> tuple[str, float]:
 
 
 @pytest.mark.parametrize("count", [1, 2, 4])
-def test_several_addresses_behind_a_firewall_take_no_longer_than_one(
+def test_shares_the_timeout_among_unreachable_addresses(
     make_upstream: MakeUpstream, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
     addresses = [f"127.0.0.{number}" for number in range(1, count + 1)]
@@ -39,12 +39,12 @@ def test_several_addresses_behind_a_firewall_take_no_longer_than_one(
         words, seconds = unreachable(make_upstream(A_SECOND), f"http://{NAME}:{port}/v1")
 
     assert words == (
-        f"http://{NAME}:{port}/v1 did not accept a connection in time. Is the address right? Is a firewall in between?"
+        f"http://{NAME}:{port}/v1 did not accept a connection in time. Check the address and the firewalls in between."
     )
     assert 0.9 < seconds < 1.8  # two tries of it would take 2
 
 
-def test_an_address_that_does_not_answer_leaves_time_for_the_next(
+def test_connects_to_the_next_address_when_one_does_not_answer(
     make_upstream: MakeUpstream, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Dns(monkeypatch, "127.0.0.2", "127.0.0.1")
@@ -55,7 +55,7 @@ def test_an_address_that_does_not_answer_leaves_time_for_the_next(
     assert (got.status, read(got)) == (200, b"{}")
 
 
-def test_dns_that_takes_its_time_is_asked_once_and_named(
+def test_resolves_a_slow_dns_name_once_and_names_it_in_the_error(
     make_upstream: MakeUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = 0
@@ -69,13 +69,11 @@ def test_dns_that_takes_its_time_is_asked_once_and_named(
     monkeypatch.setattr(socket, "getaddrinfo", slow)
     words, _ = unreachable(make_upstream(A_SECOND), f"http://{NAME}/v1")
 
-    assert words == f"The host name of http://{NAME}/v1 is not known. Check its spelling and its DNS entry."
+    assert words == f"The host name of http://{NAME}/v1 cannot be resolved. Check its spelling and its DNS entry."
     assert asked == 1
 
 
-def test_a_connection_that_is_refused_at_once_is_tried_again(
-    make_upstream: MakeUpstream, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_retries_a_refused_connection(make_upstream: MakeUpstream, monkeypatch: pytest.MonkeyPatch) -> None:
     dns = Dns(monkeypatch, "127.0.0.1")
     words, _ = unreachable(make_upstream(A_SECOND), f"http://{NAME}:9/v1")
 

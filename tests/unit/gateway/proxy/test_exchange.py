@@ -28,32 +28,32 @@ def failing() -> tuple[Target, UpstreamResponse]:
     raise ProviderUnreachable("not there")
 
 
-def test_nothing_is_sent_before_the_body_is_asked_for() -> None:
+def test_sends_nothing_before_the_body_is_read() -> None:
     exchange = Exchange(failing)
-    exchange.source()
-    assert not exchange.begun(0)
-    assert exchange.answer() is None
+    exchange.chunks()
+    assert not exchange.wait_for_head(0)
+    assert exchange.response() is None
 
 
-def test_the_head_is_known_as_soon_as_the_body_begins() -> None:
+def test_knows_the_head_once_the_body_starts() -> None:
     exchange = answering(b"a", b"b")
-    source = exchange.source()
+    source = exchange.chunks()
     assert next(source) == b"a"
-    assert exchange.begun(0)
+    assert exchange.wait_for_head(0)
     assert exchange.head.result()[0] == TARGET
     assert list(source) == [b"b"]
 
 
-def test_an_error_of_sending_is_the_heads_and_the_bodys() -> None:
+def test_raises_a_send_error_from_head_and_body() -> None:
     exchange = Exchange(failing)
     with pytest.raises(ProviderUnreachable):
-        next(exchange.source())
-    assert exchange.begun(0)
+        next(exchange.chunks())
+    assert exchange.wait_for_head(0)
     assert isinstance(exchange.head.exception(), ProviderUnreachable)
-    assert (exchange.answer(), exchange.keep_alive()) == (None, KEEP_ALIVE)
+    assert (exchange.response(), exchange.keep_alive()) == (None, KEEP_ALIVE)
 
 
-def test_the_head_is_waited_for_only_so_long() -> None:
+def test_waits_for_the_head_only_until_the_timeout() -> None:
     free = threading.Event()
 
     def late() -> tuple[Target, UpstreamResponse]:
@@ -64,42 +64,40 @@ def test_the_head_is_waited_for_only_so_long() -> None:
 
     def read() -> None:
         with pytest.raises(ProviderUnreachable):
-            next(exchange.source())
+            next(exchange.chunks())
 
     reader = threading.Thread(target=read)
     reader.start()
     began = time.monotonic()
-    assert not exchange.begun(0.05)
+    assert not exchange.wait_for_head(0.05)
     assert time.monotonic() - began < 0.5
     free.set()
-    assert exchange.begun(None)
+    assert exchange.wait_for_head(None)
     reader.join(5)
 
 
 @pytest.mark.parametrize(("content_type", "said"), [("text/event-stream", KEEP_ALIVE), ("application/json", None)])
-def test_silence_is_filled_in_a_stream_only(content_type: str, said: bytes | None) -> None:
+def test_sends_keep_alives_only_into_streams(content_type: str, said: bytes | None) -> None:
     exchange = answering(b"a", content_type=content_type)
     assert exchange.keep_alive() == KEEP_ALIVE
-    next(exchange.source())
+    next(exchange.chunks())
     assert exchange.keep_alive() == said
 
 
-def test_hanging_up_wakes_the_thread_that_reads_and_leaves_no_connection(
-    serve: Serve, make_upstream: MakeUpstream
-) -> None:
+def test_abort_wakes_the_reader_and_releases_the_connection(serve: Serve, make_upstream: MakeUpstream) -> None:
     upstream, server = make_upstream(Limits()), serve(always(STREAM, chunk(b"data: 1\n\n"), HANG))
     exchange = Exchange(lambda: (TARGET, send(upstream, server, STREAMED, within=60)))
     met: list[BaseException] = []
 
     def read() -> None:
         try:
-            list(exchange.source())
+            list(exchange.chunks())
         except StreamTruncated as error:
             met.append(error)
 
     reader = threading.Thread(target=read)
     reader.start()
-    assert exchange.begun(5)
+    assert exchange.wait_for_head(5)
     time.sleep(0.05)
     exchange.abort()
     reader.join(1)
@@ -108,19 +106,17 @@ def test_hanging_up_wakes_the_thread_that_reads_and_leaves_no_connection(
     assert_released(upstream)
 
 
-def test_a_client_that_left_before_the_head_leaves_no_connection_after_it(
-    serve: Serve, make_upstream: MakeUpstream
-) -> None:
+def test_releases_the_connection_when_aborted_before_the_head(serve: Serve, make_upstream: MakeUpstream) -> None:
     upstream, server = make_upstream(Limits()), serve(always(STREAM, chunk(b"data: 1\n\n"), HANG))
     exchange = Exchange(lambda: (TARGET, send(upstream, server, STREAMED, within=60)))
     exchange.abort()
-    assert list(exchange.source()) == []
+    assert list(exchange.chunks()) == []
     assert_released(upstream)
 
 
-def test_a_body_that_is_not_read_to_its_end_is_released(serve: Serve, make_upstream: MakeUpstream) -> None:
+def test_releases_a_body_that_is_not_read_to_its_end(serve: Serve, make_upstream: MakeUpstream) -> None:
     upstream, server = make_upstream(Limits()), serve(always(STREAM, chunk(b"data: 1\n\n"), HANG))
-    source = Exchange(lambda: (TARGET, send(upstream, server, STREAMED))).source()
+    source = Exchange(lambda: (TARGET, send(upstream, server, STREAMED))).chunks()
     assert next(source) == b"data: 1\n\n"
     source.close()
     assert_released(upstream)

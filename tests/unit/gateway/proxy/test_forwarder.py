@@ -54,7 +54,7 @@ def keys(received: list[Received]) -> list[str | None]:
     return [each.headers.get("authorization") for each in received]
 
 
-def test_a_request_goes_to_the_default_with_its_key_and_its_model(
+def test_sends_to_the_default_provider_with_its_key_and_model(
     serve: Serve, registry: Registry, forwarder: Forwarder
 ) -> None:
     server = serve(always(OK))
@@ -65,22 +65,23 @@ def test_a_request_goes_to_the_default_with_its_key_and_its_model(
     assert json.loads(server.received[0].body) == {"model": "echo", "messages": []}
 
 
-def test_a_request_goes_to_the_provider_that_it_names(serve: Serve, registry: Registry, forwarder: Forwarder) -> None:
+def test_sends_to_the_named_provider(serve: Serve, registry: Registry, forwarder: Forwarder) -> None:
     default, other = serve(always(OK)), serve(always(OK))
     registry.register(wanted(endpoint=default.url))
     registry.register(wanted(id="other", endpoint=other.url))
-    target, _ = send(forwarder, "other")
+    target, got = send(forwarder, "other")
+    got.chunks.close()
     assert (target.provider_id, len(default.received), len(other.received)) == ("other", 0, 1)
 
 
-def test_a_request_without_a_provider_to_go_to_says_so(forwarder: Forwarder) -> None:
+def test_raises_when_there_is_no_provider(forwarder: Forwarder) -> None:
     with pytest.raises(NoProvider):
         send(forwarder)
     with pytest.raises(ProviderNotFound):
         send(forwarder, "main")
 
 
-def test_a_rotated_key_costs_no_failed_request(
+def test_repeats_the_request_with_a_rotated_key(
     serve: Serve, registry: Registry, forwarder: Forwarder, upstream: Upstream
 ) -> None:
     server = serve(taking(KEY))
@@ -94,21 +95,20 @@ def test_a_rotated_key_costs_no_failed_request(
     assert_released(upstream)
 
 
-def test_a_provider_is_told_before_it_is_called_also_with_the_key_that_it_is_called_with_again(
-    serve: Serve, registry: Registry, forwarder: Forwarder
-) -> None:
+def test_reports_the_target_before_each_attempt(serve: Serve, registry: Registry, forwarder: Forwarder) -> None:
     server = serve(taking("none"))
     registry.register(wanted(endpoint=server.url, api_key=KEY))
     read(send(forwarder)[1])
     registry.register(wanted(endpoint=server.url, api_key=OTHER_KEY))
     told: list[tuple[str | None, int]] = []
 
-    send(forwarder, on_target=lambda target: told.append((target.key, len(server.received))))
+    _, got = send(forwarder, on_target=lambda target: told.append((target.key, len(server.received))))
+    got.chunks.close()
 
     assert told == [(KEY, 1), (OTHER_KEY, 2)]
 
 
-def test_a_key_that_is_still_the_same_is_not_sent_twice(serve: Serve, registry: Registry, forwarder: Forwarder) -> None:
+def test_does_not_repeat_the_request_with_the_same_key(serve: Serve, registry: Registry, forwarder: Forwarder) -> None:
     server = serve(taking(OTHER_KEY))
     registry.register(wanted(endpoint=server.url, api_key=KEY))
     _, got = send(forwarder)
@@ -116,19 +116,18 @@ def test_a_key_that_is_still_the_same_is_not_sent_twice(serve: Serve, registry: 
     assert len(server.received) == 1
 
 
-def test_a_key_that_is_refused_again_is_told_and_not_tried_a_third_time(
-    serve: Serve, registry: Registry, forwarder: Forwarder
-) -> None:
+def test_returns_the_second_401_without_a_third_attempt(serve: Serve, registry: Registry, forwarder: Forwarder) -> None:
     server = serve(taking("none"))
     registry.register(wanted(endpoint=server.url, api_key=KEY))
     read(send(forwarder)[1])
     registry.register(wanted(endpoint=server.url, api_key=OTHER_KEY))
     _, got = send(forwarder)
+    read(got)
     assert got.status == 401
     assert keys(server.received)[1:] == [f"Bearer {KEY}", f"Bearer {OTHER_KEY}"]
 
 
-def test_a_provider_deleted_after_it_refused_the_key_leaves_no_connection_to_the_garbage_collector(
+def test_closes_the_first_response_when_the_provider_was_deleted(
     serve: Serve, registry: Registry, providers: ProviderStore, forwarder: Forwarder, upstream: Upstream
 ) -> None:
     server = serve(taking(KEY))
@@ -146,7 +145,7 @@ def test_a_provider_deleted_after_it_refused_the_key_leaves_no_connection_to_the
         gc.enable()
 
 
-def test_no_time_is_left_after_the_deadline(serve: Serve, registry: Registry, forwarder: Forwarder) -> None:
+def test_sends_nothing_after_the_deadline(serve: Serve, registry: Registry, forwarder: Forwarder) -> None:
     server = serve(always(HANG))
     registry.register(wanted(endpoint=server.url))
     began = time.monotonic()
@@ -158,10 +157,10 @@ def test_no_time_is_left_after_the_deadline(serve: Serve, registry: Registry, fo
 
 
 @pytest.mark.parametrize("status", [400, 403, 429, 500, 502])
-def test_no_other_refusal_is_sent_again(serve: Serve, registry: Registry, forwarder: Forwarder, status: int) -> None:
+def test_does_not_repeat_other_errors(serve: Serve, registry: Registry, forwarder: Forwarder, status: int) -> None:
     server = serve(always(answer(status, b"no")))
     registry.register(wanted(endpoint=server.url, api_key=KEY))
-    send(forwarder)
+    send(forwarder)[1].chunks.close()
     registry.register(wanted(endpoint=server.url, api_key=OTHER_KEY))
     assert send(forwarder)[1].status == status
     assert len(server.received) == 2

@@ -25,7 +25,7 @@ def ask(upstream: Upstream, server: Server) -> None:
     read(upstream.forward(a_request(), Target("main", f"http://{NAME}:{port}/v1", key="secret"), within=5))
 
 
-def test_a_name_that_was_public_at_registration_is_refused_when_it_leads_inside(
+def test_refuses_a_public_name_that_resolves_to_a_private_address(
     serve: Serve, make_upstream: MakeUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = serve(OK)
@@ -43,7 +43,7 @@ def test_a_name_that_was_public_at_registration_is_refused_when_it_leads_inside(
 @pytest.mark.parametrize(
     "addresses", [(PUBLIC_ADDRESS, PRIVATE_ADDRESS), (PRIVATE_ADDRESS, PUBLIC_ADDRESS)], ids=["last", "first"]
 )
-def test_of_several_addresses_the_private_one_gets_nothing(
+def test_sends_nothing_to_the_private_one_of_several_addresses(
     serve: Serve, make_upstream: MakeUpstream, monkeypatch: pytest.MonkeyPatch, addresses: tuple[str, ...]
 ) -> None:
     """At the public one nobody listens: the connection goes on to the next."""

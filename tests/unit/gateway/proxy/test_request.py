@@ -20,7 +20,7 @@ def read(body: object = None, **changes: object) -> ForwardRequest:
     return read_request(a_request(body=raw, **changes))
 
 
-def test_only_the_headers_of_the_list_travel_in_lower_case() -> None:
+def test_forwards_only_the_allowed_headers_in_lower_case() -> None:
     headers = {
         "Content-Type": "application/json",
         "ACCEPT": "*/*",
@@ -53,28 +53,28 @@ def test_only_the_headers_of_the_list_travel_in_lower_case() -> None:
     }
 
 
-def test_what_has_to_be_known_of_a_body_is_read() -> None:
+def test_reads_model_stream_and_choices_from_the_body() -> None:
     request = read({"model": "echo", "stream": True, "n": 3})
     assert (request.model, request.stream, request.choices) == ("echo", True, 3)
 
 
 @pytest.mark.parametrize("body", [{}, {"stream": False}, {"stream": "true"}, {"stream": 1}, {"stream": None}])
-def test_a_stream_is_one_only_when_it_is_asked_for(body: dict[str, object]) -> None:
+def test_requests_a_stream_only_where_stream_is_true(body: dict[str, object]) -> None:
     assert not read(body).stream
 
 
 @pytest.mark.parametrize("path", ["/embeddings", "/plan", "/models"])
-def test_where_tokenhub_takes_no_notice_of_stream_none_is_asked_for(path: str) -> None:
+def test_ignores_stream_on_paths_where_tokenhub_ignores_it(path: str) -> None:
     assert not read({"stream": True}, path=path).stream
     assert read({"stream": True}, path="/messages").stream
 
 
 @pytest.mark.parametrize("n", [None, 0, -1, "2", 1.5, []])
-def test_a_number_of_choices_that_is_none_counts_as_one(n: object) -> None:
+def test_counts_an_invalid_number_of_choices_as_one(n: object) -> None:
     assert read({"n": n}).choices == 1
 
 
-def test_the_chat_route_says_stream_inside_its_request() -> None:
+def test_reads_stream_inside_the_request_of_the_chat_route() -> None:
     assert read({"request": {"stream": True}}, path="/chat").stream
     assert read({"request": {"parameters": {"n": 3}}, "n": 5}, path="/chat").choices == 3
     assert not read({"stream": True}, path="/chat").stream
@@ -86,31 +86,31 @@ def test_the_chat_route_says_stream_inside_its_request() -> None:
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"no", b"\xff", b"[" * 100_000, b"{}{}", b"\xef\xbb\xbf{}", '{"a": 1}'.encode("utf-16")]
 )
-def test_a_body_that_is_no_json_is_refused(body: bytes) -> None:
+def test_rejects_a_body_that_is_not_json(body: bytes) -> None:
     with pytest.raises(InvalidRequest, match="not JSON"):
         read(body)
 
 
 @pytest.mark.parametrize("body", [b"[]", b"7", b'"x"', b"null"])
-def test_a_body_that_is_no_object_is_refused(body: bytes) -> None:
+def test_rejects_a_body_that_is_not_an_object(body: bytes) -> None:
     with pytest.raises(InvalidRequest, match="no object"):
         read(body)
 
 
-def test_a_refusal_does_not_repeat_the_body() -> None:
+def test_does_not_repeat_the_body_in_the_error() -> None:
     with pytest.raises(InvalidRequest) as caught:
         read(f'{{"prompt": "{KEY}"'.encode())
     assert KEY not in caught.value.message
     assert caught.value.__suppress_context__
 
 
-def test_a_request_without_a_body_is_read_too() -> None:
+def test_reads_a_request_without_a_body() -> None:
     request = read_request(ForwardRequest("GET", "/models", "request-1", headers={"Accept": "*/*"}))
     assert (request.body, request.stream, request.model) == (None, False, None)
 
 
 @pytest.mark.parametrize("path", ["/chat/completions", "/messages"])
-def test_a_body_without_a_model_gets_the_providers(path: str) -> None:
+def test_adds_the_registered_model_to_a_body_without_one(path: str) -> None:
     request = with_model(read({"messages": []}, path=path), "echo")
     assert request.model == "echo"
     assert json.loads(request.body or b"") == {"model": "echo", "messages": []}
@@ -127,12 +127,12 @@ def test_a_body_without_a_model_gets_the_providers(path: str) -> None:
         ({"request": {}}, "/chat"),
     ],
 )
-def test_a_body_that_names_a_model_or_needs_none_stays_as_it_is(body: dict[str, object], path: str) -> None:
+def test_keeps_a_body_that_names_a_model_or_needs_none(body: dict[str, object], path: str) -> None:
     request = read(body, path=path)
     assert with_model(request, "echo") == request
 
 
-def test_a_provider_without_a_model_changes_nothing() -> None:
+def test_keeps_the_body_for_a_provider_without_a_model() -> None:
     assert with_model(read({"messages": []}), None).body == b'{"messages": []}'
 
 
@@ -148,7 +148,7 @@ def test_a_provider_without_a_model_changes_nothing() -> None:
         b'\t{\r\n"stop":"}{"}',
     ],
 )
-def test_the_rest_of_a_body_that_gets_a_model_stays_byte_for_byte(body: bytes) -> None:
+def test_keeps_the_other_bytes_when_adding_a_model(body: bytes) -> None:
     got = with_model(read(body), "echo").body or b""
     assert json.loads(got)["model"] == "echo"
     rest = body.strip().removeprefix(b"{").strip()
@@ -159,10 +159,10 @@ def test_the_rest_of_a_body_that_gets_a_model_stays_byte_for_byte(body: bytes) -
 @given(
     st.dictionaries(st.text().filter(lambda name: name not in {"model", "n", "stream"}), JSON, max_size=4), st.text()
 )
-def test_a_body_that_gets_a_model_means_the_same_otherwise(content: dict[str, object], model: str) -> None:
+def test_keeps_the_other_fields_when_adding_a_model(content: dict[str, object], model: str) -> None:
     got = json.loads(with_model(read(content), model).body or b"")
     assert got == content | {"model": model}
 
 
-def test_the_repr_of_a_request_does_not_show_its_prompt() -> None:
+def test_repr_of_a_request_hides_the_prompt() -> None:
     assert "secret" not in repr(a_request(body=b'{"prompt": "secret"}'))

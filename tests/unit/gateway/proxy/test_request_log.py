@@ -6,7 +6,7 @@ import pytest
 
 from gateway.core.errors import FirstByteTimeout
 from gateway.core.telemetry import make_logger
-from gateway.proxy.request_log import MAX_MODEL_CHARACTERS, MAX_PARSED_BYTES, RequestLog, report
+from gateway.proxy.request_log import MAX_MODEL_CHARACTERS, MAX_PARSED_BYTES, RequestLog, write
 from gateway.proxy.sse import Usage
 from gateway.proxy.upstream import Target
 from tests.unit.gateway.builders import ENDPOINT, KEY, SettableClock, a_request
@@ -26,7 +26,7 @@ def record(clock: SettableClock) -> RequestLog:
 def told(record: RequestLog, capsys: pytest.CaptureFixture[str]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The log line and the metrics."""
     logger = make_logger(uuid.uuid4().hex, "INFO")  # one of its own: a logger keeps the stdout that it was made with
-    report(record, logger, "Ours")
+    write(record, logger, "Ours")
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     (log,) = [line for line in lines if "message" in line]
     return log, [line for line in lines if "_aws" in line]
@@ -36,7 +36,7 @@ def values(line: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in line.items() if name != "_aws"}
 
 
-def test_what_goes_down_is_counted_and_the_first_of_it_timed(record: RequestLog, clock: SettableClock) -> None:
+def test_counts_sent_bytes_and_times_the_first_one(record: RequestLog, clock: SettableClock) -> None:
     assert (record.ttfb_ms, record.bytes_down, record.chunks) == (None, 0, 0)
     for data in (b"abc", b"de"):
         clock.now += 0.25
@@ -45,8 +45,8 @@ def test_what_goes_down_is_counted_and_the_first_of_it_timed(record: RequestLog,
     assert record.elapsed_ms() == 500
 
 
-def test_model_and_usage_are_learnt_from_an_answer_that_is_no_stream(record: RequestLog) -> None:
-    record.learn(b'{"model": "served", "usage": {"prompt_tokens": 3, "completion_tokens": 0}}')
+def test_reads_model_and_usage_from_a_json_answer(record: RequestLog) -> None:
+    record.read_answer(b'{"model": "served", "usage": {"prompt_tokens": 3, "completion_tokens": 0}}')
     assert (record.model_served, record.usage) == ("served", Usage(3, 0))
 
 
@@ -54,20 +54,20 @@ def test_model_and_usage_are_learnt_from_an_answer_that_is_no_stream(record: Req
     "body",
     [b"", b"no", b"[]", b"\xff", b"[" * 100_000, b'{"model": {"a": "secret"}, "usage": 7}', b'{"usage": {"x": 1}}'],
 )
-def test_an_answer_that_tells_nothing_leaves_all_unknown(record: RequestLog, body: bytes) -> None:
-    record.learn(body)
+def test_keeps_unknown_values_for_an_answer_without_them(record: RequestLog, body: bytes) -> None:
+    record.read_answer(body)
     assert (record.model_served, record.usage) == (None, Usage())
 
 
-def test_a_very_long_answer_is_not_parsed(record: RequestLog) -> None:
+def test_does_not_parse_a_very_long_answer(record: RequestLog) -> None:
     body = b'{"model": "served", "usage": {"prompt_tokens": 3}}'
-    record.learn(body.ljust(MAX_PARSED_BYTES + 1))
+    record.read_answer(body.ljust(MAX_PARSED_BYTES + 1))
     assert (record.model_served, record.usage) == (None, Usage())
-    record.learn(body.ljust(MAX_PARSED_BYTES))
+    record.read_answer(body.ljust(MAX_PARSED_BYTES))
     assert (record.model_served, record.usage) == ("served", Usage(3, None))
 
 
-def test_a_request_is_one_log_line(
+def test_writes_one_log_line_per_request(
     record: RequestLog, clock: SettableClock, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clock.now += 0.5
@@ -95,14 +95,14 @@ def test_a_request_is_one_log_line(
     assert {name: log.get(name) for name in expected} == expected
 
 
-def test_a_log_line_holds_no_key_and_no_prompt(record: RequestLog, capsys: pytest.CaptureFixture[str]) -> None:
+def test_logs_no_key_and_no_prompt(record: RequestLog, capsys: pytest.CaptureFixture[str]) -> None:
     log, metrics = told(record, capsys)
     assert KEY not in repr((log, metrics))
     assert "secret" not in repr((log, metrics))
 
 
 @pytest.mark.parametrize("key", [KEY, "c0ffee-9f8e7d6c5b4a39281706"])
-def test_a_name_is_cut_after_the_key_in_it_is_taken_out(
+def test_redacts_a_model_name_before_shortening_it(
     record: RequestLog, key: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     record.target = Target("main", ENDPOINT, key=key)
@@ -111,14 +111,14 @@ def test_a_name_is_cut_after_the_key_in_it_is_taken_out(
     assert log["model_served"] == "m" * (MAX_MODEL_CHARACTERS - 10) + "[redacted]"
 
 
-def test_what_is_unknown_is_never_told_as_zero(record: RequestLog, capsys: pytest.CaptureFixture[str]) -> None:
+def test_omits_unknown_values_instead_of_writing_zero(record: RequestLog, capsys: pytest.CaptureFixture[str]) -> None:
     log, metrics = told(record, capsys)
     names = ("ttfb_ms", "prompt_tokens", "completion_tokens", "model_served", "stream_end", "code")
     assert [log.get(name) for name in names] == [None] * 6
     assert not any({"PromptTokens", "CompletionTokens", "FirstByteTime"} & line.keys() for line in metrics)
 
 
-def test_what_the_user_felt_is_measured_over_all_providers_and_for_this_one(
+def test_writes_metrics_for_all_providers_and_for_this_one(
     record: RequestLog, clock: SettableClock, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clock.now += 0.5
@@ -131,31 +131,27 @@ def test_what_the_user_felt_is_measured_over_all_providers_and_for_this_one(
     assert values(provider) == felt | {"PromptTokens": [3.0], "CompletionTokens": [0.0], "provider": "main"}
 
 
-def test_a_truncated_stream_is_counted_for_the_alarm(record: RequestLog, capsys: pytest.CaptureFixture[str]) -> None:
+def test_counts_a_truncated_stream_for_the_alarm(record: RequestLog, capsys: pytest.CaptureFixture[str]) -> None:
     record.stream_end, record.code = "truncated", "stream_truncated"
     log, (overall, provider) = told(record, capsys)
     assert overall["StreamsTruncated"] == overall["RequestErrors"] == provider["RequestErrors"] == [1.0]
     assert log["code"] == "stream_truncated"
 
 
-def test_an_error_is_told_with_its_status_and_code(record: RequestLog, capsys: pytest.CaptureFixture[str]) -> None:
-    record.failed(FirstByteTimeout("x"))
+def test_logs_status_and_code_of_an_error(record: RequestLog, capsys: pytest.CaptureFixture[str]) -> None:
+    record.set_error(FirstByteTimeout("x"))
     log, _ = told(record, capsys)
     assert (log["status"], log["code"]) == (504, "first_byte_timeout")
 
 
-def test_an_error_of_a_request_that_reached_no_provider_is_counted_too(
-    record: RequestLog, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_counts_an_error_that_reached_no_provider(record: RequestLog, capsys: pytest.CaptureFixture[str]) -> None:
     record.target = None
-    record.failed(FirstByteTimeout("x"))
+    record.set_error(FirstByteTimeout("x"))
     _, (overall,) = told(record, capsys)
     assert (overall["Requests"], overall["RequestErrors"]) == ([1.0], [1.0])
     assert "provider" not in overall
 
 
-def test_the_metrics_are_written_in_the_namespace_that_was_given(
-    record: RequestLog, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_writes_metrics_in_the_given_namespace(record: RequestLog, capsys: pytest.CaptureFixture[str]) -> None:
     _, metrics = told(record, capsys)
     assert {each["Namespace"] for line in metrics for each in line["_aws"]["CloudWatchMetrics"]} == {"Ours"}

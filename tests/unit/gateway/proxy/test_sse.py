@@ -51,9 +51,7 @@ def at_frame_boundary(put_out: bytes) -> bool:
 
 @BRIEFLY
 @given(st.data(), STREAMS, ENDS)
-def test_a_whole_stream_comes_out_byte_for_byte_however_it_was_cut(
-    data: st.DataObject, body: bytes, end: bytes
-) -> None:
+def test_returns_a_whole_stream_unchanged_however_it_is_chunked(data: st.DataObject, body: bytes, end: bytes) -> None:
     watcher = StreamWatcher()
     out = fed(watcher, data.draw(parts(body + end)))
     assert watcher.done
@@ -63,7 +61,7 @@ def test_a_whole_stream_comes_out_byte_for_byte_however_it_was_cut(
 
 @BRIEFLY
 @given(st.data(), NOISE)
-def test_whatever_comes_what_was_put_out_ends_at_a_frame_boundary(data: st.DataObject, noise: list[str]) -> None:
+def test_output_always_ends_at_a_frame_boundary(data: st.DataObject, noise: list[str]) -> None:
     stream = "".join(noise).encode()
     watcher, put_out = StreamWatcher(), b""
     for piece in data.draw(parts(stream)):
@@ -75,7 +73,7 @@ def test_whatever_comes_what_was_put_out_ends_at_a_frame_boundary(data: st.DataO
 
 @BRIEFLY
 @given(st.data(), STREAMS, ENDS)
-def test_a_stream_cut_anywhere_before_its_end_is_never_whole(data: st.DataObject, body: bytes, end: bytes) -> None:
+def test_a_stream_cut_before_its_end_is_never_whole(data: st.DataObject, body: bytes, end: bytes) -> None:
     stream = body + end
     last_breaks = len(end) - len(end.rstrip(b"\r\n"))
     # of \r\n\r\n the last \n is not needed: the \r before it has ended the blank line
@@ -113,7 +111,7 @@ CLAUDE = b"".join(
 @pytest.mark.parametrize(("stream", "model"), [(CHAT + b"data: [DONE]\n\n", "echo"), (CLAUDE, "claude")])
 @BRIEFLY
 @given(data=st.data(), brk=BREAKS)
-def test_model_and_usage_are_learnt_however_the_stream_was_cut(
+def test_reads_model_and_usage_however_the_stream_is_chunked(
     data: st.DataObject, brk: str, stream: bytes, model: str
 ) -> None:
     watcher = StreamWatcher()
@@ -123,7 +121,7 @@ def test_model_and_usage_are_learnt_however_the_stream_was_cut(
 
 @BRIEFLY
 @given(st.data())
-def test_a_stream_without_done_is_whole_at_a_clean_end_after_its_last_finish_reason(data: st.DataObject) -> None:
+def test_finish_reason_and_clean_end_make_a_stream_whole(data: st.DataObject) -> None:
     finished = len(frame(delta()) + frame(delta(finish_reason="stop")))
     cut = data.draw(st.integers(0, len(CHAT)))
     watcher = StreamWatcher()
@@ -134,7 +132,7 @@ def test_a_stream_without_done_is_whole_at_a_clean_end_after_its_last_finish_rea
         assert b"".join([*out, watcher.end()]) == CHAT[:cut]
 
 
-def test_every_choice_that_was_asked_for_has_to_finish() -> None:
+def test_requires_a_finish_reason_for_every_requested_choice() -> None:
     watcher = StreamWatcher(choices=2)
     watcher.feed(frame(delta(0, finish_reason="stop")))
     watcher.feed(frame(delta(0, finish_reason="stop")))
@@ -143,7 +141,7 @@ def test_every_choice_that_was_asked_for_has_to_finish() -> None:
     assert watcher.whole_at_end()
 
 
-def test_a_finish_reason_of_null_is_none() -> None:
+def test_ignores_a_null_finish_reason() -> None:
     watcher = StreamWatcher()
     watcher.feed(frame(delta(finish_reason=None)))
     assert not watcher.whole_at_end()
@@ -162,7 +160,7 @@ def test_a_finish_reason_of_null_is_none() -> None:
         b"xdata: [DONE]\n\n",
     ],
 )
-def test_what_only_looks_like_an_end_is_none(stream: bytes) -> None:
+def test_ignores_text_that_looks_like_an_end_mark(stream: bytes) -> None:
     watcher = StreamWatcher()
     assert watcher.feed(frame(delta()) + stream) == frame(delta()) + stream
     assert not watcher.whole_at_end()
@@ -183,7 +181,7 @@ def test_what_only_looks_like_an_end_is_none(stream: bytes) -> None:
         b"data\n\n",
     ],
 )
-def test_a_frame_that_cannot_be_understood_is_passed_on_and_forgotten(odd: bytes) -> None:
+def test_passes_on_frames_that_it_cannot_parse(odd: bytes) -> None:
     watcher = StreamWatcher(choices=2)
     assert watcher.feed(odd) == odd
     assert (watcher.model, watcher.usage, watcher.whole_at_end()) == (None, Usage(), False)
@@ -191,13 +189,13 @@ def test_a_frame_that_cannot_be_understood_is_passed_on_and_forgotten(odd: bytes
     assert (watcher.model, watcher.done) == ("echo", True)
 
 
-def test_data_over_several_lines_is_one_event() -> None:
+def test_joins_data_lines_into_one_event() -> None:
     watcher = StreamWatcher()
     watcher.feed(b'event: x\ndata: {"type":\ndata:"message_stop"}\nid: 7\n\n')
     assert watcher.done
 
 
-def test_a_frame_longer_than_is_held_is_passed_on_as_it_comes() -> None:
+def test_passes_on_an_oversized_frame_in_pieces() -> None:
     watcher, long = StreamWatcher(), b"data: " + b"x" * MAX_FRAME_BYTES
     assert watcher.feed(b"data: a\n\n" + long) == b"data: a\n\n" + long
     inside = [watcher.mid_frame]
@@ -208,7 +206,7 @@ def test_a_frame_longer_than_is_held_is_passed_on_as_it_comes() -> None:
     assert watcher.feed(b"\n\n") == b"data: b\n\n"
 
 
-def test_a_frame_of_just_the_longest_length_is_held() -> None:
+def test_buffers_a_frame_of_the_maximum_size() -> None:
     watcher = StreamWatcher()
     assert watcher.feed(b"x" * MAX_FRAME_BYTES) == b""
     assert not watcher.mid_frame
@@ -216,21 +214,21 @@ def test_a_frame_of_just_the_longest_length_is_held() -> None:
 
 @settings(max_examples=15, deadline=None)
 @given(st.data())
-def test_the_end_after_a_very_long_frame_is_seen_wherever_it_is_cut(data: st.DataObject) -> None:
+def test_finds_the_end_after_an_oversized_frame(data: st.DataObject) -> None:
     watcher, rest = StreamWatcher(), b"\n\ndata: [DONE]\n\n"
     watcher.feed(b"data: " + b"x" * MAX_FRAME_BYTES)
     assert b"".join(fed(watcher, data.draw(parts(rest)))) == rest
     assert watcher.done
 
 
-def test_a_very_long_frame_that_speaks_of_an_end_is_none() -> None:
+def test_ignores_end_marks_inside_an_oversized_frame() -> None:
     watcher = StreamWatcher()
     watcher.feed(b'data: {"content": "' + b"x" * MAX_FRAME_BYTES)
     watcher.feed(b"data: [DONE]\n\n")
     assert not watcher.done
 
 
-def test_a_long_frame_in_small_pieces_is_not_read_over_and_over() -> None:
+def test_reads_a_long_frame_in_small_pieces_only_once() -> None:
     watcher, piece = StreamWatcher(), b"x" * 1024
     began = time.process_time()
     for _ in range(1024):
@@ -250,15 +248,15 @@ def test_a_long_frame_in_small_pieces_is_not_read_over_and_over() -> None:
         ({"prompt_tokens": None, "completion_tokens": 2.5}, Usage(1, 2)),
     ],
 )
-def test_usage_is_taken_where_it_is_given_and_kept_where_it_is_not(given_: object, usage: Usage) -> None:
+def test_keeps_known_usage_when_a_report_omits_it(given_: object, usage: Usage) -> None:
     assert merge_usage(Usage(1, 2), given_) == usage
 
 
-def test_usage_is_unknown_and_not_zero_until_it_is_given() -> None:
+def test_usage_is_unknown_until_reported() -> None:
     assert merge_usage(Usage(), {"prompt_tokens": 3}) == Usage(3, None)
 
 
-def test_an_error_frame_is_one_frame_with_the_error_and_where_it_comes_from() -> None:
+def test_error_frame_contains_the_error_and_its_source() -> None:
     error = error_frame(StreamTruncated())
     assert error.endswith(b"\n\n")
     assert error.count(b"\n\n") == 1
@@ -273,11 +271,11 @@ def test_an_error_frame_is_one_frame_with_the_error_and_where_it_comes_from() ->
     }
 
 
-def test_an_error_frame_after_part_of_a_frame_begins_with_a_blank_line() -> None:
+def test_error_frame_after_a_partial_frame_starts_with_a_blank_line() -> None:
     assert error_frame(StreamTruncated(), mid_frame=True) == b"\n\n" + error_frame(StreamTruncated())
 
 
-def test_our_own_frames_end_no_stream() -> None:
+def test_our_own_frames_do_not_end_a_stream() -> None:
     watcher = StreamWatcher()
     ours = KEEP_ALIVE + error_frame(StreamTruncated())
     assert watcher.feed(ours) == ours

@@ -16,7 +16,7 @@ OVERLOADED = b'event: error\ndata: {"type": "error", "error": {"type": "overload
         (b"data: [DONE]\n\n", False, None),
     ],
 )
-def test_an_error_in_a_frame_is_seen_and_is_no_part_of_an_answer(frame: bytes, spoke: bool, error: object) -> None:
+def test_detects_an_error_member_in_a_frame(frame: bytes, spoke: bool, error: object) -> None:
     watcher = StreamWatcher()
     watcher.feed(frame)
     assert (watcher.spoke, watcher.error) == (spoke, error)

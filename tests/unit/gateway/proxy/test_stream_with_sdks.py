@@ -66,28 +66,28 @@ def ask_anthropic(server: Server) -> str:
         return "".join(delta.text for delta in deltas if delta.type == "text_delta")
 
 
-def test_a_whole_stream_is_read_by_openais_sdk(serve: Serve) -> None:
+def test_openai_sdk_reads_a_whole_stream(serve: Serve) -> None:
     assert ask_openai(relayed(serve, CHAT, breaks=False)) == "Grüße"
 
 
-def test_a_whole_stream_is_read_by_anthropics_sdk(serve: Serve) -> None:
+def test_anthropic_sdk_reads_a_whole_stream(serve: Serve) -> None:
     assert ask_anthropic(relayed(serve, CLAUDE, breaks=False)) == "Grüße"
 
 
 @pytest.mark.parametrize("breaks", [True, False])
 @pytest.mark.parametrize("cut", [0, 20, len(BODY[0]), len(BODY[0]) + 9, len(BODY[0] + BODY[1])])
-def test_a_truncated_stream_raises_in_openais_sdk(serve: Serve, cut: int, breaks: bool) -> None:
+def test_openai_sdk_raises_on_a_truncated_stream(serve: Serve, cut: int, breaks: bool) -> None:
     with pytest.raises(openai.APIError, match="incomplete"):
         ask_openai(relayed(serve, CHAT[:cut], breaks=breaks))
 
 
 @pytest.mark.parametrize("breaks", [True, False])
 @pytest.mark.parametrize("cut", [0, 40, CLAUDE.index(b"event: content_block_stop"), len(CLAUDE) - 1])
-def test_a_truncated_stream_raises_in_anthropics_sdk(serve: Serve, cut: int, breaks: bool) -> None:
+def test_anthropic_sdk_raises_on_a_truncated_stream(serve: Serve, cut: int, breaks: bool) -> None:
     with pytest.raises(anthropic.APIError, match="incomplete"):
         ask_anthropic(relayed(serve, CLAUDE[:cut], breaks=breaks))
 
 
-def test_a_stream_that_breaks_after_its_done_does_not_raise(serve: Serve) -> None:
+def test_openai_sdk_accepts_a_break_after_done(serve: Serve) -> None:
     assert ask_openai(relayed(serve, CHAT, breaks=True)) == "Grüße"
     assert ask_anthropic(relayed(serve, CLAUDE, breaks=True)) == "Grüße"

@@ -25,19 +25,17 @@ def targets(providers: ProviderStore, cipher: KeyCipher, clock: SettableClock) -
     return TargetResolver(providers, cipher, PUBLIC.guard_endpoint, clock=clock)
 
 
-def test_an_endpoint_that_may_not_be_called_any_more_gets_no_key(
+def test_sends_no_key_to_an_endpoint_that_is_no_longer_allowed(
     providers: ProviderStore, cipher: KeyCipher, targets: TargetResolver
 ) -> None:
     lax = Registry(providers, cipher, clock=Clock(), reach=ANYWHERE)
     lax.register(wanted(endpoint="http://tokenhub.example.com/v1", api_key=KEY))
 
-    with pytest.raises(EndpointRefused, match=r"example.com/v1 is not called: endpoint is plain http"):
+    with pytest.raises(EndpointRefused, match=r"does not call http://tokenhub.example.com/v1: endpoint is plain http"):
         targets.find(None)
 
 
-def test_a_request_goes_to_the_default_or_to_the_provider_that_it_names(
-    registry: Registry, targets: TargetResolver
-) -> None:
+def test_resolves_the_default_or_the_named_provider(registry: Registry, targets: TargetResolver) -> None:
     registry.register(wanted(api_key=KEY, model="echo"))
     registry.register(wanted(id="second"))
     default, second = targets.find(None), targets.find("second")
@@ -45,7 +43,7 @@ def test_a_request_goes_to_the_default_or_to_the_provider_that_it_names(
     assert (second.provider_id, second.key, second.model) == ("second", None, None)
 
 
-def test_a_target_does_not_show_its_key(registry: Registry, targets: TargetResolver) -> None:
+def test_repr_of_a_target_hides_the_key(registry: Registry, targets: TargetResolver) -> None:
     registry.register(wanted(api_key=KEY))
     assert KEY not in repr(targets.find(None))
 
@@ -59,9 +57,7 @@ def test_a_warm_request_makes_no_aws_call(registry: Registry, targets: TargetRes
     assert calls == []
 
 
-def test_a_target_is_remembered_for_30_seconds(
-    registry: Registry, targets: TargetResolver, clock: SettableClock
-) -> None:
+def test_caches_a_target_for_30_seconds(registry: Registry, targets: TargetResolver, clock: SettableClock) -> None:
     registry.register(wanted(model="old"))
     targets.find(None)
     registry.register(wanted(model="new"))
@@ -71,11 +67,11 @@ def test_a_target_is_remembered_for_30_seconds(
     assert targets.find(None).model == "new"
 
 
-def test_the_age_of_a_target_is_told_by_a_clock_that_runs_while_the_environment_is_frozen() -> None:
+def test_measures_age_by_a_clock_that_runs_while_frozen() -> None:
     assert inspect.signature(TargetResolver).parameters["clock"].default is time.time
 
 
-def test_a_clock_that_is_set_back_makes_no_target_last_longer(
+def test_expires_targets_when_the_clock_is_set_back(
     registry: Registry, targets: TargetResolver, clock: SettableClock
 ) -> None:
     registry.register(wanted(model="old"))
@@ -85,7 +81,7 @@ def test_a_clock_that_is_set_back_makes_no_target_last_longer(
     assert targets.find(None).model == "new"
 
 
-def test_a_key_is_decrypted_once_for_as_long_as_its_ciphertext_stays(
+def test_decrypts_a_key_once_per_ciphertext(
     registry: Registry, targets: TargetResolver, clock: SettableClock, calls: list[str]
 ) -> None:
     registry.register(wanted(api_key=KEY))
@@ -97,7 +93,7 @@ def test_a_key_is_decrypted_once_for_as_long_as_its_ciphertext_stays(
     assert calls.count("Decrypt") == 1
 
 
-def test_a_rotated_key_is_there_when_it_is_looked_for_anew(registry: Registry, targets: TargetResolver) -> None:
+def test_find_fresh_returns_a_rotated_key(registry: Registry, targets: TargetResolver) -> None:
     registry.register(wanted(api_key=KEY))
     assert targets.find(None).key == KEY
     registry.register(wanted(api_key=OTHER_KEY))
@@ -105,7 +101,7 @@ def test_a_rotated_key_is_there_when_it_is_looked_for_anew(registry: Registry, t
     assert targets.find(None).key == OTHER_KEY
 
 
-def test_a_key_that_was_replaced_is_forgotten(registry: Registry, targets: TargetResolver) -> None:
+def test_forgets_a_replaced_key(registry: Registry, targets: TargetResolver) -> None:
     registry.register(wanted(api_key=KEY))
     targets.find(None)
     registry.register(wanted(api_key=OTHER_KEY))
@@ -113,7 +109,7 @@ def test_a_key_that_was_replaced_is_forgotten(registry: Registry, targets: Targe
     assert KEY not in repr(vars(targets))
 
 
-def test_absence_is_never_remembered(registry: Registry, targets: TargetResolver) -> None:
+def test_never_caches_a_missing_provider(registry: Registry, targets: TargetResolver) -> None:
     with pytest.raises(NoProvider):
         targets.find(None)
     with pytest.raises(ProviderNotFound):
@@ -122,7 +118,7 @@ def test_absence_is_never_remembered(registry: Registry, targets: TargetResolver
     assert targets.find(None) == targets.find("main")
 
 
-def test_a_deleted_provider_is_gone_when_it_is_looked_for_anew(
+def test_find_fresh_does_not_find_a_deleted_provider(
     registry: Registry, providers: ProviderStore, targets: TargetResolver
 ) -> None:
     registry.register(wanted())
@@ -134,9 +130,7 @@ def test_a_deleted_provider_is_gone_when_it_is_looked_for_anew(
         targets.find(None)
 
 
-def test_a_new_default_is_taken_after_30_seconds(
-    registry: Registry, targets: TargetResolver, clock: SettableClock
-) -> None:
+def test_uses_a_new_default_after_30_seconds(registry: Registry, targets: TargetResolver, clock: SettableClock) -> None:
     registry.register(wanted())
     targets.find(None)
     registry.register(wanted(id="second", default=True))
@@ -144,9 +138,7 @@ def test_a_new_default_is_taken_after_30_seconds(
     assert targets.find(None).provider_id == "second"
 
 
-def test_a_key_that_cannot_be_decrypted_is_told_and_not_remembered(
-    aws: Aws, registry: Registry, targets: TargetResolver
-) -> None:
+def test_raises_for_an_undecryptable_key_without_caching(aws: Aws, registry: Registry, targets: TargetResolver) -> None:
     registry.register(wanted(api_key=KEY))
     aws.providers.update_item(
         Key={"id": "main"}, UpdateExpression="SET key_ciphertext = :c", ExpressionAttributeValues={":c": b"lost"}
@@ -157,7 +149,7 @@ def test_a_key_that_cannot_be_decrypted_is_told_and_not_remembered(
     assert targets.find(None).key == OTHER_KEY
 
 
-def test_a_key_moved_by_hand_to_another_provider_does_not_decrypt(
+def test_cannot_decrypt_a_key_moved_to_another_provider(
     registry: Registry, providers: ProviderStore, targets: TargetResolver
 ) -> None:
     stolen = registry.register(wanted(api_key=KEY)).provider
@@ -167,9 +159,7 @@ def test_a_key_moved_by_hand_to_another_provider_does_not_decrypt(
     assert targets.target_for(stolen).key == KEY
 
 
-def test_a_key_that_is_remembered_goes_to_no_other_origin_than_it_was_stored_for(
-    aws: Aws, registry: Registry, targets: TargetResolver
-) -> None:
+def test_never_uses_a_cached_key_for_another_origin(aws: Aws, registry: Registry, targets: TargetResolver) -> None:
     registry.register(wanted(api_key=KEY))
     assert targets.find(None).key == KEY
     aws.providers.update_item(
@@ -181,7 +171,7 @@ def test_a_key_that_is_remembered_goes_to_no_other_origin_than_it_was_stored_for
         targets.find_fresh(None)
 
 
-def test_a_target_carries_the_status_so_that_an_answer_can_tell(
+def test_target_carries_the_provider_status(
     registry: Registry, providers: ProviderStore, targets: TargetResolver
 ) -> None:
     read = registry.register(wanted()).provider

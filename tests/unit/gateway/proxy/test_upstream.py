@@ -14,7 +14,7 @@ from tests.unit.gateway.servers import DONE, END, STREAM, always, answer, chunk
 OK = answer(body=b"{}")
 
 
-def test_a_request_goes_up_with_its_headers_ours_and_the_stored_key(serve: Serve, upstream: Upstream) -> None:
+def test_sends_the_requests_headers_ours_and_the_stored_key(serve: Serve, upstream: Upstream) -> None:
     server = serve(always(OK))
     caller = {
         "Content-Type": "application/json",
@@ -44,7 +44,7 @@ def test_a_request_goes_up_with_its_headers_ours_and_the_stored_key(serve: Serve
     assert "client-token" not in repr(received)
 
 
-def test_a_provider_without_a_key_gets_no_authorization_at_all(serve: Serve, upstream: Upstream) -> None:
+def test_sends_no_authorization_without_a_key(serve: Serve, upstream: Upstream) -> None:
     server = serve(always(OK))
     request = read_request(a_request(headers={"Authorization": "Bearer client-token", "X-Api-Key": "client-token"}))
     read(send(upstream, server, request))
@@ -52,34 +52,34 @@ def test_a_provider_without_a_key_gets_no_authorization_at_all(serve: Serve, ups
 
 
 @pytest.mark.parametrize("query", ["", "a=b%2Fc+d&a=%C3%A9&empty=&flag", "q=%22x%22&r=a%20b"])
-def test_the_query_goes_up_as_it_came(serve: Serve, upstream: Upstream, query: str) -> None:
+def test_sends_the_query_unchanged(serve: Serve, upstream: Upstream, query: str) -> None:
     server = serve(always(OK))
     read(send(upstream, server, a_request(query=query)))
     assert server.received[0].target == "/v1/chat/completions" + (f"?{query}" if query else "")
 
 
 @pytest.mark.parametrize("body", [b"", b'{"a": "\xc3\xa9\\ud83d", "a":1.0} ', b"x" * 300_000])
-def test_the_body_goes_up_byte_for_byte(serve: Serve, upstream: Upstream, body: bytes) -> None:
+def test_sends_the_body_unchanged(serve: Serve, upstream: Upstream, body: bytes) -> None:
     server = serve(always(OK))
     read(send(upstream, server, a_request(body=body)))
     assert server.received[0].body == body
 
 
-def test_a_get_goes_up_without_a_body(serve: Serve, upstream: Upstream) -> None:
+def test_sends_a_get_without_a_body(serve: Serve, upstream: Upstream) -> None:
     server = serve(always(OK))
     read(send(upstream, server, ForwardRequest("GET", "/models", "request-1")))
     assert server.received[0].target == "/v1/models"
     assert not {"content-length", "transfer-encoding", "content-type"} & server.received[0].headers.keys()
 
 
-def test_a_cookie_of_one_answer_does_not_go_up_with_the_next_request(serve: Serve, upstream: Upstream) -> None:
+def test_never_sends_cookies(serve: Serve, upstream: Upstream) -> None:
     server = serve(always(answer(body=b"{}", set_cookie="session=of-someone-else; Path=/")))
     for _ in range(2):
         read(send(upstream, server))
     assert ["cookie" in received.headers for received in server.received] == [False, False]
 
 
-def test_no_proxy_of_the_environment_is_used(serve: Serve, upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ignores_proxy_variables(serve: Serve, upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "ALL_PROXY", "http_proxy", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.delenv("NO_PROXY", raising=False)
@@ -88,16 +88,14 @@ def test_no_proxy_of_the_environment_is_used(serve: Serve, upstream: Upstream, m
 
 
 @pytest.mark.parametrize("agent", ["é", "日本", " padded ", "\x01", "a\r\nX-Evil: 1"])
-def test_a_header_that_cannot_travel_is_no_failure_of_the_provider(
-    serve: Serve, upstream: Upstream, agent: str
-) -> None:
+def test_drops_headers_that_cannot_be_sent(serve: Serve, upstream: Upstream, agent: str) -> None:
     server = serve(always(OK))
     request = read_request(a_request(headers={"User-Agent": agent, "Accept": "*/*"}))
     assert send(upstream, server, request).status == 200
     assert "x-evil" not in server.received[0].headers
 
 
-def test_only_the_headers_of_the_list_come_down(serve: Serve, upstream: Upstream) -> None:
+def test_returns_only_the_allowed_headers(serve: Serve, upstream: Upstream) -> None:
     kept = {
         "content-type": "application/json",
         "cache-control": "no-cache",
@@ -113,14 +111,14 @@ def test_only_the_headers_of_the_list_come_down(serve: Serve, upstream: Upstream
     assert send(upstream, server).headers == kept
 
 
-def test_a_model_that_is_called_like_a_key_comes_down_and_the_key_does_not(serve: Serve, upstream: Upstream) -> None:
+def test_keeps_model_names_that_look_like_keys(serve: Serve, upstream: Upstream) -> None:
     server = serve(always(answer(200, b"{}", x_negotiated_model="tokenhub_auto", x_alias_from=f"a {KEY}")))
     headers = send(upstream, server, key=KEY).headers
     assert (headers["x-negotiated-model"], headers["x-alias-from"]) == ("tokenhub_auto", "a [redacted]")
 
 
 @pytest.mark.parametrize("status", [200, 201, 204, 400, 401, 404, 429, 500, 503])
-def test_an_answer_of_any_status_is_returned(serve: Serve, upstream: Upstream, status: int) -> None:
+def test_returns_a_response_of_any_status(serve: Serve, upstream: Upstream, status: int) -> None:
     body = b"" if status == 204 else b"words"
     got = send(upstream, serve(always(answer(status, body))))
     assert (got.status, read(got)) == (status, body)
@@ -137,20 +135,20 @@ def test_an_answer_of_any_status_is_returned(serve: Serve, upstream: Upstream, s
         ("", False),
     ],
 )
-def test_a_stream_is_known_by_its_content_type(content_type: str, is_stream: bool) -> None:
+def test_recognizes_a_stream_by_its_content_type(content_type: str, is_stream: bool) -> None:
     assert (
         UpstreamResponse(200, {"content-type": content_type}, (_ for _ in ()), 7.4, lambda: None).is_stream is is_stream
     )
     assert not UpstreamResponse(200, {}, (_ for _ in ()), 7.4, lambda: None).is_stream
 
 
-def test_the_body_comes_down_as_it_was_sent_even_when_it_is_compressed(serve: Serve, upstream: Upstream) -> None:
+def test_returns_a_compressed_body_unchanged(serve: Serve, upstream: Upstream) -> None:
     zipped = gzip.compress(b'{"id": 1}')
     server = serve(always(answer(body=zipped, content_encoding="gzip")))
     assert read(send(upstream, server)) == zipped
 
 
-def test_each_chunk_arrives_when_it_was_sent(serve: Serve, upstream: Upstream) -> None:
+def test_returns_each_chunk_as_it_arrives(serve: Serve, upstream: Upstream) -> None:
     parts = [b"data: 1\n\n", b"data: 2\n\n", b"data: 3\n\n"]
     pieces = [piece for part in parts for piece in (chunk(part), 0.1)]
     got = send(upstream, serve(always(STREAM, *pieces, END)), STREAMED)
@@ -160,15 +158,13 @@ def test_each_chunk_arrives_when_it_was_sent(serve: Serve, upstream: Upstream) -
     assert all(0.05 < gap < 0.5 for gap in gaps)
 
 
-def test_the_head_of_an_answer_is_there_before_its_body(serve: Serve, upstream: Upstream) -> None:
+def test_returns_the_head_before_the_body(serve: Serve, upstream: Upstream) -> None:
     began = time.monotonic()
     got = send(upstream, serve(always(STREAM, 0.4, chunk(DONE), END)), STREAMED)
     assert time.monotonic() - began < 0.3
     assert read(got) == DONE
 
 
-def test_a_header_that_names_no_model_comes_down_without_what_looks_like_a_key(
-    serve: Serve, upstream: Upstream
-) -> None:
+def test_redacts_keys_in_other_headers(serve: Serve, upstream: Upstream) -> None:
     server = serve(always(answer(200, b"{}", cache_control="private, key=tokenhub_0123456789abcdef")))
     assert send(upstream, server).headers["cache-control"] == "private, key=[redacted]"

@@ -42,7 +42,7 @@ def hang_up_while_reading(got: UpstreamResponse) -> tuple[list[BaseException], f
     return met, time.monotonic() - began
 
 
-def test_hanging_up_wakes_a_reader_in_another_thread(serve: Serve, make_upstream: MakeUpstream) -> None:
+def test_abort_wakes_a_reader_in_another_thread(serve: Serve, make_upstream: MakeUpstream) -> None:
     upstream = make_upstream(Limits())
     got = send(upstream, serve(always(STREAM, chunk(b"data: 1\n\n"), HANG)), STREAMED, within=60)
     met, seconds = hang_up_while_reading(got)
@@ -51,7 +51,7 @@ def test_hanging_up_wakes_a_reader_in_another_thread(serve: Serve, make_upstream
     assert_released(upstream)
 
 
-def test_hanging_up_wakes_a_reader_over_tls_too(serve: Serve, make_upstream: MakeUpstream, certificate: Path) -> None:
+def test_abort_wakes_a_reader_over_tls(serve: Serve, make_upstream: MakeUpstream, certificate: Path) -> None:
     server = serve(always(STREAM, chunk(b"data: 1\n\n"), HANG), tls=server_context(certificate))
     upstream = trusting(make_upstream, certificate, Limits())
     met, seconds = hang_up_while_reading(send(upstream, server, STREAMED, within=60))
@@ -60,7 +60,7 @@ def test_hanging_up_wakes_a_reader_over_tls_too(serve: Serve, make_upstream: Mak
     assert_released(upstream)
 
 
-def test_hanging_up_after_the_end_does_no_harm_to_the_next_request(serve: Serve, upstream: Upstream) -> None:
+def test_abort_after_the_end_does_not_affect_the_next_request(serve: Serve, upstream: Upstream) -> None:
     server = serve(always(OK))
     first = send(upstream, server)
     read(first)
@@ -69,7 +69,7 @@ def test_hanging_up_after_the_end_does_no_harm_to_the_next_request(serve: Serve,
     assert server.connections == 1
 
 
-def test_the_provider_hears_at_once_that_nobody_reads_any_more(serve: Serve, upstream: Upstream) -> None:
+def test_closing_disconnects_the_provider_at_once(serve: Serve, upstream: Upstream) -> None:
     endless: tuple[Piece, ...] = (chunk(b"data: 1\n\n"), 0.05) * 100
     server = serve(in_turn((STREAM, *endless, END), (OK,)))
     got = send(upstream, server, STREAMED)
@@ -81,7 +81,7 @@ def test_the_provider_hears_at_once_that_nobody_reads_any_more(serve: Serve, ups
     assert server.connections == 2
 
 
-def test_an_answer_that_nobody_began_to_read_is_released_when_it_is_closed(serve: Serve, upstream: Upstream) -> None:
+def test_closing_releases_an_unread_response(serve: Serve, upstream: Upstream) -> None:
     got = send(upstream, serve(always(STREAM, chunk(b"data: 1\n\n"), HANG)), STREAMED)
     got.chunks.close()
     assert_released(upstream)
@@ -95,7 +95,7 @@ class WallClock:
         return self.now
 
 
-def test_a_connection_is_kept_for_the_next_request(serve: Serve, upstream: Upstream) -> None:
+def test_reuses_a_connection(serve: Serve, upstream: Upstream) -> None:
     server = serve(always(OK))
     for _ in range(3):
         read(send(upstream, server))
@@ -103,7 +103,7 @@ def test_a_connection_is_kept_for_the_next_request(serve: Serve, upstream: Upstr
 
 
 @pytest.mark.parametrize(("idle", "connections"), [(45.0, 1), (45.1, 2), (3600.0, 2)])
-def test_a_connection_idle_for_over_45_seconds_of_wall_clock_is_not_used_again(
+def test_does_not_reuse_a_connection_idle_for_45_seconds(
     serve: Serve, make_upstream: MakeUpstream, idle: float, connections: int
 ) -> None:
     clock, server = WallClock(), serve(always(OK))
@@ -118,9 +118,7 @@ def test_a_connection_idle_for_over_45_seconds_of_wall_clock_is_not_used_again(
 
 
 @pytest.mark.parametrize("cut", [Cut.CLOSE, Cut.RESET])
-def test_a_kept_connection_that_the_provider_closed_meanwhile_does_not_fail_the_next_request(
-    serve: Serve, upstream: Upstream, cut: Cut
-) -> None:
+def test_survives_a_kept_connection_that_the_provider_closed(serve: Serve, upstream: Upstream, cut: Cut) -> None:
     server = serve(always(OK, 0.05, cut))
     for _ in range(3):
         assert read(send(upstream, server)) == b"{}"
@@ -139,9 +137,7 @@ def at_once(count: int, work: Callable[[], bytes]) -> Iterator[bytes]:
         yield from [future.result() for future in [pool.submit(together) for _ in range(count)]]
 
 
-def test_many_threads_at_once_share_one_client_from_the_first_request_on_and_after_a_freeze(
-    serve: Serve, make_upstream: MakeUpstream
-) -> None:
+def test_threads_share_one_transport_also_after_a_freeze(serve: Serve, make_upstream: MakeUpstream) -> None:
     made: list[httpx.BaseTransport] = []
 
     def transport() -> httpx.BaseTransport:

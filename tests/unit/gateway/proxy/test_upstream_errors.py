@@ -17,7 +17,7 @@ TOKENHUBS = [
     (401, "authorization required\n", "provider_key_refused", False, "none is registered"),
     (401, "invalid api key format\n", "provider_key_invalid", False, "tokenhub_"),
     (401, "invalid api key\n", "provider_key_refused", False, "api_key"),
-    (401, error("Incorrect API key provided"), "provider_key_refused", False, "behind it"),
+    (401, error("Incorrect API key provided"), "provider_key_refused", False, "a model provider refuses"),
     (403, "insufficient scope\n", "provider_scope_missing", False, "scope"),
     (429, BUDGET, "provider_budget_spent", False, "budget"),
     (429, "rate limit exceeded\n", "provider_rate_limited", True, "again"),
@@ -33,7 +33,7 @@ TOKENHUBS = [
         error("all providers failed for streaming: API error (status 401): no"),
         "provider_all_failed",
         True,
-        "as it says",
+        "the last one's error",
     ),
     (502, '{"error":"provider error: x"}', "provider_error", True, "log"),
     (503, '{"error":"provider does not support embeddings"}', "provider_error", True, "log"),
@@ -43,7 +43,7 @@ TOKENHUBS = [
 
 
 @pytest.mark.parametrize(("status", "body", "code", "retryable", "remedy"), TOKENHUBS)
-def test_each_of_tokenhubs_refusals_has_its_code_and_its_remedy(
+def test_each_known_error_has_its_code_and_remedy(
     status: int, body: str, code: str, retryable: bool, remedy: str
 ) -> None:
     found = upstream_error(status, body.encode())
@@ -61,60 +61,58 @@ def test_each_of_tokenhubs_refusals_has_its_code_and_its_remedy(
         ('{"detail": "it broke"}', '{"detail": "it broke"}. '),
         ('{"error": {"message": 7}}', '{"error": {"message": 7}}. '),
         ("[1]", "[1]. "),
-        ("<html><body>it broke</body></html>", "a page that is no JSON. "),
+        ("<html><body>it broke</body></html>", "a web page. "),
         ("", "HTTP 500. "),
         (" \n", "HTTP 500. "),
     ],
 )
-def test_the_providers_words_come_first_and_the_remedy_after_them(body: str, words: str) -> None:
+def test_puts_the_providers_message_before_the_remedy(body: str, words: str) -> None:
     assert upstream_error(500, body.encode()).message.startswith(words)
 
 
-def test_no_more_than_500_characters_of_the_providers_words_are_kept() -> None:
+def test_keeps_at_most_500_characters_of_the_message() -> None:
     message = upstream_error(500, b"x" * 10_000).message
     assert message.count("x") == MAX_MESSAGE_CHARACTERS == 500
 
 
 @pytest.mark.parametrize("body", [f"no key {KEY}", error(f"API error (status 401): {KEY}"), f'{{"detail": "{KEY}"}}'])
-def test_a_key_in_the_providers_words_is_taken_out(body: str) -> None:
+def test_redacts_a_key_in_the_message(body: str) -> None:
     assert KEY not in upstream_error(502, body.encode(), [KEY]).message
     assert KEY not in upstream_error(502, body.encode()).message
 
 
 @BRIEFLY
 @given(st.text("abcdef0123456789-", min_size=12, max_size=40), st.integers(440, 520))
-def test_a_key_at_the_end_of_what_is_kept_is_not_cut_in_half(key: str, before: int) -> None:
+def test_redacts_a_key_before_shortening_the_message(key: str, before: int) -> None:
     message = upstream_error(502, b"." * before + key.encode(), [key]).message
     assert key[:6] not in message
 
 
 @BRIEFLY
 @given(st.integers(400, 599), st.binary(max_size=200))
-def test_any_bytes_become_an_error_in_the_one_shape(status: int, body: bytes) -> None:
+def test_turns_any_bytes_into_the_one_error_shape(status: int, body: bytes) -> None:
     found = upstream_error(status, body)
     assert json.loads(json.dumps(found.body()))["error"]["code"].startswith("provider_")
     assert found.message
 
 
-def test_deeply_nested_json_is_only_text() -> None:
+def test_treats_deeply_nested_json_as_text() -> None:
     assert upstream_error(500, b"[" * 100_000).code == "provider_error"
 
 
 @pytest.mark.parametrize(
     ("status", "body", "code", "remedy"),
     [
-        (404, b"<html><title>404 Not Found</title></html>", "provider_path_unknown", "something in front of it"),
-        (403, b"<html>blocked</html>", "provider_bad_request", "something in front of it"),
-        (401, b"<html>basic</html>", "provider_bad_request", "something in front of it"),
-        (502, b"<html>Bad Gateway</html>", "provider_error", "something in front of it"),
-        (404, b'{"detail":"Not Found"}', "provider_path_unknown", "does the registered endpoint end in /v1?"),
-        (404, b"", "provider_path_unknown", "does the registered endpoint end in /v1?"),
+        (404, b"<html><title>404 Not Found</title></html>", "provider_path_unknown", "a server in front of TokenHub"),
+        (403, b"<html>blocked</html>", "provider_bad_request", "a server in front of TokenHub"),
+        (401, b"<html>basic</html>", "provider_bad_request", "a server in front of TokenHub"),
+        (502, b"<html>Bad Gateway</html>", "provider_error", "a server in front of TokenHub"),
+        (404, b'{"detail":"Not Found"}', "provider_path_unknown", "the registered endpoint ends in /v1"),
+        (404, b"", "provider_path_unknown", "the registered endpoint ends in /v1"),
         (404, b'{"error":"model not found: x"}', "provider_model_unknown", "GET /v1/models"),
     ],
 )
-def test_what_stands_in_front_of_tokenhub_is_not_told_in_tokenhubs_words(
-    status: int, body: bytes, code: str, remedy: str
-) -> None:
+def test_recognizes_web_pages_of_servers_in_front_of_tokenhub(status: int, body: bytes, code: str, remedy: str) -> None:
     error = upstream_error(status, body)
 
     assert error.code == code
@@ -123,7 +121,7 @@ def test_what_stands_in_front_of_tokenhub_is_not_told_in_tokenhubs_words(
 
 @BRIEFLY
 @given(st.integers(100, 399) | st.integers(600, 999), st.binary(max_size=20))
-def test_a_status_that_is_no_refusal_never_becomes_ours(status: int, body: bytes) -> None:
+def test_turns_statuses_outside_400_to_599_into_502(status: int, body: bytes) -> None:
     error = upstream_error(status, body)
 
     assert (error.status, error.code, error.retryable) == (502, "provider_error", True)

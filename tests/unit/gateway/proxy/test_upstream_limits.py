@@ -17,20 +17,20 @@ from tests.unit.gateway.servers import END, HANG, STREAM, always, answer, chunk
 OK = answer(body=b"{}")
 
 
-def test_a_request_that_is_not_answered_in_time_says_after_how_long(serve: Serve, make_upstream: MakeUpstream) -> None:
+def test_names_the_limit_that_a_response_exceeded(serve: Serve, make_upstream: MakeUpstream) -> None:
     upstream = make_upstream(replace(QUICK, first_byte=0.2))
     began = time.monotonic()
-    with pytest.raises(FirstByteTimeout, match=r"not begun to answer after 0\.2 s"):
+    with pytest.raises(FirstByteTimeout, match=r"did not send a first byte within 0\.2 s"):
         send(upstream, serve(always(HANG)), STREAMED)
     assert 0.15 < time.monotonic() - began < 1
 
 
-def test_only_a_stream_has_the_limit_of_the_first_byte(serve: Serve, make_upstream: MakeUpstream) -> None:
+def test_applies_the_first_byte_limit_to_streams_only(serve: Serve, make_upstream: MakeUpstream) -> None:
     upstream = make_upstream(replace(QUICK, first_byte=0.1))
     assert send(upstream, serve(always(0.4, OK))).status == 200
 
 
-def test_a_request_gets_no_longer_than_it_is_given(serve: Serve, make_upstream: MakeUpstream) -> None:
+def test_takes_no_longer_than_within(serve: Serve, make_upstream: MakeUpstream) -> None:
     upstream = make_upstream(Limits(connect=0.1))
     began = time.monotonic()
     with pytest.raises((FirstByteTimeout, DeadlineExceeded)):
@@ -39,44 +39,42 @@ def test_a_request_gets_no_longer_than_it_is_given(serve: Serve, make_upstream: 
 
 
 @pytest.mark.parametrize("within", [1.0, 3.0, 9.0])
-def test_a_short_time_is_time_enough_for_a_quick_answer(
-    serve: Serve, make_upstream: MakeUpstream, within: float
-) -> None:
+def test_accepts_a_quick_answer_within_a_short_time(serve: Serve, make_upstream: MakeUpstream, within: float) -> None:
     upstream = make_upstream(Limits())
     assert send(upstream, serve(always(OK)), within=within).status == 200
 
 
-def test_nearly_all_of_the_time_is_for_the_answer(serve: Serve, make_upstream: MakeUpstream) -> None:
+def test_leaves_most_of_the_time_to_the_answer(serve: Serve, make_upstream: MakeUpstream) -> None:
     upstream = make_upstream(Limits())
     assert send(upstream, serve(always(0.4, OK)), within=0.7).status == 200
 
 
 @pytest.mark.parametrize("within", [0.0, -1.0])
-def test_a_request_without_any_time_left_is_not_sent(serve: Serve, upstream: Upstream, within: float) -> None:
+def test_sends_nothing_without_time_left(serve: Serve, upstream: Upstream, within: float) -> None:
     server = serve(always(OK))
     with pytest.raises((DeadlineExceeded, FirstByteTimeout)):
         send(upstream, server, within=within)
     assert server.received == []
 
 
-def test_a_stream_may_be_slow_to_start_and_must_then_go_on(serve: Serve, make_upstream: MakeUpstream) -> None:
+def test_limits_the_silence_of_a_stream_but_not_its_start(serve: Serve, make_upstream: MakeUpstream) -> None:
     upstream = make_upstream(replace(QUICK, stream_idle=0.2))
     got = send(upstream, serve(always(0.4, STREAM, chunk(b"data: 1\n\n"), HANG)), STREAMED)
     assert next(got.chunks) == b"data: 1\n\n"
     began = time.monotonic()
-    with pytest.raises(StreamIdleTimeout, match=r"gone silent after 0\.2 s"):
+    with pytest.raises(StreamIdleTimeout, match=r"did not continue its stream within 0\.2 s"):
         next(got.chunks)
     assert 0.15 < time.monotonic() - began < 1
 
 
-def test_an_answer_that_is_no_stream_has_one_limit_for_all_of_it(serve: Serve, make_upstream: MakeUpstream) -> None:
+def test_limits_the_whole_of_an_answer_that_is_not_a_stream(serve: Serve, make_upstream: MakeUpstream) -> None:
     upstream = make_upstream(replace(QUICK, whole=0.3))
     got = send(upstream, serve(always(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{", HANG)))
-    with pytest.raises(DeadlineExceeded, match=r"not ended its answer after 0\.3 s"):
+    with pytest.raises(DeadlineExceeded, match=r"did not complete its answer within 0\.3 s"):
         list(got.chunks)
 
 
-def test_a_stream_that_goes_on_may_take_longer_than_any_silence(serve: Serve, make_upstream: MakeUpstream) -> None:
+def test_allows_a_long_stream_without_silence(serve: Serve, make_upstream: MakeUpstream) -> None:
     upstream = make_upstream(replace(QUICK, stream_idle=0.3))
     pieces = [piece for number in range(6) for piece in (chunk(b"data: %d\n\n" % number), 0.1)]
     got = send(upstream, serve(always(STREAM, *pieces, END)), STREAMED)

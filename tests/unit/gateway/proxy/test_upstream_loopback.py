@@ -22,9 +22,7 @@ def port(server: Server) -> int:
 
 
 @pytest.mark.parametrize("said", ["127.0.0.9", "localhost", "[::1]"])
-def test_it_leads_to_the_host_and_keeps_the_name_that_it_says(
-    serve: Serve, make_upstream: MakeUpstream, said: str
-) -> None:
+def test_calls_the_host_with_the_original_host_header(serve: Serve, make_upstream: MakeUpstream, said: str) -> None:
     server = serve(OK)
     upstream = make_upstream(loopback_host="127.0.0.1")
 
@@ -35,7 +33,7 @@ def test_it_leads_to_the_host_and_keeps_the_name_that_it_says(
     assert server.received[0].target == "/v1/chat/completions"
 
 
-def test_its_certificate_is_for_the_name_that_it_says(
+def test_verifies_the_certificate_for_the_original_name(
     serve: Serve, make_upstream: MakeUpstream, certificate: Path
 ) -> None:
     server = serve(OK, tls=server_context(certificate))
@@ -49,7 +47,7 @@ def test_its_certificate_is_for_the_name_that_it_says(
     assert read(got) == b"{}"
 
 
-def test_any_other_endpoint_is_left_alone(make_upstream: MakeUpstream) -> None:
+def test_leaves_other_endpoints_unchanged(make_upstream: MakeUpstream) -> None:
     seen: list[str] = []
 
     def answer_all(request: httpx.Request) -> httpx.Response:
@@ -62,7 +60,7 @@ def test_any_other_endpoint_is_left_alone(make_upstream: MakeUpstream) -> None:
     assert seen == ["https://tokenhub.example.com/v1/chat/completions"]
 
 
-def test_the_address_that_it_leads_to_is_guarded_as_any_other(serve: Serve, make_upstream: MakeUpstream) -> None:
+def test_guards_the_address_of_the_host(serve: Serve, make_upstream: MakeUpstream) -> None:
     public = Reach(private_networks=False, loopback=False)
     upstream = make_upstream(QUICK, public.guard_address, loopback_host="127.0.0.1")
 
@@ -85,5 +83,5 @@ def test_the_address_that_it_leads_to_is_guarded_as_any_other(serve: Serve, make
         ("tokenhub.example.com", False),
     ],
 )
-def test_loopback_is_known_by_address_and_by_name(host: str, loopback: bool) -> None:
+def test_recognizes_loopback_by_address_and_name(host: str, loopback: bool) -> None:
     assert is_loopback(host) is loopback

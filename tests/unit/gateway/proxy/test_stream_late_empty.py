@@ -1,10 +1,10 @@
 from collections.abc import Generator
 
 from gateway.proxy.exchange import Exchange
-from gateway.proxy.late_stream import late_stream
 from gateway.proxy.request import ForwardRequest
 from gateway.proxy.request_log import RequestLog
 from gateway.proxy.sse import KEEP_ALIVE
+from gateway.proxy.stream import relay_late
 from gateway.proxy.upstream import Target, UpstreamResponse
 
 
@@ -16,13 +16,13 @@ def empty() -> Generator[bytes]:
     yield from ()
 
 
-def test_a_late_error_without_a_body_is_told_by_its_status_and_not_by_our_own_comment() -> None:
+def test_names_the_status_of_a_late_error_without_a_body() -> None:
     answer = UpstreamResponse(500, {}, empty(), 0.0, lambda: None)
     exchange = Exchange(lambda: (Target("a", "https://a.example/v1"), answer))
-    list(exchange.source())
+    list(exchange.chunks())
     request = ForwardRequest("POST", "/chat/completions", "id-1", stream=True)
 
-    body = b"".join(late_stream(exchange, silent(), RequestLog(request)))
+    body = b"".join(relay_late(exchange, silent(), RequestLog(request)))
 
     assert b"HTTP 500. TokenHub failed" in body
     assert body.count(KEEP_ALIVE) == 2

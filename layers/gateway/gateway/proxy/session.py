@@ -1,0 +1,165 @@
+"""Owns one forwarded request, from the request to the last byte of its reply."""
+
+import time
+from collections.abc import Generator
+from dataclasses import dataclass
+
+from aws_lambda_powertools import Logger
+
+from gateway.core.errors import DeadlineExceeded, GatewayError, NotAStream
+from gateway.core.settings import Limits
+from gateway.proxy import request_log
+from gateway.proxy.exchange import Exchange
+from gateway.proxy.forwarder import Forwarder
+from gateway.proxy.reply import (
+    MAX_BUFFERED_BYTES,
+    Reply,
+    error_reply,
+    late_stream_headers,
+    long_body,
+    read_up_to,
+    response_headers,
+)
+from gateway.proxy.request import ForwardRequest, read_request
+from gateway.proxy.request_log import RequestLog
+from gateway.proxy.stream import relay, relay_late
+from gateway.proxy.upstream import Target, UpstreamResponse
+from gateway.proxy.upstream_errors import MAX_ERROR_BODY_BYTES, upstream_error
+from lambda_streaming import pump
+
+# The provider's own timeout has the more precise message, so it gets this much time to be raised first.
+HEAD_GRACE_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What all sessions of an execution environment share."""
+
+    forwarder: Forwarder
+    limits: Limits
+    logger: Logger
+    metrics_namespace: str
+
+
+class Session:
+    """Forwards one request and returns its reply.
+
+    The order is: `reply()`, then the reply's stream, if it has one, then `close()`. A reply without a stream has
+    closed its session. The thread that `pump` starts sends the request and reads the response; it closes the response
+    when it ends, and `close()` ends it.
+    """
+
+    def __init__(
+        self, environment: Environment, request: ForwardRequest, *, provider_id: str | None, seconds: float
+    ) -> None:
+        """`provider_id` None selects the default provider. The reply is complete within `seconds`."""
+        self._environment = environment
+        self._provider_id = provider_id
+        self._deadline = time.monotonic() + seconds
+        self._log = RequestLog(request)
+        self._exchange = Exchange(self._send)
+        self._chunks: Generator[bytes] | None = None
+        self._closed = False
+
+    def reply(self) -> Reply:
+        """Sends the request and returns the reply. Every GatewayError becomes an error reply."""
+        try:
+            reply = self._reply()
+        except BaseException:
+            self.close()
+            raise
+        if reply.stream is None:
+            self.close()
+        return reply
+
+    def close(self) -> None:
+        """Ends the exchange with the provider, then writes the log line and the metrics. Repeated calls do nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._chunks is not None:
+            self._chunks.close()
+        request_log.write(self._log, self._environment.logger, self._environment.metrics_namespace)
+
+    def _reply(self) -> Reply:
+        try:
+            self._log.request = read_request(self._log.request)
+            self._chunks = chunks = self._start()
+            if not self._exchange.wait_for_head(self._head_timeout()):
+                return self._late_reply(chunks)
+            return self._reply_to_head(*self._exchange.head.result(), chunks)
+        except GatewayError as error:
+            return self._error_reply(error)
+
+    def _start(self) -> Generator[bytes]:
+        """Starts the thread that sends the request and reads the response. Returns the response's chunks."""
+        return pump(
+            self._exchange.chunks(),
+            stop=self._exchange.abort,
+            idle=self._keep_alive_seconds(),
+            on_idle=self._exchange.keep_alive,
+            deadline=self._deadline,
+            too_late=self._deadline_exceeded(),
+            at_once=True,
+        )
+
+    def _send(self) -> tuple[Target, UpstreamResponse]:
+        try:
+            return self._environment.forwarder.send(
+                self._log.request, self._provider_id, deadline=self._deadline, on_target=self._log.set_target
+            )
+        except GatewayError:
+            raise
+        except Exception:
+            self._environment.logger.exception("unforeseen", extra={"request_id": self._log.request.request_id})
+            raise GatewayError(
+                f"The gateway failed. Its logs have the reason under request id {self._log.request.request_id}."
+            ) from None
+
+    def _keep_alive_seconds(self) -> float | None:
+        """How long the client may wait before a keep-alive is sent. None: no keep-alive, also for a limit of 0."""
+        return self._environment.limits.keep_alive or None if self._log.request.stream else None
+
+    def _head_timeout(self) -> float:
+        remaining = self._deadline - time.monotonic() + HEAD_GRACE_SECONDS
+        return min(self._keep_alive_seconds() or remaining, remaining)
+
+    def _deadline_exceeded(self) -> DeadlineExceeded:
+        return DeadlineExceeded(
+            f"The answer was not complete within {self._environment.limits.whole:g} s, the gateway's limit. "
+            "Request a shorter answer."
+        )
+
+    def _late_reply(self, chunks: Generator[bytes]) -> Reply:
+        if self._keep_alive_seconds() is None:
+            # Only a head that arrives byte by byte gets here: no socket timeout ends it.
+            raise self._deadline_exceeded()
+        return Reply(200, late_stream_headers(self._log), stream=relay_late(self._exchange, chunks, self._log))
+
+    def _reply_to_head(self, target: Target, response: UpstreamResponse, chunks: Generator[bytes]) -> Reply:
+        self._log.target, self._log.status = target, response.status
+        if response.status >= 400:
+            body, _ = read_up_to(MAX_ERROR_BODY_BYTES, chunks)
+            error = upstream_error(response.status, body, [target.key] if target.key else [])
+            return self._error_reply(error, response)
+        if response.is_stream:
+            headers = response_headers(self._log, response)
+            return Reply(response.status, headers, stream=relay(chunks, self._log))
+        if self._log.request.stream:
+            # An SDK would find no event in the answer and return an empty completion.
+            raise NotAStream
+        return self._complete_reply(response, chunks)
+
+    def _complete_reply(self, response: UpstreamResponse, chunks: Generator[bytes]) -> Reply:
+        """Reads the body before the status is sent, so that a body that breaks off becomes an error."""
+        body, complete = read_up_to(MAX_BUFFERED_BYTES, chunks)
+        self._log.count(body)
+        if not complete:
+            headers = response_headers(self._log, response)
+            return Reply(response.status, headers, stream=long_body(body, chunks, self._log))
+        self._log.read_answer(body)
+        return Reply(response.status, response_headers(self._log, response), body)
+
+    def _error_reply(self, error: GatewayError, response: UpstreamResponse | None = None) -> Reply:
+        self._log.set_error(error)
+        return error_reply(error, self._log, response)

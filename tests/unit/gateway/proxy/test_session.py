@@ -1,0 +1,201 @@
+"""A session against real sockets: what it returns, and that nothing stays open when it is closed."""
+
+import json
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway.core.errors import AnswerTruncated
+from gateway.core.settings import Limits
+from gateway.core.telemetry import make_logger
+from gateway.proxy.forwarder import Forwarder
+from gateway.proxy.request import ForwardRequest
+from gateway.proxy.session import Environment, Session
+from gateway.proxy.sse import KEEP_ALIVE
+from gateway.proxy.upstream import Target, Upstream, UpstreamResponse
+from tests.rehearsal import wait_until
+from tests.unit.gateway.builders import a_request
+from tests.unit.gateway.conftest import QUICK, MakeUpstream, Serve
+from tests.unit.gateway.servers import END, HANG, STREAM, Cut, Script, Server, always, answer, chunk
+from tests.unit.gateway.streams import BODY, UNFINISHED, only_error
+
+MESSAGES = {"messages": [{"role": "user", "content": "Hello"}]}
+ASK = json.dumps(MESSAGES).encode()
+ASK_STREAM = json.dumps(MESSAGES | {"stream": True}).encode()
+
+
+class Direct(Forwarder):
+    """A forwarder with one provider and without a registry."""
+
+    def __init__(self, upstream: Upstream, endpoint: str) -> None:
+        self._only = Target("main", endpoint)
+        self._direct = upstream
+
+    def send(
+        self, request: ForwardRequest, _provider: str | None, *, deadline: float, on_target: Callable[[Target], None]
+    ) -> tuple[Target, UpstreamResponse]:
+        on_target(self._only)
+        return self._only, self._direct.forward(request, self._only, within=deadline - time.monotonic())
+
+
+class Sessions:
+    """Makes sessions with a server that answers by a script."""
+
+    def __init__(self, serve: Serve, make_upstream: MakeUpstream) -> None:
+        self._serve, self._make_upstream = serve, make_upstream
+        self.upstream: Upstream
+        self.server: Server
+
+    def to(self, script: Script, body: bytes = ASK, *, limits: Limits = QUICK, seconds: float = 5) -> Session:
+        self.server, self.upstream = self._serve(script), self._make_upstream(limits)
+        # A logger keeps the stdout that it was created with, so each session gets a logger of another name.
+        logger = make_logger(uuid.uuid4().hex, "INFO")
+        environment = Environment(Direct(self.upstream, self.server.url), limits, logger, "Tests")
+        return Session(environment, replace(a_request(), body=body), provider_id=None, seconds=seconds)
+
+    def assert_over(self) -> None:
+        """Waits until the session's thread has released its connection."""
+        assert wait_until(lambda: all(connection.is_idle() for connection in self._connections()))
+
+    def _connections(self) -> list[Any]:
+        transport = self.upstream._transport
+        return transport._pool.connections if isinstance(transport, httpx.HTTPTransport) else []
+
+
+@pytest.fixture
+def sessions(serve: Serve, make_upstream: MakeUpstream) -> Sessions:
+    return Sessions(serve, make_upstream)
+
+
+def stream_of(*frames: bytes) -> tuple[bytes, ...]:
+    return (STREAM, *(chunk(frame) for frame in frames))
+
+
+def logged(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    """The log lines of requests so far."""
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    return [line for line in lines if line.get("message") == "request"]
+
+
+def test_a_json_reply_is_complete_and_closes_the_session(
+    sessions: Sessions, capsys: pytest.CaptureFixture[str]
+) -> None:
+    session = sessions.to(always(answer(body=b'{"model": "echo"}')))
+
+    reply = session.reply()
+
+    assert (reply.status, reply.body, reply.stream) == (200, b'{"model": "echo"}', None)
+    sessions.assert_over()
+    assert [line["status"] for line in logged(capsys)] == [200]
+
+
+def test_a_stream_is_logged_only_when_the_session_is_closed(
+    sessions: Sessions, capsys: pytest.CaptureFixture[str]
+) -> None:
+    session = sessions.to(always(*stream_of(*BODY), END), ASK_STREAM)
+
+    reply = session.reply()
+    assert reply.stream is not None
+    assert b"".join(reply.stream) == b"".join(BODY)
+    assert logged(capsys) == []
+
+    session.close()
+    session.close()
+    assert [line["stream_end"] for line in logged(capsys)] == ["done"]
+    sessions.assert_over()
+
+
+@pytest.mark.parametrize("read", [0, 1, 2])
+def test_closing_early_ends_the_connection_to_the_provider(sessions: Sessions, read: int) -> None:
+    session = sessions.to(always(*stream_of(*UNFINISHED), HANG), ASK_STREAM)
+    reply = session.reply()
+    assert reply.stream is not None
+    for _ in range(read):
+        next(reply.stream)
+
+    session.close()
+
+    sessions.assert_over()
+
+
+def test_closing_ends_a_connection_whose_head_has_not_arrived(sessions: Sessions) -> None:
+    limits = replace(QUICK, keep_alive=0.1, first_byte=1)
+    session = sessions.to(always(HANG), ASK_STREAM, limits=limits)
+    reply = session.reply()
+    assert reply.stream is not None
+    assert next(reply.stream) == KEEP_ALIVE
+
+    session.close()
+
+    sessions.assert_over()
+
+
+def test_a_broken_stream_ends_with_an_error_frame_and_releases_the_connection(sessions: Sessions) -> None:
+    session = sessions.to(always(*stream_of(*UNFINISHED), 0.05, Cut.CLOSE), ASK_STREAM)
+    reply = session.reply()
+    assert reply.stream is not None
+
+    assert only_error(b"".join(reply.stream))["code"] == "stream_truncated"
+
+    session.close()
+    sessions.assert_over()
+
+
+@pytest.mark.parametrize(
+    ("script", "body", "status", "code"),
+    [
+        (always(answer(401, b"invalid api key\n")), ASK, 401, "provider_key_refused"),
+        (always(answer(200, b"<html>")), ASK_STREAM, 502, "not_a_stream"),
+        (always(answer(body=b"0123456789")[:-4], Cut.CLOSE), ASK, 502, "answer_truncated"),
+        (always(Cut.CLOSE), ASK, 502, "provider_disconnected"),
+        (always(HANG), b"[]", 400, "invalid_request"),
+    ],
+    ids=["refused", "not a stream", "cut", "disconnected", "invalid"],
+)
+def test_an_error_reply_closes_the_session(
+    sessions: Sessions, script: Script, body: bytes, status: int, code: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reply = sessions.to(script, body).reply()
+
+    assert (reply.status, json.loads(reply.body)["error"]["code"]) == (status, code)
+    sessions.assert_over()
+    assert [(line["status"], line["code"]) for line in logged(capsys)] == [(status, code)]
+
+
+def test_a_long_body_that_breaks_off_raises_and_releases_the_connection(sessions: Sessions) -> None:
+    long = b"x" * (33 * 1024 * 1024)
+    session = sessions.to(always(answer(body=long + b"the end")[:-7], Cut.CLOSE))
+    reply = session.reply()
+    assert reply.stream is not None
+
+    with pytest.raises(AnswerTruncated):
+        list(reply.stream)
+
+    session.close()
+    sessions.assert_over()
+
+
+def test_the_deadline_ends_an_answer_that_never_ends(sessions: Sessions) -> None:
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{"
+    reply = sessions.to(always(head, HANG), seconds=1).reply()
+
+    assert (reply.status, json.loads(reply.body)["error"]["code"]) == (504, "deadline")
+    sessions.assert_over()
+
+
+def test_a_failure_of_ours_closes_the_session_and_hides_its_text(
+    sessions: Sessions, capsys: pytest.CaptureFixture[str]
+) -> None:
+    session = sessions.to(always(answer()))
+    sessions.upstream._new_transport = lambda: 1 / 0  # type: ignore[assignment,return-value]
+
+    reply = session.reply()
+
+    assert (reply.status, json.loads(reply.body)["error"]["code"]) == (500, "internal_error")
+    assert "division" not in reply.body.decode()
+    assert "request-1" in json.loads(reply.body)["error"]["message"]
