@@ -89,7 +89,7 @@ def watched(tokenhub: RunningTokenHub) -> Iterator[Watched]:
         yield watching
 
 
-def test_a_tokenhub_that_stops_rings_the_alarm_and_one_that_is_back_ends_it(
+def test_a_stopped_tokenhub_raises_the_alarm_and_its_return_clears_it(
     watched: Watched, tokenhub: RunningTokenHub
 ) -> None:
     well = [("INSUFFICIENT_DATA", "OK")]
@@ -108,7 +108,7 @@ def test_a_tokenhub_that_stops_rings_the_alarm_and_one_that_is_back_ends_it(
     assert watched.state("NoTicksAlarm") == "OK"
 
 
-def test_a_stream_that_tokenhub_breaks_rings_the_alarm(watched: Watched, tokenhub: RunningTokenHub) -> None:
+def test_a_broken_stream_raises_the_alarm(watched: Watched, tokenhub: RunningTokenHub) -> None:
     body = {"model": "echo", "stream": True, "messages": [{"role": "user", "content": "one two three four five"}]}
     url = f"{watched.system.url}/v1/chat/completions"
     assert "event: error" not in httpx.post(url, json=body, timeout=30, trust_env=False).text
@@ -121,7 +121,7 @@ def test_a_stream_that_tokenhub_breaks_rings_the_alarm(watched: Watched, tokenhu
     watched.seconds_until("StreamsTruncatedAlarm", [("INSUFFICIENT_DATA", "OK"), ("OK", "ALARM")], SPARE_S)
 
 
-def test_what_a_user_meets_without_a_tokenhub_is_counted(watched: Watched, tokenhub: RunningTokenHub) -> None:
+def test_counts_user_errors_while_tokenhub_is_down(watched: Watched, tokenhub: RunningTokenHub) -> None:
     tokenhub.stop()
     url = f"{watched.system.url}/v1/chat/completions"
     answer = httpx.post(url, json={"messages": []}, timeout=30, trust_env=False)
@@ -145,21 +145,21 @@ def counted(watched: Watched, metric: str) -> float:
     return float(sum(point["Sum"] for point in points))
 
 
-def test_every_alarm_is_there_and_tells_the_topic(watched: Watched) -> None:
+def test_every_alarm_exists_and_notifies_the_topic(watched: Watched) -> None:
     alarms = watched.cloudwatch.describe_alarms()["MetricAlarms"]
 
     assert {alarm["AlarmName"] for alarm in alarms} == {watched.resources[name] for name in ALARMS}
     assert all(alarm["AlarmActions"] == alarm["OKActions"] == [watched.outputs["AlarmTopicArn"]] for alarm in alarms)
 
 
-def test_the_alarms_are_mailed_to_the_address_that_was_given(watched: Watched) -> None:
+def test_subscribes_the_alarm_email_to_the_topic(watched: Watched) -> None:
     topic = watched.outputs["AlarmTopicArn"]
     subscriptions = watched.sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
 
     assert EMAIL in [each["Endpoint"] for each in subscriptions if each["Protocol"] == "email"]
 
 
-def test_the_dashboard_is_there_as_it_was_rendered(watched: Watched) -> None:
+def test_deploys_the_dashboard_as_rendered(watched: Watched) -> None:
     name = watched.outputs["DashboardUrl"].rpartition("/")[2]
     text = watched.cloudwatch.get_dashboard(DashboardName=name)["DashboardBody"]
     own = {"MetricsNamespace": NAMESPACE, "AWS::Region": "us-east-1", "AWS::StackName": STACK}

@@ -54,7 +54,7 @@ def run(script: Path, url: str, *, key: str | None = KEY, **more: str) -> subpro
     return subprocess.run([str(script)], env=environment, capture_output=True, text=True, timeout=150, check=False)
 
 
-def test_it_registers_waits_and_may_be_run_again(system: LocalSystem, http: httpx.Client, tmp_path: Path) -> None:
+def test_registers_and_waits_and_can_be_repeated(system: LocalSystem, http: httpx.Client, tmp_path: Path) -> None:
     script = filled_in(tmp_path, system)
 
     first = run(script, system.url)
@@ -68,7 +68,7 @@ def test_it_registers_waits_and_may_be_run_again(system: LocalSystem, http: http
     assert after["key_fingerprint"] == before["key_fingerprint"]
 
 
-def test_a_key_that_tokenhub_refuses_is_told_and_the_right_one_heals_it(
+def test_reports_a_refused_key_and_recovers_with_the_right_one(
     system: LocalSystem, http: httpx.Client, tmp_path: Path
 ) -> None:
     script = filled_in(tmp_path, system)
@@ -85,7 +85,7 @@ def test_a_key_that_tokenhub_refuses_is_told_and_the_right_one_heals_it(
     assert run(script, system.url).returncode == 0
 
 
-def test_a_failure_from_before_is_not_taken_for_the_new_registrations(
+def test_ignores_a_failure_from_before_the_registration(
     system: LocalSystem, http: httpx.Client, tmp_path: Path
 ) -> None:
     """The same again changes nothing, so the status stays `failed` until the next beat."""
@@ -97,7 +97,7 @@ def test_a_failure_from_before_is_not_taken_for_the_new_registrations(
     assert run(script, system.url).returncode == 0
 
 
-def test_a_key_arrives_as_it_is_whatever_is_in_it(system: LocalSystem, http: httpx.Client, tmp_path: Path) -> None:
+def test_sends_any_key_unchanged(system: LocalSystem, http: httpx.Client, tmp_path: Path) -> None:
     script = filled_in(tmp_path, system)
     run(script, system.url, key=AWKWARD, WAIT_SECONDS="1")
     by_bootstrap = http.get("/api/v1/providers/tokenhub").json()["key_fingerprint"]
@@ -106,9 +106,7 @@ def test_a_key_arrives_as_it_is_whatever_is_in_it(system: LocalSystem, http: htt
     assert http.post("/api/v1/providers", json=again).json()["key_fingerprint"] == by_bootstrap
 
 
-def test_neither_key_nor_token_is_in_any_programs_arguments(
-    system: LocalSystem, http: httpx.Client, tmp_path: Path
-) -> None:
+def test_passes_no_key_or_token_in_program_arguments(system: LocalSystem, http: httpx.Client, tmp_path: Path) -> None:
     seen: set[str] = set()
     done = threading.Event()
 
@@ -133,9 +131,7 @@ def test_neither_key_nor_token_is_in_any_programs_arguments(
     assert not [command for command in seen if KEY in command or token in command]
 
 
-def test_what_goes_wrong_is_said_and_the_exit_code_tells_it(
-    system: LocalSystem, http: httpx.Client, tmp_path: Path
-) -> None:
+def test_explains_errors_and_exits_with_a_code(system: LocalSystem, http: httpx.Client, tmp_path: Path) -> None:
     script = filled_in(tmp_path, system)
     [nobody] = free_ports(1)
 
@@ -150,7 +146,7 @@ def test_what_goes_wrong_is_said_and_the_exit_code_tells_it(
 
 
 @pytest.mark.parametrize("tool", ["curl", "jq"])
-def test_a_missing_tool_is_named(system: LocalSystem, tmp_path: Path, tool: str) -> None:
+def test_names_a_missing_tool(system: LocalSystem, tmp_path: Path, tool: str) -> None:
     tools = tmp_path / "bin"
     tools.mkdir()
     for name in {*TOOLS, "curl", "jq"} - {tool}:
@@ -161,7 +157,7 @@ def test_a_missing_tool_is_named(system: LocalSystem, tmp_path: Path, tool: str)
     assert (done.returncode, f"{tool} is not installed" in done.stderr) == (2, True)
 
 
-def test_it_works_against_sam_local(system: LocalSystem, tmp_path: Path) -> None:
+def test_works_against_sam_local(system: LocalSystem, tmp_path: Path) -> None:
     if reason := sam_local.trouble():
         pytest.skip(reason)
     sam_local.build()

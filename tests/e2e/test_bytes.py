@@ -39,7 +39,7 @@ compared: list[int] = []
 
 @settings(max_examples=EXAMPLES, deadline=None, database=None, phases=PHASES, suppress_health_check=list(HealthCheck))
 @given(whole=whole_streams())
-def test_a_whole_stream_comes_down_byte_for_byte(whole: Whole, client: httpx.Client, upstream: RawUpstream) -> None:
+def test_returns_whole_streams_unchanged(whole: Whole, client: httpx.Client, upstream: RawUpstream) -> None:
     upstream.script = lambda _: whole.script
 
     with client.stream("POST", whole.path, json=body(whole)) as answer:
@@ -51,7 +51,7 @@ def test_a_whole_stream_comes_down_byte_for_byte(whole: Whole, client: httpx.Cli
     compared.append(len(came))
 
 
-def test_that_were_a_thousand_streams_of_many_lengths() -> None:
+def test_tested_a_thousand_streams_of_many_lengths() -> None:
     print(f"{len(compared)} streams, {sum(compared)} bytes, the longest of {max(compared)}")
     assert len(compared) >= EXAMPLES
     assert len(set(compared)) > EXAMPLES / 10

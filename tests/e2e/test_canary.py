@@ -183,11 +183,11 @@ def driven() -> tuple[Run, list[str]]:
     return run()
 
 
-def test_no_key_no_token_no_prompt_and_no_answer_is_found_anywhere(driven: tuple[Run, list[str]]) -> None:
+def test_finds_no_key_token_prompt_or_answer_anywhere(driven: tuple[Run, list[str]]) -> None:
     assert not driven[1], "\n".join(sorted(set(driven[1])))
 
 
-def test_every_route_of_the_template_succeeded_and_failed(driven: tuple[Run, list[str]]) -> None:
+def test_exercised_every_route_with_success_and_failure(driven: tuple[Run, list[str]]) -> None:
     called = driven[0].called
     missed = []
     for route in _routes():
@@ -227,7 +227,7 @@ def with_redactor(does: str, folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("does", [ALL_IS_SAID, SHAPES_ARE_TAKEN_OUT], ids=["no redactor", "no registered keys"])
-def test_the_gate_is_shut_when_the_redactor_is_taken_out(tmp_path: Path, does: str) -> None:
+def test_fails_when_the_redactor_is_removed(tmp_path: Path, does: str) -> None:
     _, found = run(with_redactor(does, tmp_path))
 
     places = {leak.split(" holds ")[0] for leak in found}

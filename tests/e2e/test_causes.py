@@ -149,7 +149,9 @@ def tokenhub(running: RunningTokenHub) -> RunningTokenHub:
 
 
 @pytest.mark.parametrize("mode", ANSWERS)
-def test_a_tokenhub_that_fails_and_comes_back(watched: Watched, tokenhub: RunningTokenHub, mode: str) -> None:
+def test_records_the_cause_of_a_failure_and_the_recovery(
+    watched: Watched, tokenhub: RunningTokenHub, mode: str
+) -> None:
     id_, url = f"answers-{mode}", f"{tokenhub.url}/v1"
     watched.register(id_, url)
     assert watched.beat(id_)["status"] == "healthy"
@@ -166,7 +168,7 @@ def test_a_tokenhub_that_fails_and_comes_back(watched: Watched, tokenhub: Runnin
 
 
 @pytest.mark.parametrize("mode", STREAMS)
-def test_a_stream_that_fails(watched: Watched, tokenhub: RunningTokenHub, mode: str) -> None:
+def test_records_the_cause_of_a_failed_stream(watched: Watched, tokenhub: RunningTokenHub, mode: str) -> None:
     id_ = f"streams-{mode}"
     watched.register(id_, f"{tokenhub.url}/v1")
     tokenhub.rehearse(mode)
@@ -181,7 +183,7 @@ def test_a_stream_that_fails(watched: Watched, tokenhub: RunningTokenHub, mode: 
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_a_key_that_tokenhub_does_not_take(watched: Watched, tokenhub: RunningTokenHub, key: str) -> None:
+def test_records_the_cause_of_a_rejected_key(watched: Watched, tokenhub: RunningTokenHub, key: str) -> None:
     id_ = f"key-{key or 'none'}"
     watched.register(id_, f"{tokenhub.url}/v1", key)
 
@@ -210,14 +212,14 @@ def endpoints(running: RunningTokenHub, tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.mark.parametrize("cause", ENDPOINTS)
-def test_an_endpoint_that_is_not_tokenhubs(watched: Watched, endpoints: dict[str, str], cause: str) -> None:
+def test_records_the_cause_of_a_wrong_endpoint(watched: Watched, endpoints: dict[str, str], cause: str) -> None:
     watched.register(cause, endpoints[cause])
 
     assert watched.beat(cause)["last_heartbeat_error"] == ENDPOINTS[cause].replace("{url}", endpoints[cause])
     assert watched.told(cause, *BROKEN)
 
 
-def test_another_model_than_was_asked_is_seen(watched: Watched, tokenhub: RunningTokenHub) -> None:
+def test_records_a_substituted_model(watched: Watched, tokenhub: RunningTokenHub) -> None:
     watched.register("substituted", f"{tokenhub.url}/v1")
     tokenhub.rehearse("other_model")
 
@@ -226,7 +228,7 @@ def test_another_model_than_was_asked_is_seen(watched: Watched, tokenhub: Runnin
 
 
 @pytest.mark.parametrize(("registered", "served"), [("fast", "gpt-4o-mini"), ("*", "echo")])
-def test_what_an_alias_stands_for_is_seen(
+def test_records_the_model_behind_an_alias(
     watched: Watched, tokenhub: RunningTokenHub, registered: str, served: str
 ) -> None:
     id_ = f"alias-{len(registered)}"

@@ -91,7 +91,7 @@ def cycle(local: LocalSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 PROVIDER = {"id": "tokenhub", "endpoint": "http://127.0.0.1:9/v1", "api_key": KEY, "heartbeat": {"enabled": False}}
 
 
-def test_what_is_kept_is_readable_after_the_delete_and_the_stack_deploys_again(
+def test_retained_data_is_readable_after_delete_and_the_stack_deploys_again(
     cycle: Cycle, capfd: pytest.CaptureFixture[str]
 ) -> None:
     first = cycle.deploy()
@@ -163,7 +163,7 @@ def answer_everything(*command: str) -> str:
     return said.decode()
 
 
-def test_the_first_time_in_a_terminal_is_guided_and_the_answers_are_taken_the_next_time(cycle: Cycle) -> None:
+def test_first_deployment_is_guided_and_the_next_reuses_the_answers(cycle: Cycle) -> None:
     chosen = " ".join(f"{name}={value}" for name, value in cycle.parameters().items())
     cycle.samconfig.write_text(f'version = 0.1\n[guided.deploy.parameters]\nparameter_overrides = "{chosen}"\n')
 
@@ -180,9 +180,7 @@ def test_the_first_time_in_a_terminal_is_guided_and_the_answers_are_taken_the_ne
     assert cycle.account().stack(saved.stack) is None
 
 
-def test_parameters_that_do_not_go_together_are_refused_in_words(
-    cycle: Cycle, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_rejects_parameters_that_contradict_each_other(cycle: Cycle, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(LocalError, match="sam deploy"):
         cycle.deploy(VpcSubnetIds="subnet-0123456789abcdef0")
     told = capfd.readouterr()
@@ -191,7 +189,7 @@ def test_parameters_that_do_not_go_together_are_refused_in_words(
         cycle.delete()
 
 
-def test_a_stack_that_is_not_there_is_not_deleted(cycle: Cycle) -> None:
+def test_does_not_delete_a_missing_stack(cycle: Cycle) -> None:
     environment = Environment("nowhere", cycle.samconfig, {"stack_name": "nowhere"}, ())
 
     with pytest.raises(LocalError, match="There is no stack nowhere in account 000000000000, us-east-1"):

@@ -134,19 +134,17 @@ def _registered(gateway: Gateway, upstream: RawUpstream) -> None:
 
 @every_ending
 @pytest.mark.parametrize("recording", [TEXT, CRLF], ids=["LF", "CRLF"])
-def test_a_text_cut_anywhere_raises_in_openais_sdk(
+def test_openai_sdk_raises_on_text_cut_anywhere(
     openai_sdk: openai.OpenAI, recording: Recording, ending: Ending
 ) -> None:
     assert wrong(partial(read_text, openai_sdk), recording, ending) == []
 
 
 @every_ending
-def test_parallel_tool_calls_cut_anywhere_raise_in_openais_sdk(openai_sdk: openai.OpenAI, ending: Ending) -> None:
+def test_openai_sdk_raises_on_parallel_tool_calls_cut_anywhere(openai_sdk: openai.OpenAI, ending: Ending) -> None:
     assert wrong(partial(read_tool_calls, openai_sdk), TOOL_CALLS, ending) == []
 
 
 @every_ending
-def test_anthropics_frames_cut_anywhere_raise_in_anthropics_sdk(
-    anthropic_sdk: anthropic.Anthropic, ending: Ending
-) -> None:
+def test_anthropic_sdk_raises_on_frames_cut_anywhere(anthropic_sdk: anthropic.Anthropic, ending: Ending) -> None:
     assert wrong(partial(read_anthropic, anthropic_sdk), ANTHROPIC, ending) == []

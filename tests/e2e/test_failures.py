@@ -107,7 +107,9 @@ def check(seen: Seen, expected: Seen, requests: int) -> None:
 
 @both
 @pytest.mark.parametrize("mode", TOKENHUB)
-def test_each_of_tokenhubs_failures(sdk: openai.OpenAI, tokenhub: RunningTokenHub, mode: str, stream: bool) -> None:
+def test_returns_the_documented_error_for_each_tokenhub_failure(
+    sdk: openai.OpenAI, tokenhub: RunningTokenHub, mode: str, stream: bool
+) -> None:
     expected = TOKENHUB[mode][0 if stream else 1]
     if expected is None:
         pytest.skip("a stream only")
@@ -122,14 +124,18 @@ KEYS = {"keyless": "provider_key_refused", "wrong-format": "provider_key_invalid
 
 @both
 @pytest.mark.parametrize("provider_id", KEYS)
-def test_each_refusal_of_a_key(sdk: openai.OpenAI, tokenhub: RunningTokenHub, provider_id: str, stream: bool) -> None:
+def test_returns_the_documented_error_for_each_refused_key(
+    sdk: openai.OpenAI, tokenhub: RunningTokenHub, provider_id: str, stream: bool
+) -> None:
     seen = ask(sdk, provider_id, "echo", stream=stream)
 
     check(seen, provider(openai.AuthenticationError, 401, KEYS[provider_id]), len(tokenhub.requests))
 
 
 @both
-def test_a_request_without_messages(sdk: openai.OpenAI, tokenhub: RunningTokenHub, stream: bool) -> None:
+def test_returns_tokenhubs_error_for_a_request_without_messages(
+    sdk: openai.OpenAI, tokenhub: RunningTokenHub, stream: bool
+) -> None:
     with pytest.raises(openai.BadRequestError) as caught:
         sdk.chat.completions.create(model="echo", messages=[], stream=stream)
 
@@ -137,7 +143,7 @@ def test_a_request_without_messages(sdk: openai.OpenAI, tokenhub: RunningTokenHu
     assert "messages is required" in caught.value.message
 
 
-def test_a_body_that_is_no_json_goes_nowhere(gateway: Gateway, tokenhub: RunningTokenHub) -> None:
+def test_rejects_a_body_that_is_not_json(gateway: Gateway, tokenhub: RunningTokenHub) -> None:
     with gateway.client() as client:
         answer = client.post("/v1/chat/completions", content=b'{"stream": true')
 
@@ -147,7 +153,7 @@ def test_a_body_that_is_no_json_goes_nowhere(gateway: Gateway, tokenhub: Running
 
 
 @both
-def test_a_model_that_tokenhub_does_not_know_is_served_by_another_and_said_so(
+def test_reports_the_substitute_of_an_unknown_model(
     sdk: openai.OpenAI, tokenhub: RunningTokenHub, stream: bool
 ) -> None:
     seen = ask(sdk, "tokenhub", "nobody/knows", stream=stream)
@@ -175,7 +181,7 @@ ANTHROPIC: dict[tuple[str, bool], tuple[type[anthropic.APIStatusError], str, int
 
 
 @pytest.mark.parametrize(("mode", "stream"), ANTHROPIC)
-def test_anthropics_sdk_raises_too(
+def test_anthropic_sdk_raises_on_each_failure(
     claude: anthropic.Anthropic, tokenhub: RunningTokenHub, mode: str, stream: bool
 ) -> None:
     error, code, requests = ANTHROPIC[mode, stream]
@@ -196,7 +202,7 @@ UNREACHABLE = ("refused", "unknown-host", "no-tls", "unknown-certificate")
 
 @both
 @pytest.mark.parametrize("provider_id", UNREACHABLE)
-def test_each_provider_that_cannot_be_reached(
+def test_returns_the_documented_error_for_each_unreachable_provider(
     sdk: openai.OpenAI, upstream: RawUpstream, unknown_certificate: RawUpstream, provider_id: str, stream: bool
 ) -> None:
     for each in (upstream, unknown_certificate):
@@ -209,7 +215,9 @@ def test_each_provider_that_cannot_be_reached(
 
 @both
 @pytest.mark.parametrize("fault", FAULTS)
-def test_each_fault_of_the_transport(sdk: openai.OpenAI, upstream: RawUpstream, fault: str, stream: bool) -> None:
+def test_returns_the_documented_error_for_each_transport_fault(
+    sdk: openai.OpenAI, upstream: RawUpstream, fault: str, stream: bool
+) -> None:
     upstream.requests.clear()
 
     seen = ask(sdk, "raw", fault, stream=stream)
@@ -217,9 +225,7 @@ def test_each_fault_of_the_transport(sdk: openai.OpenAI, upstream: RawUpstream, 
     check(seen, SEEN_OF_FAULTS[fault][0 if stream else 1], len(upstream.requests))
 
 
-def test_a_slow_first_byte_is_bridged_by_comments_and_its_error_comes_in_band(
-    gateway: Gateway, upstream: RawUpstream
-) -> None:
+def test_sends_keep_alives_before_a_late_error_frame(gateway: Gateway, upstream: RawUpstream) -> None:
     body = {"model": "silent before the head", "messages": [], "stream": True}
     with gateway.client(**{"X-Provider-Id": "raw"}) as client:
         answer = client.post("/v1/chat/completions", json=body)
@@ -231,7 +237,7 @@ def test_a_slow_first_byte_is_bridged_by_comments_and_its_error_comes_in_band(
     assert error.startswith("event: error\ndata: ")
 
 
-def test_a_redirect_is_not_followed_with_the_key(gateway: Gateway, upstream: RawUpstream) -> None:
+def test_does_not_follow_a_redirect_with_the_key(gateway: Gateway, upstream: RawUpstream) -> None:
     upstream.requests.clear()
     with gateway.client(**{"X-Provider-Id": "raw"}) as client:
         client.post("/v1/chat/completions", json={"model": "a redirect", "messages": []})
@@ -239,14 +245,14 @@ def test_a_redirect_is_not_followed_with_the_key(gateway: Gateway, upstream: Raw
     assert [request.target for request in upstream.requests] == ["/v1/chat/completions"]
 
 
-def test_the_times_of_the_limits_are_kept(gateway: Gateway) -> None:
+def test_enforces_the_time_limits(gateway: Gateway) -> None:
     with gateway.client(**{"X-Provider-Id": "raw"}) as client:
         for fault, seconds in {"silent after the head": 1.0, "too long": 2.5}.items():
             answer = client.post("/v1/chat/completions", json={"model": fault, "messages": [], "stream": True})
             assert answer.elapsed.total_seconds() == pytest.approx(seconds, abs=1.0)
 
 
-def test_tokenhubs_words_are_kept_and_its_key_is_not_in_them(gateway: Gateway) -> None:
+def test_keeps_tokenhubs_message_without_its_key(gateway: Gateway) -> None:
     with gateway.client() as client:
         answer: httpx.Response = client.post(
             "/v1/chat/completions", json={"model": "rehearse/echo_key_error", "messages": [{"role": "user"}]}

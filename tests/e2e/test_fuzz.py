@@ -21,7 +21,7 @@ def gateway() -> Iterator[Target]:
         yield running
 
 
-def test_the_gateway_answers_every_case_as_its_document_says(gateway: Target) -> None:
+def test_answers_every_case_as_the_openapi_document_says(gateway: Target) -> None:
     result = run(gateway, cases=CASES, seed=SEED)
 
     print(table(result, gateway.operations))

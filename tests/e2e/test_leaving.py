@@ -70,7 +70,7 @@ def leave_after_first(client: httpx.Client, model: str) -> float:
 
 
 @pytest.mark.parametrize("model", ["talking", "silent", "no head"])
-def test_the_upstream_connection_of_a_client_that_left_is_closed_within_a_second(
+def test_closes_the_upstream_connection_within_a_second_after_the_client_leaves(
     gateway: Gateway, client: httpx.Client, upstream: RawUpstream, model: str
 ) -> None:
     assert is_good(client)
@@ -137,7 +137,7 @@ KINDS = [f"{fault}/{how}" for fault in FAULTS for how in ("stream", "whole")]
 KINDS += ["no JSON/-", "refused/-", "no such provider/-", "talking/left", "silent/left", "no head/left"]
 
 
-def test_100_faulty_requests_leave_no_thread_socket_or_memory_behind(
+def test_one_hundred_faulty_requests_leak_no_thread_socket_or_memory(
     gateway: Gateway, client: httpx.Client, upstream: RawUpstream
 ) -> None:
     for kind in KINDS:

@@ -93,7 +93,7 @@ def wait_for_process(system: LocalSystem, name: str) -> None:
         time.sleep(0.1)
 
 
-def test_a_second_start_takes_under_fifteen_seconds_and_runs_no_sam(
+def test_second_start_takes_under_15_seconds_without_sam(
     tmp_path: Path, deployed: Path, ports: tuple[int, ...]
 ) -> None:
     shutil.copytree(deployed, tmp_path / "state")
@@ -106,7 +106,7 @@ def test_a_second_start_takes_under_fifteen_seconds_and_runs_no_sam(
         assert system.wait_for(rf"curl -X POST {system.url}/api/v1/providers", 5)
 
 
-def test_ctrl_c_stops_everything_within_ten_seconds_even_while_a_function_hangs(system: LocalSystem) -> None:
+def test_ctrl_c_stops_everything_within_10_seconds_while_a_function_hangs(system: LocalSystem) -> None:
     invoke_a_function_that_hangs(system)
     start_a_streaming_worker(system)
 
@@ -119,12 +119,12 @@ def test_ctrl_c_stops_everything_within_ten_seconds_even_while_a_function_hangs(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_other_polite_signals_do_the_same(system: LocalSystem, number: int) -> None:
+def test_term_and_hup_stop_everything_too(system: LocalSystem, number: int) -> None:
     assert system.stop(number, within_s=10) == 0
     assert system.wait_until_gone(1) == []
 
 
-def test_kill_9_leaves_no_process_after_ten_seconds(system: LocalSystem) -> None:
+def test_kill_9_leaves_no_process_after_10_seconds(system: LocalSystem) -> None:
     invoke_a_function_that_hangs(system)
     start_a_streaming_worker(system)
 
@@ -133,7 +133,7 @@ def test_kill_9_leaves_no_process_after_ten_seconds(system: LocalSystem) -> None
     assert system.wait_until_gone(10) == []
 
 
-def test_what_was_written_survives_ctrl_c(system: LocalSystem, ports: tuple[int, ...]) -> None:
+def test_written_data_survives_ctrl_c(system: LocalSystem, ports: tuple[int, ...]) -> None:
     put(system, "just before")
     system.stop()
 
@@ -141,9 +141,7 @@ def test_what_was_written_survives_ctrl_c(system: LocalSystem, ports: tuple[int,
         assert items(again) == {"just before"}
 
 
-def test_what_is_older_than_five_seconds_survives_kill_9_of_everything(
-    system: LocalSystem, ports: tuple[int, ...]
-) -> None:
+def test_data_older_than_5_seconds_survives_kill_9(system: LocalSystem, ports: tuple[int, ...]) -> None:
     put(system, "old")
     time.sleep(6)
     for process in [line for line in system.processes() if "tools.local.emulator" in line]:
@@ -154,7 +152,7 @@ def test_what_is_older_than_five_seconds_survives_kill_9_of_everything(
         assert items(again) == {"old"}
 
 
-def test_stopping_during_the_start_loses_nothing(system: LocalSystem, ports: tuple[int, ...]) -> None:
+def test_stopping_during_start_loses_nothing(system: LocalSystem, ports: tuple[int, ...]) -> None:
     put(system, "kept")
     system.stop()
 
@@ -166,7 +164,7 @@ def test_stopping_during_the_start_loses_nothing(system: LocalSystem, ports: tup
         assert items(again) == {"kept"}
 
 
-def test_a_part_that_dies_ends_the_system_with_one_and_is_named(system: LocalSystem) -> None:
+def test_exits_with_1_and_names_a_part_that_died(system: LocalSystem) -> None:
     for process in [line for line in system.processes() if "tools.rehearsal.server" in line]:
         os.kill(int(process.split()[0]), signal.SIGKILL)
 
@@ -175,7 +173,7 @@ def test_a_part_that_dies_ends_the_system_with_one_and_is_named(system: LocalSys
     assert system.wait_until_gone(10) == []
 
 
-def test_a_taken_port_is_one_sentence_that_names_the_remedy(system: LocalSystem, tmp_path: Path) -> None:
+def test_explains_a_taken_port_in_one_sentence(system: LocalSystem, tmp_path: Path) -> None:
     other = free_ports(2)
     with closing(LocalSystem(tmp_path / "other", (system.port, *other)).start()) as second:
         assert second.wait(10) == 1
@@ -185,14 +183,14 @@ def test_a_taken_port_is_one_sentence_that_names_the_remedy(system: LocalSystem,
     )
 
 
-def test_a_state_folder_in_use_is_refused(system: LocalSystem) -> None:
+def test_refuses_a_state_folder_in_use(system: LocalSystem) -> None:
     with closing(LocalSystem(system.state, free_ports(3)).start()) as second:
         assert second.wait(20) == 1
 
     assert "is in use by another local system" in " ".join(second.output)
 
 
-def test_the_state_of_another_version_is_one_sentence_that_names_the_remedy(
+def test_explains_state_of_another_version_in_one_sentence(
     tmp_path: Path, deployed: Path, ports: tuple[int, ...]
 ) -> None:
     shutil.copytree(deployed, tmp_path / "state")
@@ -206,9 +204,7 @@ def test_the_state_of_another_version_is_one_sentence_that_names_the_remedy(
     assert "Traceback" not in text
 
 
-def test_it_stops_when_the_process_that_started_it_is_gone(
-    tmp_path: Path, deployed: Path, ports: tuple[int, ...]
-) -> None:
+def test_stops_when_the_starting_process_is_gone(tmp_path: Path, deployed: Path, ports: tuple[int, ...]) -> None:
     shutil.copytree(deployed, tmp_path / "state")
     starter = subprocess.Popen(["sleep", "600"])
     with LocalSystem(tmp_path / "state", ports, environ={"STOP_WITH": str(starter.pid)}) as system:
@@ -218,7 +214,7 @@ def test_it_stops_when_the_process_that_started_it_is_gone(
         assert system.wait(10) == 0
 
 
-def test_it_stops_when_its_terminal_is_closed(tmp_path: Path, deployed: Path, ports: tuple[int, ...]) -> None:
+def test_stops_when_its_terminal_is_closed(tmp_path: Path, deployed: Path, ports: tuple[int, ...]) -> None:
     shutil.copytree(deployed, tmp_path / "state")
     screen, terminal = os.openpty()
     with LocalSystem(tmp_path / "state", ports, stdin=terminal) as system:
@@ -228,7 +224,7 @@ def test_it_stops_when_its_terminal_is_closed(tmp_path: Path, deployed: Path, po
         assert system.wait(10) == 0
 
 
-def test_only_aws_has_the_stack_but_no_front(tmp_path: Path, deployed: Path, ports: tuple[int, ...]) -> None:
+def test_only_aws_starts_the_stack_without_the_front(tmp_path: Path, deployed: Path, ports: tuple[int, ...]) -> None:
     shutil.copytree(deployed, tmp_path / "state")
     with LocalSystem(tmp_path / "state", ports, arguments=("--only", "aws")) as system:
         assert len(system.token("admin")) == 48

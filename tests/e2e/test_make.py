@@ -6,7 +6,7 @@ from pathlib import Path
 from tests.template import ROOT
 
 
-def test_without_python_3_13_one_sentence_says_so(tmp_path: Path) -> None:
+def test_explains_missing_python_3_13_in_one_sentence(tmp_path: Path) -> None:
     subprocess.run(["git", "clone", "-q", str(ROOT), str(tmp_path / "clone")], check=True)
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
 

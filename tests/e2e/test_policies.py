@@ -206,7 +206,7 @@ def case(grant: Grant) -> Any:
 
 
 @pytest.mark.parametrize("grant", [case(grant) for grant in ENFORCED])
-def test_a_role_without_one_of_its_grants_cannot_do_what_it_is_there_for(world: World, grant: Grant) -> None:
+def test_each_role_fails_without_one_of_its_grants(world: World, grant: Grant) -> None:
     need = NEEDS.get(str(grant))
     assert need is not None, f"nobody has said what the grant is for: {grant}"
 
@@ -216,5 +216,5 @@ def test_a_role_without_one_of_its_grants_cannot_do_what_it_is_there_for(world: 
     assert need.look(world) == need.good
 
 
-def test_nothing_is_needed_that_is_not_granted() -> None:
+def test_every_needed_action_is_granted() -> None:
     assert set(NEEDS) == {str(grant) for grant in ENFORCED}

@@ -122,16 +122,16 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
     shutil.rmtree(folder.parent)
 
 
-def test_the_first_start_takes_less_than_two_minutes(clone: Clone) -> None:
+def test_first_start_takes_less_than_2_minutes(clone: Clone) -> None:
     assert clone.ready_after_s < FIRST_START_S
 
 
-def test_the_first_commands_are_clone_and_make_dev_within_30_lines() -> None:
+def test_clone_and_make_dev_are_the_first_commands_within_30_lines() -> None:
     assert blocks("sh")[0].splitlines()[-1] == "make dev"
     assert "healthy" in "\n".join(README.splitlines()[:30])
 
 
-def test_every_command_answers_as_the_readme_says(clone: Clone) -> None:
+def test_every_readme_command_answers_as_shown(clone: Clone) -> None:
     _, register, show, complete, rehearse, *_, deploy = blocks("sh")
 
     assert json.loads(clone.run(register))["id"] == "tokenhub"
@@ -148,7 +148,7 @@ def test_bootstrap_local_registers_the_provider_again(clone: Clone) -> None:
     assert clone.run(bootstrap) == "tokenhub is healthy.\n"
 
 
-def test_sam_local_answers_on_the_same_local_aws(clone: Clone) -> None:
+def test_sam_local_uses_the_same_local_aws(clone: Clone) -> None:
     if reason := sam_local.trouble() or (listening(3000) and "port 3000 is taken") or None:
         pytest.skip(reason)
     once, start, ask = [block for block in blocks("sh") if "sam local" in block or ":3000" in block]
@@ -167,7 +167,7 @@ AWS = f"http://127.0.0.1:{PORTS[1]}"
 REHEARSED = aws.environment(AWS, {}) | {"REHEARSE": "1", "YES": "1", "SAM_CLI_POLL_DELAY": "0.2"}
 
 
-def test_a_deployment_is_made_changed_and_taken_away_as_the_operating_page_says(clone: Clone) -> None:
+def test_deploys_changes_and_deletes_as_documented(clone: Clone) -> None:
     """`ENV=dev` on the local AWS of `make dev`."""
     page = (clone.folder / "docs/operating.md").read_text()
     deploying = re.compile(r"^```sh\n((?:git pull[^\n]*\n)?make d.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -208,7 +208,7 @@ def history_days_of_callers() -> str:
     return str(live["Environment"]["Variables"]["HISTORY_DAYS"])
 
 
-def test_the_python_lines_print_the_answer(clone: Clone) -> None:
+def test_python_example_prints_the_answer(clone: Clone) -> None:
     token = clone.run("make -s token").strip()
     [python] = blocks("python")
 
@@ -216,22 +216,22 @@ def test_the_python_lines_print_the_answer(clone: Clone) -> None:
     assert clone.run(f"{ROOT}/.venv/bin/python - <<'END'\n{program}END\n") == "Hello"
 
 
-def test_make_rotate_token_prints_the_token_that_opens_from_then_on(clone: Clone) -> None:
+def test_make_rotate_token_prints_the_new_token(clone: Clone) -> None:
     rotated = clone.run("make -s rotate-token")
 
     assert rotated == clone.run("make -s token")
 
 
-def test_make_docs_changes_nothing_where_nothing_changed(clone: Clone) -> None:
+def test_make_docs_is_idempotent(clone: Clone) -> None:
     clone.run("make -s docs && git diff --exit-code README.md docs")
 
 
-def test_make_fuzz_tells_of_each_operation(clone: Clone) -> None:
+def test_make_fuzz_reports_each_operation(clone: Clone) -> None:
     assert "POST /api/v1/providers" in clone.run("make -s fuzz CASES=1")
 
 
 @pytest.mark.parametrize(("target", "port"), [("aws", "AWS_PORT"), ("tokenhub", "TOKENHUB_PORT")])
-def test_make_starts_a_part_alone(clone: Clone, target: str, port: str) -> None:
+def test_make_starts_single_parts(clone: Clone, target: str, port: str) -> None:
     mine = dict(zip(("PORT", "AWS_PORT", "TOKENHUB_PORT"), free_ports(3), strict=True))
     options = " ".join(f"{name}={number}" for name, number in mine.items())
 
@@ -242,7 +242,7 @@ def test_make_starts_a_part_alone(clone: Clone, target: str, port: str) -> None:
         stop(made)
 
 
-def test_make_reset_forgets_a_system_that_is_stopped_and_none_that_runs(clone: Clone) -> None:
+def test_make_reset_deletes_only_stopped_systems(clone: Clone) -> None:
     with pytest.raises(AssertionError, match="is in use by a local system, and nothing was deleted: stop that one"):
         clone.run("make -s reset")
 
@@ -252,7 +252,7 @@ def test_make_reset_forgets_a_system_that_is_stopped_and_none_that_runs(clone: C
     assert [entry.name for entry in stopped.iterdir()] == ["lock"]
 
 
-def test_every_make_target_that_is_named_is_there() -> None:
+def test_every_named_make_target_exists() -> None:
     named = set(re.findall(r"`make (?:-s )?([\w-]+)", README))
     targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
@@ -260,7 +260,7 @@ def test_every_make_target_that_is_named_is_there() -> None:
     assert {"dev", "test", "check", "verify", "token"} <= named
 
 
-def test_a_second_start_takes_less_than_15_seconds_and_ctrl_c_stops_it_within_10(clone: Clone) -> None:
+def test_second_start_takes_less_than_15_seconds_and_ctrl_c_stops_it_within_10(clone: Clone) -> None:
     """The clone's system is running: another one beside it, as the README says, has its own ports and state."""
     [line] = re.findall(r"`(make dev PORT=[^`]+)`", README)
     for limit in (60, 15):

@@ -31,7 +31,7 @@ def authorizer(system: LocalSystem) -> Any:
     return opens
 
 
-def test_a_revoked_token_is_dead_within_a_minute_of_the_authorizer() -> None:
+def test_authorizer_rejects_a_revoked_token_within_a_minute() -> None:
     with LocalSystem(environ={"TOKENHUB": "off"}) as system:
         old, opens = system.token("client"), authorizer(system)
         assert opens(old)

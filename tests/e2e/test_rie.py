@@ -107,21 +107,21 @@ def is_streaming(emulator: Emulator) -> bool:
     return "response mode stream" in emulator.log
 
 
-def test_prelude_delimiter_and_body_arrive_byte_for_byte(emulator: Emulator) -> None:
+def test_sends_prelude_delimiter_and_body_unchanged(emulator: Emulator) -> None:
     assert emulator.invoke(do="bytes") == PRELUDE + b"a\0\r\n\xff0\r\n\r\n" + b"z" * 300
 
 
-def test_a_response_without_a_body_has_one_byte(emulator: Emulator) -> None:
+def test_sends_one_byte_for_an_empty_body(emulator: Emulator) -> None:
     assert emulator.invoke(do="empty") == b'{"statusCode":204,"headers":{}}' + bytes(8) + b"\n"
 
 
-def test_an_error_before_the_first_byte_is_an_error_document(emulator: Emulator) -> None:
+def test_sends_an_error_document_before_the_first_byte(emulator: Emulator) -> None:
     error = json.loads(emulator.invoke(do="raise"))
 
     assert (error["errorType"], error["errorMessage"]) == ("KeyError", "'before the first byte'")
 
 
-def test_an_error_after_the_first_byte_ends_the_stream_with_trailers_that_parse(emulator: Emulator) -> None:
+def test_ends_with_error_trailers_after_the_first_byte(emulator: Emulator) -> None:
     answer = emulator.invoke(do="failing")
 
     if is_streaming(emulator):
@@ -131,12 +131,12 @@ def test_an_error_after_the_first_byte_ends_the_stream_with_trailers_that_parse(
         assert json.loads(answer)["errorType"] == "LookupError"
 
 
-def test_the_largest_body_passes_whole(emulator: Emulator) -> None:
+def test_sends_the_largest_body(emulator: Emulator) -> None:
     assert emulator.invoke(do="blocks", size=MOST_BODY) == PRELUDE + b"x" * MOST_BODY
 
 
 @pytest.mark.parametrize("size", [MOST_BODY + 1, 3 * MOST_BODY])
-def test_a_larger_body_is_refused_as_too_large(emulator: Emulator, size: int) -> None:
+def test_rejects_a_larger_body(emulator: Emulator, size: int) -> None:
     error = json.loads(emulator.invoke(do="blocks", size=size))
 
     assert error["errorType"] == "Function.ResponseSizeTooLarge"

@@ -49,9 +49,7 @@ def upstream(keys: Keys) -> Iterator[RawUpstream]:
         yield running
 
 
-def test_a_key_rotated_while_50_requests_run_costs_none_of_them(
-    gateway: Gateway, upstream: RawUpstream, keys: Keys
-) -> None:
+def test_rotating_a_key_fails_none_of_50_running_requests(gateway: Gateway, upstream: RawUpstream, keys: Keys) -> None:
     gateway.register("rotated", upstream.url, api_key=OLD)
 
     with gateway.client(**{"X-Provider-Id": "rotated"}) as client:
@@ -76,7 +74,7 @@ def test_a_key_rotated_while_50_requests_run_costs_none_of_them(
 
 
 @pytest.mark.parametrize("stream", [True, False])
-def test_a_tokenhub_that_restarts_between_two_requests_costs_none(gateway: Gateway, stream: bool) -> None:
+def test_tokenhub_restart_between_requests_fails_none(gateway: Gateway, stream: bool) -> None:
     name = f"restarted-{stream}"
     with RunningTokenHub() as tokenhub, gateway.client(**{"X-Provider-Id": name}) as client:
         gateway.register(name, f"{tokenhub.url}/v1", api_key=KEY)
@@ -93,7 +91,7 @@ def complete(client: httpx.Client, *, stream: bool) -> bool:
     return came.status_code == 200 and ("[DONE]" in came.text) == stream
 
 
-def test_a_kept_connection_is_used_again_and_one_that_was_dropped_is_not(gateway: Gateway, keys: Keys) -> None:
+def test_reuses_a_kept_connection_but_not_a_dropped_one(gateway: Gateway, keys: Keys) -> None:
     with RawUpstream(keys.play) as upstream, gateway.client(**{"X-Provider-Id": "dropping"}) as client:
         gateway.register("dropping", upstream.url, api_key=OLD)
         for _ in range(3):

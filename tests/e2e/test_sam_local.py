@@ -74,7 +74,7 @@ def rehearsed(system: LocalSystem, mode: str) -> Iterator[None]:
         httpx.delete(url).raise_for_status()
 
 
-def test_a_provider_is_registered_listed_and_beaten(api: Api) -> None:
+def test_registers_lists_and_beats_a_provider(api: Api) -> None:
     assert api.register().status_code in (200, 201)
 
     def healthy() -> bool:
@@ -84,7 +84,7 @@ def test_a_provider_is_registered_listed_and_beaten(api: Api) -> None:
     assert KEY not in api.call("GET", "/api/v1/providers").text
 
 
-def test_a_stream_is_one_valid_answer_that_the_openai_sdk_reads(api: Api) -> None:
+def test_openai_sdk_reads_a_buffered_stream(api: Api) -> None:
     api.register()
     with OpenAI(base_url=f"{api.url}/v1", api_key=api.system.token(), max_retries=0) as client:
         stream = client.chat.completions.create(
@@ -95,7 +95,7 @@ def test_a_stream_is_one_valid_answer_that_the_openai_sdk_reads(api: Api) -> Non
     assert said == "Grüße, 東京"
 
 
-def test_an_answer_that_is_no_stream_is_the_providers(api: Api) -> None:
+def test_returns_the_providers_json_answer(api: Api) -> None:
     api.register()
     answer = api.call("GET", "/v1/models", "client")
 
@@ -104,7 +104,7 @@ def test_an_answer_that_is_no_stream_is_the_providers(api: Api) -> None:
     assert answer.headers["x-provider-id"] == "tokenhub"
 
 
-def test_the_functions_own_errors_are_in_the_one_shape(api: Api) -> None:
+def test_function_errors_have_the_one_shape(api: Api) -> None:
     api.register()
     unknown = api.call("GET", "/api/v1/providers/nobody")
     invalid = api.register(endpoint="ftp://example.com")
@@ -120,7 +120,7 @@ def test_the_functions_own_errors_are_in_the_one_shape(api: Api) -> None:
         assert set(answer.json()["error"]) == {"message", "type", "code", "param"}
 
 
-def test_the_authorizer_stands_before_every_route_but_health(api: Api) -> None:
+def test_authorizer_guards_every_route_except_health(api: Api) -> None:
     assert api.call("GET", "/health", None).json() == {"status": "ok"}
     for path in ("/api/v1/providers", *BELOW, "/v1/models"):
         assert api.call("GET", path, None).status_code == 401
@@ -128,7 +128,7 @@ def test_the_authorizer_stands_before_every_route_but_health(api: Api) -> None:
     assert api.call("GET", "/api/v1/providers", "client").status_code == 403
 
 
-def test_the_containers_stay_warm(api: Api) -> None:
+def test_containers_stay_warm(api: Api) -> None:
     def started() -> int:
         assert api.call("GET", "/health", None).status_code == 200
         assert api.call("GET", "/v1/models", "client").status_code in (200, 503)
@@ -137,7 +137,7 @@ def test_the_containers_stay_warm(api: Api) -> None:
     assert started() == started() >= 3
 
 
-def test_the_relays_listen_on_the_bridge_only(system: LocalSystem) -> None:
+def test_relays_listen_on_the_bridge_only(system: LocalSystem) -> None:
     docker = bridge.address()
     assert docker is not None
     listed = subprocess.run(["ss", "-ltnH"], capture_output=True, text=True, check=True).stdout
@@ -158,7 +158,7 @@ def function_of(event: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.stem)
-def test_every_event_is_answered_by_its_function(api: Api, event: Path) -> None:
+def test_every_sample_event_is_answered(api: Api, event: Path) -> None:
     api.register(default=True)
     function = function_of(json.loads(event.read_text()))
 
@@ -174,12 +174,12 @@ def test_every_event_is_answered_by_its_function(api: Api, event: Path) -> None:
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.stem)
-def test_every_event_is_small(event: Path) -> None:
+def test_every_sample_event_is_small(event: Path) -> None:
     assert len(event.read_text().splitlines()) <= 20
 
 
 @pytest.mark.parametrize("command", [["start-api"], ["invoke", "ProvidersFunction", "-e", "events/list.json"]])
-def test_a_clone_without_a_local_aws_says_what_to_start(tmp_path: Path, command: list[str]) -> None:
+def test_explains_what_to_start_in_a_fresh_clone(tmp_path: Path, command: list[str]) -> None:
     subprocess.run(["git", "clone", "-q", str(ROOT), str(tmp_path / "clone")], check=True)
 
     done = subprocess.run(
@@ -197,7 +197,7 @@ def test_a_clone_without_a_local_aws_says_what_to_start(tmp_path: Path, command:
     assert "Traceback" not in done.stderr
 
 
-def test_a_local_aws_that_has_stopped_is_told_with_what_to_start(api: Api, tmp_path: Path) -> None:
+def test_explains_what_to_start_after_the_local_aws_stopped(api: Api, tmp_path: Path) -> None:
     file = json.loads((api.system.state / "env.json").read_text())
     [port] = free_ports(1)
     for variables in file.values():
@@ -211,7 +211,7 @@ def test_a_local_aws_that_has_stopped_is_told_with_what_to_start(api: Api, tmp_p
     assert "start it with `make dev`" in json.loads(answer["body"])["error"]["message"]
 
 
-def test_without_the_file_no_function_calls_the_real_aws(system: LocalSystem, tmp_path: Path) -> None:
+def test_never_calls_the_real_aws_without_the_env_file(system: LocalSystem, tmp_path: Path) -> None:
     nothing = tmp_path / "env.json"
     nothing.write_text('{"Parameters": {"PLATFORM": "local"}}')
 

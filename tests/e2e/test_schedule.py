@@ -61,9 +61,7 @@ def seconds_until(condition: Callable[[], object], limit: float) -> float:
     return time.monotonic() - began
 
 
-def test_ten_beats_come_30_seconds_apart_also_while_tokenhub_hangs(
-    system: LocalSystem, tokenhub: RunningTokenHub
-) -> None:
+def test_beats_every_30_seconds_while_tokenhub_hangs(system: LocalSystem, tokenhub: RunningTokenHub) -> None:
     seconds_until(lambda: len(beats(system)) >= 2, FIRST_TICK_S)  # the first is the registration's
     seconds_until(lambda: len(beats(system)) >= 5, 4 * BEAT_S)
     tokenhub.rehearse("hang")
@@ -80,9 +78,7 @@ def test_ten_beats_come_30_seconds_apart_also_while_tokenhub_hangs(
     assert all(gap == pytest.approx(BEAT_S, abs=2) for gap in gaps), gaps
 
 
-def test_a_tokenhub_that_is_down_for_two_minutes_is_failed_within_35_seconds_and_healthy_again_after_as_many(
-    system: LocalSystem, tokenhub: RunningTokenHub
-) -> None:
+def test_marks_an_outage_within_35_seconds_and_the_recovery_too(system: LocalSystem, tokenhub: RunningTokenHub) -> None:
     seconds_until(lambda: shown(system)["status"] == "healthy", BEAT_S + 5)
 
     stopped_at = datetime.now(UTC)
@@ -105,7 +101,7 @@ def test_a_tokenhub_that_is_down_for_two_minutes_is_failed_within_35_seconds_and
     assert failures == pytest.approx(DOWN_S / BEAT_S, abs=1)
 
 
-def test_the_history_and_the_uptime_are_right_to_a_beat(system: LocalSystem) -> None:
+def test_history_and_uptime_match_every_beat(system: LocalSystem) -> None:
     past, kept = history(system), beats(system)
     good = [beat for beat in past["items"] if beat["status"] == "healthy"]
 
@@ -114,7 +110,7 @@ def test_the_history_and_the_uptime_are_right_to_a_beat(system: LocalSystem) -> 
     assert past["uptime_24h"] == pytest.approx(len(good) / len(kept), abs=1e-9)
 
 
-def test_the_beats_come_from_the_workflow_that_the_rule_starts(system: LocalSystem) -> None:
+def test_beats_come_from_the_scheduled_workflow(system: LocalSystem) -> None:
     states, events = aws.client("stepfunctions", system.aws_url), aws.client("events", system.aws_url)
     [machine] = states.list_state_machines()["stateMachines"]
     executions = states.list_executions(stateMachineArn=machine["stateMachineArn"])["executions"]

@@ -30,14 +30,14 @@ def e2e(system: LocalSystem, **environ: str) -> subprocess.CompletedProcess[str]
     )
 
 
-def test_a_gateway_without_a_provider_fails(system: LocalSystem) -> None:
+def test_fails_without_a_provider(system: LocalSystem) -> None:
     ended = e2e(system)
 
     assert "FAILED | completion" in ended.stdout
     assert ended.returncode != 0
 
 
-def test_every_check_passes_with_a_provider_that_is_registered_for_it(system: LocalSystem) -> None:
+def test_passes_every_check_with_a_registered_provider(system: LocalSystem) -> None:
     ended = e2e(system, PROVIDER_ENDPOINT=f"{system.tokenhub_url}/v1", PROVIDER_KEY=KEY)
     print(ended.stdout)
 
@@ -51,7 +51,7 @@ def test_every_check_passes_with_a_provider_that_is_registered_for_it(system: Lo
 ONLY_STREAMED = {"arrival of chunks", "first event alone", "silence", "answer of 7 MB"}
 
 
-def test_an_answer_in_one_piece_passes_all_but_what_the_operating_page_excepts() -> None:
+def test_framed_mode_fails_only_the_documented_checks() -> None:
     page = (ROOT / "docs/operating.md").read_text()
     with LocalSystem(environ={"LOCAL_TOKEN": "off", "PARAMETERS": "StreamMode=framed"}) as framed:
         ended = e2e(framed, PROVIDER_ENDPOINT=f"{framed.tokenhub_url}/v1", PROVIDER_KEY=KEY)
@@ -60,7 +60,7 @@ def test_an_answer_in_one_piece_passes_all_but_what_the_operating_page_excepts()
     assert all(f'"{name}"' in page for name in ONLY_STREAMED)
 
 
-def test_a_plain_dict_where_api_gateway_wants_a_stream_is_a_502_on_every_call_of_v1() -> None:
+def test_proxy_mode_returns_502_on_every_v1_call() -> None:
     with LocalSystem(environ={"PARAMETERS": "StreamMode=proxy"}) as system:
         answer = httpx.get(f"{system.url}/v1/models", timeout=30, trust_env=False)
 
@@ -72,7 +72,7 @@ LOCAL_TOKEN = f"""token:
 """  # the page's ENV=dev is a stack on AWS
 
 
-def test_the_registration_of_the_operating_page_works_as_it_is_written(system: LocalSystem, tmp_path: Path) -> None:
+def test_documented_registration_works_as_written(system: LocalSystem, tmp_path: Path) -> None:
     page = (ROOT / "docs/operating.md").read_text()
     [block] = [
         found for found in re.findall(r"^```sh\n(.*?)^```$", page, re.DOTALL | re.MULTILINE) if "GATEWAY_URL" in found
@@ -91,7 +91,7 @@ def test_the_registration_of_the_operating_page_works_as_it_is_written(system: L
     assert (ended.returncode, ended.stdout) == (0, "tokenhub is healthy.\n"), ended.stderr
 
 
-def test_the_client_token_in_place_of_the_admins_fails(system: LocalSystem) -> None:
+def test_fails_with_the_client_token_as_admin(system: LocalSystem) -> None:
     ended = e2e(system, TOKEN=system.token("client"))
 
     assert "FAILED | providers | an array without keys | 403 forbidden" in ended.stdout

@@ -77,7 +77,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
 
 
 @pytest.mark.parametrize("way", ["stream", "pump"])
-def test_a_stream_of_100_mib_to_a_slow_reader_is_never_held_in_memory(runtime: Runtime, way: str) -> None:
+def test_streams_100_mib_to_a_slow_reader_without_buffering(runtime: Runtime, way: str) -> None:
     runtime.api.invoke(do=way, count=1)
     before = memory(runtime, "VmRSS")
     runtime.api.pause = threading.Event()
@@ -93,7 +93,7 @@ def test_a_stream_of_100_mib_to_a_slow_reader_is_never_held_in_memory(runtime: R
     assert memory(runtime, "VmHWM") - before < 20 * MIB
 
 
-def test_100_failures_leave_no_thread_socket_or_memory_behind(runtime: Runtime) -> None:
+def test_one_hundred_failures_leak_no_thread_socket_or_memory(runtime: Runtime) -> None:
     for kind in (*ANSWERED, *RESET):
         fail(runtime, kind)
     assert_serves(runtime)

@@ -27,9 +27,7 @@ def shown(system: LocalSystem) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("ending", ["Ctrl-C", "kill -9"])
-def test_providers_statuses_and_keys_are_there_after_a_restart(
-    tmp_path: Path, tokenhub: RunningTokenHub, ending: str
-) -> None:
+def test_providers_statuses_and_keys_survive_a_restart(tmp_path: Path, tokenhub: RunningTokenHub, ending: str) -> None:
     ports = free_ports(3)
     with LocalSystem(tmp_path / "state", ports, environ={"TOKENHUB": "off"}) as system:
         provider = {"id": "tokenhub", "endpoint": f"{tokenhub.url}/v1", "api_key": KEY}

@@ -32,7 +32,7 @@ def error(answer: httpx.Response) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("body", "says"), BAD_PROVIDERS.values(), ids=BAD_PROVIDERS.keys())
-def test_a_bad_registration_is_a_400(http: httpx.Client, body: bytes, says: str) -> None:
+def test_rejects_a_bad_registration(http: httpx.Client, body: bytes, says: str) -> None:
     answer = http.post("/api/v1/providers", content=body, headers={"content-type": "application/json"})
 
     assert answer.status_code == 400
@@ -41,7 +41,7 @@ def test_a_bad_registration_is_a_400(http: httpx.Client, body: bytes, says: str)
 
 
 @pytest.mark.parametrize("path", ["/api/v1/providers", "/v1/chat/completions"])
-def test_a_body_of_11_mb_is_a_413_that_names_the_limit(http: httpx.Client, path: str) -> None:
+def test_rejects_a_body_of_11_mb_and_names_the_limit(http: httpx.Client, path: str) -> None:
     answer = http.post(path, content=b" " * 11_000_000)
 
     assert (answer.status_code, error(answer)["code"]) == (413, "request_too_large")
@@ -52,14 +52,14 @@ def test_a_body_of_11_mb_is_a_413_that_names_the_limit(http: httpx.Client, path:
     ("method", "path"),
     [("GET", "/"), ("GET", "/v2/x"), ("GET", "/a%0Ab"), ("POST", "/v1/responses"), ("PATCH", "/v1/models")],
 )
-def test_an_unknown_path_or_method_is_a_404_that_lists_the_paths(http: httpx.Client, method: str, path: str) -> None:
+def test_lists_the_paths_for_an_unknown_path_or_method(http: httpx.Client, method: str, path: str) -> None:
     answer = http.request(method, path)
 
     assert (answer.status_code, error(answer)["code"]) == (404, "not_found")
     assert "/v1/chat/completions" in error(answer)["message"]
 
 
-def test_a_completion_without_a_provider_is_a_503_that_says_how_to_register_one(http: httpx.Client) -> None:
+def test_explains_how_to_register_the_first_provider(http: httpx.Client) -> None:
     answer = http.post("/v1/chat/completions", json={"messages": []})
 
     assert (answer.status_code, error(answer)["code"]) == (503, "no_provider")
@@ -67,7 +67,7 @@ def test_a_completion_without_a_provider_is_a_503_that_says_how_to_register_one(
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b"", b'"text"'])
-def test_a_completion_that_is_no_json_object_is_a_400_and_goes_nowhere(
+def test_rejects_a_completion_that_is_not_a_json_object(
     http: httpx.Client, register: Register, tokenhub: RunningTokenHub, body: bytes
 ) -> None:
     register(heartbeat={"enabled": False})
@@ -78,7 +78,7 @@ def test_a_completion_that_is_no_json_object_is_a_400_and_goes_nowhere(
     assert tokenhub.requests == []
 
 
-def test_an_unknown_provider_is_a_404_on_both_faces(http: httpx.Client, register: Register) -> None:
+def test_returns_404_for_an_unknown_provider_on_both_apis(http: httpx.Client, register: Register) -> None:
     register()
 
     managed = http.get("/api/v1/providers/nobody")

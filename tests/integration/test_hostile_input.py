@@ -68,7 +68,7 @@ def told(answer: httpx.Response) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES.keys())
-def test_a_hostile_registration_is_a_400_and_registers_nothing(http: httpx.Client, body: bytes) -> None:
+def test_rejects_a_hostile_registration(http: httpx.Client, body: bytes) -> None:
     answer = http.post(PROVIDERS, content=body, headers=JSON)
 
     assert told(answer)["code"] in ("invalid_request", "invalid_endpoint")
@@ -80,7 +80,7 @@ def test_a_hostile_registration_is_a_400_and_registers_nothing(http: httpx.Clien
     "kind",
     ["application/x-www-form-urlencoded", "text/plain", "multipart/form-data; boundary=x", "application/xml", ""],
 )
-def test_a_body_is_json_whatever_its_content_type_says(http: httpx.Client, kind: str) -> None:
+def test_reads_a_body_as_json_whatever_its_content_type(http: httpx.Client, kind: str) -> None:
     """`curl -d` without -H sends a form's. A page's request, which could choose one, has an Origin."""
     answer = http.post(
         PROVIDERS, content=json.dumps(GOOD | {"heartbeat": {"enabled": False}}), headers=[("Content-Type", kind)]
@@ -93,7 +93,7 @@ FORWARDED = [name for name in BODIES if name in ("deep JSON", "a field twice", "
 
 
 @pytest.mark.parametrize("name", FORWARDED)
-def test_a_hostile_completion_is_a_400_and_goes_nowhere(
+def test_rejects_a_hostile_completion(
     http: httpx.Client, register: Register, tokenhub: RunningTokenHub, name: str
 ) -> None:
     register(heartbeat={"enabled": False})
@@ -141,9 +141,7 @@ def raw(system: LocalSystem, method: str, path: str, body: bytes = b"", **header
 
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
 @pytest.mark.parametrize("path", PATHS)
-def test_a_path_that_plays_tricks_leads_nowhere(
-    system: LocalSystem, register: Register, method: str, path: str
-) -> None:
+def test_rejects_path_tricks(system: LocalSystem, register: Register, method: str, path: str) -> None:
     register(heartbeat={"enabled": False})
 
     status, answer, headers = raw(system, method, path)
@@ -154,7 +152,7 @@ def test_a_path_that_plays_tricks_leads_nowhere(
     assert raw(system, "GET", f"{PROVIDERS}/tokenhub")[0] == 200
 
 
-def test_a_client_token_gets_into_the_provider_api_by_no_path(system: LocalSystem, register: Register) -> None:
+def test_client_token_never_reaches_the_provider_api(system: LocalSystem, register: Register) -> None:
     register(heartbeat={"enabled": False})
     token = f"Bearer {system.token('client')}"
     paths = [path for path in PATHS if "providers" in path] + [PROVIDERS, f"{PROVIDERS}/tokenhub"]
@@ -164,7 +162,7 @@ def test_a_client_token_gets_into_the_provider_api_by_no_path(system: LocalSyste
     assert set(statuses.values()) <= {400, 403, 404}, statuses
 
 
-def test_a_chunked_body_is_read_and_a_broken_one_is_a_400(system: LocalSystem, http: httpx.Client) -> None:
+def test_reads_a_chunked_body_and_rejects_a_broken_one(system: LocalSystem, http: httpx.Client) -> None:
     body = json.dumps(GOOD | {"heartbeat": {"enabled": False}}).encode()
     chunked = b"".join(b"1\r\n" + bytes([byte]) + b"\r\n" for byte in body) + b"0\r\n\r\n"
 
@@ -178,9 +176,7 @@ def test_a_chunked_body_is_read_and_a_broken_one_is_a_400(system: LocalSystem, h
 FORGED = 'x"\r\n{"level": "ERROR", "message": "forged"}\x1b[2J\u2028'
 
 
-def test_nothing_that_a_client_sends_forges_a_log_line(
-    http: httpx.Client, register: Register, system: LocalSystem
-) -> None:
+def test_clients_cannot_forge_log_lines(http: httpx.Client, register: Register, system: LocalSystem) -> None:
     register(heartbeat={"enabled": False})
     http.post(CHAT, json={"model": FORGED, "messages": [{"role": "user", "content": "hello"}]})
     http.post(PROVIDERS, json=GOOD | {"id": FORGED})

@@ -41,9 +41,7 @@ def rebound(url: str) -> dict[str, str]:
 REGISTRATION = b'{"id": "evil", "endpoint": "http://localhost:1/v1"}'
 
 
-def test_a_page_registers_nothing_and_reads_nothing(
-    http: httpx.Client, system: LocalSystem, of_a_page: dict[str, str]
-) -> None:
+def test_web_page_cannot_register_or_read(http: httpx.Client, system: LocalSystem, of_a_page: dict[str, str]) -> None:
     for headers in (of_a_page, rebound(system.url)):
         posted = http.post("/api/v1/providers", content=REGISTRATION, headers=headers)
         read = http.get("/api/v1/providers", headers=headers)
@@ -54,7 +52,7 @@ def test_a_page_registers_nothing_and_reads_nothing(
     assert http.get("/api/v1/providers").json() == []
 
 
-def test_a_page_neither_reads_nor_resets_the_local_aws(system: LocalSystem, of_a_page: dict[str, str]) -> None:
+def test_web_page_cannot_read_or_reset_the_local_aws(system: LocalSystem, of_a_page: dict[str, str]) -> None:
     for headers in (of_a_page, rebound(system.aws_url)):
         answers = [
             httpx.post(f"{system.aws_url}/_ministack/reset", headers=headers, trust_env=False),
@@ -73,7 +71,7 @@ def test_a_page_neither_reads_nor_resets_the_local_aws(system: LocalSystem, of_a
     assert system.token("admin")  # what a reset would have taken
 
 
-def test_a_page_neither_calls_nor_steers_the_rehearsal_tokenhub(
+def test_web_page_cannot_call_or_control_the_rehearsal_tokenhub(
     tokenhub: RunningTokenHub, of_a_page: dict[str, str]
 ) -> None:
     for headers in (of_a_page, rebound(tokenhub.url)):
@@ -88,7 +86,7 @@ def test_a_page_neither_calls_nor_steers_the_rehearsal_tokenhub(
     assert tokenhub.requests == []
 
 
-def test_curl_still_may(tokenhub: RunningTokenHub, http: httpx.Client, system: LocalSystem) -> None:
+def test_curl_is_allowed(tokenhub: RunningTokenHub, http: httpx.Client, system: LocalSystem) -> None:
     assert httpx.put(f"{tokenhub.url}/_rehearse", content=b'{"mode": "slow"}').status_code == 200
     assert httpx.get(f"{system.aws_url}/_ministack/health", trust_env=False).status_code == 200
     assert http.get("/api/v1/providers").status_code == 200
@@ -102,7 +100,7 @@ def listening(system: LocalSystem) -> list[str]:
 
 
 @pytest.mark.skipif(shutil.which("ss") is None, reason="needs ss (Linux)")
-def test_a_page_takes_no_event_from_a_worker_and_asks_no_port_behind_the_front(
+def test_web_page_cannot_reach_workers_or_inner_ports(
     http: httpx.Client, system: LocalSystem, of_a_page: dict[str, str]
 ) -> None:
     http.get("/v1/models")  # a worker and its Runtime API
@@ -118,7 +116,7 @@ def test_a_page_takes_no_event_from_a_worker_and_asks_no_port_behind_the_front(
 
 
 @pytest.mark.skipif(shutil.which("ss") is None, reason="needs ss (Linux)")
-def test_nothing_listens_but_on_loopback_and_on_the_docker_bridge(http: httpx.Client, system: LocalSystem) -> None:
+def test_listens_only_on_loopback_and_the_docker_bridge(http: httpx.Client, system: LocalSystem) -> None:
     http.get("/v1/models")  # a worker and its Runtime API
 
     addresses = listening(system)
@@ -133,7 +131,7 @@ def test_nothing_listens_but_on_loopback_and_on_the_docker_bridge(http: httpx.Cl
     assert front <= {f"127.0.0.1:{system.port}", f"[::1]:{system.port}"}
 
 
-def test_nobody_else_can_read_the_state(http: httpx.Client, system: LocalSystem) -> None:
+def test_other_users_cannot_read_the_state(http: httpx.Client, system: LocalSystem) -> None:
     modes = {}
     for path in [system.state, *system.state.rglob("*")]:
         with suppress(FileNotFoundError):  # a snapshot that the next one has replaced

@@ -13,7 +13,7 @@ def rehearse(system: LocalSystem, *arguments: str) -> subprocess.CompletedProces
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
-def test_an_outage_shows_the_clients_view_beside_the_log_line(system: LocalSystem, register: Register) -> None:
+def test_shows_the_clients_view_and_the_log_line(system: LocalSystem, register: Register) -> None:
     register(heartbeat={"enabled": False})
 
     shown = rehearse(system, "cut_clean")
@@ -25,7 +25,7 @@ def test_an_outage_shows_the_clients_view_beside_the_log_line(system: LocalSyste
     assert '"stream_end":"truncated"' in line
 
 
-def test_an_outage_that_ends_before_the_stream_shows_the_error_answer(system: LocalSystem, register: Register) -> None:
+def test_shows_the_error_of_an_outage_before_the_stream(system: LocalSystem, register: Register) -> None:
     register(heartbeat={"enabled": False})
 
     shown = rehearse(system, "budget", "--whole")
@@ -35,7 +35,7 @@ def test_an_outage_that_ends_before_the_stream_shows_the_error_answer(system: Lo
     assert '"code":"provider_budget_spent"' in shown.stdout
 
 
-def test_an_unknown_outage_names_the_known_ones(system: LocalSystem) -> None:
+def test_lists_the_known_outages_for_an_unknown_one(system: LocalSystem) -> None:
     shown = rehearse(system, "nonsense")
 
     assert shown.returncode == 1

@@ -38,9 +38,7 @@ def arrivals(http: httpx.Client) -> list[tuple[float, bytes]]:
         return [(time.monotonic(), data) for data in answer.iter_raw()]
 
 
-def test_each_token_arrives_when_tokenhub_sends_it_as_it_was_sent(
-    warm: httpx.Client, tokenhub: RunningTokenHub
-) -> None:
+def test_delivers_each_token_when_tokenhub_sends_it(warm: httpx.Client, tokenhub: RunningTokenHub) -> None:
     tokenhub.rehearse("slow", delay_ms=int(PAUSE_S * 1000))
 
     came = arrivals(warm)
@@ -54,7 +52,7 @@ def test_each_token_arrives_when_tokenhub_sends_it_as_it_was_sent(
 
 
 @pytest.mark.parametrize("mode", ["normal", "split", "crlf", "comments", "anthropic_stream", "tool_calls", "large"])
-def test_a_stream_of_any_kind_comes_byte_for_byte(warm: httpx.Client, tokenhub: RunningTokenHub, mode: str) -> None:
+def test_returns_every_kind_of_stream_unchanged(warm: httpx.Client, tokenhub: RunningTokenHub, mode: str) -> None:
     tokenhub.rehearse(mode)
 
     came = arrivals(warm)
@@ -62,7 +60,7 @@ def test_a_stream_of_any_kind_comes_byte_for_byte(warm: httpx.Client, tokenhub: 
     assert b"".join(data for _, data in came) == b"".join(data for _, data in tokenhub.sent)
 
 
-def test_an_answer_that_is_no_stream_comes_unchanged(warm: httpx.Client, tokenhub: RunningTokenHub) -> None:
+def test_returns_a_json_answer_unchanged(warm: httpx.Client, tokenhub: RunningTokenHub) -> None:
     through = warm.post("/v1/chat/completions", json=ask("unchanged"))
     headers = {"Authorization": "Bearer key", "X-Request-ID": through.headers["x-request-id"]}
     direct = httpx.post(f"{tokenhub.url}/v1/chat/completions", json=ask("unchanged"), headers=headers, trust_env=False)
@@ -71,7 +69,7 @@ def test_an_answer_that_is_no_stream_comes_unchanged(warm: httpx.Client, tokenhu
     assert through.headers["content-type"] == direct.headers["content-type"]
 
 
-def test_the_openai_sdk_does_both(sdk: openai.OpenAI) -> None:
+def test_openai_sdk_works_with_and_without_streaming(sdk: openai.OpenAI) -> None:
     question: ChatCompletionUserMessageParam = {"role": "user", "content": "Grüße, 東京 🚀"}
 
     whole = sdk.chat.completions.create(model="gpt-4o", messages=[question])
@@ -82,9 +80,7 @@ def test_the_openai_sdk_does_both(sdk: openai.OpenAI) -> None:
 
 
 @pytest.mark.parametrize("mode", ["cut_clean", "cut_reset", "cut_mid_frame", "cut_close"])
-def test_the_openai_sdk_raises_on_a_stream_that_was_cut(
-    sdk: openai.OpenAI, tokenhub: RunningTokenHub, mode: str
-) -> None:
+def test_openai_sdk_raises_on_a_cut_stream(sdk: openai.OpenAI, tokenhub: RunningTokenHub, mode: str) -> None:
     tokenhub.rehearse(mode)
     stream = sdk.chat.completions.create(model="gpt-4o", messages=[{"role": "user", "content": "a b c d"}], stream=True)
 
@@ -92,7 +88,7 @@ def test_the_openai_sdk_raises_on_a_stream_that_was_cut(
         list(stream)
 
 
-def test_the_openai_sdk_reads_tokenhubs_refusal(sdk: openai.OpenAI, tokenhub: RunningTokenHub) -> None:
+def test_openai_sdk_reads_tokenhubs_error(sdk: openai.OpenAI, tokenhub: RunningTokenHub) -> None:
     tokenhub.rehearse("refuse_key")
 
     with pytest.raises(openai.AuthenticationError) as caught:
@@ -101,7 +97,7 @@ def test_the_openai_sdk_reads_tokenhubs_refusal(sdk: openai.OpenAI, tokenhub: Ru
     assert caught.value.code == "provider_key_refused"
 
 
-def test_a_spent_budget_is_not_tried_again(sdk: openai.OpenAI, tokenhub: RunningTokenHub) -> None:
+def test_openai_sdk_does_not_retry_a_spent_budget(sdk: openai.OpenAI, tokenhub: RunningTokenHub) -> None:
     tokenhub.rehearse("budget")
 
     with pytest.raises(openai.RateLimitError):
@@ -110,7 +106,7 @@ def test_a_spent_budget_is_not_tried_again(sdk: openai.OpenAI, tokenhub: Running
     assert len(tokenhub.requests) == 1
 
 
-def test_curl_shows_the_tokens_as_they_come(warm: httpx.Client, tokenhub: RunningTokenHub, system: LocalSystem) -> None:
+def test_curl_shows_tokens_as_they_arrive(warm: httpx.Client, tokenhub: RunningTokenHub, system: LocalSystem) -> None:
     tokenhub.rehearse("slow", delay_ms=200)
     command = ["curl", "-sN", f"{system.url}/v1/chat/completions", "-H", "Content-Type: application/json", "-d"]
     body = '{"stream": true, "messages": [{"role": "user", "content": "a b c d"}]}'
@@ -123,9 +119,7 @@ def test_curl_shows_the_tokens_as_they_come(warm: httpx.Client, tokenhub: Runnin
     assert came[-1][0] - came[0][0] > 4 * 0.15
 
 
-def test_a_rotated_key_costs_no_failed_request(
-    warm: httpx.Client, register: Register, tokenhub: RunningTokenHub
-) -> None:
+def test_rotating_a_key_fails_no_request(warm: httpx.Client, register: Register, tokenhub: RunningTokenHub) -> None:
     register(heartbeat={"enabled": False}, api_key="another-key-1234")
     tokenhub.rehearse("refuse_key", times=1)
 

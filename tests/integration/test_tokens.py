@@ -21,27 +21,25 @@ def called(http: httpx.Client, token: str, order: int = 1) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("order", [1, -1], ids=["manage first", "ask first"])
-def test_each_token_opens_what_it_should_whatever_it_opened_before(
-    system: LocalSystem, http: httpx.Client, order: int
-) -> None:
+def test_each_token_opens_only_its_routes(system: LocalSystem, http: httpx.Client, order: int) -> None:
     assert called(http, system.token("admin"), order) == ADMIN
     assert called(http, system.token("client"), order) == CLIENT
     assert called(http, "wrong", order) == WRONG
 
 
-def test_a_request_from_a_web_page_has_no_token_of_its_own(http: httpx.Client) -> None:
+def test_web_page_requests_get_no_local_token(http: httpx.Client) -> None:
     answer = http.get("/api/v1/providers", headers={"Origin": "https://example.com"})
 
     assert (answer.status_code, answer.json()["error"]["code"]) == (401, "unauthorized")
 
 
-def test_a_foreign_host_is_refused(http: httpx.Client) -> None:
+def test_rejects_a_foreign_host(http: httpx.Client) -> None:
     answer = http.get("/health", headers={"Host": "evil.example.com"})
 
     assert (answer.status_code, answer.json()["error"]["code"]) == (403, "forbidden_host")
 
 
-def test_a_rotation_breaks_no_client_and_prints_the_new_token_alone(system: LocalSystem, http: httpx.Client) -> None:
+def test_rotation_breaks_no_client_and_prints_only_the_new_token(system: LocalSystem, http: httpx.Client) -> None:
     old = system.token("client")
     assert called(http, old) == CLIENT
 

@@ -13,11 +13,11 @@ from tests.template import ROOT
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCED = re.compile(r"^```sh\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-FIRST_STEPS = "tests/e2e/test_readme.py::test_every_command_answers_as_the_readme_says"
-SAM_LOCAL = "tests/e2e/test_readme.py::test_sam_local_answers_on_the_same_local_aws"
+FIRST_STEPS = "tests/e2e/test_readme.py::test_every_readme_command_answers_as_shown"
+SAM_LOCAL = "tests/e2e/test_readme.py::test_sam_local_uses_the_same_local_aws"
 BOOTSTRAP = "tests/e2e/test_readme.py::test_bootstrap_local_registers_the_provider_again"
-REGISTRATION = "tests/e2e/test_smoke.py::test_the_registration_of_the_operating_page_works_as_it_is_written"
-DEPLOYMENT = "tests/e2e/test_readme.py::test_a_deployment_is_made_changed_and_taken_away_as_the_operating_page_says"
+REGISTRATION = "tests/e2e/test_smoke.py::test_documented_registration_works_as_written"
+DEPLOYMENT = "tests/e2e/test_readme.py::test_deploys_changes_and_deletes_as_documented"
 RUN_BY = {
     "make dev": "tests/e2e/test_readme.py::clone",
     "make -s rehearse": FIRST_STEPS,
@@ -37,7 +37,7 @@ RUN_BY = {
     "make deploy ENV=dev": DEPLOYMENT,
     "git pull": DEPLOYMENT,
     "make delete ENV=dev": DEPLOYMENT,
-    "make -s e2e": "tests/e2e/test_smoke.py::test_every_check_passes_with_a_provider_that_is_registered_for_it",
+    "make -s e2e": "tests/e2e/test_smoke.py::test_passes_every_check_with_a_registered_provider",
 }
 NOT_RUN = {
     "git clone": "the address is yours to fill in; tests/e2e/test_readme.py clones this repository instead",

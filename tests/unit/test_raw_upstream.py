@@ -7,7 +7,7 @@ from tests.raw_upstream import Framing, RawUpstream, Script
 
 
 @pytest.mark.parametrize("framing", ["length", "chunked"])
-def test_a_silence_at_the_end_takes_no_next_request_for_a_client_that_left(framing: Framing) -> None:
+def test_pause_at_the_end_is_not_mistaken_for_a_client_that_left(framing: Framing) -> None:
     script = Script((b"data: [DONE]\n\n", 0.2), framing=framing)
 
     with RawUpstream(lambda _: script) as upstream, httpx.Client() as client:
