@@ -26,7 +26,7 @@ from gateway.proxy.stream import relay
 from gateway.proxy.targets import TargetResolver
 from gateway.proxy.upstream import Target, Upstream, UpstreamResponse
 from gateway.proxy.upstream_errors import MAX_ERROR_BODY_BYTES, upstream_error
-from gateway.registry.endpoint import Reach
+from gateway.registry.endpoint import EndpointPolicy
 from gateway.registry.key_cipher import KeyCipher
 from gateway.registry.store import ProviderStore
 from lambda_streaming import Response, StreamingResponse, pump, streaming
@@ -38,9 +38,11 @@ logger = make_logger("completions", settings.log_level, redactor)
 limits = settings.limits
 
 providers = ProviderStore(boto3.resource("dynamodb").Table(settings.providers_table))
-reach = Reach(private_networks=settings.private_networks, loopback=settings.local)
-targets = TargetResolver(providers, KeyCipher(boto3.client("kms"), settings.keys_key), reach.guard_endpoint, redactor)
-upstream = Upstream(limits, reach.guard_address, loopback_host=settings.loopback_host)
+endpoint_policy = EndpointPolicy(private_networks=settings.private_networks, loopback=settings.local)
+targets = TargetResolver(
+    providers, KeyCipher(boto3.client("kms"), settings.keys_key), endpoint_policy.guard_endpoint, redactor
+)
+upstream = Upstream(limits, endpoint_policy.guard_address, loopback_host=settings.loopback_host)
 forwarder = Forwarder(targets, upstream)
 cors = Cors(settings.allowed_origins)
 

@@ -9,7 +9,7 @@ from moto import mock_aws
 
 from gateway.core.settings import Limits
 from gateway.proxy.upstream import Guard, Upstream
-from gateway.registry.endpoint import Reach
+from gateway.registry.endpoint import EndpointPolicy
 from gateway.registry.key_cipher import KeyCipher
 from gateway.registry.service import Registry
 from gateway.registry.store import ProviderStore
@@ -21,8 +21,8 @@ from tests.unit.gateway.servers import Server, serving
 from tests.unit.gateway.ticking import System
 
 QUICK = Limits(connect=0.5, first_byte=2, stream_idle=2, whole=3)
-PUBLIC = Reach(private_networks=False, loopback=False)
-ANYWHERE = Reach(private_networks=True, loopback=True)
+PUBLIC = EndpointPolicy(private_networks=False, loopback=False)
+ANYWHERE = EndpointPolicy(private_networks=True, loopback=True)
 
 type Serve = Callable[..., Server]
 type MakeUpstream = Callable[..., Upstream]
@@ -85,7 +85,7 @@ def cipher(aws: Aws) -> KeyCipher:
 
 @pytest.fixture
 def registry(providers: ProviderStore, cipher: KeyCipher) -> Registry:
-    return Registry(providers, cipher, clock=Clock(), reach=PUBLIC)
+    return Registry(providers, cipher, clock=Clock(), endpoint_policy=PUBLIC)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 
 from gateway.core.errors import EndpointRefused
 from gateway.proxy.upstream import Target
-from gateway.registry.endpoint import Reach, is_loopback
+from gateway.registry.endpoint import EndpointPolicy, is_loopback
 from tests.unit.gateway.builders import a_request
 from tests.unit.gateway.certificates import client_context, server_context
 from tests.unit.gateway.conftest import QUICK, MakeUpstream, Serve
@@ -63,7 +63,7 @@ def test_any_other_endpoint_is_left_alone(make_upstream: MakeUpstream) -> None:
 
 
 def test_the_address_that_it_leads_to_is_guarded_as_any_other(serve: Serve, make_upstream: MakeUpstream) -> None:
-    public = Reach(private_networks=False, loopback=False)
+    public = EndpointPolicy(private_networks=False, loopback=False)
     upstream = make_upstream(QUICK, public.guard_address, loopback_host="127.0.0.1")
 
     with pytest.raises(EndpointRefused):
