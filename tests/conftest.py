@@ -1,6 +1,7 @@
-"""What every test may use: a moto AWS with the template's tables and a KMS key, and a rehearsal TokenHub."""
+"""Fixtures for all tests: a moto AWS account with the template's tables and a KMS key, and a rehearsal TokenHub."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,11 +13,27 @@ from tests.rehearsal import RunningTokenHub
 from tests.template import table
 
 REGION = "us-east-1"
+ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_DEFAULT_REGION": REGION,
+    "AWS_REGION": REGION,
+}
+
+
+@dataclass(frozen=True)
+class Clients:
+    """The boto3 session of all tests and the clients made from it."""
+
+    session: boto3.Session
+    dynamodb: Any
+    kms: Any
+    secrets: Any
 
 
 @dataclass(frozen=True)
 class Aws:
-    """A fresh account: the two tables, the key, the two tokens."""
+    """An AWS account with the two tables, the KMS key and the two token secrets."""
 
     providers: Any
     heartbeats: Any
@@ -27,30 +44,50 @@ class Aws:
     client_secret: str
 
 
-@pytest.fixture
-def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "testing",
-        "AWS_SECRET_ACCESS_KEY": "testing",
-        "AWS_DEFAULT_REGION": REGION,
-        "AWS_REGION": REGION,
-    }.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    monkeypatch.delenv("AWS_PROFILE", raising=False)
-    with mock_aws():
-        dynamodb = boto3.resource("dynamodb")
-        kms = boto3.client("kms")
-        secrets = boto3.client("secretsmanager")
+@contextmanager
+def aws_environment() -> Iterator[pytest.MonkeyPatch]:
+    """Sets fake credentials and hides every other AWS setting of the developer's shell."""
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in ENVIRONMENT.items():
+            environment.setenv(name, value)
+        environment.delenv("AWS_ENDPOINT_URL", raising=False)
+        environment.delenv("AWS_PROFILE", raising=False)
+        yield environment
+
+
+@contextmanager
+def moto_account(clients: Clients) -> Iterator[Aws]:
+    """Starts an empty moto account and creates the tables, the key and the secrets.
+
+    boto3's default session is the shared one, so that clients made by the code under test load no service model again.
+    """
+    with aws_environment() as environment, mock_aws():
+        environment.setattr(boto3, "DEFAULT_SESSION", clients.session)
+        create_table, create_secret = clients.dynamodb.create_table, clients.secrets.create_secret
         yield Aws(
-            providers=dynamodb.create_table(TableName="providers", **table("ProvidersTable")),
-            heartbeats=dynamodb.create_table(TableName="heartbeats", **table("HeartbeatsTable")),
-            kms=kms,
-            key_arn=kms.create_key()["KeyMetadata"]["Arn"],
-            secrets=secrets,
-            admin_secret=secrets.create_secret(Name="admin", SecretString="admin-token")["ARN"],
-            client_secret=secrets.create_secret(Name="client", SecretString="client-token")["ARN"],
+            providers=create_table(TableName="providers", **table("ProvidersTable")),
+            heartbeats=create_table(TableName="heartbeats", **table("HeartbeatsTable")),
+            kms=clients.kms,
+            key_arn=clients.kms.create_key()["KeyMetadata"]["Arn"],
+            secrets=clients.secrets,
+            admin_secret=create_secret(Name="admin", SecretString="admin-token")["ARN"],
+            client_secret=create_secret(Name="client", SecretString="client-token")["ARN"],
         )
+
+
+@pytest.fixture(scope="session")
+def clients() -> Clients:
+    """Made once: a session parses megabytes of service models for its first client of each service."""
+    with aws_environment():
+        session = boto3.Session()
+        secrets = session.client("secretsmanager")
+        return Clients(session, session.resource("dynamodb"), session.client("kms"), secrets)
+
+
+@pytest.fixture
+def aws(clients: Clients) -> Iterator[Aws]:
+    with moto_account(clients) as account:
+        yield account
 
 
 @pytest.fixture(scope="session")
@@ -61,6 +98,6 @@ def running_tokenhub() -> Iterator[RunningTokenHub]:
 
 @pytest.fixture
 def tokenhub(running_tokenhub: RunningTokenHub) -> RunningTokenHub:
-    """One that behaves, and that nobody has asked anything."""
+    """The running TokenHub, reset: no faults and no recorded requests."""
     running_tokenhub.reset()
     return running_tokenhub

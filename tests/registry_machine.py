@@ -24,10 +24,10 @@ from gateway.heartbeat.check import Beat
 from gateway.heartbeat.health import Outcome
 from gateway.heartbeat.history_store import HistoryStore
 from gateway.heartbeat.ticker import Ticker
-from gateway.registry.endpoint import Reach
+from gateway.registry.endpoint import EndpointPolicy
 from gateway.registry.etags import IfMatch, etag
 from gateway.registry.key_cipher import KeyCipher
-from gateway.registry.provider import Provider, timestamp
+from gateway.registry.provider import Provider, format_timestamp
 from gateway.registry.schemas import PatchIn, ProviderIn, ReplacementIn
 from gateway.registry.service import Registry
 from gateway.registry.store import REGISTRY, ProviderStore
@@ -79,8 +79,10 @@ class RegistryMachine(RuleBasedStateMachine):
                 table.delete_item(Key={name: item[name] for name in keys})
         self.tables = providers, heartbeats
         self.providers = ProviderStore(providers)
-        reach = Reach(private_networks=False, loopback=False)
-        self.registry = Registry(self.providers, KeyCipher(kms, key_arn), clock=self.now, reach=reach)
+        endpoint_policy = EndpointPolicy(private_networks=False, loopback=False)
+        self.registry = Registry(
+            self.providers, KeyCipher(kms, key_arn), clock=self.now, endpoint_policy=endpoint_policy
+        )
         self.beat = Scripted()
         self.events = Events()
         follow = self.events.follow(HistoryStore(heartbeats, kept=WEEK), [])
@@ -204,7 +206,7 @@ class RegistryMachine(RuleBasedStateMachine):
             self.end(beat)
 
     def begin(self, id_: str, met: Fields, soon: int, slot: int | None) -> None:
-        tick = None if slot is None else timestamp(BEGIN + timedelta(seconds=30 * slot))
+        tick = None if slot is None else format_timestamp(BEGIN + timedelta(seconds=30 * slot))
         outcome = Outcome(self.now() + timedelta(seconds=soon), slot=tick, **met)
         self.seen[id_] = self.providers.get(id_)
         self.begun.append(Begun(self.seen[id_], self.known[id_].version, outcome))
@@ -221,7 +223,7 @@ class RegistryMachine(RuleBasedStateMachine):
         known.beaten(outcome)
         if known.health.status != before:
             self.changes.append((id_, before, known.health.status))
-        self.history.add((id_, timestamp(outcome.started_at), outcome.error is None))
+        self.history.add((id_, format_timestamp(outcome.started_at), outcome.error is None))
 
     # ---- after every step ----
 

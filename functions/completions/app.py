@@ -17,7 +17,7 @@ from gateway.proxy.request import ForwardRequest
 from gateway.proxy.session import Environment, Session
 from gateway.proxy.targets import TargetResolver
 from gateway.proxy.upstream import Upstream
-from gateway.registry.endpoint import Reach
+from gateway.registry.endpoint import EndpointPolicy
 from gateway.registry.key_cipher import KeyCipher
 from gateway.registry.store import ProviderStore
 from lambda_streaming import Response, StreamingResponse, streaming
@@ -27,9 +27,11 @@ require_local_aws(settings)
 redactor = Redactor()
 
 providers = ProviderStore(boto3.resource("dynamodb").Table(settings.providers_table))
-reach = Reach(private_networks=settings.private_networks, loopback=settings.local)
-targets = TargetResolver(providers, KeyCipher(boto3.client("kms"), settings.keys_key), reach.guard_endpoint, redactor)
-upstream = Upstream(settings.limits, reach.guard_address, loopback_host=settings.loopback_host)
+endpoint_policy = EndpointPolicy(private_networks=settings.private_networks, loopback=settings.local)
+targets = TargetResolver(
+    providers, KeyCipher(boto3.client("kms"), settings.keys_key), endpoint_policy.guard_endpoint, redactor
+)
+upstream = Upstream(settings.limits, endpoint_policy.guard_address, loopback_host=settings.loopback_host)
 forwarder = Forwarder(targets, upstream)
 logger = make_logger("completions", settings.log_level, redactor)
 environment = Environment(forwarder, settings.limits, logger, settings.metrics_namespace)

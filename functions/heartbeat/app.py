@@ -28,9 +28,9 @@ from gateway.heartbeat.side_effects import InternalFailure, SideEffects, events_
 from gateway.heartbeat.ticker import MAX_AT_ONCE, Ticker, TickResult
 from gateway.proxy.targets import TargetResolver
 from gateway.proxy.upstream import Upstream
-from gateway.registry.endpoint import Reach
+from gateway.registry.endpoint import EndpointPolicy
 from gateway.registry.key_cipher import KeyCipher
-from gateway.registry.provider import timestamp
+from gateway.registry.provider import format_timestamp
 from gateway.registry.store import ProviderStore
 
 settings = Settings(os.environ)
@@ -52,8 +52,8 @@ quick = Config(
 dynamodb = boto3.resource("dynamodb", config=quick)
 providers = ProviderStore(dynamodb.Table(settings.providers_table))
 kms, events = boto3.client("kms", config=quick), boto3.client("events", config=quick)
-reach = Reach(private_networks=settings.private_networks, loopback=settings.local)
-targets = TargetResolver(providers, KeyCipher(kms, settings.keys_key), reach.guard_endpoint, redactor)
+endpoint_policy = EndpointPolicy(private_networks=settings.private_networks, loopback=settings.local)
+targets = TargetResolver(providers, KeyCipher(kms, settings.keys_key), endpoint_policy.guard_endpoint, redactor)
 
 
 def now() -> datetime:
@@ -83,7 +83,7 @@ def _log(troubles: Sequence[InternalFailure]) -> None:
 
 heartbeats = HistoryStore(dynamodb.Table(settings.heartbeats_table), kept=timedelta(days=settings.history_days))
 follow = SideEffects(heartbeats, events, on_beat, on_troubles)
-upstream = Upstream(settings.limits, reach.guard_address, loopback_host=settings.loopback_host)
+upstream = Upstream(settings.limits, endpoint_policy.guard_address, loopback_host=settings.loopback_host)
 ticker = Ticker(providers, Beat(upstream, targets.target_for, now=now, logger=logger), follow, now=now)
 
 
@@ -94,7 +94,7 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
         return answer_of(lambda: _asked(event))
     if "provider_id" in event:
         return _beat_one(event["provider_id"])
-    slot = timestamp(datetime.fromisoformat(event["tick"]) + timedelta(seconds=event["offset_seconds"]))
+    slot = format_timestamp(datetime.fromisoformat(event["tick"]) + timedelta(seconds=event["offset_seconds"]))
     return _report(slot, ticker.tick(slot))
 
 

@@ -34,11 +34,11 @@ from gateway.core.telemetry import make_logger
 from gateway.heartbeat.client import CLIENT_CONFIG, HeartbeatClient
 from gateway.heartbeat.history import moment_of, width_of
 from gateway.heartbeat.history_store import HistoryStore
-from gateway.registry.endpoint import Reach
-from gateway.registry.etags import IfMatch, etag, if_match
+from gateway.registry.endpoint import EndpointPolicy
+from gateway.registry.etags import IfMatch, etag, parse_if_match
 from gateway.registry.key_cipher import KeyCipher
 from gateway.registry.provider import Provider
-from gateway.registry.schemas import PatchIn, ProviderIn, ProviderView, ReplacementIn, view
+from gateway.registry.schemas import PatchIn, ProviderIn, ProviderView, ReplacementIn, provider_view
 from gateway.registry.service import RegistrationResult, Registry
 from gateway.registry.store import ProviderStore
 
@@ -55,7 +55,7 @@ registry = Registry(
     providers,
     KeyCipher(boto3.client("kms"), settings.keys_key),
     clock=lambda: datetime.now(UTC),
-    reach=Reach(private_networks=settings.private_networks, loopback=settings.local),
+    endpoint_policy=EndpointPolicy(private_networks=settings.private_networks, loopback=settings.local),
 )
 cors = Cors(settings.allowed_origins)
 app = APIGatewayRestResolver(enable_validation=True)
@@ -81,7 +81,7 @@ def register(provider: Annotated[ProviderIn, Body()], expected: Expected = None)
 @app.get("/api/v1/providers")
 def list_providers() -> Response[list[ProviderView]]:
     now = datetime.now(UTC)
-    return _answer(200, [view(provider, now) for provider in providers.all()])
+    return _answer(200, [provider_view(provider, now) for provider in providers.all()])
 
 
 @app.get("/api/v1/providers/<provider_id>")
@@ -218,11 +218,11 @@ def _answer[T](status: int, body: T, **headers: str) -> Response[T]:
 
 
 def _seen(expected: Expected) -> IfMatch | None:
-    return if_match(", ".join(expected) if isinstance(expected, list) else expected)
+    return parse_if_match(", ".join(expected) if isinstance(expected, list) else expected)
 
 
 def _shown(provider: Provider, status: int = 200, **headers: str) -> Response[ProviderView]:
-    return _answer(status, view(provider, datetime.now(UTC)), ETag=etag(provider), **headers)
+    return _answer(status, provider_view(provider, datetime.now(UTC)), ETag=etag(provider), **headers)
 
 
 def _changed(done: RegistrationResult, given: ReplacementIn | PatchIn) -> Response[ProviderView]:

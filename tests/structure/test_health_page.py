@@ -10,7 +10,7 @@ from samcli.yamlhelper import yaml_parse
 from gateway.heartbeat.events import publish
 from gateway.heartbeat.health import Outcome, RecordedBeat
 from gateway.proxy.upstream_errors import upstream_error
-from gateway.registry.provider import Health, moment
+from gateway.registry.provider import Health, parse_timestamp
 from tests.template import ROOT
 from tests.unit.gateway.builders import a_provider
 
@@ -41,12 +41,12 @@ def documented() -> RecordedBeat:
     """The change that the page tells of."""
     told = EVENT["detail"]
     before = a_provider(id=told["id"], name=told["name"], health=Health(told["old_status"]))
-    outcome = Outcome(moment(told["last_heartbeat_at"]), 12, error=told["error"])
+    outcome = Outcome(parse_timestamp(told["last_heartbeat_at"]), 12, error=told["error"])
     after = Health(
         told["new_status"],
         outcome.started_at,
         last_heartbeat_error=outcome.error,
-        status_changed_at=moment(told["changed_at"]),
+        status_changed_at=parse_timestamp(told["changed_at"]),
     )
     return RecordedBeat(before, outcome, after)
 

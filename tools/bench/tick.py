@@ -21,7 +21,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from gateway.registry.items import health_item, registry_item
 from gateway.registry.key_cipher import KeyCipher
-from gateway.registry.provider import Health, Provider, timestamp
+from gateway.registry.provider import Health, Provider, format_timestamp
 from tests.local_system import free_ports
 from tests.template import ROOT, table
 from tools.local import aws
@@ -70,7 +70,7 @@ class Bench:
     def tick(self, times: int = 1) -> list[dict[str, Any]]:
         """The figures of so many ticks, one after the other in one environment."""
         began = datetime.now(UTC)
-        ticks = [timestamp(began + timedelta(seconds=number)) for number in range(times)]
+        ticks = [format_timestamp(began + timedelta(seconds=number)) for number in range(times)]
         result = self.folder / "figures.json"
         command = [sys.executable, "-m", "tools.bench.tick_worker", str(result), *ticks]
         with (self.folder / "log").open("wb") as log:
@@ -85,7 +85,7 @@ class Bench:
 
     def beaten_since(self, seconds: float) -> int:
         """How many healthy providers' last beat is younger than so many seconds."""
-        oldest = timestamp(datetime.now(UTC) - timedelta(seconds=seconds))
+        oldest = format_timestamp(datetime.now(UTC) - timedelta(seconds=seconds))
         pages = self.dynamodb.get_paginator("scan").paginate(TableName="providers")
         found = [item for page in pages for item in page["Items"] if item["status"]["S"] == "healthy"]
         return sum(item["last_heartbeat_at"]["S"] > oldest for item in found)

@@ -3,48 +3,33 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from moto import mock_aws
 
 from gateway.core.settings import Limits
 from gateway.proxy.upstream import Guard, Upstream
-from gateway.registry.endpoint import Reach
+from gateway.registry.endpoint import EndpointPolicy
 from gateway.registry.key_cipher import KeyCipher
 from gateway.registry.service import Registry
 from gateway.registry.store import ProviderStore
-from tests.conftest import REGION, Aws
-from tests.template import table
+from tests.conftest import Aws, Clients, moto_account
 from tests.unit.gateway import certificates
 from tests.unit.gateway.builders import Clock
 from tests.unit.gateway.servers import Server, serving
 from tests.unit.gateway.ticking import System
 
 QUICK = Limits(connect=0.5, first_byte=2, stream_idle=2, whole=3)
-PUBLIC = Reach(private_networks=False, loopback=False)
-ANYWHERE = Reach(private_networks=True, loopback=True)
+PUBLIC = EndpointPolicy(private_networks=False, loopback=False)
+ANYWHERE = EndpointPolicy(private_networks=True, loopback=True)
 
 type Serve = Callable[..., Server]
 type MakeUpstream = Callable[..., Upstream]
 
 
 @pytest.fixture(scope="module")
-def cloud() -> Iterator[Aws]:
-    """One AWS a module: to make its clients anew for each test takes longer than all the tests."""
-    with pytest.MonkeyPatch.context() as environment, mock_aws():
-        environment.setenv("AWS_DEFAULT_REGION", REGION)
-        environment.delenv("AWS_ENDPOINT_URL", raising=False)
-        environment.delenv("AWS_PROFILE", raising=False)
-        dynamodb, kms, secrets = boto3.resource("dynamodb"), boto3.client("kms"), boto3.client("secretsmanager")
-        yield Aws(
-            providers=dynamodb.create_table(TableName="providers", **table("ProvidersTable")),
-            heartbeats=dynamodb.create_table(TableName="heartbeats", **table("HeartbeatsTable")),
-            kms=kms,
-            key_arn=kms.create_key()["KeyMetadata"]["Arn"],
-            secrets=secrets,
-            admin_secret=secrets.create_secret(Name="admin", SecretString="admin-token")["ARN"],
-            client_secret=secrets.create_secret(Name="client", SecretString="client-token")["ARN"],
-        )
+def cloud(clients: Clients) -> Iterator[Aws]:
+    """One AWS account per module: creating the tables for each test takes longer than most tests."""
+    with moto_account(clients) as account:
+        yield account
 
 
 @pytest.fixture
@@ -85,7 +70,7 @@ def cipher(aws: Aws) -> KeyCipher:
 
 @pytest.fixture
 def registry(providers: ProviderStore, cipher: KeyCipher) -> Registry:
-    return Registry(providers, cipher, clock=Clock(), reach=PUBLIC)
+    return Registry(providers, cipher, clock=Clock(), endpoint_policy=PUBLIC)
 
 
 @pytest.fixture

@@ -49,7 +49,7 @@ def overtaken(aws: Aws, by: Callable[[], object], times: int = 1) -> Registry:
     providers = Interrupted(aws.providers)
     providers.interrupt, providers.times = by, times
     cipher = KeyCipher(aws.kms, aws.key_arn)
-    return Registry(providers, cipher, clock=Clock(), reach=PUBLIC, pause=lambda _: None)
+    return Registry(providers, cipher, clock=Clock(), endpoint_policy=PUBLIC, pause=lambda _: None)
 
 
 @contextmanager

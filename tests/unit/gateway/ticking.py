@@ -13,7 +13,7 @@ from gateway.heartbeat.history_store import HistoryStore
 from gateway.heartbeat.side_effects import InternalFailure, SideEffects
 from gateway.heartbeat.ticker import Ticker
 from gateway.proxy.upstream import Target, Upstream
-from gateway.registry.provider import HeartbeatSettings, Provider, timestamp
+from gateway.registry.provider import HeartbeatSettings, Provider, format_timestamp
 from gateway.registry.store import ProviderStore
 from tests.conftest import Aws
 from tests.unit.gateway.builders import AT, WEEK, a_provider, after, completion
@@ -23,7 +23,7 @@ GOOD = answer(body=completion())
 WHOLE = [b'data: {"model": "echo", "choices": [{"index": 0, "delta": {"content": "pong"}}]}\n\n', DONE]
 GOOD_STREAM = STREAM + b"".join(chunk(frame) for frame in WHOLE) + END
 BAD = answer(502, b'{"error": "all providers failed"}')
-SLOT, NEXT_SLOT = timestamp(AT), timestamp(after(30))
+SLOT, NEXT_SLOT = format_timestamp(AT), format_timestamp(after(30))
 
 LOGGER = make_logger("heartbeat", "INFO")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from gateway.core import errors
 from gateway.proxy.upstream_errors import FALLBACK_ERRORS, KNOWN_ERRORS, PATH_STATUSES, KnownError
-from gateway.registry.provider import ID
+from gateway.registry.provider import PROVIDER_ID
 
 # API Gateway's own answers (template.yaml, GatewayResponses), by the status of each. On every call:
 DOOR = {
@@ -152,7 +152,7 @@ OPERATIONS = {
 }
 
 PARAMETERS: dict[str, dict[str, Any]] = {
-    "id": {"description": "The provider's id", "schema": {"type": "string", "pattern": f"^{ID}$"}},
+    "id": {"description": "The provider's id", "schema": {"type": "string", "pattern": f"^{PROVIDER_ID}$"}},
     "If-Match": {
         "description": "The ETag of the last answer, several with commas between, or * for any: 412 if it has changed",
         "schema": {"type": "string", "pattern": rf"^(\*|{TAG}(, ?{TAG})*)$"},

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 from gateway.heartbeat.history import Bucket, Page, PastBeat, Uptime
-from gateway.registry.provider import timestamp
+from gateway.registry.provider import format_timestamp
 
 
 class BeatView(BaseModel):
@@ -114,12 +114,12 @@ def buckets_view(page: Page[Bucket], uptime: Uptime) -> BucketsView:
 
 def _beat(beat: PastBeat) -> dict[str, Any]:
     values = asdict(beat)
-    return values | {"at": timestamp(beat.at), "status": "healthy" if values.pop("good") else "failed"}
+    return values | {"at": format_timestamp(beat.at), "status": "healthy" if values.pop("good") else "failed"}
 
 
 def _bucket(bucket: Bucket) -> BucketView:
     latency = None if bucket.latency is None else LatencyView(**asdict(bucket.latency))
-    return BucketView(start=timestamp(bucket.start), beats=bucket.beats, good=bucket.good, latency_ms=latency)
+    return BucketView(start=format_timestamp(bucket.start), beats=bucket.beats, good=bucket.good, latency_ms=latency)
 
 
 def _uptime(uptime: Uptime) -> dict[str, Any]:

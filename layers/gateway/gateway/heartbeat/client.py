@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
 
 from gateway.core.errors import GatewayError, HeartbeatFailed, HeartbeatTimeout, RelayedError
 from gateway.heartbeat.history import PastBeat
-from gateway.registry.provider import moment, timestamp
+from gateway.registry.provider import format_timestamp, parse_timestamp
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -34,7 +34,7 @@ class HeartbeatClient:
     def beat(self, provider_id: str) -> PastBeat:
         """Beats the provider now. Raises ProviderNotFound's twin, HeartbeatFailed, HeartbeatTimeout."""
         beat = self._ask({"provider_id": provider_id, "now": True})["beat"]
-        return PastBeat(**beat | {"at": moment(beat["at"])})
+        return PastBeat(**beat | {"at": parse_timestamp(beat["at"])})
 
     def models(self, provider_id: str) -> list[Any]:
         """The models that the provider lists. Raises what it met as RelayedError, HeartbeatFailed, HeartbeatTimeout."""
@@ -69,4 +69,4 @@ def answer_of(work: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
 
 def told_beat(beat: PastBeat) -> dict[str, Any]:
     """A beat as plain data."""
-    return asdict(beat) | {"at": timestamp(beat.at)}
+    return asdict(beat) | {"at": format_timestamp(beat.at)}

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from gateway.heartbeat.health import RecordedBeat
-from gateway.registry.provider import timestamp
+from gateway.registry.provider import format_timestamp
 
 if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient
@@ -32,4 +32,4 @@ def _detail(change: RecordedBeat) -> str:
         "new_status": health.status,
         "error": health.last_heartbeat_error,
     }
-    return json.dumps(told | {name: None if at is None else timestamp(at) for name, at in times.items()})
+    return json.dumps(told | {name: None if at is None else format_timestamp(at) for name, at in times.items()})

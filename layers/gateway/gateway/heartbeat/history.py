@@ -10,7 +10,7 @@ from itertools import islice
 
 from gateway.core.errors import InvalidRequest
 from gateway.heartbeat.health import Outcome
-from gateway.registry.provider import moment, timestamp
+from gateway.registry.provider import format_timestamp, parse_timestamp
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 TICK = timedelta(microseconds=1)  # the finest difference between two beats
@@ -127,13 +127,13 @@ def width_of(text: str) -> timedelta:
 
 def cursor_of(at: datetime) -> str:
     """Where a page begins: at what is older than this moment, however many beats have come since."""
-    return base64.urlsafe_b64encode(timestamp(at).encode()).decode()
+    return base64.urlsafe_b64encode(format_timestamp(at).encode()).decode()
 
 
 def moment_of(cursor: str) -> datetime:
     """The opposite of `cursor_of`. Raises InvalidRequest for any other text."""
     try:
-        at = moment(base64.urlsafe_b64decode(cursor.encode("ascii")).decode("ascii"))
+        at = parse_timestamp(base64.urlsafe_b64decode(cursor.encode("ascii")).decode("ascii"))
         known = at >= EPOCH + WIDEST and cursor_of(at) == cursor
     except (ValueError, TypeError):  # TypeError: a time without a zone
         known = False

@@ -20,7 +20,7 @@ from gateway.heartbeat.history import (
     starts_of,
     uptime_of,
 )
-from gateway.registry.provider import Provider, moment, timestamp
+from gateway.registry.provider import Provider, format_timestamp, parse_timestamp
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import Table
@@ -64,7 +64,7 @@ class HistoryStore:
     def _item(self, provider_id: str, outcome: Outcome) -> dict[str, Any]:
         item: dict[str, Any] = {
             "provider_id": provider_id,
-            "at": timestamp(outcome.started_at),
+            "at": format_timestamp(outcome.started_at),
             "good": outcome.error is None,
             "error": outcome.error,
             "latency_ms": outcome.latency_ms,
@@ -142,12 +142,12 @@ def _times(between: Range) -> Any:
     """The condition of a query, or None where it could find nothing: DynamoDB refuses an upside-down BETWEEN."""
     since, before = between
     if before is None:
-        return Key("at").gte(timestamp(since))
+        return Key("at").gte(format_timestamp(since))
     last = before - TICK
-    return Key("at").between(timestamp(since), timestamp(last)) if last >= since else None
+    return Key("at").between(format_timestamp(since), format_timestamp(last)) if last >= since else None
 
 
 def _past_beat(item: Mapping[str, Any]) -> PastBeat:
     """DynamoDB gives numbers as Decimal."""
     values: dict[str, Any] = {name: int(value) if name in NUMBERS else value for name, value in item.items()}
-    return PastBeat(**values | {"at": moment(item["at"])})
+    return PastBeat(**values | {"at": parse_timestamp(item["at"])})

@@ -43,7 +43,7 @@ def normalise(endpoint: str) -> str:
 
 
 @dataclass(frozen=True)
-class Reach:
+class EndpointPolicy:
     """What the gateway may call. `private_networks` allows plain http and private addresses, `loopback` (the local
     system) loopback too; link-local, metadata and multicast addresses are never called."""
 

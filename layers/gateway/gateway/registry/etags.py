@@ -28,7 +28,7 @@ class IfMatch:
             raise PreconditionFailed
 
 
-def if_match(header: str | None) -> IfMatch | None:
+def parse_if_match(header: str | None) -> IfMatch | None:
     """What an If-Match header asks for; None without one. Raises InvalidRequest for one that is malformed.
 
     Weak tags are read and never match: no tag of ours begins with W/.

@@ -5,7 +5,7 @@ from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any
 
-from gateway.registry.provider import Health, HeartbeatSettings, Provider, moment, timestamp
+from gateway.registry.provider import Health, HeartbeatSettings, Provider, format_timestamp, parse_timestamp
 
 Item = Mapping[str, Any]
 
@@ -58,7 +58,7 @@ def set_and_remove(values: Item) -> tuple[str, dict[str, str], dict[str, Any]]:
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: timestamp(value) if isinstance(value, datetime) else value for name, value in values.items()}
+    return {name: format_timestamp(value) if isinstance(value, datetime) else value for name, value in values.items()}
 
 
 def _value(name: str, value: Any) -> Any:
@@ -66,7 +66,7 @@ def _value(name: str, value: Any) -> Any:
     if value is None:
         return None
     if name in TIMES:
-        return moment(value)
+        return parse_timestamp(value)
     if name in NUMBERS:
         return int(value)
     return bytes(value) if name == "key_ciphertext" else value

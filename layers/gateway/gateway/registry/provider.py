@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 Status = Literal["pending", "healthy", "failed"]
 
-ID = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+PROVIDER_ID = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def origin_of(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def timestamp(moment: datetime) -> str:
+def format_timestamp(moment: datetime) -> str:
     """RFC 3339 in UTC with microseconds, so that text order is time order."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
@@ -83,6 +83,6 @@ def utc_day(moment: datetime) -> str:
     return moment.astimezone(UTC).date().isoformat()
 
 
-def moment(text: str) -> datetime:
+def parse_timestamp(text: str) -> datetime:
     """The opposite of `timestamp`."""
     return datetime.fromisoformat(text)

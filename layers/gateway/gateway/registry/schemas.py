@@ -6,12 +6,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from gateway.registry.provider import ID, HeartbeatSettings, Provider, Status, timestamp, utc_day
+from gateway.registry.provider import PROVIDER_ID, HeartbeatSettings, Provider, Status, format_timestamp, utc_day
 
 STALE_AFTER_SECONDS = 90
 LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"  # a name may not hold a line break: it ends up in logs and headers
 
-ProviderId = Annotated[str, StringConstraints(pattern=f"^{ID}$")]
+ProviderId = Annotated[str, StringConstraints(pattern=f"^{PROVIDER_ID}$")]
 ProviderType = Literal["openai", "anthropic", "vllm", "ollama", "local", "custom"]
 Line = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=LINE)]
 ApiKey = Annotated[str, StringConstraints(max_length=2048, pattern=r"^[\x21-\x7e]*$")]
@@ -125,7 +125,7 @@ class ProviderView(BaseModel):
     updated_at: str
 
 
-def view(provider: Provider, now: datetime) -> ProviderView:
+def provider_view(provider: Provider, now: datetime) -> ProviderView:
     """What may be shown of a provider at this moment."""
     health = provider.health
     return ProviderView(
@@ -149,13 +149,13 @@ def view(provider: Provider, now: datetime) -> ProviderView:
         stale=_stale(provider, now),
         heartbeat=_heartbeat(provider.heartbeat),
         heartbeat_tokens_today=health.heartbeat_tokens if health.heartbeat_tokens_day == utc_day(now) else 0,
-        created_at=timestamp(provider.created_at),
-        updated_at=timestamp(provider.updated_at),
+        created_at=format_timestamp(provider.created_at),
+        updated_at=format_timestamp(provider.updated_at),
     )
 
 
 def _text(moment: datetime | None) -> str | None:
-    return None if moment is None else timestamp(moment)
+    return None if moment is None else format_timestamp(moment)
 
 
 def _stale(provider: Provider, now: datetime) -> bool:

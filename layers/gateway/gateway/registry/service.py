@@ -14,7 +14,7 @@ from gateway.core.errors import (
     InvalidRequest,
     RegistryBusy,
 )
-from gateway.registry.endpoint import Reach, normalise
+from gateway.registry.endpoint import EndpointPolicy, normalise
 from gateway.registry.etags import IfMatch
 from gateway.registry.key_cipher import KeyCipher, fingerprint
 from gateway.registry.provider import HeartbeatSettings, Provider, origin_of
@@ -51,13 +51,13 @@ class Registry:
         keys: KeyCipher,
         *,
         clock: Callable[[], datetime],
-        reach: Reach,
+        endpoint_policy: EndpointPolicy,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._providers = providers
         self._keys = keys
         self._clock = clock
-        self._reach = reach
+        self._endpoint_policy = endpoint_policy
         self._pause = pause
 
     def register(self, wanted: ProviderIn, expected: IfMatch | None = None) -> RegistrationResult:
@@ -131,7 +131,7 @@ class Registry:
 
     def _endpoint(self, given: str) -> str:
         endpoint = normalise(given)
-        self._reach.guard_endpoint(endpoint)
+        self._endpoint_policy.guard_endpoint(endpoint)
         return endpoint
 
     def _create(self, wanted: ProviderIn, endpoint: str) -> RegistrationResult:

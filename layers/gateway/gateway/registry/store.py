@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.core.errors import DefaultProviderNeeded, NoProvider, ProviderNotFound, RegistryBusy, TooManyProviders
 from gateway.registry.etags import IfMatch
 from gateway.registry.items import Item, health_item, provider_of, registry_item, set_and_remove
-from gateway.registry.provider import ID, Health, Provider, timestamp
+from gateway.registry.provider import PROVIDER_ID, Health, Provider, format_timestamp
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import Table
@@ -42,7 +42,7 @@ class ProviderStore:
 
     def find(self, provider_id: str) -> Provider | None:
         """The provider of this id, if it is registered."""
-        item = self._item(provider_id) if re.fullmatch(ID, provider_id) else None
+        item = self._item(provider_id) if re.fullmatch(PROVIDER_ID, provider_id) else None
         return None if item is None else provider_of(item, self.default_id())
 
     def get(self, provider_id: str) -> Provider:
@@ -160,7 +160,7 @@ class ProviderStore:
             item |= {"status": "pending", "last_heartbeat_error": None, "consecutive_failures": 0}
             item |= {"last_heartbeat_model": None, "last_heartbeat_ttft_ms": None}  # of what is registered no longer
             if before.health.status != "pending":
-                item |= {"status_changed_at": timestamp(after.updated_at)}
+                item |= {"status_changed_at": format_timestamp(after.updated_at)}
         expression, names, values = set_and_remove(item)
         # A beat makes no revision: without its own condition a reset would keep the time of a change that it undoes.
         same_status = " AND #status = :seen_status" if reset_health else ""

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.heartbeat.health import Outcome, counts, next_health, stream_is_due
-from gateway.registry.provider import Health, timestamp
+from gateway.registry.provider import Health, format_timestamp
 from tests.unit.gateway.builders import AT, BRIEFLY, after, an_outcome
 
 OUTCOMES = st.lists(
@@ -15,7 +15,7 @@ OUTCOMES = st.lists(
         ),
         st.integers(0, 20),
         st.sampled_from([None, None, "no"]),
-        st.none() | st.integers(0, 5).map(lambda tick: timestamp(after(tick * 30))),
+        st.none() | st.integers(0, 5).map(lambda tick: format_timestamp(after(tick * 30))),
         st.none() | st.sampled_from(["echo", "gpt-4o"]),
         st.none() | st.integers(0, 600),
         st.fixed_dictionaries({"stream": st.booleans(), "ttft_ms": st.none() | st.integers(1, 9)}),
@@ -131,7 +131,7 @@ def test_a_good_beat_that_names_no_model_leaves_the_known_one() -> None:
 
 
 def test_a_beat_without_a_slot_counts_when_it_is_newer() -> None:
-    before = replace(Health(), last_heartbeat_at=AT, last_heartbeat_slot=timestamp(AT))
+    before = replace(Health(), last_heartbeat_at=AT, last_heartbeat_slot=format_timestamp(AT))
     assert counts(before, an_outcome(1))
     assert not counts(before, an_outcome(0))
     assert not counts(before, an_outcome(-1))

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.heartbeat.history import Page, PastBeat, cursor_of, moment_of
 from gateway.heartbeat.history_store import HistoryStore
-from gateway.registry.provider import timestamp
+from gateway.registry.provider import format_timestamp
 from tests.conftest import Aws
 from tests.unit.gateway.builders import AT, a_provider, after, an_outcome
 
@@ -67,7 +67,7 @@ def test_a_history_that_is_kept_for_longer_is_shown_for_longer(aws: Aws) -> None
 def test_an_expired_beat_that_dynamodb_has_not_deleted_yet_is_not_shown(heartbeats: HistoryStore, aws: Aws) -> None:
     heartbeats.add("main", an_outcome(0))
     aws.heartbeats.update_item(
-        Key={"provider_id": "main", "at": timestamp(AT)},
+        Key={"provider_id": "main", "at": format_timestamp(AT)},
         UpdateExpression="SET expires_at = :then",
         ExpressionAttributeValues={":then": int(after(100).timestamp())},
     )
@@ -85,7 +85,7 @@ def test_what_has_expired_is_not_read_one_at_a_time(heartbeats: HistoryStore, aw
     for n in range(40):
         heartbeats.add("main", an_outcome(-n))
         aws.heartbeats.update_item(
-            Key={"provider_id": "main", "at": timestamp(after(-n))},
+            Key={"provider_id": "main", "at": format_timestamp(after(-n))},
             UpdateExpression="SET expires_at = :then",
             ExpressionAttributeValues={":then": int(AT.timestamp())},
         )
@@ -157,7 +157,7 @@ def test_there_are_no_buckets_without_a_beat_nor_before_the_oldest(heartbeats: H
 def test_all_pages_of_a_megabyte_are_followed(heartbeats: HistoryStore, aws: Aws) -> None:
     with aws.heartbeats.batch_writer() as batch:
         for n in range(10):
-            item: dict[str, Any] = {"provider_id": "main", "at": timestamp(after(n)), "good": n % 2 == 0}
+            item: dict[str, Any] = {"provider_id": "main", "at": format_timestamp(after(n)), "good": n % 2 == 0}
             batch.put_item(Item=item | {"expires_at": int(after(999).timestamp()), "error": "x" * 350_000})
 
     assert heartbeats.uptime(MAIN, now=after(100)).good == 5

@@ -8,7 +8,7 @@ from gateway.heartbeat.health import Outcome
 from gateway.heartbeat.history_store import HistoryStore
 from gateway.heartbeat.ticker import Ticker
 from gateway.proxy.upstream import Target
-from gateway.registry.provider import Health, HeartbeatSettings, Provider, timestamp
+from gateway.registry.provider import Health, HeartbeatSettings, Provider, format_timestamp
 from gateway.registry.store import ProviderStore
 from tests.unit.gateway.builders import WEEK, after, an_outcome
 from tests.unit.gateway.conftest import Serve
@@ -54,7 +54,7 @@ def test_a_late_repetition_of_an_older_slot_is_dropped(system: System, serve: Se
 def test_only_a_change_of_status_is_a_change(system: System) -> None:
     system.add("main")
     for seconds, error in enumerate([None, None, "no", "no", None], start=1):
-        system.ticker(Scripted(an_outcome(seconds, error=error))).tick(timestamp(after(seconds)))
+        system.ticker(Scripted(an_outcome(seconds, error=error))).tick(format_timestamp(after(seconds)))
     changes = [("main", "pending", "healthy"), ("main", "healthy", "failed"), ("main", "failed", "healthy")]
     assert system.changes == changes
     assert len(system.history) == 5
@@ -157,7 +157,7 @@ def test_a_change_of_the_beats_settings_is_honoured_by_the_next_tick(system: Sys
     asked = [json.loads(request.body) for request in server.received]
     assert [(each["model"], each["max_tokens"]) for each in asked] == [("large", 16), ("small", 3)]
     system.set_beats("main", enabled=False)
-    assert system.ticker().tick(timestamp(after(60))).providers == 0
+    assert system.ticker().tick(format_timestamp(after(60))).providers == 0
     assert len(server.received) == 2
 
 
@@ -165,7 +165,7 @@ def test_the_first_beat_is_a_stream_and_then_every_20th(system: System, serve: S
     server = serve(good)
     system.add("main", endpoint=server.url)
     for tick in range(42):
-        system.ticker().tick(timestamp(after(30 * tick)))
+        system.ticker().tick(format_timestamp(after(30 * tick)))
     streams = [number for number, request in enumerate(server.received) if b'"stream": true' in request.body]
     assert streams == [0, 20, 40]
     health = system.providers.get("main").health

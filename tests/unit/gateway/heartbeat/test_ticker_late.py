@@ -3,7 +3,7 @@ import time
 from dataclasses import dataclass, field
 
 from gateway.heartbeat.ticker import MAX_AT_ONCE, Ticker
-from gateway.registry.provider import Health, Provider, timestamp
+from gateway.registry.provider import Health, Provider, format_timestamp
 from gateway.registry.store import REGISTRY, ProviderStore
 from tests.conftest import Aws
 from tests.rehearsal import wait_until
@@ -62,7 +62,7 @@ def put(aws: Aws, providers: ProviderStore, count: int) -> None:
     item = aws.providers.get_item(Key={"id": "p0"})["Item"]
     with aws.providers.batch_writer() as batch:
         for number in range(1, count):
-            batch.put_item(Item=item | {"id": f"p{number}", "last_heartbeat_at": timestamp(after(-number))})
+            batch.put_item(Item=item | {"id": f"p{number}", "last_heartbeat_at": format_timestamp(after(-number))})
     aws.providers.update_item(
         Key={"id": REGISTRY}, UpdateExpression="SET providers = :n", ExpressionAttributeValues={":n": count}
     )

@@ -23,7 +23,7 @@ OK = answer(body=b"{}")
 
 @pytest.fixture
 def registry(providers: ProviderStore, cipher: KeyCipher) -> Registry:
-    return Registry(providers, cipher, clock=Clock(), reach=ANYWHERE)
+    return Registry(providers, cipher, clock=Clock(), endpoint_policy=ANYWHERE)
 
 
 @pytest.fixture

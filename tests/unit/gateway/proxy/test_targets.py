@@ -28,7 +28,7 @@ def targets(providers: ProviderStore, cipher: KeyCipher, clock: SettableClock) -
 def test_sends_no_key_to_an_endpoint_that_is_no_longer_allowed(
     providers: ProviderStore, cipher: KeyCipher, targets: TargetResolver
 ) -> None:
-    lax = Registry(providers, cipher, clock=Clock(), reach=ANYWHERE)
+    lax = Registry(providers, cipher, clock=Clock(), endpoint_policy=ANYWHERE)
     lax.register(wanted(endpoint="http://tokenhub.example.com/v1", api_key=KEY))
 
     with pytest.raises(EndpointRefused, match=r"does not call http://tokenhub.example.com/v1: endpoint is plain http"):

@@ -7,7 +7,7 @@ import pytest
 
 from gateway.core.errors import EndpointRefused
 from gateway.proxy.upstream import Target
-from gateway.registry.endpoint import Reach, is_loopback
+from gateway.registry.endpoint import EndpointPolicy, is_loopback
 from tests.unit.gateway.builders import a_request
 from tests.unit.gateway.certificates import client_context, server_context
 from tests.unit.gateway.conftest import QUICK, MakeUpstream, Serve
@@ -61,7 +61,7 @@ def test_leaves_other_endpoints_unchanged(make_upstream: MakeUpstream) -> None:
 
 
 def test_guards_the_address_of_the_host(serve: Serve, make_upstream: MakeUpstream) -> None:
-    public = Reach(private_networks=False, loopback=False)
+    public = EndpointPolicy(private_networks=False, loopback=False)
     upstream = make_upstream(QUICK, public.guard_address, loopback_host="127.0.0.1")
 
     with pytest.raises(EndpointRefused):

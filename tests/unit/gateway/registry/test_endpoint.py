@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.errors import InvalidEndpoint
-from gateway.registry.endpoint import Reach, normalise
+from gateway.registry.endpoint import EndpointPolicy, normalise
 from tests.unit.gateway.builders import BRIEFLY
 
 HOSTS = st.sampled_from(["a.example", "A.Example:8090", "10.0.0.1", "[fd00::1]:443", "tokenhub"])
@@ -114,7 +114,7 @@ def test_what_is_no_endpoint_is_refused_with_what_to_write(endpoint: str, word: 
 
 def let_in(endpoint: str, *, private_networks: bool = False, loopback: bool = False) -> bool:
     try:
-        Reach(private_networks=private_networks, loopback=loopback).guard_endpoint(normalise(endpoint))
+        EndpointPolicy(private_networks=private_networks, loopback=loopback).guard_endpoint(normalise(endpoint))
     except InvalidEndpoint:
         return False
     return True
@@ -167,9 +167,9 @@ def test_a_host_in_punycode_is_let_in() -> None:
     assert let_in("https://xn--bcher-kva.example")
 
 
-def reached(address: str, reach: Reach) -> bool:
+def reached(address: str, policy: EndpointPolicy) -> bool:
     try:
-        reach.guard_address(address)
+        policy.guard_address(address)
     except InvalidEndpoint:
         return False
     return True
@@ -213,8 +213,8 @@ def reached(address: str, reach: Reach) -> bool:
 def test_the_address_that_a_name_leads_to_is_guarded_alike(
     address: str, public: bool, private: bool, local: bool
 ) -> None:
-    reaches = [Reach(False, False), Reach(True, False), Reach(True, True)]
-    assert [reached(address, reach) for reach in reaches] == [public, private, local]
+    policies = [EndpointPolicy(False, False), EndpointPolicy(True, False), EndpointPolicy(True, True)]
+    assert [reached(address, policy) for policy in policies] == [public, private, local]
 
 
 def test_an_endpoint_may_have_2048_characters() -> None:

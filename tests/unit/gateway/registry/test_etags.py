@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.errors import InvalidRequest, PreconditionFailed
-from gateway.registry.etags import IfMatch, etag, if_match
+from gateway.registry.etags import IfMatch, etag, parse_if_match
 from tests.unit.gateway.builders import BRIEFLY, a_provider
 
 TAGS = st.builds('"{}"'.format, st.text(st.characters(min_codepoint=0x21, max_codepoint=0xFF), max_size=5)).filter(
@@ -32,12 +32,12 @@ def test_a_tag_is_strong_and_quoted_and_stands_for_the_revision_and_the_default(
 
 
 def test_without_a_header_nothing_is_expected() -> None:
-    assert if_match(None) is None
+    assert parse_if_match(None) is None
 
 
 @pytest.mark.parametrize("header", ["*", " * ", "\t*"])
 def test_a_star_is_any_provider_and_not_none(header: str) -> None:
-    expected = if_match(header)
+    expected = parse_if_match(header)
     assert expected == IfMatch(None)
     assert not refused(expected)
     with pytest.raises(PreconditionFailed):
@@ -45,7 +45,7 @@ def test_a_star_is_any_provider_and_not_none(header: str) -> None:
 
 
 def test_a_tag_is_the_provider_that_was_seen_and_no_other() -> None:
-    expected = if_match(etag(a_provider()))
+    expected = parse_if_match(etag(a_provider()))
     assert not refused(expected)
     assert refused(expected, revision="r2")
     assert refused(expected, default=True)
@@ -60,7 +60,7 @@ def test_what_is_gone_is_not_what_was_seen() -> None:
 def test_a_tag_that_only_looks_like_it_is_refused(header: str) -> None:
     assert etag(a_provider()) == '"r1"'
     try:
-        assert refused(if_match(header))
+        assert refused(parse_if_match(header))
     except InvalidRequest:
         assert " " in header  # no space in a tag
 
@@ -74,7 +74,7 @@ MALFORMED = [
 @pytest.mark.parametrize("header", MALFORMED)
 def test_a_malformed_header_is_refused_in_words_that_do_not_repeat_it(header: str) -> None:
     with pytest.raises(InvalidRequest, match="with its quotes") as caught:
-        if_match(header)
+        parse_if_match(header)
     assert (caught.value.status, caught.value.param) == (400, "If-Match")
 
 
@@ -82,7 +82,7 @@ def test_a_malformed_header_is_refused_in_words_that_do_not_repeat_it(header: st
 @given(st.lists(st.tuples(st.booleans(), TAGS, SPACES, SPACES), min_size=1))
 def test_every_list_of_tags_is_read_whatever_is_in_them(listed: list[tuple[bool, str, str, str]]) -> None:
     header = ",".join(f"{before}{'W/' * weak}{tag}{behind}" for weak, tag, before, behind in listed)
-    expected = if_match(header)
+    expected = parse_if_match(header)
     assert expected is not None
     assert expected == IfMatch(frozenset("W/" * weak + tag for weak, tag, _, _ in listed))
 
@@ -91,7 +91,7 @@ def test_every_list_of_tags_is_read_whatever_is_in_them(listed: list[tuple[bool,
 @given(st.text(st.sampled_from('"W/*, \ta')))
 def test_any_other_text_is_refused_and_nothing_else_happens(text: str) -> None:
     try:
-        expected = if_match(text)
+        expected = parse_if_match(text)
     except InvalidRequest:
         return
     assert expected is not None
@@ -100,4 +100,4 @@ def test_any_other_text_is_refused_and_nothing_else_happens(text: str) -> None:
 
 def test_a_long_header_of_commas_takes_no_time() -> None:
     with pytest.raises(InvalidRequest):
-        if_match('"a"' + ", " * 20_000 + "x")
+        parse_if_match('"a"' + ", " * 20_000 + "x")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.registry.provider import Health, HeartbeatSettings, Provider, moment, origin_of, timestamp
+from gateway.registry.provider import Health, HeartbeatSettings, Provider, format_timestamp, origin_of, parse_timestamp
 from tests.unit.gateway.builders import AT, BRIEFLY, a_provider
 
 MOMENTS = st.datetimes(datetime(1970, 1, 1), datetime(9998, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - bounds are naive
@@ -13,19 +13,19 @@ MOMENTS = st.datetimes(datetime(1970, 1, 1), datetime(9998, 1, 1), timezones=st.
 @BRIEFLY
 @given(MOMENTS)
 def test_a_timestamp_is_read_back_as_it_was(when: datetime) -> None:
-    assert moment(timestamp(when)) == when
+    assert parse_timestamp(format_timestamp(when)) == when
 
 
 @BRIEFLY
 @given(MOMENTS, MOMENTS)
 def test_the_order_of_timestamps_as_text_is_the_order_of_time(one: datetime, other: datetime) -> None:
-    assert (timestamp(one) < timestamp(other)) == (one < other)
+    assert (format_timestamp(one) < format_timestamp(other)) == (one < other)
 
 
 def test_a_timestamp_is_rfc_3339_in_utc_with_microseconds() -> None:
-    assert timestamp(AT) == "2026-01-02T03:04:05.678901Z"
-    assert timestamp(AT.replace(microsecond=0)) == "2026-01-02T03:04:05.000000Z"
-    assert timestamp(AT.astimezone(timezone(timedelta(hours=2)))) == "2026-01-02T03:04:05.678901Z"
+    assert format_timestamp(AT) == "2026-01-02T03:04:05.678901Z"
+    assert format_timestamp(AT.replace(microsecond=0)) == "2026-01-02T03:04:05.000000Z"
+    assert format_timestamp(AT.astimezone(timezone(timedelta(hours=2)))) == "2026-01-02T03:04:05.678901Z"
 
 
 @pytest.mark.parametrize(

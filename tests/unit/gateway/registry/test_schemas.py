@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from gateway.registry.provider import Health, HeartbeatSettings
-from gateway.registry.schemas import HeartbeatIn, ProviderIn, ReplacementIn, view
+from gateway.registry.schemas import HeartbeatIn, ProviderIn, ReplacementIn, provider_view
 from tests.unit.gateway.builders import AT, KEY, a_provider, after, replacement, wanted
 
 
@@ -125,7 +125,7 @@ def test_beats_are_on_and_capped_at_16_tokens_unless_told_otherwise() -> None:
 
 def test_an_answer_holds_what_the_contract_lists_and_no_key() -> None:
     provider = a_provider(key_ciphertext=b"ciphertext", key_fingerprint="0123456789ab")
-    shown = view(provider, AT).model_dump()
+    shown = provider_view(provider, AT).model_dump()
     assert " ".join(shown) == (
         "id name type endpoint model description default requires_key key_fingerprint status last_heartbeat_at "
         "last_heartbeat_latency_ms last_heartbeat_ttft_ms last_heartbeat_error last_heartbeat_model "
@@ -136,14 +136,14 @@ def test_an_answer_holds_what_the_contract_lists_and_no_key() -> None:
 
 
 def test_a_provider_that_was_never_beaten_has_nulls_and_not_zeros() -> None:
-    shown = view(a_provider(), AT)
+    shown = provider_view(a_provider(), AT)
     assert (shown.last_heartbeat_at, shown.last_heartbeat_latency_ms, shown.status_changed_at) == (None, None, None)
     assert (shown.status, shown.requires_key, shown.stale) == ("pending", False, False)
 
 
 def test_what_a_beat_showed_is_shown() -> None:
     health = Health("failed", after(1), 20, 5, "no", "echo", "slot", 3, after(0.5))
-    shown = view(a_provider(health=health, heartbeat=HeartbeatSettings(False, "small", 9), default=True), AT)
+    shown = provider_view(a_provider(health=health, heartbeat=HeartbeatSettings(False, "small", 9), default=True), AT)
     assert (shown.status, shown.last_heartbeat_error, shown.last_heartbeat_model) == ("failed", "no", "echo")
     assert (shown.last_heartbeat_latency_ms, shown.last_heartbeat_ttft_ms, shown.consecutive_failures) == (20, 5, 3)
     assert shown.last_heartbeat_at == "2026-01-02T03:04:06.678901Z"
@@ -158,16 +158,16 @@ def test_what_a_beat_showed_is_shown() -> None:
 def test_no_beat_for_over_90_seconds_is_stale(age: int, stale: bool, enabled: bool, beaten: bool) -> None:
     health = Health(last_heartbeat_at=after(1000)) if beaten else Health()
     provider = a_provider(health=health, heartbeat=HeartbeatSettings(enabled))
-    assert view(provider, after(age + 1000 * beaten)).stale is stale
+    assert provider_view(provider, after(age + 1000 * beaten)).stale is stale
 
 
 def test_a_beat_of_the_future_is_stale_too() -> None:
     """A clock was set back: nothing is known of now."""
-    assert view(a_provider(health=Health(last_heartbeat_at=after(1000))), after(0)).stale
+    assert provider_view(a_provider(health=Health(last_heartbeat_at=after(1000))), after(0)).stale
 
 
 def test_the_tokens_of_the_beats_are_those_of_this_utc_day() -> None:
     provider = a_provider(health=Health(heartbeat_tokens=523, heartbeat_tokens_day="2026-01-02"))
-    assert view(provider, AT).heartbeat_tokens_today == 523
-    assert view(provider, after(21 * 3600)).heartbeat_tokens_today == 0
-    assert view(a_provider(), AT).heartbeat_tokens_today == 0
+    assert provider_view(provider, AT).heartbeat_tokens_today == 523
+    assert provider_view(provider, after(21 * 3600)).heartbeat_tokens_today == 0
+    assert provider_view(a_provider(), AT).heartbeat_tokens_today == 0

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.core.errors import ApiKeyRequired, DefaultProviderNeeded, InvalidEndpoint, KeyUnreadable
-from gateway.registry.endpoint import Reach
+from gateway.registry.endpoint import EndpointPolicy
 from gateway.registry.key_cipher import KeyCipher, fingerprint
 from gateway.registry.provider import Health, HeartbeatSettings
 from gateway.registry.service import Registry
@@ -135,7 +135,9 @@ def test_another_key_replaces_the_stored_one(registry: Registry, cipher: KeyCiph
 def test_a_stored_key_does_not_travel_to_a_new_origin(
     aws: Aws, providers: ProviderStore, cipher: KeyCipher, endpoint: str
 ) -> None:
-    registry = Registry(providers, cipher, clock=Clock(), reach=Reach(private_networks=True, loopback=False))
+    registry = Registry(
+        providers, cipher, clock=Clock(), endpoint_policy=EndpointPolicy(private_networks=True, loopback=False)
+    )
     before = registry.register(wanted(api_key=KEY)).provider
     with pytest.raises(ApiKeyRequired):
         registry.register(wanted(endpoint=endpoint))

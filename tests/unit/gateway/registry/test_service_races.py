@@ -71,7 +71,7 @@ def test_it_waits_longer_from_time_to_time_and_never_long(
     aws: Aws, providers: ProviderStore, cipher: KeyCipher
 ) -> None:
     waited: list[float] = []
-    mine = Registry(providers, cipher, clock=Clock(), reach=PUBLIC, pause=waited.append)
+    mine = Registry(providers, cipher, clock=Clock(), endpoint_policy=PUBLIC, pause=waited.append)
     with meeting_transactions(aws, times=3):
         assert mine.register(wanted()).created
     assert len(waited) == 3
@@ -200,5 +200,5 @@ def test_a_change_of_what_is_gone_right_after_is_answered_as_it_was_made(aws: Aw
                 registry.delete("main")
             return super().find(provider_id)
 
-    mine = Registry(Gone(aws.providers), KeyCipher(aws.kms, aws.key_arn), clock=Clock(), reach=PUBLIC)
+    mine = Registry(Gone(aws.providers), KeyCipher(aws.kms, aws.key_arn), clock=Clock(), endpoint_policy=PUBLIC)
     assert mine.patch("main", patch(name="Mine")).provider.name == "Mine"
