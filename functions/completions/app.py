@@ -14,7 +14,7 @@ from gateway.core.cors import Cors
 from gateway.core.errors import DeadlineExceeded, GatewayError, NotAStream
 from gateway.core.redaction import Redactor
 from gateway.core.sam_local import require_local_aws
-from gateway.core.settings import Settings
+from gateway.core.settings import CompletionsSettings
 from gateway.core.telemetry import make_logger
 from gateway.proxy.exchange import Exchange
 from gateway.proxy.forwarder import Forwarder
@@ -31,7 +31,7 @@ from gateway.registry.key_cipher import KeyCipher
 from gateway.registry.store import ProviderStore
 from lambda_streaming import Response, StreamingResponse, pump, streaming
 
-settings = Settings(os.environ)
+settings = CompletionsSettings.from_environ(os.environ)
 require_local_aws(settings)
 redactor = Redactor()
 logger = make_logger("completions", settings.log_level, redactor)
