@@ -8,12 +8,12 @@ import boto3
 from botocore.config import Config
 
 from gateway.core.sam_local import require_local_aws
-from gateway.core.settings import Settings
+from gateway.core.settings import AuthorizerSettings
 from gateway.core.tokens import Role, Tokens
 
 logging.getLogger("botocore").setLevel(logging.INFO)  # at DEBUG it writes every answer, the tokens in it included
 
-settings = Settings(os.environ)
+settings = AuthorizerSettings.from_environ(os.environ)
 require_local_aws(settings)
 # A function that runs into its timeout loses the tokens that it remembers: give up on Secrets Manager long before.
 impatient = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 2})

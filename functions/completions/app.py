@@ -10,7 +10,7 @@ import boto3
 from gateway.core.cors import Cors
 from gateway.core.redaction import Redactor
 from gateway.core.sam_local import require_local_aws
-from gateway.core.settings import Settings
+from gateway.core.settings import CompletionsSettings
 from gateway.core.telemetry import make_logger
 from gateway.proxy.forwarder import Forwarder
 from gateway.proxy.request import ForwardRequest
@@ -22,7 +22,7 @@ from gateway.registry.key_cipher import KeyCipher
 from gateway.registry.store import ProviderStore
 from lambda_streaming import Response, StreamingResponse, streaming
 
-settings = Settings(os.environ)
+settings = CompletionsSettings.from_environ(os.environ)
 require_local_aws(settings)
 redactor = Redactor()
 

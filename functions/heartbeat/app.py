@@ -16,7 +16,7 @@ from gateway.core import telemetry
 from gateway.core.errors import HeartbeatFailed
 from gateway.core.redaction import Redactor
 from gateway.core.sam_local import require_local_aws
-from gateway.core.settings import Settings
+from gateway.core.settings import HeartbeatFunctionSettings
 from gateway.core.telemetry import make_logger
 from gateway.heartbeat.check import Beat
 from gateway.heartbeat.client import answer_of, told_beat
@@ -33,7 +33,7 @@ from gateway.registry.key_cipher import KeyCipher
 from gateway.registry.provider import format_timestamp
 from gateway.registry.store import ProviderStore
 
-settings = Settings(os.environ)
+settings = HeartbeatFunctionSettings.from_environ(os.environ)
 require_local_aws(settings)
 redactor = Redactor()
 logger = make_logger("heartbeat", settings.log_level, redactor)

@@ -9,9 +9,9 @@ from typing import Any
 
 from gateway.core.cors import Cors
 from gateway.core.errors import OriginNotAllowed
-from gateway.core.settings import Settings
+from gateway.core.settings import PreflightSettings
 
-settings = Settings(os.environ)
+settings = PreflightSettings.from_environ(os.environ)
 cors = Cors(settings.allowed_origins)
 
 

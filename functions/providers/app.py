@@ -28,7 +28,7 @@ from gateway.api.views import (
 from gateway.core.cors import Cors
 from gateway.core.errors import GatewayError, InvalidRequest, ProviderNotFound
 from gateway.core.sam_local import require_local_aws
-from gateway.core.settings import Settings
+from gateway.core.settings import ProvidersSettings
 from gateway.core.strict_json import NOT_JSON
 from gateway.core.telemetry import make_logger
 from gateway.heartbeat.client import CLIENT_CONFIG, HeartbeatClient
@@ -42,7 +42,7 @@ from gateway.registry.schemas import PatchIn, ProviderIn, ProviderView, Replacem
 from gateway.registry.service import RegistrationResult, Registry
 from gateway.registry.store import ProviderStore
 
-settings = Settings(os.environ)
+settings = ProvidersSettings.from_environ(os.environ)
 require_local_aws(settings)
 logger = make_logger("providers", settings.log_level)
 # A registration is done without its first beat: no caller should wait for a Lambda that does not answer.

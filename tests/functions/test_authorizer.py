@@ -1,9 +1,11 @@
 import logging
 from typing import Any
 
+import boto3
 import pytest
 
 from tests.functions.conftest import Context, Load, event
+from tests.unit.gateway.servers import always, answer, serving
 
 STAGE = "arn:aws:execute-api:us-east-1:123456789012:abcdef1234/prod"
 
@@ -46,11 +48,13 @@ def test_any_other_header_is_unauthorized_word_for_word(authorize: Any, header: 
 
 
 def test_under_sam_local_an_unknown_token_is_denied_since_an_exception_would_be_a_502_there(
-    authorize: Any, monkeypatch: pytest.MonkeyPatch
+    load: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     monkeypatch.setenv("AWS_SAM_LOCAL", "true")
-
-    policy = authorize(authorizationToken="Bearer wrong")
+    with serving(always(answer(body=b'{"SecretString": "admin-token"}'))) as secrets:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", secrets.url)
+        policy = load("authorizer").handler(event("authorize", authorizationToken="Bearer wrong"), Context())
 
     assert resources(policy, "Allow") == []
     assert resources(policy, "Deny") == ["*"]

@@ -16,7 +16,8 @@ FUNCTIONS: dict[str, dict[str, Any]] = {
     if resource["Type"] == "AWS::Serverless::Function"
 }
 ALL = template()["Globals"]["Function"]["Environment"]["Variables"]
-VALUES = {"HISTORY_DAYS": "7", "LOG_LEVEL": "INFO", "AWS_ENDPOINT_URL": ""}
+VALUES = {"HISTORY_DAYS": "7", "LOG_LEVEL": "INFO", "PLATFORM": "aws", "PRIVATE_NETWORKS": "refuse"}
+NAMES = ("_TABLE", "_KEY", "_FUNCTION", "_SECRET", "_NAMESPACE")
 
 INIT = """
 import json, sys, threading
@@ -38,7 +39,7 @@ def test_init_opens_no_connection_and_starts_no_thread(name: str) -> None:
     variables = dict.fromkeys(FUNCTIONS[name]["Environment"]["Variables"].keys() | ALL.keys(), "")
     variables |= {key: value for key, value in VALUES.items() if key in variables}
     credentials = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "us-east-1"}
-    needs_a_name = {key: "name" for key, value in variables.items() if key.endswith(("_TABLE", "_KEY", "_FUNCTION"))}
+    needs_a_name = {key: "name" for key in variables if key.endswith(NAMES)}
     folders = [ROOT / FUNCTIONS[name]["CodeUri"], ROOT / "layers/gateway", ROOT / "layers/streaming/python"]
     done = subprocess.run(
         [sys.executable, "-c", INIT, *map(str, folders)],

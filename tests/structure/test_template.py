@@ -5,11 +5,12 @@ import importlib.util
 import inspect
 import re
 from collections.abc import Iterator
+from dataclasses import fields
 from typing import Any
 
 import pytest
 
-from gateway.core.settings import Limits, Settings
+from gateway.core import settings
 from tests.structure.parameter_choices import EVERYTHING
 from tests.structure.rendered import deployed, of_type, render
 from tests.template import ROOT, template
@@ -155,39 +156,49 @@ def test_each_handler_is_there(name: str) -> None:
     assert handler in [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
 
 
-READ_BY_A_LAYER = {"CompletionsFunction": {"STREAM_MODE"}}  # lambda_streaming knows nothing of Settings
-NEEDED = re.compile(r'_environ\["([A-Z_]+)"\]')
-OPTIONAL = re.compile(r'_environ\.get\("([A-Z_]+)"\)')
+READ_BY_A_LAYER = {"CompletionsFunction": {"STREAM_MODE"}}  # lambda_streaming does not use Settings
+GIVEN_TO_ALL = ALL_FUNCTIONS["Environment"]["Variables"].keys()
+SET_BY_SAM_LOCAL = {"AWS_SAM_LOCAL"}
 
 
-def variables_read(pattern: re.Pattern[str]) -> dict[str, set[str]]:
-    """The variables that each property of Settings reads in a way."""
-    properties = {name: value for name, value in vars(Settings).items() if isinstance(value, property)}
-    return {name: set(pattern.findall(inspect.getsource(p.fget))) for name, p in properties.items() if p.fget}
+def settings_class(name: str) -> type[settings.Settings]:
+    [class_name] = re.findall(r"^settings = (\w+)\.from_environ\(os\.environ\)$", source(FUNCTIONS[name]), re.MULTILINE)
+    found: type[settings.Settings] = getattr(settings, class_name)
+    return found
+
+
+def declared(name: str) -> set[str]:
+    """The variables that the template gives to this function alone, and that the gateway reads."""
+    return set(FUNCTIONS[name]["Environment"]["Variables"]) - READ_BY_A_LAYER.get(name, set())
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_each_function_is_given_exactly_the_variables_that_it_reads(name: str) -> None:
-    used = re.findall(r"\bsettings\.(\w+)", source(FUNCTIONS[name]))
-    needed, optional = (
-        set().union(*(variables_read(pattern).get(attribute, set()) for attribute in used))
-        for pattern in (NEEDED, OPTIONAL)
-    )
-    given = FUNCTIONS[name]["Environment"]["Variables"].keys() - READ_BY_A_LAYER.get(name, set())
-    to_all = ALL_FUNCTIONS["Environment"]["Variables"].keys()
+def test_declares_exactly_the_variables_that_each_function_reads(name: str) -> None:
+    variables = {field.name.upper() for field in fields(settings_class(name))}
 
-    assert needed - to_all == given - optional
+    assert variables - GIVEN_TO_ALL - SET_BY_SAM_LOCAL == declared(name)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_each_function_uses_every_variable_that_it_is_given(name: str) -> None:
+    cls = settings_class(name)
+    used = set(re.findall(r"\bsettings\.(\w+)", source(FUNCTIONS[name])))
+    for attribute in used & {"limits"}:
+        used |= set(re.findall(r"\bself\.(\w+)", inspect.getsource(getattr(cls, attribute).fget)))
+
+    assert declared(name) <= {attribute.upper() for attribute in used}
 
 
 def test_every_limit_of_a_forwarded_request_is_a_parameter_whose_default_is_the_codes() -> None:
     variables = FUNCTIONS["CompletionsFunction"]["Environment"]["Variables"]
-    for name in variables_read(OPTIONAL)["limits"]:
+    limits = {f"{field.name.upper()}_SECONDS": field.default for field in fields(settings.Limits)}
+    assert limits.keys() == {name for name in declared("CompletionsFunction") if name.endswith("_SECONDS")}
+    for name, default in limits.items():
         parameter = name.title().replace("_", "")
         assert variables[name] == {"Ref": parameter}
-        declared = template()["Parameters"][parameter]
-        default = getattr(Limits(), name.removesuffix("_SECONDS").lower())
-        assert declared["Default"] == ""
-        assert f"Empty for the default, {default:g}" in declared["Description"]
+        shown = template()["Parameters"][parameter]
+        assert shown["Default"] == ""
+        assert f"Empty for the default, {default:g}" in shown["Description"]
 
 
 def test_the_streaming_layer_is_used_where_the_routes_stream_and_nowhere_else() -> None:

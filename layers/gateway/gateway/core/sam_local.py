@@ -5,13 +5,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from gateway.core.errors import GatewayError
-from gateway.core.settings import Settings
+from gateway.core.settings import AwsSettings
 
 START = "The local AWS does not run: start it with `make dev`, or with `make aws` alone, and try again."
 ANSWERS_WITHIN_S = 2.0
 
 
-def require_local_aws(settings: Settings) -> None:
+def require_local_aws(settings: AwsSettings) -> None:
     """Looks before every AWS call that the local AWS is there; the call raises GatewayError if it is not.
 
     `sam local` hands the credentials of the shell to the containers: a call must never go to the AWS that they open.

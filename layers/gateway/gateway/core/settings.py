@@ -1,16 +1,22 @@
-"""The only reader of the environment. Each property is one variable of template.yaml."""
+"""Each function's settings, read once at init. A field is the environment variable of the same name in upper case."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, dataclass, fields
+from typing import Annotated, Any, Self, cast, get_type_hints
 from urllib.parse import urlsplit
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How long a forwarded request may take, in seconds.
+class InvalidSettings(Exception):
+    """Names every missing or invalid environment variable and the value that it expects, never its value."""
 
-    The first byte's lies above TokenHub's own 120 s, so that its error is what a user sees; the whole lies
-    below the 300 s at which TokenHub cuts every stream without a word, so that a user sees ours.
+
+@dataclass(frozen=True)
+class Limits:
+    """Time limits of a forwarded request, in seconds.
+
+    `first_byte` is above TokenHub's own 120 s, so that the user sees TokenHub's error. `whole` is below the 300 s at
+    which TokenHub cuts every stream without an error, so that the user sees ours.
     """
 
     connect: float = 5.0
@@ -20,83 +26,169 @@ class Limits:
     keep_alive: float = 15.0
 
 
+@dataclass(frozen=True)
+class _Format:
+    """How to parse a variable. `parse` raises ValueError for a value that is not `expected`."""
+
+    expected: str
+    parse: Callable[[str], object]
+
+
+def _text(value: str) -> str:
+    if not value:
+        raise ValueError
+    return value
+
+
+def _one_of(*choices: str) -> _Format:
+    return _Format(" or ".join(choices), lambda value: choices[choices.index(value)])
+
+
+def _either(true: str, false: str) -> _Format:
+    return _Format(f"{true} or {false}", lambda value: (false, true).index(value) == 1)
+
+
+def _days(value: str) -> int:
+    days = int(value)
+    if days < 1:
+        raise ValueError
+    return days
+
+
+def _seconds(value: str) -> float:
+    seconds = float(value)
+    if not 0 <= seconds < math.inf:
+        raise ValueError
+    return seconds
+
+
+def _origins(value: str) -> frozenset[str]:
+    return frozenset(filter(None, value.split(",")))
+
+
+Text = Annotated[str, _Format("text that is not empty", _text)]
+Days = Annotated[int, _Format("a whole number from 1", _days)]
+Seconds = Annotated[float, _Format("a number from 0", _seconds)]
+Origins = Annotated[frozenset[str], _Format("a comma list of origins, which may be empty", _origins)]
+LogLevel = Annotated[str, _one_of("INFO", "WARNING", "ERROR")]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What a function was deployed with. A variable that is missing is named when it is asked for."""
+    """Base of the settings of all functions. A field with a default may be absent or empty in the environment."""
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        self._environ = environ
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Raises InvalidSettings, which names every variable that is missing or invalid."""
+        hints = get_type_hints(cls, include_extras=True)
+        values, problems = {}, []
+        for field in fields(cls):
+            variable, expects = field.name.upper(), cast("_Format", hints[field.name].__metadata__[0])
+            try:
+                values[field.name] = _read(field, environ.get(variable), expects)
+            except ValueError:
+                problems.append(f"{variable} ({expects.expected})")
+        if problems:
+            raise InvalidSettings(
+                f"Environment variables are missing or invalid: {', '.join(problems)}. "
+                "Deploy template.yaml again, or start `sam local` with the env.json that `make dev` writes."
+            )
+        return cls(**values)
 
-    @property
-    def admin_token_secret(self) -> str:
-        return self._environ["ADMIN_TOKEN_SECRET"]
 
-    @property
-    def allowed_origins(self) -> frozenset[str]:
-        return frozenset(filter(None, self._environ["ALLOWED_ORIGINS"].split(",")))
+def _read(field: Field[Any], value: str | None, expects: _Format) -> object:
+    if not value and field.default is not MISSING:
+        return field.default
+    if value is None:
+        raise ValueError
+    return expects.parse(value)
 
-    @property
-    def client_token_secret(self) -> str:
-        return self._environ["CLIENT_TOKEN_SECRET"]
 
-    @property
-    def heartbeat_function(self) -> str:
-        return self._environ["HEARTBEAT_FUNCTION"]
+@dataclass(frozen=True, kw_only=True)
+class AwsSettings(Settings):
+    """Settings of the functions that call AWS. Without `aws_endpoint_url` boto3 calls the real AWS."""
 
-    @property
-    def heartbeats_table(self) -> str:
-        return self._environ["HEARTBEATS_TABLE"]
-
-    @property
-    def history_days(self) -> int:
-        return int(self._environ["HISTORY_DAYS"])
-
-    @property
-    def keys_key(self) -> str:
-        return self._environ["KEYS_KEY"]
-
-    @property
-    def metrics_namespace(self) -> str:
-        return self._environ["METRICS_NAMESPACE"]
-
-    @property
-    def private_networks(self) -> bool:
-        return self._environ["PRIVATE_NETWORKS"] == "allow"
-
-    @property
-    def providers_table(self) -> str:
-        return self._environ["PROVIDERS_TABLE"]
-
-    @property
-    def local(self) -> bool:
-        return self._environ["PLATFORM"] == "local"
+    aws_endpoint_url: Annotated[str | None, _Format("a URL", _text)] = None
+    # `sam local` sets this variable in its containers. Lambda never does.
+    aws_sam_local: Annotated[str, _Format("text", _text)] = "false"
 
     @property
     def sam_local(self) -> bool:
-        """Whether `sam local` runs the function, in a container on somebody's machine. Lambda never sets this."""
-        return self._environ.get("AWS_SAM_LOCAL") == "true"
-
-    @property
-    def aws_endpoint_url(self) -> str | None:
-        """The AWS that boto3 calls. None for the real one."""
-        return self._environ.get("AWS_ENDPOINT_URL") or None
+        return self.aws_sam_local == "true"
 
     @property
     def loopback_host(self) -> str | None:
-        """Where a loopback endpoint leads. A container of `sam local` has a loopback of its own, so there it is the
-        host, which the local AWS runs on, too. None everywhere else: it is what it says."""
+        """The host that replaces loopback in a provider's endpoint, or None to use the endpoint as it is.
+
+        The loopback of a `sam local` container is not the machine's. The local AWS runs on the machine, so its host
+        is the machine's address as the container sees it.
+        """
         return urlsplit(self.aws_endpoint_url).hostname if self.sam_local and self.aws_endpoint_url else None
 
+
+@dataclass(frozen=True, kw_only=True)
+class RegistrySettings(AwsSettings):
+    """Settings of the functions that use the provider registry."""
+
+    keys_key: Text
+    log_level: LogLevel
+    platform: Annotated[str, _one_of("aws", "local")]
+    private_networks: Annotated[bool, _either("allow", "refuse")]
+    providers_table: Text
+
     @property
-    def log_level(self) -> str:
-        return self._environ["LOG_LEVEL"]
+    def local(self) -> bool:
+        return self.platform == "local"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProvidersSettings(RegistrySettings):
+    allowed_origins: Origins
+    heartbeat_function: Text
+    heartbeats_table: Text
+    history_days: Days
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeartbeatFunctionSettings(RegistrySettings):
+    connect_seconds: Seconds = Limits.connect
+    heartbeats_table: Text
+    history_days: Days
+    metrics_namespace: Text
 
     @property
     def limits(self) -> Limits:
-        given = {
-            "connect": self._environ.get("CONNECT_SECONDS"),
-            "first_byte": self._environ.get("FIRST_BYTE_SECONDS"),
-            "stream_idle": self._environ.get("STREAM_IDLE_SECONDS"),
-            "whole": self._environ.get("WHOLE_SECONDS"),
-            "keep_alive": self._environ.get("KEEP_ALIVE_SECONDS"),
-        }
-        return Limits(**{name: float(seconds) for name, seconds in given.items() if seconds})
+        return Limits(connect=self.connect_seconds)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompletionsSettings(RegistrySettings):
+    allowed_origins: Origins
+    metrics_namespace: Text
+    connect_seconds: Seconds = Limits.connect
+    first_byte_seconds: Seconds = Limits.first_byte
+    stream_idle_seconds: Seconds = Limits.stream_idle
+    whole_seconds: Seconds = Limits.whole
+    keep_alive_seconds: Seconds = Limits.keep_alive
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(
+            connect=self.connect_seconds,
+            first_byte=self.first_byte_seconds,
+            stream_idle=self.stream_idle_seconds,
+            whole=self.whole_seconds,
+            keep_alive=self.keep_alive_seconds,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuthorizerSettings(AwsSettings):
+    admin_token_secret: Text
+    client_token_secret: Text
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreflightSettings(Settings):
+    allowed_origins: Origins
+    log_level: LogLevel

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.core.errors import GatewayError
 from gateway.core.sam_local import require_local_aws
-from gateway.core.settings import Settings
+from gateway.core.settings import AwsSettings
 from tests.unit.gateway.servers import always, answer, serving
 
 NO_TABLES = always(answer(body=b'{"TableNames": []}', content_type="application/x-amz-json-1.0"))
@@ -40,7 +40,7 @@ def closed_port() -> int:
 
 def test_a_call_reaches_a_local_aws_that_answers() -> None:
     with serving(NO_TABLES) as server:
-        require_local_aws(Settings(SAM_LOCAL | {"AWS_ENDPOINT_URL": server.url}))
+        require_local_aws(AwsSettings.from_environ(SAM_LOCAL | {"AWS_ENDPOINT_URL": server.url}))
         list_tables(server.url)
 
         assert [request.headers["x-amz-target"] for request in server.received] == ["DynamoDB_20120810.ListTables"]
@@ -48,7 +48,7 @@ def test_a_call_reaches_a_local_aws_that_answers() -> None:
 
 def test_where_none_listens_the_call_says_what_to_start() -> None:
     url = f"http://127.0.0.1:{closed_port()}"
-    require_local_aws(Settings(SAM_LOCAL | {"AWS_ENDPOINT_URL": url}))
+    require_local_aws(AwsSettings.from_environ(SAM_LOCAL | {"AWS_ENDPOINT_URL": url}))
 
     with pytest.raises(GatewayError, match=r"start it with `make dev`"):
         list_tables(url)
@@ -57,7 +57,7 @@ def test_where_none_listens_the_call_says_what_to_start() -> None:
 @pytest.mark.parametrize("endpoint", [{}, {"AWS_ENDPOINT_URL": ""}])
 def test_without_an_endpoint_nothing_is_sent_to_the_real_aws(endpoint: dict[str, str]) -> None:
     with serving(NO_TABLES) as server:
-        require_local_aws(Settings(SAM_LOCAL | endpoint))
+        require_local_aws(AwsSettings.from_environ(SAM_LOCAL | endpoint))
 
         with pytest.raises(GatewayError, match=r"start it with `make dev`"):
             list_tables(server.url)
@@ -65,6 +65,6 @@ def test_without_an_endpoint_nothing_is_sent_to_the_real_aws(endpoint: dict[str,
 
 
 def test_in_lambda_nothing_is_looked_at() -> None:
-    require_local_aws(Settings({}))
+    require_local_aws(AwsSettings.from_environ({}))
 
     assert boto3.DEFAULT_SESSION is None
