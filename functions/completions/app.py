@@ -96,8 +96,8 @@ def _forward(record: RequestLog, provider_id: str | None, deadline: float) -> Re
         idle=silence,
         on_idle=exchange.keep_alive,
         deadline=deadline,
-        too_late=DeadlineExceeded(TOO_LATE),
-        at_once=True,
+        deadline_error=DeadlineExceeded(TOO_LATE),
+        start_immediately=True,
     )
     left = deadline - time.monotonic() + HEAD_GRACE_SECONDS
     if not exchange.begun(min(silence or left, left)):
