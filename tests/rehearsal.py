@@ -1,4 +1,4 @@
-"""The rehearsal TokenHub on a free port, in a thread, for tests."""
+"""Runs the rehearsal TokenHub in a thread on a free port, for tests."""
 
 import asyncio
 import json
@@ -10,16 +10,16 @@ from types import TracebackType
 from typing import Any, Self
 
 from tools.rehearsal.modes import Rehearsal
-from tools.rehearsal.server import Seen, TokenHub, serving
+from tools.rehearsal.server import RecordedRequest, TokenHub, serving
 
 KEY = "your-tokenhub-api-key"
 
 
 class RunningTokenHub:
-    """`with RunningTokenHub() as tokenhub:`; `stop()` and `start()` again keep the port and what was seen.
+    """`with RunningTokenHub() as tokenhub:`; `stop()` and `start()` keep the port and the records.
 
-    `url` is the origin, without `/v1`. `requests` is what came, but for `/_rehearse`; `sent` is every chunk
-    written to a stream with its monotonic time; `log` its log lines.
+    `url` is the origin, without `/v1`. `requests` lists the received requests, except those to `/_rehearse`. `sent`
+    lists every chunk written to a stream with its monotonic time. `log` lists the log lines.
     """
 
     def __init__(self, *, strict_keys: bool = False) -> None:
@@ -33,7 +33,7 @@ class RunningTokenHub:
         return f"http://127.0.0.1:{self._port}"
 
     @property
-    def requests(self) -> list[Seen]:
+    def requests(self) -> list[RecordedRequest]:
         return self._hub.requests
 
     @property
@@ -41,14 +41,14 @@ class RunningTokenHub:
         return self._hub.sent
 
     def rehearse(self, mode: str, times: int | None = None, **options: Any) -> None:
-        """Set the mode of the next `times` requests; the options are `delay_ms` and `path`."""
+        """Sets the mode of the next `times` requests. The options are `delay_ms` and `path`."""
         self._hub.rehearsal = Rehearsal(mode, times, **options)
 
     def reset(self) -> None:
-        """Back to normal, with nothing seen."""
+        """Restores the normal mode and clears all records."""
         self.rehearse("normal")
-        for seen in (self.requests, self.sent, self.log):
-            seen.clear()
+        for records in (self.requests, self.sent, self.log):
+            records.clear()
 
     def start(self) -> None:
         started: Future[int] = Future()
@@ -81,21 +81,26 @@ class RunningTokenHub:
         self.stop()
 
 
-def ask(text: str = "Grüße aus Zürich, 東京 und 🚀 im All", *, model: str = "echo", **more: Any) -> dict[str, Any]:
-    return {"model": model, "messages": [{"role": "user", "content": text}], **more}
+def chat_body(
+    text: str = "Grüße aus Zürich, 東京 und 🚀 im All", *, model: str = "echo", **fields: Any
+) -> dict[str, Any]:
+    return {"model": model, "messages": [{"role": "user", "content": text}], **fields}
 
 
-def frames(body: bytes) -> list[str]:
+def sse_frames(body: bytes) -> list[str]:
     return [frame for frame in body.decode().replace("\r\n", "\n").split("\n\n") if frame]
 
 
-def spoken(body: bytes) -> str:
+def streamed_text(body: bytes) -> str:
     chunks = [json.loads(line[6:]) for line in body.decode().splitlines() if line.startswith("data: {")]
     return "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks if chunk["choices"])
 
 
 def wait_until(condition: Callable[[], object], limit: float = 2.0, every: float = 0.01) -> bool:
-    """Whether it came to be in that time. Asking a whole system costs it something: not `every` 10 ms then."""
+    """Waits until the condition is true, for at most `limit` seconds. Returns whether it became true.
+
+    Raise `every` when the condition is a request to a whole system.
+    """
     deadline = time.monotonic() + limit
     while not condition() and time.monotonic() < deadline:
         time.sleep(every)

@@ -14,7 +14,7 @@ from tests.e2e.conftest import Gateway
 from tests.e2e.failure_table import FAULTS
 from tests.local_system import free_ports
 from tests.raw_upstream import RawUpstream, Script, Seen
-from tests.rehearsal import ask, wait_until
+from tests.rehearsal import chat_body, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -58,13 +58,13 @@ def workers(gateway: Gateway) -> list[int]:
 
 
 def is_good(client: httpx.Client) -> bool:
-    answer = client.post("/v1/chat/completions", json=ask("a", model="good", stream=True))
+    answer = client.post("/v1/chat/completions", json=chat_body("a", model="good", stream=True))
     return answer.status_code == 200 and answer.text.endswith("data: [DONE]\n\n")
 
 
 def leave_after_first(client: httpx.Client, model: str) -> float:
     """When the client left, by the monotonic clock."""
-    with client.stream("POST", "/v1/chat/completions", json=ask("a", model=model, stream=True)) as answer:
+    with client.stream("POST", "/v1/chat/completions", json=chat_body("a", model=model, stream=True)) as answer:
         next(answer.iter_raw())
     return time.monotonic()
 
@@ -124,8 +124,8 @@ def faulty(client: httpx.Client, upstream: RawUpstream, kind: str) -> None:
         assert wait_until(lambda: seen.left_at is not None)
         time.sleep(0.3)  # the environment is free again then
         return
-    bad = {"no JSON": "{", "refused": ask("a"), "no such provider": ask("a")}.get(fault)
-    body = bad or ask("a", model=fault, stream=how == "stream")
+    bad = {"no JSON": "{", "refused": chat_body("a"), "no such provider": chat_body("a")}.get(fault)
+    body = bad or chat_body("a", model=fault, stream=how == "stream")
     named = {"refused": "refused", "no such provider": "nobody"}.get(fault, "raw")
     sent = {"content": body} if isinstance(body, str) else {"json": body}
     answer = client.post("/v1/chat/completions", headers={"X-Provider-Id": named}, **sent)

@@ -17,7 +17,7 @@ import pytest
 
 from tests.e2e.policies import Grant, Roles, grants
 from tests.local_system import LocalSystem
-from tests.rehearsal import RunningTokenHub, ask, wait_until
+from tests.rehearsal import RunningTokenHub, chat_body, wait_until
 from tools.local import aws
 
 DENIED = "AccessDenied"
@@ -109,7 +109,7 @@ def starts_the_first_beat(world: World) -> str:
 
 def completes(world: World) -> str:
     headers = {"X-Provider-Id": fresh(world)}
-    return _seen(world.http.post("/v1/chat/completions", json=ask(), headers=headers))
+    return _seen(world.http.post("/v1/chat/completions", json=chat_body(), headers=headers))
 
 
 def beats(world: World) -> str:

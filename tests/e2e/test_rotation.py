@@ -9,7 +9,7 @@ import pytest
 
 from tests.e2e.conftest import Gateway
 from tests.raw_upstream import RawUpstream, Script, Seen, answer
-from tests.rehearsal import KEY, RunningTokenHub, ask
+from tests.rehearsal import KEY, RunningTokenHub, chat_body
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -55,7 +55,7 @@ def test_rotating_a_key_fails_none_of_50_running_requests(gateway: Gateway, upst
     with gateway.client(**{"X-Provider-Id": "rotated"}) as client:
 
         def call(number: int) -> tuple[int, bool]:
-            body = ask("a", stream=number % 2 == 0)
+            body = chat_body("a", stream=number % 2 == 0)
             came = client.post("/v1/chat/completions", json=body)
             return came.status_code, came.content.endswith(b"[DONE]\n\n" if body["stream"] else b"}")
 
@@ -87,7 +87,7 @@ def test_tokenhub_restart_between_requests_fails_none(gateway: Gateway, stream: 
 
 
 def complete(client: httpx.Client, *, stream: bool) -> bool:
-    came = client.post("/v1/chat/completions", json=ask("Hello", stream=stream))
+    came = client.post("/v1/chat/completions", json=chat_body("Hello", stream=stream))
     return came.status_code == 200 and ("[DONE]" in came.text) == stream
 
 
@@ -95,9 +95,9 @@ def test_reuses_a_kept_connection_but_not_a_dropped_one(gateway: Gateway, keys: 
     with RawUpstream(keys.play) as upstream, gateway.client(**{"X-Provider-Id": "dropping"}) as client:
         gateway.register("dropping", upstream.url, api_key=OLD)
         for _ in range(3):
-            client.post("/v1/chat/completions", json=ask("a")).raise_for_status()
+            client.post("/v1/chat/completions", json=chat_body("a")).raise_for_status()
         assert upstream.connections == 1
 
         upstream.drop_connections()
-        client.post("/v1/chat/completions", json=ask("a")).raise_for_status()
+        client.post("/v1/chat/completions", json=chat_body("a")).raise_for_status()
         assert upstream.connections == 2

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.local_system import LocalSystem, free_ports
-from tests.rehearsal import KEY, RunningTokenHub, ask, wait_until
+from tests.rehearsal import KEY, RunningTokenHub, chat_body, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -43,7 +43,7 @@ def test_providers_statuses_and_keys_survive_a_restart(tmp_path: Path, tokenhub:
 
     with LocalSystem(tmp_path / "state", ports, environ={"TOKENHUB": "off"}) as system:
         after = shown(system)
-        answer = httpx.post(f"{system.url}/v1/chat/completions", json=ask("Hello"), trust_env=False, timeout=30)
+        answer = httpx.post(f"{system.url}/v1/chat/completions", json=chat_body("Hello"), trust_env=False, timeout=30)
 
     told = ("id", "status", "key_fingerprint", "created_at", "default")
     assert [[provider[name] for name in told] for provider in after] == [

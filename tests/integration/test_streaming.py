@@ -12,7 +12,7 @@ from openai.types.chat import ChatCompletionUserMessageParam
 
 from tests.integration.conftest import Register
 from tests.local_system import LocalSystem
-from tests.rehearsal import RunningTokenHub, ask
+from tests.rehearsal import RunningTokenHub, chat_body
 
 PAUSE_S = 0.2
 
@@ -27,13 +27,13 @@ def sdk(system: LocalSystem, register: Register) -> Iterator[openai.OpenAI]:
 @pytest.fixture
 def warm(http: httpx.Client, register: Register, tokenhub: RunningTokenHub) -> httpx.Client:
     register(heartbeat={"enabled": False})
-    http.post("/v1/chat/completions", json=ask()).raise_for_status()
+    http.post("/v1/chat/completions", json=chat_body()).raise_for_status()
     tokenhub.reset()
     return http
 
 
 def arrivals(http: httpx.Client) -> list[tuple[float, bytes]]:
-    with http.stream("POST", "/v1/chat/completions", json=ask("a b c d e", stream=True)) as answer:
+    with http.stream("POST", "/v1/chat/completions", json=chat_body("a b c d e", stream=True)) as answer:
         assert answer.headers["content-type"] == "text/event-stream"
         return [(time.monotonic(), data) for data in answer.iter_raw()]
 
@@ -61,9 +61,11 @@ def test_returns_every_kind_of_stream_unchanged(warm: httpx.Client, tokenhub: Ru
 
 
 def test_returns_a_json_answer_unchanged(warm: httpx.Client, tokenhub: RunningTokenHub) -> None:
-    through = warm.post("/v1/chat/completions", json=ask("unchanged"))
+    through = warm.post("/v1/chat/completions", json=chat_body("unchanged"))
     headers = {"Authorization": "Bearer key", "X-Request-ID": through.headers["x-request-id"]}
-    direct = httpx.post(f"{tokenhub.url}/v1/chat/completions", json=ask("unchanged"), headers=headers, trust_env=False)
+    direct = httpx.post(
+        f"{tokenhub.url}/v1/chat/completions", json=chat_body("unchanged"), headers=headers, trust_env=False
+    )
 
     assert through.json() | {"created": 0} == direct.json() | {"created": 0}
     assert through.headers["content-type"] == direct.headers["content-type"]
@@ -123,5 +125,5 @@ def test_rotating_a_key_fails_no_request(warm: httpx.Client, register: Register,
     register(heartbeat={"enabled": False}, api_key="another-key-1234")
     tokenhub.rehearse("refuse_key", times=1)
 
-    assert warm.post("/v1/chat/completions", json=ask()).status_code == 200
+    assert warm.post("/v1/chat/completions", json=chat_body()).status_code == 200
     assert tokenhub.requests[-1].headers["authorization"] == "Bearer another-key-1234"

@@ -1,10 +1,20 @@
-"""How TokenHub fails: the modes whose answer is an error, or another server's page. Pure."""
+"""TokenHub's failures: the modes that respond with an error or with another server's page. No I/O."""
 
 import json
 from dataclasses import replace
 
-from tools.rehearsal.answers import MODELS, completion, fail, healthz, json_answer, models, normal, plain_error
-from tools.rehearsal.call import Answer, Call
+from tools.rehearsal.request import Request
+from tools.rehearsal.response import ScriptedResponse
+from tools.rehearsal.routes import (
+    MODELS,
+    completion,
+    error_response,
+    healthz,
+    json_response,
+    model_list,
+    normal_response,
+    plain_error,
+)
 
 PROVIDER_ERROR = {
     "error": {
@@ -17,85 +27,85 @@ PROVIDER_ERROR = {
 WEB_PAGE = b"<!DOCTYPE html>\n<html><head><title>Sign in</title></head><body>Please sign in.</body></html>\n"
 
 
-def all_failed(call: Call) -> Answer:
-    """The cause is told on streams only. /v1/messages and /v1/embeddings hand on the provider's own status."""
+def all_failed(request: Request) -> ScriptedResponse:
+    """Only streams contain the cause. /v1/messages and /v1/embeddings forward the provider's own status."""
     provider_body = json.dumps(PROVIDER_ERROR)
-    if call.path == "/v1/messages" and not call.streams:
+    if request.path == "/v1/messages" and not request.wants_stream:
         error = {"type": "authentication_error", "message": "invalid x-api-key"}
-        return json_answer(401, {"type": "error", "error": error})
-    if call.path == "/v1/messages":
-        return fail(call, 502, f"API error (status 401): {provider_body}")
-    if call.path == "/v1/embeddings":
-        return json_answer(401, PROVIDER_ERROR)
-    cause = f" for streaming: API error (status 401): {provider_body}" if call.streams else ""
-    return fail(call, 502, f"all providers failed{cause}")
+        return json_response(401, {"type": "error", "error": error})
+    if request.path == "/v1/messages":
+        return error_response(request, 502, f"API error (status 401): {provider_body}")
+    if request.path == "/v1/embeddings":
+        return json_response(401, PROVIDER_ERROR)
+    cause = f" for streaming: API error (status 401): {provider_body}" if request.wants_stream else ""
+    return error_response(request, 502, f"all providers failed{cause}")
 
 
-def no_providers(call: Call) -> Answer:
-    if call.path == "/v1/models":
-        return normal(call)
-    if call.path == "/healthz":
+def no_providers(request: Request) -> ScriptedResponse:
+    if request.path == "/v1/models":
+        return normal_response(request)
+    if request.path == "/healthz":
         return healthz(0, len(MODELS))
-    if call.path == "/v1/messages":
-        return fail(call, 503, "no Anthropic-compatible provider configured")
-    if call.path == "/v1/embeddings":
-        return fail(call, 503, "provider does not support embeddings")
-    return fail(call, 502, "no eligible models registered")
+    if request.path == "/v1/messages":
+        return error_response(request, 503, "no Anthropic-compatible provider configured")
+    if request.path == "/v1/embeddings":
+        return error_response(request, 503, "provider does not support embeddings")
+    return error_response(request, 502, "no eligible models registered")
 
 
-def no_models(call: Call) -> Answer:
-    if call.path == "/v1/models":
-        return models({})
-    if call.path == "/healthz":
+def no_models(request: Request) -> ScriptedResponse:
+    if request.path == "/v1/models":
+        return model_list({})
+    if request.path == "/healthz":
         return healthz(len(set(MODELS.values())), 0)
-    if call.path == "/v1/embeddings":
-        return fail(call, 404, f"model not found: {call.payload.get('model')}")
-    return no_providers(call)
+    if request.path == "/v1/embeddings":
+        return error_response(request, 404, f"model not found: {request.payload.get('model')}")
+    return no_providers(request)
 
 
-def budget(_: Call) -> Answer:
-    # `error` is a string and there is no Retry-After, so SDKs retry it in vain.
-    return json_answer(429, {"budget_usd": 10, "error": "monthly budget exceeded", "spent_usd": 10.42})
+def budget(_: Request) -> ScriptedResponse:
+    # `error` is a string and there is no Retry-After, so SDKs retry without success.
+    return json_response(429, {"budget_usd": 10, "error": "monthly budget exceeded", "spent_usd": 10.42})
 
 
-def rate_limit(_: Call) -> Answer:
+def rate_limit(_: Request) -> ScriptedResponse:
     return plain_error(429, "rate limit exceeded", **{"Retry-After": "1"})
 
 
-def key_rate_limit(_: Call) -> Answer:
+def key_rate_limit(_: Request) -> ScriptedResponse:
     return plain_error(429, "api key rate limit exceeded", **{"Retry-After": "1"})
 
 
-def refuse_key(_: Call) -> Answer:
+def refuse_key(_: Request) -> ScriptedResponse:
     return plain_error(401, "invalid api key")
 
 
-def no_scope(_: Call) -> Answer:
+def no_scope(_: Request) -> ScriptedResponse:
     return plain_error(403, "insufficient scope")
 
 
-def wrapped(call: Call, raw: str) -> Answer:
-    """A provider's 200 with a body TokenHub does not know: it becomes the content; on a stream it goes as it is."""
-    if call.streams:
-        return replace(normal(call), pieces=(raw.encode(),), opening=0, ending=0)
-    if call.path == "/v1/chat/completions":
+def wrapped_body(request: Request, raw: str) -> ScriptedResponse:
+    """A provider's 200 with an unknown body. TokenHub puts it into the content; a stream forwards it unchanged."""
+    if request.wants_stream:
+        return replace(normal_response(request), steps=(raw.encode(),), leading=0, trailing=0)
+    if request.path == "/v1/chat/completions":
         message = {"content": raw, "role": "assistant"}
-        return completion(call, [{"finish_reason": "stop", "index": 0, "message": message}], None)
-    return replace(normal(call), pieces=(raw.encode(),))
+        return completion(request, [{"finish_reason": "stop", "index": 0, "message": message}], None)
+    return replace(normal_response(request), steps=(raw.encode(),))
 
 
-def wrapped_error(call: Call) -> Answer:
-    return wrapped(call, json.dumps(PROVIDER_ERROR, indent=2))
+def wrapped_error(request: Request) -> ScriptedResponse:
+    return wrapped_body(request, json.dumps(PROVIDER_ERROR, indent=2))
 
 
-def wrapped_html(call: Call) -> Answer:
-    return wrapped(call, WEB_PAGE.decode())
+def wrapped_html(request: Request) -> ScriptedResponse:
+    return wrapped_body(request, WEB_PAGE.decode())
 
 
-def html(_: Call) -> Answer:
-    """Not TokenHub at all: a login page of something in front of it."""
-    return Answer(200, {"Content-Type": "text/html; charset=utf-8"}, (WEB_PAGE,))
+def html(_: Request) -> ScriptedResponse:
+    """The login page of a proxy in front of TokenHub."""
+    return ScriptedResponse(200, {"Content-Type": "text/html; charset=utf-8"}, (WEB_PAGE,))
 
 
-def panic(_: Call) -> Answer:
-    return Answer(500, {}, ())
+def panic(_: Request) -> ScriptedResponse:
+    return ScriptedResponse(500, {}, ())

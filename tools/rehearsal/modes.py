@@ -1,6 +1,6 @@
-"""The rehearsal's modes: every oddity of TokenHub's consumer API, by name.
+"""The rehearsal's modes: every unusual behaviour of TokenHub's consumer API, by name.
 
-A mode is a function from a `Call` to an `Answer`. To add one, write it and enter it in `MODES`.
+A mode is a function from a `Request` to a `ScriptedResponse`. To add one, write it and add it to `MODES`.
 """
 
 import math
@@ -8,164 +8,168 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 
-from tools.rehearsal import failures
-from tools.rehearsal.answers import ROUTES, fail, normal, stream_answer
-from tools.rehearsal.call import Answer, Call, Cut, Json, Piece
-from tools.rehearsal.streams import anthropic, openai_deltas
+from tools.rehearsal import failures, streams
+from tools.rehearsal.request import Json, Request
+from tools.rehearsal.response import BodyStep, Disconnect, ScriptedResponse
+from tools.rehearsal.routes import ROUTES, error_response, normal_response, stream_response
 
-type Mode = Callable[[Call], Answer]
+type Mode = Callable[[Request], ScriptedResponse]
 
 
-def begun(call: Call, tokens: int, *end: Piece) -> Answer:
-    """The normal answer up to its first `tokens` tokens (half of it, when it is no stream), then `end`."""
-    answer = normal(call)
-    if answer.streamed:
-        unfinished = answer.pieces[: len(answer.pieces) - answer.ending]
-        kept = unfinished[: answer.opening + tokens * call.choices]
+def truncated(request: Request, tokens: int, *steps: BodyStep) -> ScriptedResponse:
+    """The normal stream up to its first `tokens` tokens, or half of a body that is not a stream; then `steps`."""
+    response = normal_response(request)
+    if response.is_stream:
+        unfinished = response.steps[: len(response.steps) - response.trailing]
+        kept = unfinished[: response.leading + tokens * request.choice_count]
     else:
-        body = b"".join(piece for piece in answer.pieces if isinstance(piece, bytes))
-        kept = (body[: len(body) // 2],)
-    return replace(answer, pieces=(*kept, *end))
+        kept = (response.body[: len(response.body) // 2],)
+    return replace(response, steps=(*kept, *steps))
 
 
-def slow(call: Call) -> Answer:
-    answer, pause = normal(call), 0.2 if call.delay is None else call.delay
-    if not answer.streamed:
-        return replace(answer, wait=pause * max(1, len(call.spoken.tokens)))
-    paced = [piece for written in answer.pieces for piece in (pause, written)]
-    return replace(answer, pieces=tuple(paced[1:]))
+def slow(request: Request) -> ScriptedResponse:
+    response, pause = normal_response(request), 0.2 if request.delay_s is None else request.delay_s
+    if not response.is_stream:
+        return replace(response, delay_s=pause * max(1, len(request.echo.tokens)))
+    paced = [step for frame in response.steps for step in (pause, frame)]
+    return replace(response, steps=tuple(paced[1:]))
 
 
-def slow_headers(call: Call) -> Answer:
-    return replace(normal(call), wait=2.0 if call.delay is None else call.delay)
+def slow_headers(request: Request) -> ScriptedResponse:
+    return replace(normal_response(request), delay_s=2.0 if request.delay_s is None else request.delay_s)
 
 
-def hang(call: Call) -> Answer:
-    return replace(normal(call), wait=math.inf)
+def hang(request: Request) -> ScriptedResponse:
+    return replace(normal_response(request), delay_s=math.inf)
 
 
-def hang_after_first(call: Call) -> Answer:
-    return begun(call, 1, math.inf)
+def hang_after_first(request: Request) -> ScriptedResponse:
+    return truncated(request, 1, math.inf)
 
 
-def cut_clean(call: Call) -> Answer:
-    return begun(call, 3)
+def cut_clean(request: Request) -> ScriptedResponse:
+    return truncated(request, 3)
 
 
-def cut_mid_frame(call: Call) -> Answer:
-    pieces = begun(call, 3).pieces
-    last = pieces[-1]
-    return replace(normal(call), pieces=(*pieces[:-1], last[: len(last) // 2] if isinstance(last, bytes) else last))
+def cut_mid_frame(request: Request) -> ScriptedResponse:
+    steps = truncated(request, 3).steps
+    last = steps[-1]
+    return replace(
+        normal_response(request), steps=(*steps[:-1], last[: len(last) // 2] if isinstance(last, bytes) else last)
+    )
 
 
-def cut_reset(call: Call) -> Answer:
-    # A reset makes the receiver's kernel discard what it has not read yet: let the tokens arrive first.
-    return begun(call, 3, 0.05, Cut.RESET)
+def cut_reset(request: Request) -> ScriptedResponse:
+    # A reset makes the receiver's kernel discard unread data, so the pause lets the tokens arrive first.
+    return truncated(request, 3, 0.05, Disconnect.RESET)
 
 
-def cut_close(call: Call) -> Answer:
-    """TokenHub's own WriteTimeout of 300 s: the connection closes without the last chunk."""
-    return begun(call, 3, Cut.CLOSE)
+def cut_close(request: Request) -> ScriptedResponse:
+    """TokenHub's WriteTimeout of 300 s: the connection closes without the last chunk."""
+    return truncated(request, 3, Disconnect.CLOSE)
 
 
-def anthropic_stream(call: Call) -> Answer:
-    return stream_answer(call, anthropic(call.spoken)) if call.streams else normal(call)
+def anthropic_stream(request: Request) -> ScriptedResponse:
+    return (
+        stream_response(request, streams.anthropic_stream(request.echo))
+        if request.wants_stream
+        else normal_response(request)
+    )
 
 
-def rewritten(call: Call, rewrite: Callable[[bytes], tuple[Piece, ...]]) -> Answer:
-    """The normal stream with its bytes written otherwise; an answer that is no stream stays as it is."""
-    answer = normal(call)
-    if not answer.streamed:
-        return answer
-    whole = b"".join(piece for piece in answer.pieces if isinstance(piece, bytes))
-    return replace(answer, pieces=rewrite(whole))
+def rewritten(request: Request, rewrite: Callable[[bytes], tuple[BodyStep, ...]]) -> ScriptedResponse:
+    """The normal stream with its bytes replaced by `rewrite`. Leaves a body that is not a stream unchanged."""
+    response = normal_response(request)
+    return replace(response, steps=rewrite(response.body)) if response.is_stream else response
 
 
-def split(call: Call) -> Answer:
-    """Frames cut at odd places, and every byte of a multi-byte character on its own, a moment apart."""
+def split(request: Request) -> ScriptedResponse:
+    """Splits frames anywhere and sends every byte of a multi-byte character separately, 1 ms apart."""
 
-    def shatter(whole: bytes) -> tuple[Piece, ...]:
-        parts = re.findall(rb"[\x80-\xff]|[\x00-\x7f]{1,23}", whole)
-        return tuple(piece for part in parts for piece in (part, 0.001))
+    def split_body(body: bytes) -> tuple[BodyStep, ...]:
+        parts = re.findall(rb"[\x80-\xff]|[\x00-\x7f]{1,23}", body)
+        return tuple(step for part in parts for step in (part, 0.001))
 
-    return rewritten(call, shatter)
-
-
-def crlf(call: Call) -> Answer:
-    return rewritten(call, lambda whole: (whole.replace(b"\n", b"\r\n"),))
+    return rewritten(request, split_body)
 
 
-def comments(call: Call) -> Answer:
+def crlf(request: Request) -> ScriptedResponse:
+    return rewritten(request, lambda body: (body.replace(b"\n", b"\r\n"),))
+
+
+def comments(request: Request) -> ScriptedResponse:
     comment = b": PROCESSING\n\n"
-    return rewritten(call, lambda whole: (comment, whole.replace(b"\n\n", b"\n\n" + comment)))
+    return rewritten(request, lambda body: (comment, body.replace(b"\n\n", b"\n\n" + comment)))
 
 
-def with_text(call: Call, text: str) -> Call:
-    """The same call, as if the user had said `text`."""
-    said = call.inner | {"messages": [{"role": "user", "content": text}]}
-    return replace(call, payload={"request": said} if call.inner is not call.payload else said)
+def with_user_text(request: Request, text: str) -> Request:
+    """Returns the request with `text` as its only user message."""
+    chat_request = request.chat_request | {"messages": [{"role": "user", "content": text}]}
+    is_wrapped = request.chat_request is not request.payload
+    return replace(request, payload={"request": chat_request} if is_wrapped else chat_request)
 
 
-def large(call: Call) -> Answer:
-    """One line of over 1 MB, which is more than a line scanner's usual buffer."""
-    return normal(with_text(call, "x" * 1024 * 1024))
+def large(request: Request) -> ScriptedResponse:
+    """One line of over 1 MB, more than a line scanner's usual buffer."""
+    return normal_response(with_user_text(request, "x" * 1024 * 1024))
 
 
-def huge(call: Call) -> Answer:
-    """An answer of over 6 MB, which is more than Lambda takes in one piece."""
-    return normal(with_text(call, "x" * 7 * 1024 * 1024))
+def huge(request: Request) -> ScriptedResponse:
+    """A response of over 6 MB, more than Lambda accepts in one piece."""
+    return normal_response(with_user_text(request, "x" * 7 * 1024 * 1024))
 
 
-def huge_cut(call: Call) -> Answer:
-    """An answer of over 33 MB that breaks off just before its end, when its status has long been sent on."""
-    answer = normal(with_text(call, "x" * 33 * 1024 * 1024))
-    whole = b"".join(piece for piece in answer.pieces if isinstance(piece, bytes))
-    return replace(answer, pieces=(whole[:-1], Cut.CLOSE))
+def huge_cut(request: Request) -> ScriptedResponse:
+    """A response of over 33 MB that is cut before its last byte, long after the gateway has forwarded the status."""
+    response = normal_response(with_user_text(request, "x" * 33 * 1024 * 1024))
+    return replace(response, steps=(response.body[:-1], Disconnect.CLOSE))
 
 
-def long_head(call: Call) -> Answer:
-    """A header with as many bytes of padding as the message has words."""
-    answer = normal(call)
-    return replace(answer, headers=answer.headers | {"Cache-Control": f"padding={'x' * len(call.spoken.tokens)}"})
+def long_head(request: Request) -> ScriptedResponse:
+    """A response header with one byte of padding for each word of the message."""
+    response = normal_response(request)
+    return replace(response, headers=response.headers | {"Cache-Control": f"padding={'x' * len(request.echo.tokens)}"})
 
 
-def empty(_: Call) -> Answer:
-    """No TokenHub of today answers so; a proxy before it may."""
-    return Answer(204, {}, ())
+def empty(_: Request) -> ScriptedResponse:
+    """A 204, which a proxy in front of TokenHub may return. TokenHub itself never does."""
+    return ScriptedResponse(204, {}, ())
 
 
-def echo_key(call: Call) -> Answer:
-    """A provider that repeats the credential it was sent, in a header and in its text."""
-    answer = normal(with_text(call, f"Authorization: {call.credential}"))
-    return replace(answer, headers=answer.headers | {"X-Provider-Authorization": call.credential})
+def echo_key(request: Request) -> ScriptedResponse:
+    """A provider that repeats the credential of the request in a header and in its text."""
+    response = normal_response(with_user_text(request, f"Authorization: {request.credential}"))
+    return replace(response, headers=response.headers | {"X-Provider-Authorization": request.credential})
 
 
-def echo_key_error(call: Call) -> Answer:
-    answer = fail(call, 502, f"all providers failed for streaming: API error (status 401): {call.credential}")
-    return replace(answer, headers=answer.headers | {"X-Provider-Authorization": call.credential})
+def echo_key_error(request: Request) -> ScriptedResponse:
+    response = error_response(
+        request, 502, f"all providers failed for streaming: API error (status 401): {request.credential}"
+    )
+    return replace(response, headers=response.headers | {"X-Provider-Authorization": request.credential})
 
 
-def other_model(call: Call) -> Answer:
-    other = "echo" if call.model == "gpt-4o-mini" else "gpt-4o-mini"
-    return normal(replace(call, model=other, alias=None))
+def other_model(request: Request) -> ScriptedResponse:
+    other = "echo" if request.model == "gpt-4o-mini" else "gpt-4o-mini"
+    return normal_response(replace(request, model=other, alias=None))
 
 
-def tool_calls(call: Call) -> Answer:
-    """Two parallel tool calls whose arguments come in fragments (streams of OpenAI chunks only)."""
-    if not call.streams or call.path == "/v1/messages":
-        return normal(call)
+def tool_calls(request: Request) -> ScriptedResponse:
+    """Two parallel tool calls whose arguments arrive in fragments, in streams of OpenAI chunks only."""
+    if not request.wants_stream or request.path == "/v1/messages":
+        return normal_response(request)
 
-    def fragment(index: int, arguments: str, **more: object) -> dict[str, object]:
-        function = {"arguments": arguments} | ({"name": "get_weather"} if more else {})
-        return {"tool_calls": [{"index": index, **more, "function": function}]}
+    def fragment(index: int, arguments: str, **fields: object) -> dict[str, object]:
+        function = {"arguments": arguments} | ({"name": "get_weather"} if fields else {})
+        return {"tool_calls": [{"index": index, **fields, "function": function}]}
 
-    opened = [fragment(index, "", id=f"call_{index}", type="function") for index in (0, 1)]
-    parts = [fragment(index, part) for part in ('{"city":', '"Zürich"}') for index in (0, 1)]
-    return stream_answer(call, openai_deltas(call.spoken, [*opened, *parts], 1, "tool_calls"))
+    first = [fragment(index, "", id=f"call_{index}", type="function") for index in (0, 1)]
+    rest = [fragment(index, part) for part in ('{"city":', '"Zürich"}') for index in (0, 1)]
+    return stream_response(request, streams.openai_chunks(request.echo, [*first, *rest], 1, "tool_calls"))
 
 
 MODES: dict[str, Mode] = {
-    "normal": normal,
+    "normal": normal_response,
     "slow": slow,
     "slow_headers": slow_headers,
     "hang": hang,
@@ -201,22 +205,23 @@ MODES: dict[str, Mode] = {
     "tool_calls": tool_calls,
 }
 
-# TokenHub's order: rate limit per address, key, scope, budget, rate limit per key, and only then the body.
-BEFORE_KEY = frozenset({"rate_limit"})
-BEFORE_BODY = BEFORE_KEY | {"refuse_key", "no_scope", "budget", "key_rate_limit"}
-# These two also change the public routes.
-NOTHING_REGISTERED = frozenset({"no_providers", "no_models"})
+# TokenHub checks in this order: rate limit per address, key, scope, budget, rate limit per key, body.
+CHECKED_BEFORE_KEY = frozenset({"rate_limit"})
+CHECKED_BEFORE_BODY = CHECKED_BEFORE_KEY | {"refuse_key", "no_scope", "budget", "key_rate_limit"}
+# These modes also change the public routes.
+CHANGE_PUBLIC_ROUTES = frozenset({"no_providers", "no_models"})
 
 
-def answer(mode: str, call: Call) -> Answer:
-    if mode not in BEFORE_BODY and (refused := normal(call)).status != 200:
-        return refused
-    return MODES[mode](call)
+def respond(mode: str, request: Request) -> ScriptedResponse:
+    """Runs a mode. An invalid body gets its 400, unless the mode's failure precedes the body."""
+    if mode not in CHECKED_BEFORE_BODY and (rejection := normal_response(request)).status != 200:
+        return rejection
+    return MODES[mode](request)
 
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """The mode of the next `times` requests (None: until changed), for one path or for all POST routes."""
+    """The mode of the next `times` requests (None: no limit), for one path or for all POST routes."""
 
     mode: str = "normal"
     times: int | None = None
@@ -224,25 +229,25 @@ class Rehearsal:
     path: str | None = None
 
     def __post_init__(self) -> None:
-        """Raise ValueError, saying what is allowed."""
+        """Raises ValueError, which lists the allowed values."""
         if self.mode not in tuple(MODES):
-            raise ValueError(unknown_mode(self.mode))
+            raise ValueError(unknown_mode_message(self.mode))
         if self.times is not None and (type(self.times) is not int or self.times < 1):
-            raise ValueError("times is a whole number from 1, or null")
+            raise ValueError("times must be an integer of at least 1, or null")
         if self.delay_ms is not None and (type(self.delay_ms) not in (int, float) or not self.delay_ms >= 0):
-            raise ValueError("delay_ms is a number from 0, or null")
+            raise ValueError("delay_ms must be a number of at least 0, or null")
         if self.path is not None and self.path not in tuple(ROUTES):
-            raise ValueError(f"path is one of {', '.join(ROUTES)}, or null")
+            raise ValueError(f"path must be null or one of: {', '.join(ROUTES)}")
 
 
-def unknown_mode(mode: object) -> str:
-    return f"unknown mode {mode!r}; the modes are {', '.join(MODES)}"
+def unknown_mode_message(mode: object) -> str:
+    return f"unknown mode {mode!r}; use one of: {', '.join(MODES)}"
 
 
-def rehearsal(body: Json) -> Rehearsal:
-    """A rehearsal out of a request's body; raise ValueError, saying what is allowed."""
+def parse_rehearsal(body: Json) -> Rehearsal:
+    """Reads a rehearsal from a JSON body. Raises ValueError, which lists the allowed values."""
     known = [field.name for field in fields(Rehearsal)]
     if unknown := ", ".join(sorted(set(body) - set(known))):
-        raise ValueError(f"unknown: {unknown}; the fields are {', '.join(known)}")
-    asked: Json = {"mode": None} | body
-    return Rehearsal(**asked)
+        raise ValueError(f"unknown fields: {unknown}; use only: {', '.join(known)}")
+    values: Json = {"mode": None} | body
+    return Rehearsal(**values)

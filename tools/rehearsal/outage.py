@@ -1,6 +1,6 @@
-"""`python -m tools.rehearsal.outage MODE`: plays one outage against the running system and shows what the client sees.
+"""`python -m tools.rehearsal.outage MODE`: runs one outage against the local system and prints what the client sees.
 
-The mode is asked for by the model's name, so that heartbeats and other requests go on as they are.
+The model name selects the mode, so heartbeats and other requests are not affected.
 """
 
 import argparse
@@ -13,65 +13,72 @@ from collections.abc import Iterator
 
 from tools.local import aws
 from tools.local.settings import LocalError, Settings
-from tools.rehearsal.modes import MODES, unknown_mode
+from tools.rehearsal.modes import MODES, unknown_mode_message
 
-LOG_WITHIN_S = 15
-SHOWN = ("content-type", "retry-after", "server-timing", "x-error-source", "x-model-substituted", "x-should-retry")
+LOG_TIMEOUT_S = 15
+SHOWN_HEADERS = (
+    "content-type",
+    "retry-after",
+    "server-timing",
+    "x-error-source",
+    "x-model-substituted",
+    "x-should-retry",
+)
 
 
 def main() -> None:
-    """Exit code 1 with one sentence when there is nothing to play against."""
+    """Exits with code 1 and one sentence when the mode is unknown or the local system is unreachable."""
     parser = argparse.ArgumentParser(prog="python -m tools.rehearsal.outage", description=__doc__)
     parser.add_argument("mode", help=", ".join(MODES))
-    parser.add_argument("--whole", action="store_true", help="ask for an answer that is no stream")
-    asked = parser.parse_args()
-    if asked.mode not in MODES:
-        sys.exit(unknown_mode(asked.mode))
+    parser.add_argument("--whole", action="store_true", help="request a response that is not a stream")
+    options = parser.parse_args()
+    if options.mode not in MODES:
+        sys.exit(unknown_mode_message(options.mode))
     settings = Settings.from_environ(os.environ)
     try:
-        request_id = _play(settings, asked.mode, stream=not asked.whole)
+        request_id = _run_outage(settings, options.mode, stream=not options.whole)
         print(f"\nThe gateway's log line:\n{_log_line(settings, request_id)}")
     except (LocalError, ConnectionError) as error:
-        sys.exit(f"{error}\nIs the local system running on {settings.url}? Start it with make dev.")
+        sys.exit(f"{error}\nThe local system does not respond on {settings.url}. Start it with `make dev`.")
 
 
-def _play(settings: Settings, mode: str, *, stream: bool) -> str:
-    """Prints what a client sees. Gives the id of the request."""
+def _run_outage(settings: Settings, mode: str, *, stream: bool) -> str:
+    """Sends the request and prints what a client sees. Returns the request's id."""
     message = {"role": "user", "content": "one two three four five"}
     body = json.dumps({"model": f"rehearse/{mode}", "stream": stream, "messages": [message]})
     connection = http.client.HTTPConnection("localhost", settings.port, timeout=310)
-    began = time.monotonic()
+    started = time.monotonic()
     connection.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json"})
-    answer = connection.getresponse()
-    print(f"The client's view:\n{answer.status} {answer.reason}, after {time.monotonic() - began:.2f} s")
-    for name in SHOWN:
-        if (value := answer.headers.get(name)) is not None:
+    response = connection.getresponse()
+    print(f"The client's view:\n{response.status} {response.reason}, after {time.monotonic() - started:.2f} s")
+    for name in SHOWN_HEADERS:
+        if (value := response.headers.get(name)) is not None:
             print(f"{name}: {value}")
-    for line in _lines(answer):
-        print(f"{time.monotonic() - began:6.2f} s  {line}", flush=True)
-    return answer.headers["x-amzn-requestid"]
+    for line in _lines(response):
+        print(f"{time.monotonic() - started:6.2f} s  {line}", flush=True)
+    return response.headers["x-amzn-requestid"]
 
 
-def _lines(answer: http.client.HTTPResponse) -> Iterator[str]:
+def _lines(response: http.client.HTTPResponse) -> Iterator[str]:
     try:
-        for line in iter(answer.readline, b""):
+        for line in iter(response.readline, b""):
             if line.strip():
                 yield line.decode(errors="replace").rstrip()[:200]
     except (http.client.IncompleteRead, ConnectionError):
-        yield "(the connection broke off)"
+        yield "(the connection was cut)"
 
 
 def _log_line(settings: Settings, request_id: str) -> str:
     logs = aws.client("logs", settings.aws_url)
-    end = time.monotonic() + LOG_WITHIN_S
-    while time.monotonic() < end:
+    deadline = time.monotonic() + LOG_TIMEOUT_S
+    while time.monotonic() < deadline:
         groups = [group["logGroupName"] for group in logs.describe_log_groups()["logGroups"]]
         for group in groups:
             for event in logs.filter_log_events(logGroupName=group)["events"]:
                 if request_id in event["message"] and '"message":"request"' in event["message"]:
                     return str(event["message"]).strip()
         time.sleep(0.5)
-    return f"none within {LOG_WITHIN_S} s"
+    return f"No log line within {LOG_TIMEOUT_S} s."
 
 
 if __name__ == "__main__":

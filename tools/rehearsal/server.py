@@ -1,13 +1,13 @@
-"""The rehearsal TokenHub: answers as the real one does, oddities included, with an echoing model.
+"""The rehearsal TokenHub: responds like the real one, unusual behaviour included, with a model that echoes.
 
-`python -m tools.rehearsal.server --port 8090` runs it alone. Two things differ on purpose: web pages are refused,
-and any non-empty key is accepted, so that examples work without a real one; `--key-format strict` checks the real
-format (`tokenhub_` and 64 hex digits), and the mode `refuse_key` refuses every key.
+`python -m tools.rehearsal.server --port 8090` runs it alone. Two things differ on purpose. It rejects web pages. It
+accepts any non-empty key, so that examples work without a real one; `--key-format strict` checks the real format
+(`tokenhub_` and 64 hex digits), and the mode `refuse_key` rejects every key.
 
-`PUT /_rehearse {"mode": "slow", "times": 3, "delay_ms": 50, "path": "/v1/chat/completions"}` sets a mode for
-the next requests (`times` null: until changed), GET shows it, DELETE ends it. Without `path` it is for the
-POST routes; `no_models` and `no_providers` then change GET /v1/models and /healthz too. The model name
-`rehearse/<mode>` selects a mode for one request. The modes are in `tools.rehearsal.modes`.
+`PUT /_rehearse {"mode": "slow", "times": 3, "delay_ms": 50, "path": "/v1/chat/completions"}` sets a mode for the next
+requests (`times` null: until changed), GET shows it, DELETE ends it. Without `path` the mode applies to the POST
+routes; `no_models` and `no_providers` then change GET /v1/models and /healthz too. The model name `rehearse/<mode>`
+selects a mode for one request. `tools.rehearsal.modes` defines the modes.
 """
 
 import argparse
@@ -30,30 +30,39 @@ from aiohttp import web
 
 from tools.local import browser_guard
 from tools.rehearsal import modes
-from tools.rehearsal.answers import BODY_LIMIT, REHEARSE_PREFIX, ROUTES, Route, json_answer, plain_error, served_model
-from tools.rehearsal.call import WRAPPED, Answer, Call, Cut, Json, Piece, inner_request
-from tools.rehearsal.modes import Rehearsal, rehearsal, unknown_mode
+from tools.rehearsal.modes import Rehearsal, parse_rehearsal, unknown_mode_message
+from tools.rehearsal.request import WRAPPING_PATHS, Json, Request, unwrapped
+from tools.rehearsal.response import BodyStep, Disconnect, ScriptedResponse
+from tools.rehearsal.routes import (
+    MAX_BODY_BYTES,
+    REHEARSE_PREFIX,
+    ROUTES,
+    Route,
+    json_response,
+    plain_error,
+    serving_model,
+)
 
 CONTROL_PATH = "/_rehearse"
 REAL_KEY = re.compile(r"tokenhub_[0-9a-f]{64}")
 
 
 @dataclass
-class Seen:
-    """A request that came. Times are `time.monotonic()`; `left_at` is set when its client left before the end."""
+class RecordedRequest:
+    """A received request. Times are `time.monotonic()`; `disconnected_at` is set when the client left early."""
 
     method: str
     path: str
     headers: dict[str, str]
     body: bytes
-    at: float
+    received_at: float
     mode: str = "-"
     status: int | None = None
-    left_at: float | None = None
+    disconnected_at: float | None = None
 
 
 def credential(headers: dict[str, str]) -> str:
-    """The key as TokenHub takes it (T:internal/apikey/middleware.go): a Bearer token first, else x-api-key."""
+    """Returns the Bearer token, else x-api-key, like TokenHub (internal/apikey/middleware.go)."""
     authorization = headers.get("authorization", "")
     if authorization.startswith("Bearer "):
         return authorization.removeprefix("Bearer ")
@@ -61,8 +70,8 @@ def credential(headers: dict[str, str]) -> str:
 
 
 def read_json(body: bytes) -> tuple[Json, str | None]:
-    """(the object, what is wrong with it in about Go's words)."""
-    if len(body) > BODY_LIMIT:
+    """Returns the JSON object, and an error message like Go's when the body is not one."""
+    if len(body) > MAX_BODY_BYTES:
         return {}, "http: request body too large"
     if not body.strip():
         return {}, "EOF"
@@ -76,73 +85,76 @@ def read_json(body: bytes) -> tuple[Json, str | None]:
 
 
 class TokenHub:
-    """What it rehearses now, what it saw (`requests`) and when it wrote which stream bytes (`sent`)."""
+    """The server. Records `requests`, and in `sent` every chunk written to a stream with its monotonic time."""
 
     def __init__(self, *, strict_keys: bool = False, log: Callable[[str], None] | None = None) -> None:
-        self.requests: list[Seen] = []
+        self.requests: list[RecordedRequest] = []
         self.sent: list[tuple[float, bytes]] = []
         self.rehearsal = Rehearsal()
         self._strict_keys = strict_keys
         self._log = log or (lambda line: print(line, flush=True))
-        self._started = f"rehearsal/{secrets.token_urlsafe(7)}"
+        self._id_prefix = f"rehearsal/{secrets.token_urlsafe(7)}"
 
     def app(self) -> web.Application:
-        app = web.Application(client_max_size=4 * BODY_LIMIT)
+        app = web.Application(client_max_size=4 * MAX_BODY_BYTES)
         app.router.add_route("*", "/{path:(?s:.*)}", self._handle)
-        app.on_response_prepare.append(_go_headers)
+        app.on_response_prepare.append(_remove_server_header)
         return app
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
-        at = time.monotonic()
+        received_at = time.monotonic()
         if reason := browser_guard.refusal(request.headers.items()):
             return web.Response(status=403, text=f"The rehearsal TokenHub {reason}.\n")
         headers = {name.lower(): value for name, value in request.headers.items()}
-        seen = Seen(request.method, request.rel_url.raw_path, headers, await request.read(), at)
-        if seen.path == CONTROL_PATH:
-            return await self._play(request, self._control(seen), seen)
-        self.requests.append(seen)
-        request_id = headers.get("x-request-id") or f"{self._started}-{len(self.requests):06}"
+        record = RecordedRequest(request.method, request.rel_url.raw_path, headers, await request.read(), received_at)
+        if record.path == CONTROL_PATH:
+            return await self._send(request, self._control(record), record)
+        self.requests.append(record)
+        request_id = headers.get("x-request-id") or f"{self._id_prefix}-{len(self.requests):06}"
         try:
-            return await self._play(request, self._answer(seen, request_id), seen)
+            return await self._send(request, self._respond(record, request_id), record)
         except (asyncio.CancelledError, ConnectionError):
-            seen.left_at = time.monotonic()
+            record.disconnected_at = time.monotonic()
             raise
         finally:
-            ended = f"{seen.status or '-'}{' (client left)' if seen.left_at else ''}"
-            self._log(f"{seen.method} {seen.path} {ended} {seen.mode} {request_id[:128]}")
+            outcome = f"{record.status or '-'}{' (client left)' if record.disconnected_at else ''}"
+            self._log(f"{record.method} {record.path} {outcome} {record.mode} {request_id[:128]}")
 
-    def _answer(self, seen: Seen, request_id: str) -> Answer:
-        route = ROUTES.get(seen.path)
+    def _respond(self, record: RecordedRequest, request_id: str) -> ScriptedResponse:
+        route = ROUTES.get(record.path)
         if route is None:
             return plain_error(404, "404 page not found")
-        if route.method != seen.method:
-            return Answer(405, {"Allow": route.method}, ())
-        payload, json_error = read_json(seen.body)
-        asked = str(inner_request(seen.path, payload).get("model_hint" if seen.path in WRAPPED else "model") or "")
-        mode, delay = self._next_mode(route, seen.path, asked)
+        if route.method != record.method:
+            return ScriptedResponse(405, {"Allow": route.method}, ())
+        payload, json_error = read_json(record.body)
+        model_field = "model_hint" if record.path in WRAPPING_PATHS else "model"
+        requested_model = str(unwrapped(record.path, payload).get(model_field) or "")
+        mode, delay_s = self._next_mode(route, record.path, requested_model)
         if mode not in modes.MODES:
-            return route.fail(400, unknown_mode(mode))
-        seen.mode = mode
-        if mode not in modes.BEFORE_KEY and (refused := self._refuse(route, seen.headers)):
-            return refused
-        model, alias = served_model(asked, seen.path)
-        sent_key = seen.headers.get("authorization") or seen.headers.get("x-api-key", "")
-        return modes.answer(mode, Call(seen.path, payload, request_id, sent_key, json_error, delay, model, alias))
+            return route.error(400, unknown_mode_message(mode))
+        record.mode = mode
+        if mode not in modes.CHECKED_BEFORE_KEY and (rejection := self._check_key(route, record.headers)):
+            return rejection
+        model, alias = serving_model(requested_model, record.path)
+        sent_credential = record.headers.get("authorization") or record.headers.get("x-api-key", "")
+        return modes.respond(
+            mode, Request(record.path, payload, request_id, sent_credential, json_error, delay_s, model, alias)
+        )
 
-    def _next_mode(self, route: Route, path: str, asked: str) -> tuple[str, float | None]:
-        now = self.rehearsal
-        delay = None if now.delay_ms is None else now.delay_ms / 1000
-        if asked.startswith(REHEARSE_PREFIX):
-            return asked.removeprefix(REHEARSE_PREFIX), None
-        if now.path is None and route.public:
-            return (now.mode if now.mode in modes.NOTHING_REGISTERED else "normal"), None
-        if now.path not in (None, path):
+    def _next_mode(self, route: Route, path: str, requested_model: str) -> tuple[str, float | None]:
+        current = self.rehearsal
+        delay_s = None if current.delay_ms is None else current.delay_ms / 1000
+        if requested_model.startswith(REHEARSE_PREFIX):
+            return requested_model.removeprefix(REHEARSE_PREFIX), None
+        if current.path is None and route.public:
+            return (current.mode if current.mode in modes.CHANGE_PUBLIC_ROUTES else "normal"), None
+        if current.path not in (None, path):
             return "normal", None
-        if now.times is not None:
-            self.rehearsal = Rehearsal() if now.times == 1 else replace(now, times=now.times - 1)
-        return now.mode, delay
+        if current.times is not None:
+            self.rehearsal = Rehearsal() if current.times == 1 else replace(current, times=current.times - 1)
+        return current.mode, delay_s
 
-    def _refuse(self, route: Route, headers: dict[str, str]) -> Answer | None:
+    def _check_key(self, route: Route, headers: dict[str, str]) -> ScriptedResponse | None:
         key = credential(headers)
         if route.public:
             return None
@@ -154,44 +166,46 @@ class TokenHub:
             return plain_error(401, "invalid api key")
         return None
 
-    def _control(self, seen: Seen) -> Answer:
-        if seen.method not in ("GET", "PUT", "DELETE"):
-            return Answer(405, {"Allow": "GET, PUT, DELETE"}, ())
+    def _control(self, record: RecordedRequest) -> ScriptedResponse:
+        if record.method not in ("GET", "PUT", "DELETE"):
+            return ScriptedResponse(405, {"Allow": "GET, PUT, DELETE"}, ())
         try:
-            if seen.method == "PUT":
-                self.rehearsal = rehearsal(read_json(seen.body)[0])
+            if record.method == "PUT":
+                self.rehearsal = parse_rehearsal(read_json(record.body)[0])
         except ValueError as error:
-            return json_answer(400, {"error": str(error)})
-        if seen.method == "DELETE":
+            return json_response(400, {"error": str(error)})
+        if record.method == "DELETE":
             self.rehearsal = Rehearsal()
-        return json_answer(200, vars(self.rehearsal) | {"modes": list(modes.MODES)})
+        return json_response(200, vars(self.rehearsal) | {"modes": list(modes.MODES)})
 
-    async def _play(self, request: web.Request, answer: Answer, seen: Seen) -> web.StreamResponse:
-        await asyncio.sleep(answer.wait)
-        response = web.StreamResponse(status=answer.status, headers=answer.headers)
-        response.content_length = answer.length
-        seen.status = answer.status
-        await response.prepare(request)
-        for piece in answer.pieces:
-            await self._put(request, response, piece, record=answer.streamed)
-        return response
+    async def _send(
+        self, request: web.Request, response: ScriptedResponse, record: RecordedRequest
+    ) -> web.StreamResponse:
+        await asyncio.sleep(response.delay_s)
+        writer = web.StreamResponse(status=response.status, headers=response.headers)
+        writer.content_length = response.content_length
+        record.status = response.status
+        await writer.prepare(request)
+        for step in response.steps:
+            await self._write(request, writer, step, keep=response.is_stream)
+        return writer
 
-    async def _put(self, request: web.Request, response: web.StreamResponse, piece: Piece, *, record: bool) -> None:
-        match piece:
+    async def _write(self, request: web.Request, writer: web.StreamResponse, step: BodyStep, *, keep: bool) -> None:
+        match step:
             case bytes():
-                if record:
-                    self.sent.append((time.monotonic(), piece))
-                await response.write(piece)
-            case Cut():
-                _cut(request, piece)
+                if keep:
+                    self.sent.append((time.monotonic(), step))
+                await writer.write(step)
+            case Disconnect():
+                _disconnect(request, step)
             case _:
-                await asyncio.sleep(piece)
+                await asyncio.sleep(step)
 
 
-def _cut(request: web.Request, how: Cut) -> None:
+def _disconnect(request: web.Request, kind: Disconnect) -> None:
     if (transport := request.transport) is None:
         return
-    if how is Cut.CLOSE:
+    if kind is Disconnect.CLOSE:
         transport.close()
         return
     # Closing with a linger time of 0 makes the kernel send RST instead of FIN.
@@ -199,14 +213,15 @@ def _cut(request: web.Request, how: Cut) -> None:
     transport.abort()
 
 
-async def _go_headers(_request: web.Request, response: web.StreamResponse) -> None:
-    response.headers.popall("Server", None)  # Go names no server
+async def _remove_server_header(_request: web.Request, response: web.StreamResponse) -> None:
+    # Go sends no Server header.
+    response.headers.popall("Server", None)
 
 
 @asynccontextmanager
 async def serving(hub: TokenHub, host: str, port: int) -> AsyncIterator[int]:
-    """Serve `hub` and give the port (0 asks for a free one); at the end every open stream is dropped at once."""
-    # aiohttp waits shutdown_timeout for open requests, and reads 0 as for ever.
+    """Serves `hub` and yields its port; port 0 selects a free one. Drops all open streams at the end."""
+    # aiohttp waits shutdown_timeout for open requests, and waits for ever when it is 0.
     runner = web.AppRunner(hub.app(), handler_cancellation=True, shutdown_timeout=0.01, access_log=None)
     await runner.setup()
     try:
@@ -218,16 +233,17 @@ async def serving(hub: TokenHub, host: str, port: int) -> AsyncIterator[int]:
 
 
 async def run(hub: TokenHub, host: str, port: int) -> None:
-    """Serve until SIGTERM or SIGINT."""
+    """Serves until SIGTERM or SIGINT."""
     stopped = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(signal_number, stopped.set)
     async with serving(hub, host, port) as bound:
         print(f"rehearsal TokenHub ready on http://{host}:{bound}/v1", flush=True)
         await stopped.wait()
 
 
-def loopback(host: str) -> str:
+def loopback_host(host: str) -> str:
+    """Returns a loopback host. Raises ValueError for any other."""
     if host != "localhost" and not ipaddress.ip_address(host).is_loopback:
         raise ValueError(host)
     return host
@@ -236,13 +252,13 @@ def loopback(host: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tools.rehearsal.server", description="The rehearsal TokenHub.")
     parser.add_argument("--port", type=int, default=8090)
-    parser.add_argument("--host", type=loopback, default="127.0.0.1", help="a loopback address")
+    parser.add_argument("--host", type=loopback_host, default="127.0.0.1", help="a loopback address")
     parser.add_argument("--key-format", choices=("any", "strict"), default="any")
-    chosen = parser.parse_args()
+    options = parser.parse_args()
     try:
-        asyncio.run(run(TokenHub(strict_keys=chosen.key_format == "strict"), chosen.host, chosen.port))
+        asyncio.run(run(TokenHub(strict_keys=options.key_format == "strict"), options.host, options.port))
     except OSError as error:
-        sys.exit(f"rehearsal TokenHub: cannot listen on {chosen.host}:{chosen.port}: {error.strerror}")
+        sys.exit(f"The rehearsal TokenHub cannot listen on {options.host}:{options.port}: {error.strerror}")
 
 
 if __name__ == "__main__":

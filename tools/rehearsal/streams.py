@@ -1,4 +1,4 @@
-"""The streams that providers send and TokenHub hands on: OpenAI chunks and Anthropic events. Pure."""
+"""The streams that providers send and TokenHub forwards: OpenAI chunks and Anthropic events. No I/O."""
 
 import json
 import secrets
@@ -8,12 +8,12 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Spoken:
-    """What the echoing model says; `cut` when `max_tokens` ended it."""
+class Echo:
+    """The text of the echoing model. `truncated` means that `max_tokens` ended it."""
 
     model: str
     tokens: tuple[str, ...]
-    cut: bool
+    truncated: bool
     prompt_tokens: int
 
     @property
@@ -22,7 +22,7 @@ class Spoken:
 
     @property
     def finish_reason(self) -> str:
-        return "length" if self.cut else "stop"
+        return "length" if self.truncated else "stop"
 
     @property
     def openai_usage(self) -> dict[str, int]:
@@ -36,11 +36,11 @@ class Spoken:
 
 @dataclass(frozen=True)
 class Stream:
-    """Whole frames; `opening` of them come before the first token, the last `ending` finish the stream."""
+    """Complete frames. The first `leading` come before the first token, the last `trailing` finish the stream."""
 
     frames: tuple[bytes, ...]
-    opening: int
-    ending: int
+    leading: int
+    trailing: int
 
 
 def frame(data: str, event: str | None = None) -> bytes:
@@ -52,67 +52,67 @@ def compact(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def openai(spoken: Spoken, choices: int = 1, *, with_usage: bool = False) -> Stream:
-    deltas = [{"content": token} for token in spoken.tokens]
-    return openai_deltas(spoken, deltas, choices, spoken.finish_reason, with_usage=with_usage)
+def openai_stream(echo: Echo, choices: int = 1, *, with_usage: bool = False) -> Stream:
+    deltas = [{"content": token} for token in echo.tokens]
+    return openai_chunks(echo, deltas, choices, echo.finish_reason, with_usage=with_usage)
 
 
-def openai_deltas(
-    spoken: Spoken,
+def openai_chunks(
+    echo: Echo,
     deltas: list[dict[str, Any]],
     choices: int,
     finish_reason: str,
     *,
     with_usage: bool = False,
 ) -> Stream:
-    """Chunks as OpenAI sends them: a role, the deltas, a finish_reason (for each choice), `[DONE]`."""
+    """Builds OpenAI's chunks: for each choice a role, the deltas and a finish_reason; then `[DONE]`."""
     shared: dict[str, Any] = {"id": f"chatcmpl-{secrets.token_hex(8)}", "object": "chat.completion.chunk"}
-    shared |= {"created": int(time.time()), "model": spoken.model}
+    shared |= {"created": int(time.time()), "model": echo.model}
 
     def chunks(delta: dict[str, Any], reason: str | None = None) -> list[bytes]:
         rows = [{"index": index, "delta": delta, "finish_reason": reason} for index in range(choices)]
         return [frame(compact(shared | {"choices": [row]})) for row in rows]
 
-    opening = chunks({"role": "assistant", "content": ""})
-    body = [piece for delta in deltas for piece in chunks(delta)]
-    ending = chunks({}, finish_reason)
+    leading = chunks({"role": "assistant", "content": ""})
+    body = [chunk for delta in deltas for chunk in chunks(delta)]
+    trailing = chunks({}, finish_reason)
     if with_usage:
-        ending.append(frame(compact(shared | {"choices": [], "usage": spoken.openai_usage})))
-    ending.append(frame("[DONE]"))
-    return Stream((*opening, *body, *ending), len(opening), len(ending))
+        trailing.append(frame(compact(shared | {"choices": [], "usage": echo.openai_usage})))
+    trailing.append(frame("[DONE]"))
+    return Stream((*leading, *body, *trailing), len(leading), len(trailing))
 
 
-def anthropic_message(spoken: Spoken) -> dict[str, Any]:
+def anthropic_message(echo: Echo) -> dict[str, Any]:
     return {
         "id": f"msg_{secrets.token_hex(8)}",
         "type": "message",
         "role": "assistant",
-        "model": spoken.model,
-        "content": [{"type": "text", "text": spoken.text}],
-        "stop_reason": "max_tokens" if spoken.cut else "end_turn",
+        "model": echo.model,
+        "content": [{"type": "text", "text": echo.text}],
+        "stop_reason": "max_tokens" if echo.truncated else "end_turn",
         "stop_sequence": None,
-        "usage": {"input_tokens": spoken.prompt_tokens, "output_tokens": len(spoken.tokens)},
+        "usage": {"input_tokens": echo.prompt_tokens, "output_tokens": len(echo.tokens)},
     }
 
 
-def anthropic(spoken: Spoken) -> Stream:
-    whole = anthropic_message(spoken)
-    usage = whole["usage"]
-    start = whole | {"content": [], "stop_reason": None, "usage": usage | {"output_tokens": 1}}
-    opening: list[dict[str, Any]] = [
+def anthropic_stream(echo: Echo) -> Stream:
+    message = anthropic_message(echo)
+    usage = message["usage"]
+    start = message | {"content": [], "stop_reason": None, "usage": usage | {"output_tokens": 1}}
+    leading: list[dict[str, Any]] = [
         {"type": "message_start", "message": start},
         {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
         {"type": "ping"},
     ]
     body = [
         {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": token}}
-        for token in spoken.tokens
+        for token in echo.tokens
     ]
-    stop = {"stop_reason": whole["stop_reason"], "stop_sequence": None}
-    ending: list[dict[str, Any]] = [
+    stop = {"stop_reason": message["stop_reason"], "stop_sequence": None}
+    trailing: list[dict[str, Any]] = [
         {"type": "content_block_stop", "index": 0},
-        {"type": "message_delta", "delta": stop, "usage": {"output_tokens": len(spoken.tokens)}},
+        {"type": "message_delta", "delta": stop, "usage": {"output_tokens": len(echo.tokens)}},
         {"type": "message_stop"},
     ]
-    frames = tuple(frame(compact(event), event["type"]) for event in (*opening, *body, *ending))
-    return Stream(frames, len(opening), len(ending))
+    frames = tuple(frame(compact(event), event["type"]) for event in (*leading, *body, *trailing))
+    return Stream(frames, len(leading), len(trailing))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lambda_streaming import Response, StreamingResponse, mode, streaming
+from lambda_streaming import Response, StreamingResponse, response_mode, streaming
 from tests.runtime_api import RuntimeApi
 
 MODULE = "awslambdaric.lambda_runtime_client"
@@ -20,7 +20,7 @@ class Marshaller:
 
 
 class Poster:
-    """A runtime client as awslambdaric has it, as far as the hook is concerned."""
+    """The part of awslambdaric's client that the hook uses."""
 
     def __init__(self) -> None:
         self.posted: list[tuple[object, ...]] = []
@@ -33,7 +33,7 @@ class Poster:
 
 @pytest.fixture
 def loaded(monkeypatch: pytest.MonkeyPatch) -> Callable[..., type]:
-    """Loads a runtime client with the seams given; both are right by default."""
+    """Loads a runtime client with these methods. The defaults are compatible with the hook."""
 
     def load(post: object = Poster.post_invocation_result, marshaller: object = None) -> type:
         base = type("BaseLambdaRuntimeClient", (Poster,), {"post_invocation_result": post})
@@ -54,7 +54,7 @@ def api(runtime_api: RuntimeApi, monkeypatch: pytest.MonkeyPatch) -> RuntimeApi:
     return runtime_api
 
 
-def answering(response: object) -> Callable[[None, None], Any]:
+def returning(response: object) -> Callable[[None, None], Any]:
     @streaming
     def handler(event: None, context: None) -> Any:
         return response
@@ -65,14 +65,14 @@ def answering(response: object) -> Callable[[None, None], Any]:
 def invoke(client_class: type, response: object) -> Any:
     """Marshals and posts, as awslambdaric's loop does."""
     client: Any = client_class()
-    data, content_type = client.marshaller.marshal_response(answering(response)(None, None))
+    data, content_type = client.marshaller.marshal_response(returning(response)(None, None))
     client.post_invocation_result("the-id", data, content_type, "the-invocation")
     return client
 
 
-def test_a_streaming_response_is_posted_by_the_hook(loaded: Callable[..., type], api: RuntimeApi) -> None:
-    notes: list[str] = []
-    response = StreamingResponse(200, {"x": "y"}, [b"a", b"", b"b"], lambda: notes.append("closed"))
+def test_hook_posts_a_streaming_response(loaded: Callable[..., type], api: RuntimeApi) -> None:
+    calls: list[str] = []
+    response = StreamingResponse(200, {"x": "y"}, [b"a", b"", b"b"], lambda: calls.append("closed"))
 
     client = invoke(loaded(), response)
 
@@ -80,19 +80,19 @@ def test_a_streaming_response_is_posted_by_the_hook(loaded: Callable[..., type],
     assert exchange.prelude == {"statusCode": 200, "headers": {"x": "y"}}
     assert exchange.chunks[1:] == [b"a", b"b"]
     assert "Lambda-Runtime-Invocation-Id: the-invocation" in exchange.head
-    assert (client.posted, notes) == ([], ["closed"])
+    assert (client.posted, calls) == ([], ["closed"])
 
 
 @pytest.mark.parametrize("response", [Response(204), StreamingResponse(204, {}, [b"", b""])])
-def test_a_response_without_a_body_has_one_byte(response: object, loaded: Callable[..., type], api: RuntimeApi) -> None:
+def test_response_without_a_body_has_one_byte(response: object, loaded: Callable[..., type], api: RuntimeApi) -> None:
     invoke(loaded(), response)
 
     assert api.next_post().body == b"\n"
 
 
-def test_what_is_no_stream_takes_the_old_path(loaded: Callable[..., type]) -> None:
+def test_other_results_use_the_original_methods(loaded: Callable[..., type]) -> None:
     client_class = loaded()
-    answering(Response(200))
+    returning(Response(200))
     client: Any = client_class()
 
     data, content_type = client.marshaller.marshal_response({"a": 1})
@@ -107,90 +107,97 @@ def test_what_is_no_stream_takes_the_old_path(loaded: Callable[..., type]) -> No
     ]
 
 
-def test_every_client_of_the_runtime_is_hooked_and_only_once(loaded: Callable[..., type]) -> None:
+def test_hooks_every_client_class_once(loaded: Callable[..., type]) -> None:
     client_class = loaded()
 
-    answering(Response(200))
+    returning(Response(200))
     hooked = client_class.__mro__[1].__dict__["post_invocation_result"]
-    answering(Response(200))
+    returning(Response(200))
 
     assert hooked is not Poster.post_invocation_result
     assert client_class.__mro__[1].__dict__["post_invocation_result"] is hooked
-    assert mode() == "stream"
+    assert response_mode() == "stream"
 
 
-def test_one_line_at_init_tells_version_and_mode(loaded: Callable[..., type], caplog: pytest.LogCaptureFixture) -> None:
+def test_init_logs_version_and_mode(loaded: Callable[..., type], caplog: pytest.LogCaptureFixture) -> None:
     loaded()
 
     with caplog.at_level(logging.INFO, "lambda_streaming"):
-        answering(Response(200))
+        returning(Response(200))
 
     assert [record.getMessage() for record in caplog.records] == ["runtime client 9.8.7, response mode stream"]
 
 
-def moved(self: object, request: object) -> None: ...
+def moved_method(self: object, request: object) -> None: ...
 
 
-def demanding(self: object, invoke_id: str, data: object, content_type: str, new: object) -> None: ...
+def with_new_argument(self: object, invoke_id: str, data: object, content_type: str, new: object) -> None: ...
 
 
-class Sealed:
+class ReadOnlyMarshaller:
     __slots__ = ()
 
     def marshal_response(self, response: object) -> tuple[object, str]:
         return response, "application/json"
 
 
-class Changed:
+class ChangedMarshaller:
     def marshal_response(self, response: object) -> object:
         return response
 
 
 @pytest.mark.parametrize(
-    "seams",
-    [{"post": moved}, {"post": demanding}, {"post": None}, {"marshaller": Sealed()}, {"marshaller": Changed()}],
-    ids=["moved", "demanding", "missing", "sealed", "changed"],
+    "methods",
+    [
+        {"post": moved_method},
+        {"post": with_new_argument},
+        {"post": None},
+        {"marshaller": ReadOnlyMarshaller()},
+        {"marshaller": ChangedMarshaller()},
+    ],
+    ids=["moved", "new argument", "missing", "read-only", "changed"],
 )
-def test_a_runtime_client_that_changed_degrades_to_framed(
-    seams: dict[str, object], loaded: Callable[..., type], caplog: pytest.LogCaptureFixture
+def test_changed_runtime_client_degrades_to_framed(
+    methods: dict[str, object], loaded: Callable[..., type], caplog: pytest.LogCaptureFixture
 ) -> None:
-    client_class = loaded(**seams)
+    client_class = loaded(**methods)
 
-    framed = answering(Response(200, {}, b"hello"))(None, None)
+    framed = returning(Response(200, {}, b"hello"))(None, None)
 
     assert framed == b'{"statusCode":200,"headers":{}}' + bytes(8) + b"hello"
-    assert client_class.__mro__[1].__dict__["post_invocation_result"] is seams.get(
+    assert client_class.__mro__[1].__dict__["post_invocation_result"] is methods.get(
         "post", Poster.post_invocation_result
     )
     assert "the runtime client has changed" in caplog.text
 
 
-def test_a_runtime_client_without_its_class_degrades_to_framed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_client_class_degrades_to_framed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, MODULE, ModuleType(MODULE))
 
-    assert isinstance(answering(Response(200))(None, None), bytes)
+    assert isinstance(returning(Response(200))(None, None), bytes)
 
 
-def test_an_exception_of_the_body_ends_the_response_with_trailers(
+def test_body_exception_ends_the_response_with_trailers(
     loaded: Callable[..., type], api: RuntimeApi, caplog: pytest.LogCaptureFixture
 ) -> None:
-    notes: list[str] = []
+    calls: list[str] = []
 
     def body() -> Iterator[bytes]:
         yield b"a"
-        raise ConnectionResetError("a secret")  # of the upstream, not of the Runtime API
+        # An error of the upstream connection must not count as one of the Runtime API's.
+        raise ConnectionResetError("a secret")
 
-    invoke(loaded(), StreamingResponse(200, {}, body(), lambda: notes.append("closed")))
+    invoke(loaded(), StreamingResponse(200, {}, body(), lambda: calls.append("closed")))
 
     exchange = api.next_post()
     assert exchange.body == b"a"
     assert exchange.trailers["Lambda-Runtime-Function-Error-Type"] == "Function.ConnectionResetError"
-    assert notes == ["closed"]
+    assert calls == ["closed"]
     assert "the response body failed: ConnectionResetError at " in caplog.text
     assert "a secret" not in caplog.text
 
 
-def test_a_chunk_that_is_text_ends_the_response_with_trailers(loaded: Callable[..., type], api: RuntimeApi) -> None:
+def test_text_chunk_ends_the_response_with_trailers(loaded: Callable[..., type], api: RuntimeApi) -> None:
     invoke(loaded(), StreamingResponse(200, {}, [b"a", "b"]))  # type: ignore[list-item]
 
     exchange = api.next_post()
@@ -198,40 +205,40 @@ def test_a_chunk_that_is_text_ends_the_response_with_trailers(loaded: Callable[.
     assert exchange.trailers["Lambda-Runtime-Function-Error-Type"] == "Function.TypeError"
 
 
-def endless(notes: list[str]) -> Iterator[bytes]:
+def endless(calls: list[str]) -> Iterator[bytes]:
     try:
         while True:
             yield b"x" * 100
             time.sleep(0.005)
     finally:
-        notes.append("body closed")
+        calls.append("body closed")
 
 
-def test_a_reset_connection_closes_the_body_and_nothing_is_raised(
+def test_connection_reset_closes_the_body_without_raising(
     loaded: Callable[..., type], api: RuntimeApi, caplog: pytest.LogCaptureFixture
 ) -> None:
-    notes: list[str] = []
+    calls: list[str] = []
     api.reset_after = 500
 
-    invoke(loaded(), StreamingResponse(200, {}, endless(notes), lambda: notes.append("on_close")))
+    invoke(loaded(), StreamingResponse(200, {}, endless(calls), lambda: calls.append("on_close")))
 
-    assert notes == ["body closed", "on_close"]
+    assert calls == ["body closed", "on_close"]
     assert "the response was cut: the Runtime API connection" in caplog.text
 
 
-def test_an_early_reply_closes_the_body_and_nothing_is_raised(
+def test_early_reply_closes_the_body_without_raising(
     loaded: Callable[..., type], api: RuntimeApi, caplog: pytest.LogCaptureFixture
 ) -> None:
-    notes: list[str] = []
+    calls: list[str] = []
     api.early_reply = b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n"
 
-    invoke(loaded(), StreamingResponse(200, {}, endless(notes), lambda: notes.append("on_close")))
+    invoke(loaded(), StreamingResponse(200, {}, endless(calls), lambda: calls.append("on_close")))
 
-    assert notes == ["body closed", "on_close"]
+    assert calls == ["body closed", "on_close"]
     assert "the Runtime API answered 413" in caplog.text
 
 
-def test_a_refusal_at_the_end_is_logged(
+def test_logs_an_error_reply_at_the_end(
     loaded: Callable[..., type], api: RuntimeApi, caplog: pytest.LogCaptureFixture
 ) -> None:
     api.late_reply = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
@@ -241,24 +248,24 @@ def test_a_refusal_at_the_end_is_logged(
     assert "the Runtime API answered 403 to the response" in caplog.text
 
 
-def test_a_runtime_api_that_is_gone_closes_the_body_and_nothing_is_raised(
+def test_unreachable_runtime_api_closes_the_body_without_raising(
     loaded: Callable[..., type], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    notes: list[str] = []
-    with socket.create_server(("127.0.0.1", 0)) as gone:
-        monkeypatch.setenv("AWS_LAMBDA_RUNTIME_API", f"127.0.0.1:{gone.getsockname()[1]}")
+    calls: list[str] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        monkeypatch.setenv("AWS_LAMBDA_RUNTIME_API", f"127.0.0.1:{listener.getsockname()[1]}")
 
-    invoke(loaded(), StreamingResponse(200, {}, [], lambda: notes.append("on_close")))
+    invoke(loaded(), StreamingResponse(200, {}, [], lambda: calls.append("on_close")))
 
-    assert notes == ["on_close"]
+    assert calls == ["on_close"]
 
 
-def test_the_address_is_read_when_the_response_is_sent(
+def test_reads_the_address_when_the_response_is_sent(
     loaded: Callable[..., type], runtime_api: RuntimeApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client_class = loaded()
     monkeypatch.setenv("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:1")
-    handler = answering(Response(200, {}, b"hello"))
+    handler = returning(Response(200, {}, b"hello"))
     monkeypatch.setenv("AWS_LAMBDA_RUNTIME_API", runtime_api.address)
 
     client: Any = client_class()

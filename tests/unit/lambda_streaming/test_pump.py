@@ -13,17 +13,17 @@ from lambda_streaming import DeadlineReached, pump
 
 
 @pytest.fixture(autouse=True)
-def no_thread_left_behind() -> Iterator[None]:
+def assert_no_reader_left() -> Iterator[None]:
     yield
-    assert readers() == 0
+    assert reader_count() == 0
 
 
-def readers() -> int:
+def reader_count() -> int:
     return [thread.name for thread in threading.enumerate()].count("lambda-streaming-pump")
 
 
 class Blocking:
-    """A source that gives its items, then blocks until it is stopped, as a read from a socket does."""
+    """Yields its items, then blocks until it is stopped, like a read from a socket."""
 
     def __init__(self, *items: bytes) -> None:
         self.stopped = threading.Event()
@@ -45,24 +45,24 @@ class Blocking:
 
 @settings(database=None, deadline=None, max_examples=50)
 @given(st.lists(st.binary(max_size=20), max_size=200), st.integers(1, 70))
-def test_every_byte_comes_out_in_order(items: list[bytes], most_waiting: int) -> None:
-    assert b"".join(pump(iter(items), most_waiting=most_waiting)) == b"".join(items)
+def test_yields_every_byte_in_order(items: list[bytes], max_queued: int) -> None:
+    assert b"".join(pump(iter(items), max_queued=max_queued)) == b"".join(items)
 
 
-def test_an_error_of_the_source_comes_after_all_its_items() -> None:
+def test_raises_a_source_error_after_all_items() -> None:
     def source() -> Iterator[bytes]:
         yield b"a"
         yield b"b"
         raise ConnectionResetError
 
-    came: list[bytes] = []
+    received: list[bytes] = []
 
     with pytest.raises(ConnectionResetError):
-        came.extend(pump(source()))
-    assert b"".join(came) == b"ab"
+        received.extend(pump(source()))
+    assert b"".join(received) == b"ab"
 
 
-def test_an_item_is_handed_on_before_the_next_is_produced() -> None:
+def test_yields_an_item_before_the_next_is_produced() -> None:
     taken = threading.Event()
 
     def source() -> Iterator[bytes]:
@@ -76,28 +76,28 @@ def test_an_item_is_handed_on_before_the_next_is_produced() -> None:
     assert list(items) == [b"in time"]
 
 
-def test_no_thread_runs_and_nothing_is_read_before_the_first_item_is_asked_for() -> None:
+def test_reads_nothing_before_the_first_next() -> None:
     source = Blocking(b"a")
 
     items = pump(source, stop=source.stop)
 
-    assert readers() == 0
+    assert reader_count() == 0
     assert next(items) == b"a"
-    assert readers() == 1
+    assert reader_count() == 1
     _close(items)
 
 
-def test_a_reader_that_starts_at_once_runs_before_the_first_item_is_asked_for() -> None:
+def test_starts_immediately_on_request() -> None:
     source = Blocking(b"a")
 
-    items = pump(source, stop=source.stop, at_once=True)
+    items = pump(source, stop=source.stop, start_immediately=True)
 
-    assert readers() == 1
+    assert reader_count() == 1
     _close(items)
     assert source.stops == 1
 
 
-def test_what_waits_together_comes_together() -> None:
+def test_joins_queued_items() -> None:
     all_read = threading.Event()
 
     def source() -> Iterator[bytes]:
@@ -106,26 +106,27 @@ def test_what_waits_together_comes_together() -> None:
         yield b"c"
         all_read.set()
 
-    items = pump(source(), at_once=True)
+    items = pump(source(), start_immediately=True)
     all_read.wait(5)
 
     assert list(items) == [b"abc"]
 
 
-def test_the_reader_waits_for_a_slow_consumer() -> None:
+def test_reader_waits_for_a_slow_consumer() -> None:
     produced = itertools.count()
-    items = pump((b"%d" % next(produced) for _ in range(1000)), most_waiting=4)
+    items = pump((b"%d" % next(produced) for _ in range(1000)), max_queued=4)
 
     next(items)
     time.sleep(0.05)
 
-    assert next(produced) <= 4 + 4 + 2  # those taken, those waiting, one in hand, and this one
+    # 4 taken, 4 queued, 1 that waits for room, and the one produced here.
+    assert next(produced) <= 4 + 4 + 2
     _close(items)
 
 
-def test_silence_is_filled_and_the_stream_goes_on() -> None:
+def test_yields_keep_alives_during_silence() -> None:
     more = threading.Event()
-    words = iter([b"first", None, b""])
+    keep_alives = iter([b"first", None, b""])
 
     def source() -> Iterator[bytes]:
         yield b"a"
@@ -133,17 +134,17 @@ def test_silence_is_filled_and_the_stream_goes_on() -> None:
         yield b"b"
 
     def on_idle() -> bytes | None:
-        word = next(words, b"last")
-        if word == b"last":
+        keep_alive = next(keep_alives, b"last")
+        if keep_alive == b"last":
             more.set()
-        return word
+        return keep_alive
 
     began = time.monotonic()
     assert list(pump(source(), idle=0.03, on_idle=on_idle)) == [b"a", b"first", b"last", b"b"]
     assert time.monotonic() - began >= 0.12
 
 
-def test_a_steady_source_is_never_idle() -> None:
+def test_steady_source_is_never_idle() -> None:
     def source() -> Iterator[bytes]:
         for _ in range(5):
             time.sleep(0.02)
@@ -152,7 +153,7 @@ def test_a_steady_source_is_never_idle() -> None:
     assert list(pump(source(), idle=0.5, on_idle=lambda: b"idle")) == [b"a"] * 5
 
 
-def test_the_deadline_ends_a_silent_source() -> None:
+def test_deadline_ends_a_silent_source() -> None:
     source, began = Blocking(b"a"), time.monotonic()
 
     items = pump(source, stop=source.stop, deadline=began + 0.1)
@@ -164,7 +165,7 @@ def test_the_deadline_ends_a_silent_source() -> None:
     assert source.stops == 1
 
 
-def test_the_deadline_ends_a_source_that_never_pauses() -> None:
+def test_deadline_ends_a_source_that_never_pauses() -> None:
     now = itertools.count()
 
     items = pump(itertools.repeat(b"a"), deadline=10, clock=lambda: float(next(now)))
@@ -173,19 +174,19 @@ def test_the_deadline_ends_a_source_that_never_pauses() -> None:
         list(itertools.islice(items, 100))
 
 
-def test_words_in_silence_do_not_put_off_the_deadline() -> None:
+def test_keep_alives_do_not_extend_the_deadline() -> None:
     source, began = Blocking(), time.monotonic()
     items = pump(source, stop=source.stop, idle=0.04, on_idle=lambda: b"idle", deadline=began + 0.1)
 
-    came: list[bytes] = []
+    received: list[bytes] = []
     with pytest.raises(DeadlineReached):
-        came.extend(items)
-    assert came
-    assert set(came) == {b"idle"}
+        received.extend(items)
+    assert received
+    assert set(received) == {b"idle"}
     assert time.monotonic() - began < 1
 
 
-def test_close_wakes_a_blocked_reader_and_closes_the_source_in_its_thread() -> None:
+def test_close_unblocks_the_reader_and_closes_the_source_in_its_thread() -> None:
     source = Blocking(b"a")
     items = pump(source, stop=source.stop)
     next(items)
@@ -197,10 +198,11 @@ def test_close_wakes_a_blocked_reader_and_closes_the_source_in_its_thread() -> N
     assert [thread.name for thread in source.closed_in] == ["lambda-streaming-pump"]
 
 
-def test_close_ends_a_reader_that_is_blocked_on_the_full_queue() -> None:
+def test_close_unblocks_a_reader_of_a_full_queue() -> None:
     source = Blocking(*[b"a"] * 100)
-    read = iter(source)  # kept, so that garbage collection does not close it
-    items = pump(read, stop=source.stop, most_waiting=2)
+    # The reference prevents garbage collection from closing the iterator.
+    iterator = iter(source)
+    items = pump(iterator, stop=source.stop, max_queued=2)
     next(items)
     time.sleep(0.02)
 
@@ -208,28 +210,28 @@ def test_close_ends_a_reader_that_is_blocked_on_the_full_queue() -> None:
 
     assert source.stops == 1
     assert [thread.name for thread in source.closed_in] == ["lambda-streaming-pump"]
-    assert list(read) == []
+    assert list(iterator) == []
 
 
 def test_close_before_the_first_item_stops_and_closes_the_source() -> None:
-    stops: list[str] = []
+    calls: list[str] = []
 
     class Source:
         def __iter__(self) -> Iterator[bytes]:
             return self
 
         def __next__(self) -> bytes:
-            raise AssertionError("nobody asked for an item")
+            raise AssertionError("the pump read an item")
 
         def close(self) -> None:
-            stops.append("closed")
+            calls.append("closed")
 
-    _close(pump(Source(), stop=lambda: stops.append("stopped")))
+    _close(pump(Source(), stop=lambda: calls.append("stopped")))
 
-    assert stops == ["stopped", "closed"]
+    assert calls == ["stopped", "closed"]
 
 
-def test_an_abandoned_pump_ends_its_reader() -> None:
+def test_garbage_collected_pump_ends_its_reader() -> None:
     source = Blocking(b"a")
     items = pump(source, stop=source.stop)
     next(items)
@@ -240,7 +242,7 @@ def test_an_abandoned_pump_ends_its_reader() -> None:
 
 
 @pytest.mark.parametrize("items", [[], [b"a"]])
-def test_stop_is_called_once_at_a_normal_end(items: list[bytes]) -> None:
+def test_calls_stop_once_at_a_normal_end(items: list[bytes]) -> None:
     stops: list[None] = []
 
     assert list(pump(iter(items), stop=lambda: stops.append(None))) == items
@@ -248,14 +250,14 @@ def test_stop_is_called_once_at_a_normal_end(items: list[bytes]) -> None:
     assert stops == [None]
 
 
-def test_a_stop_that_fails_does_not_spoil_the_end() -> None:
+def test_ignores_an_exception_of_stop() -> None:
     def stop() -> None:
         raise OSError("not connected")
 
     assert list(pump(iter([b"a"]), stop=stop)) == [b"a"]
 
 
-def test_a_reader_blocked_in_recv_ends_when_stop_shuts_the_socket_down() -> None:
+def test_stop_unblocks_a_reader_in_recv() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         items = pump(iter(lambda: ours.recv(100), b""), stop=lambda: ours.shutdown(socket.SHUT_RDWR))
@@ -268,7 +270,7 @@ def test_a_reader_blocked_in_recv_ends_when_stop_shuts_the_socket_down() -> None
     assert time.monotonic() - began < 0.5
 
 
-def test_a_reader_that_nothing_wakes_holds_the_end_up_for_a_second_only() -> None:
+def test_close_waits_one_second_for_a_blocked_reader() -> None:
     source = Blocking(b"a")
     items = pump(source)
     next(items)
@@ -278,14 +280,14 @@ def test_a_reader_that_nothing_wakes_holds_the_end_up_for_a_second_only() -> Non
 
     assert 0.9 <= time.monotonic() - began < 2
     source.stop()
-    _until(lambda: bool(source.closed_in))
+    _wait_until(lambda: bool(source.closed_in))
 
 
 def _close(items: Iterator[bytes]) -> None:
     cast("Generator[bytes]", items).close()
 
 
-def _until(condition: Callable[[], bool]) -> None:
-    until = time.monotonic() + 2
-    while not condition() and time.monotonic() < until:
+def _wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 2
+    while not condition() and time.monotonic() < deadline:
         time.sleep(0.005)

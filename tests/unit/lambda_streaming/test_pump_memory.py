@@ -6,24 +6,25 @@ from collections.abc import Iterator
 from lambda_streaming import pump
 
 
-class Held:
-    """Something that the source holds when it fails."""
+class Resource:
+    """An object that the source references when it fails."""
 
 
-def failing(held: Held) -> Iterator[bytes]:
+def failing(resource: Resource) -> Iterator[bytes]:
     yield b"a"
-    raise ConnectionResetError(held)
+    raise ConnectionResetError(resource)
 
 
-def read_to_its_error() -> weakref.ref[Held]:
-    held = Held()
+def read_to_its_error() -> weakref.ref[Resource]:
+    resource = Resource()
     with contextlib.suppress(ConnectionResetError):
-        list(pump(failing(held)))
-    return weakref.ref(held)
+        list(pump(failing(resource)))
+    return weakref.ref(resource)
 
 
-def test_an_error_of_the_source_keeps_nothing_alive_once_it_was_handled() -> None:
-    gc.disable()  # it frees cycles, but a quiet function may not come to it for long
+def test_handled_source_error_keeps_no_references() -> None:
+    # A reference cycle must not wait for the garbage collector, which rarely runs in an idle function.
+    gc.disable()
     try:
         assert read_to_its_error()() is None
     finally:

@@ -99,8 +99,8 @@ class Session:
             idle=self._keep_alive_seconds(),
             on_idle=self._exchange.keep_alive,
             deadline=self._deadline,
-            too_late=self._deadline_exceeded(),
-            at_once=True,
+            deadline_error=self._deadline_exceeded(),
+            start_immediately=True,
         )
 
     def _send(self) -> tuple[Target, UpstreamResponse]:

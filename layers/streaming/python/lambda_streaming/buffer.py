@@ -1,20 +1,21 @@
-"""A bounded buffer between a reader's thread and the one that writes: what waits is taken all at once."""
+"""A bounded buffer between a reader thread and a writer thread. The writer takes all queued items in one call."""
 
 from collections import deque
 from threading import Condition
 
-_ENOUGH = 64 * 1024  # bytes that one take joins: a send costs the same for one frame and for a hundred
+# A send costs the same for one frame as for a hundred, so one take joins up to this much.
+_MAX_JOINED_BYTES = 64 * 1024
 
 
-class Closed(Exception):
-    """Nobody takes from the buffer any more."""
+class BufferClosed(Exception):
+    """The writer closed the buffer."""
 
 
 class Buffer:
-    """At most `most` items. Cheaper than queue.Queue: each side wakes the other only when that one waits."""
+    """Queues at most `max_items`. Cheaper than queue.Queue: a thread is notified only when it waits."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, max_items: int) -> None:
+        self._max_items = max_items
         self._items: deque[bytes] = deque()
         self._changed = Condition()
         self._closed = False
@@ -22,35 +23,35 @@ class Buffer:
         self._error: BaseException | None = None
 
     def put(self, item: bytes) -> None:
-        """Waits while the buffer is full. Raises Closed."""
+        """Adds an item, waiting while the buffer is full. Raises BufferClosed."""
         with self._changed:
-            while len(self._items) >= self._most and not self._closed:
+            while len(self._items) >= self._max_items and not self._closed:
                 self._changed.wait()
             if self._closed:
-                raise Closed
+                raise BufferClosed
             self._items.append(item)
             if len(self._items) == 1:
                 self._changed.notify()
 
     def end(self, error: BaseException | None = None) -> None:
-        """No more items come."""
+        """Marks the end of the items. `raise_error` raises `error` later."""
         with self._changed:
             self._ended, self._error = True, error
             self._changed.notify()
 
-    def take(self, seconds: float | None) -> bytes | None:
-        """What waits, joined; b"" when nothing came in that time, None once all is taken and no more comes."""
+    def take(self, timeout: float | None) -> bytes | None:
+        """Returns the queued items joined, b"" after `timeout` seconds without one, None after the last one."""
         with self._changed:
             if not self._items and not self._ended:
-                self._changed.wait(seconds)
+                self._changed.wait(timeout)
             if not self._items:
                 return None if self._ended else b""
-            if len(self._items) >= self._most:
+            if len(self._items) >= self._max_items:
                 self._changed.notify()
-            return self._taken()
+            return self._pop_joined()
 
     def raise_error(self) -> None:
-        """Raises the error that the items ended with, if any, and keeps it no longer."""
+        """Raises the error passed to `end`, if any, and drops the reference to it."""
         if self._error is not None:
             try:
                 raise self._error
@@ -58,17 +59,17 @@ class Buffer:
                 self._error = None
 
     def close(self) -> None:
-        """Wakes a put that waits, and refuses all others."""
+        """Discards the queued items. A waiting `put` and all later ones raise BufferClosed."""
         with self._changed:
             self._closed = True
             self._items.clear()
             self._changed.notify()
 
-    def _taken(self) -> bytes:
+    def _pop_joined(self) -> bytes:
         first = self._items.popleft()
         if not self._items:
             return first
         joined = bytearray(first)
-        while self._items and len(joined) < _ENOUGH:
+        while self._items and len(joined) < _MAX_JOINED_BYTES:
             joined += self._items.popleft()
         return bytes(joined)

@@ -1,4 +1,4 @@
-"""Teaches the managed runtime's own client to stream, at two seams: what it marshals and what it posts."""
+"""Hooks the managed runtime's client so that it can stream: one hook on marshalling, one on posting the result."""
 
 import contextlib
 import inspect
@@ -11,55 +11,56 @@ from typing import Any, Literal
 
 from . import wire
 
-Mode = Literal["stream", "framed", "proxy"]
+ResponseMode = Literal["stream", "framed", "proxy"]
 
 _CLIENT_MODULE = "awslambdaric.lambda_runtime_client"
 logger = logging.getLogger("lambda_streaming")
 
 
 @dataclass(frozen=True)
-class Stream:
-    """A response on its way through the runtime client, its status and headers checked and encoded."""
+class OutgoingStream:
+    """A validated response on its way through the runtime client. `prelude` is the encoded status and headers."""
 
     prelude: bytes
     chunks: Iterator[bytes]
     on_close: Callable[[], None] | None
 
 
-def mode() -> Mode:
-    """How a response would leave now: by chunks, framed but in one piece, or as a plain proxy dict."""
-    asked = os.environ.get("STREAM_MODE")
-    if asked == "framed":
+def response_mode() -> ResponseMode:
+    """Returns how a response is sent now: chunk by chunk, framed in one piece, or as a plain proxy dict."""
+    override = os.environ.get("STREAM_MODE")
+    if override == "framed":
         return "framed"
-    if asked == "proxy" or os.environ.get("AWS_SAM_LOCAL") == "true" or not _in_runtime():
+    if override == "proxy" or os.environ.get("AWS_SAM_LOCAL") == "true" or not _in_runtime():
         return "proxy"
-    return "stream" if _hooked() else "framed"
+    return "stream" if _is_hooked() else "framed"
 
 
 def install() -> None:
-    """Hooks the runtime client if it is loaded and as we know it. Never raises; `mode` tells the outcome."""
-    if _CLIENT_MODULE in sys.modules and not _hooked():
+    """Hooks the runtime client if it is loaded and compatible. Never raises; `response_mode` shows the outcome."""
+    if _CLIENT_MODULE in sys.modules and not _is_hooked():
         try:
-            _hook(_client())
+            _hook(_client_class())
         except Exception:
-            logger.warning("the runtime client has changed: responses cannot be streamed", exc_info=True)
+            logger.warning("the runtime client has changed: responses are framed, not streamed", exc_info=True)
     version = getattr(sys.modules.get("awslambdaric"), "__version__", "(none)")
-    logger.info("runtime client %s, response mode %s", version, mode())
+    logger.info("runtime client %s, response mode %s", version, response_mode())
 
 
-def close(chunks: Iterable[bytes], on_close: Callable[[], None] | None) -> None:
-    """Ends a body, then tells its owner. Never raises: the answer has been given by then."""
+def close_body(chunks: Iterable[bytes], on_close: Callable[[], None] | None) -> None:
+    """Closes the body's iterator, then calls `on_close`. Logs exceptions and never raises: the response is sent."""
     # The runtime's frames keep the generator alive, so garbage collection would close it much too late.
     for step in (getattr(chunks, "close", None), on_close):
         try:
             if step is not None:
                 step()
-        except Exception as error:  # noqa: BLE001 - no exc_info: its text may carry secrets
+        # No exc_info: the exception's text may contain secrets.
+        except Exception as error:  # noqa: BLE001
             logger.error("closing the response failed: %s", _describe(error))
 
 
 def _describe(error: BaseException) -> str:
-    """The error's type and place, without its text."""
+    """Returns the error's type, file and line, without its text."""
     place = error.__traceback__
     while place is not None and place.tb_next is not None:
         place = place.tb_next
@@ -68,67 +69,68 @@ def _describe(error: BaseException) -> str:
 
 
 def _in_runtime() -> bool:
-    # Lambda sets the variable: under a runtime whose client we cannot even find, framed is still right.
+    # Lambda sets the variable. A runtime whose client is missing here still accepts a framed response.
     return _CLIENT_MODULE in sys.modules or "AWS_LAMBDA_RUNTIME_API" in os.environ
 
 
-def _client() -> Any:
+def _client_class() -> Any:
     return getattr(sys.modules.get(_CLIENT_MODULE), "LambdaRuntimeClient", None)
 
 
-def _hooked() -> bool:
-    client = _client()
-    seams = (
-        getattr(client, "post_invocation_result", None),
-        getattr(getattr(client, "marshaller", None), "marshal_response", None),
+def _is_hooked() -> bool:
+    client_class = _client_class()
+    methods = (
+        getattr(client_class, "post_invocation_result", None),
+        getattr(getattr(client_class, "marshaller", None), "marshal_response", None),
     )
-    return all(getattr(seam, "__module__", None) == __name__ for seam in seams)
+    return all(getattr(method, "__module__", None) == __name__ for method in methods)
 
 
-def _hook(client: Any) -> None:
-    post, marshal = client.post_invocation_result, client.marshaller.marshal_response
-    inspect.signature(post).bind(client, "invoke id", b"data", "content type")
+def _hook(client_class: Any) -> None:
+    post, marshal = client_class.post_invocation_result, client_class.marshaller.marshal_response
+    # Both calls raise when the client's interface is not the expected one.
+    inspect.signature(post).bind(client_class, "invoke id", b"data", "content type")
     _result, _content_type = marshal(None)
-    # The class that defines it, so that the runtime's other client (Managed Instances) is hooked with it.
-    owner = next(cls for cls in client.__mro__ if "post_invocation_result" in vars(cls))
-    client.marshaller.marshal_response = _marshalling(marshal)
-    owner.post_invocation_result = _posting(post)
+    # Hook the class that defines the method, so that the client for Managed Instances is hooked too.
+    owner = next(cls for cls in client_class.__mro__ if "post_invocation_result" in vars(cls))
+    client_class.marshaller.marshal_response = _wrap_marshal(marshal)
+    owner.post_invocation_result = _wrap_post(post)
 
 
-def _marshalling(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def _wrap_marshal(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
     def marshal_response(response: Any) -> Any:
-        return (response, wire.CONTENT_TYPE) if isinstance(response, Stream) else original(response)
+        return (response, wire.CONTENT_TYPE) if isinstance(response, OutgoingStream) else original(response)
 
     return marshal_response
 
 
-def _posting(original: Callable[..., Any]) -> Callable[..., Any]:
-    def post_invocation_result(client: Any, invoke_id: str, data: Any, *rest: Any, **named: Any) -> Any:
-        if not isinstance(data, Stream):
-            return original(client, invoke_id, data, *rest, **named)
-        # After the content type; runtime clients before 4.2 do not have it.
-        invocation_id = rest[1] if len(rest) > 1 else named.get("invocation_id")
-        return _post(data, invoke_id, invocation_id)
+def _wrap_post(original: Callable[..., Any]) -> Callable[..., Any]:
+    def post_invocation_result(client: Any, invoke_id: str, data: Any, *args: Any, **kwargs: Any) -> Any:
+        if not isinstance(data, OutgoingStream):
+            return original(client, invoke_id, data, *args, **kwargs)
+        # The argument after the content type. Runtime clients before 4.2 do not pass it.
+        invocation_id = args[1] if len(args) > 1 else kwargs.get("invocation_id")
+        return _send(data, invoke_id, invocation_id)
 
     return post_invocation_result
 
 
-def _post(stream: Stream, invoke_id: str, invocation_id: str | None) -> None:
-    """An exception here would end the runtime's loop, so a lost connection only ends this response."""
+def _send(stream: OutgoingStream, invoke_id: str, invocation_id: str | None) -> None:
+    """Sends the stream. Logs a lost connection: an exception here would end the runtime's loop."""
     try:
-        # Read now, not at init: an extension may put its proxy in front of the Runtime API.
+        # Read now, not at init: an extension may set its own proxy as the Runtime API.
         address = os.environ.get("AWS_LAMBDA_RUNTIME_API", "")
         with contextlib.closing(wire.ChunkedPost(address, invoke_id, invocation_id)) as post:
-            status = _transmit(stream, post)
+            status = _send_body(stream, post)
         if status != 202:
             logger.warning("the Runtime API answered %d to the response", status)
     except wire.RuntimeApiError as error:
         logger.warning("the response was cut: the Runtime API %s", error)
     finally:
-        close(stream.chunks, stream.on_close)
+        close_body(stream.chunks, stream.on_close)
 
 
-def _transmit(stream: Stream, post: wire.ChunkedPost) -> int:
+def _send_body(stream: OutgoingStream, post: wire.ChunkedPost) -> int:
     post.begin(stream.prelude)
     empty = True
     try:
@@ -137,9 +139,11 @@ def _transmit(stream: Stream, post: wire.ChunkedPost) -> int:
             empty = empty and not chunk
     except wire.RuntimeApiError:
         raise
-    except Exception as error:  # noqa: BLE001 - no exc_info: its text may carry secrets
+    # No exc_info: the exception's text may contain secrets.
+    except Exception as error:  # noqa: BLE001
         logger.error("the response body failed: %s", _describe(error))
         return post.fail(error)
     if empty:
-        post.send(b"\n")  # a stream without a body never ends in some HTTP stacks between here and the client
+        # Some HTTP stacks between Lambda and the client never end a stream without a body.
+        post.send(b"\n")
     return post.end()

@@ -1,4 +1,4 @@
-"""Reads a blocking source in a thread, so that silence can be filled and a deadline kept while it blocks."""
+"""Reads a blocking source in a thread, so that the consumer can send keep-alives and enforce a deadline."""
 
 import contextlib
 import time
@@ -6,72 +6,75 @@ from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from threading import Thread
 
-from .buffer import Buffer, Closed
+from .buffer import Buffer, BufferClosed
 
-_JOIN_SECONDS = 1.0
+_JOIN_TIMEOUT_SECONDS = 1.0
 
 
 class DeadlineReached(Exception):
-    """The source was still open when its time was up."""
+    """The source had not ended at the deadline."""
 
 
-def _nothing() -> None:
+def _noop() -> None:
     return None
 
 
 def pump(
     source: Iterable[bytes],
     *,
-    stop: Callable[[], None] = _nothing,
+    stop: Callable[[], None] = _noop,
     idle: float | None = None,
-    on_idle: Callable[[], bytes | None] = _nothing,
+    on_idle: Callable[[], bytes | None] = _noop,
     deadline: float | None = None,
-    most_waiting: int = 64,
-    too_late: Exception | None = None,
+    max_queued: int = 64,
+    deadline_error: Exception | None = None,
     clock: Callable[[], float] = time.monotonic,
-    at_once: bool = False,
+    start_immediately: bool = False,
 ) -> Generator[bytes]:
-    """The source's bytes in order, its exception after them; what waits together comes together.
+    """Yields the source's bytes in order, then raises its exception, if any. Joins items that are queued together.
 
-    The reader's thread starts when the first item is asked for, or `at_once`.
+    The reader thread starts at the first `next()`, or now with `start_immediately`. It queues at most `max_queued`
+    items.
 
-    After every `idle` seconds of waiting for an item it yields what `on_idle` returns, and at `deadline`, a value
-    of `clock`, it raises `too_late`, or DeadlineReached. However it ends, `close()` included, `stop` is called once
-    and must wake a reader that is blocked in the source; the source is closed in the reader's thread.
+    After every `idle` seconds without an item, yields the result of `on_idle`. At `deadline`, a value of `clock`,
+    raises `deadline_error` or DeadlineReached. However the generator ends, `close()` included, it calls `stop` once;
+    `stop` must unblock a reader that waits in the source. The reader thread closes the source.
     """
-    reader = _Reader(source, most_waiting)
-    items = _items(reader, stop, _Waiting(idle, deadline, too_late or DeadlineReached(), clock), on_idle)
-    next(items)  # into its try, so that a close() before the first item stops the source too
-    if at_once:
+    reader = _SourceReader(source, max_queued)
+    timeouts = _Timeouts(idle, deadline, deadline_error or DeadlineReached(), clock)
+    items = _consume(reader, stop, timeouts, on_idle)
+    # Enters the generator's `try`, so that a close() before the first item stops the source too.
+    next(items)
+    if start_immediately:
         reader.start()
     return items
 
 
 @dataclass(frozen=True)
-class _Waiting:
+class _Timeouts:
     idle: float | None
     deadline: float | None
-    too_late: Exception
+    deadline_error: Exception
     clock: Callable[[], float]
 
-    def limit(self) -> tuple[float | None, bool]:
-        """Seconds to wait for the next item, and whether that is the idle time. Raises when it is too late."""
+    def next_wait(self) -> tuple[float | None, bool]:
+        """Returns the seconds to wait for the next item, and whether that is the idle time. Raises deadline_error."""
         if self.deadline is None:
             return self.idle, True
-        left = self.deadline - self.clock()
-        if left <= 0:
-            raise self.too_late
-        if self.idle is not None and self.idle < left:
+        remaining = self.deadline - self.clock()
+        if remaining <= 0:
+            raise self.deadline_error
+        if self.idle is not None and self.idle < remaining:
             return self.idle, True
-        return left, False
+        return remaining, False
 
 
-class _Reader:
-    """Owns the source from its first item to its close."""
+class _SourceReader:
+    """Reads the source in a thread and closes it there."""
 
-    def __init__(self, source: Iterable[bytes], most_waiting: int) -> None:
+    def __init__(self, source: Iterable[bytes], max_queued: int) -> None:
         self._source = iter(source)
-        self._buffer = Buffer(most_waiting)
+        self._buffer = Buffer(max_queued)
         self._thread = Thread(target=self._read, name="lambda-streaming-pump", daemon=True)
         self.take = self._buffer.take
         self.raise_error = self._buffer.raise_error
@@ -81,23 +84,24 @@ class _Reader:
             self._thread.start()
 
     def end(self) -> None:
-        """Wakes a reader that is blocked on the full buffer, and waits for its end."""
+        """Unblocks a thread that waits on the full buffer, and joins it."""
         self._buffer.close()
         if self._thread.ident is None:
             self._close_source()
         else:
-            self._thread.join(_JOIN_SECONDS)
+            self._thread.join(_JOIN_TIMEOUT_SECONDS)
 
     def _read(self) -> None:
-        # No local variable holds the error: its traceback holds this frame, and only the garbage collector would
-        # free them then.
+        # No local variable stores the error: its traceback references this frame, and only the garbage collector
+        # would free that cycle.
         try:
             for item in self._source:
                 if item:
                     self._buffer.put(item)
-        except Closed:
-            self._finish(None)  # nobody takes the items any more
-        except BaseException as raised:  # noqa: BLE001 - raised again where the items are read
+        except BufferClosed:
+            self._finish(None)
+        # The consumer raises the error again.
+        except BaseException as raised:  # noqa: BLE001
             self._finish(raised)
         else:
             self._finish(None)
@@ -107,28 +111,31 @@ class _Reader:
         self._buffer.end(error)
 
     def _close_source(self) -> None:
-        close = getattr(self._source, "close", _nothing)
-        with contextlib.suppress(Exception):  # nobody is left to hear of it
+        close = getattr(self._source, "close", _noop)
+        # The consumer has ended, so nothing can handle an exception.
+        with contextlib.suppress(Exception):
             close()
 
 
-def _items(
-    reader: _Reader, stop: Callable[[], None], waiting: _Waiting, on_idle: Callable[[], bytes | None]
+def _consume(
+    reader: _SourceReader, stop: Callable[[], None], timeouts: _Timeouts, on_idle: Callable[[], bytes | None]
 ) -> Generator[bytes]:
     try:
-        yield b""  # taken by pump()
+        # pump() takes this item.
+        yield b""
         reader.start()
-        while (item := _next(reader, waiting, on_idle)) is not None:
+        while (item := _next_item(reader, timeouts, on_idle)) is not None:
             if item:
                 yield item
         reader.raise_error()
     finally:
-        with contextlib.suppress(Exception):  # waking a socket that is closed already fails; the end stands
+        # Shutting down a socket that is already closed raises, and must not replace the original exception.
+        with contextlib.suppress(Exception):
             stop()
         reader.end()
 
 
-def _next(reader: _Reader, waiting: _Waiting, on_idle: Callable[[], bytes | None]) -> bytes | None:
-    seconds, is_idle = waiting.limit()
+def _next_item(reader: _SourceReader, timeouts: _Timeouts, on_idle: Callable[[], bytes | None]) -> bytes | None:
+    seconds, is_idle = timeouts.next_wait()
     item = reader.take(seconds)
     return on_idle() or b"" if item == b"" and is_idle else item

@@ -1,4 +1,4 @@
-"""What a handler returns, and the three ways in which it leaves the function."""
+"""The handler's response types and the decorator that encodes them for the response mode in force."""
 
 import base64
 import functools
@@ -11,7 +11,7 @@ from . import hook, wire
 
 @dataclass(frozen=True)
 class Response:
-    """A whole answer, framed as a streaming integration wants it."""
+    """A complete response. A streaming integration gets it framed like a stream."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -20,7 +20,7 @@ class Response:
 
 @dataclass(frozen=True)
 class StreamingResponse:
-    """An answer sent chunk by chunk. However it ends, its iterator is closed, then `on_close` called, once."""
+    """A response sent chunk by chunk. However it ends, its iterator is closed, then `on_close` is called once."""
 
     status: int
     headers: Mapping[str, str]
@@ -29,7 +29,10 @@ class StreamingResponse:
 
 
 def streaming[E, C](handler: Callable[[E, C], StreamingResponse | Response]) -> Callable[[E, C], Any]:
-    """Declares that the function's integration is STREAM. An unusable status or header fails the invocation."""
+    """Decorates the handler of a function whose integration is STREAM.
+
+    The decorated handler raises ValueError for an invalid status or header, and TypeError for any other result type.
+    """
     hook.install()
 
     @functools.wraps(handler)
@@ -38,7 +41,9 @@ def streaming[E, C](handler: Callable[[E, C], StreamingResponse | Response]) -> 
         if isinstance(response, Response):
             response = StreamingResponse(response.status, response.headers, (response.body,))
         if not isinstance(response, StreamingResponse):
-            raise TypeError(f"the handler returned {type(response).__name__}, not a StreamingResponse or Response")
+            raise TypeError(
+                f"The handler returned {type(response).__name__}. Return a StreamingResponse or a Response."
+            )
         return _encode(response)
 
     return streamed
@@ -46,27 +51,27 @@ def streaming[E, C](handler: Callable[[E, C], StreamingResponse | Response]) -> 
 
 def _encode(response: StreamingResponse) -> Any:
     try:
-        prelude, mode = wire.prelude(response.status, response.headers), hook.mode()
+        prelude, mode = wire.prelude(response.status, response.headers), hook.response_mode()
         chunks = iter(response.body)
     except BaseException:
-        hook.close(response.body, response.on_close)
+        hook.close_body(response.body, response.on_close)
         raise
     if mode == "stream":
-        return hook.Stream(prelude, chunks, response.on_close)
-    body = _whole(chunks, response.on_close)
+        return hook.OutgoingStream(prelude, chunks, response.on_close)
+    body = _read_all(chunks, response.on_close)
     if mode == "framed":
         return prelude + (body or b"\n")
-    return _proxy(response.status, wire.end_to_end(response.headers), body)
+    return _proxy_dict(response.status, wire.end_to_end_headers(response.headers), body)
 
 
-def _whole(chunks: Iterator[bytes], on_close: Callable[[], None] | None) -> bytes:
+def _read_all(chunks: Iterator[bytes], on_close: Callable[[], None] | None) -> bytes:
     try:
         return b"".join(chunks)
     finally:
-        hook.close(chunks, on_close)
+        hook.close_body(chunks, on_close)
 
 
-def _proxy(status: int, headers: Mapping[str, str], body: bytes) -> dict[str, object]:
+def _proxy_dict(status: int, headers: Mapping[str, str], body: bytes) -> dict[str, object]:
     try:
         text, is_base64 = body.decode(), False
     except UnicodeDecodeError:

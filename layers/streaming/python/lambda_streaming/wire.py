@@ -1,4 +1,4 @@
-"""A streamed response as the Lambda Runtime API wants it. A raw socket, because few HTTP clients send trailers."""
+"""Sends a streamed response to the Lambda Runtime API. Uses a raw socket: few HTTP clients can send trailers."""
 
 import base64
 import json
@@ -11,15 +11,17 @@ from collections.abc import Mapping
 
 CONTENT_TYPE = "application/vnd.awslambda.http-integration-response"
 DELIMITER = bytes(8)
-MOST_PRELUDE = 16 * 1024  # AWS looks for the delimiter in the first 16 KB only
+# AWS looks for the delimiter in the first 16 KB only.
+MAX_PRELUDE_BYTES = 16 * 1024
 ERROR_TYPE, ERROR_BODY = "Lambda-Runtime-Function-Error-Type", "Lambda-Runtime-Function-Error-Body"
 USER_AGENT = "lambda-streaming-python/{}.{}.{}".format(*sys.version_info)
 
 _PATH = "/2018-06-01/runtime/invocation/{}/response"
-_LOOK_EVERY = 0.1  # seconds between two looks for an early reply: one at every chunk would cost a system call
-_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+# A check at every chunk would cost a system call each.
+_EARLY_REPLY_CHECK_SECONDS = 0.1
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FORBIDDEN_IN_VALUE = re.compile(r"[\r\n\0]")
-# Of one connection, not of the answer; a Content-Length in the prelude makes API Gateway answer 502.
+# These headers describe one connection. A Content-Length in the prelude makes API Gateway answer 502.
 _HOP_BY_HOP = re.compile(
     "connection|content-length|keep-alive|proxy-(authenticate|authorization|connection)|te|trailer"
     "|transfer-encoding|upgrade",
@@ -28,97 +30,105 @@ _HOP_BY_HOP = re.compile(
 
 
 class RuntimeApiError(Exception):
-    """The Runtime API is gone, or answered before the response's end."""
+    """The connection to the Runtime API failed, or it replied before the end of the response."""
 
 
-def end_to_end(headers: Mapping[str, str]) -> dict[str, str]:
-    """The headers that may travel. ValueError, without the value, for one that could split the response."""
+def end_to_end_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Returns the headers without the hop-by-hop ones.
+
+    Raises ValueError for a header that could split the response. The message never contains a header's value.
+    """
     for name, value in headers.items():
-        if not _NAME.fullmatch(name):
-            raise ValueError(f"not a header name: {name!r}")
+        if not _HEADER_NAME.fullmatch(name):
+            raise ValueError(f"The header name {name!r} is invalid. Use the characters of an HTTP token.")
         if _FORBIDDEN_IN_VALUE.search(value):
-            raise ValueError(f"line break or NUL in the header {name}")
+            raise ValueError(f"The value of the header {name} contains a line break or NUL. Remove it.")
     return {name: value for name, value in headers.items() if not _HOP_BY_HOP.fullmatch(name)}
 
 
 def prelude(status: int, headers: Mapping[str, str]) -> bytes:
-    """Status and headers as API Gateway reads them in front of a streamed body, delimiter included."""
+    """Encodes status and headers as API Gateway reads them before a streamed body, delimiter included.
+
+    Raises ValueError for an invalid status or header, and for more than MAX_PRELUDE_BYTES.
+    """
     if not 200 <= status <= 599:
-        raise ValueError(f"not a final HTTP status: {status}")
-    metadata = {"statusCode": status, "headers": end_to_end(headers)}
+        raise ValueError(f"The status {status} is not a final HTTP status. Use 200 to 599.")
+    metadata = {"statusCode": status, "headers": end_to_end_headers(headers)}
     encoded = json.dumps(metadata, separators=(",", ":")).encode() + DELIMITER
-    if len(encoded) > MOST_PRELUDE:
-        raise ValueError(f"status and headers take {len(encoded)} bytes; Lambda reads {MOST_PRELUDE}")
+    if len(encoded) > MAX_PRELUDE_BYTES:
+        raise ValueError(
+            f"The status and headers are {len(encoded)} bytes long. Shorten them to {MAX_PRELUDE_BYTES} bytes."
+        )
     return encoded
 
 
 def error_trailers(error: BaseException) -> bytes:
-    """Names the error's type only: its text may carry what was in the request."""
-    # Lambda wants Function.Xxx in ASCII letters; a Python class may be called anything.
+    """Encodes the error's type as trailers. Its text is left out: it may contain parts of the request."""
+    # Lambda accepts only Function.Xxx in ASCII letters and digits. A Python class name may contain other letters.
     letters = re.sub(r"[^A-Za-z0-9]", "", type(error).__name__).lstrip("0123456789") or "Error"
-    kind = f"Function.{letters[0].upper()}{letters[1:]}"
-    told = json.dumps({"errorType": kind, "errorMessage": f"the response body ended with {kind}"})
-    body = base64.b64encode(told.encode()).decode()
-    return f"{ERROR_TYPE}: {kind}\r\n{ERROR_BODY}: {body}\r\n".encode()
+    error_type = f"Function.{letters[0].upper()}{letters[1:]}"
+    description = json.dumps({"errorType": error_type, "errorMessage": f"the response body ended with {error_type}"})
+    body = base64.b64encode(description.encode()).decode()
+    return f"{ERROR_TYPE}: {error_type}\r\n{ERROR_BODY}: {body}\r\n".encode()
 
 
 class ChunkedPost:
-    """One streamed response on a connection of its own. Every fault of it is a RuntimeApiError."""
+    """One streamed response on its own connection. Every failure raises RuntimeApiError."""
 
     def __init__(self, address: str, invoke_id: str, invocation_id: str | None = None) -> None:
-        """`address` is host:port; `invocation_id` is echoed to the Runtime API when it gave one."""
+        """Connects to `address`, a host:port. Echoes `invocation_id` if the Runtime API sent one."""
         host, _, port = address.rpartition(":")
         try:
             self._socket = socket.create_connection((host.strip("[]"), int(port)), timeout=None)
         except (OSError, ValueError) as error:
-            raise RuntimeApiError(f"no connection: {type(error).__name__}") from error
+            raise RuntimeApiError(f"connection failed: {type(error).__name__}") from error
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._readable = select.poll()
         self._readable.register(self._socket, select.POLLIN)
-        self._look_at = 0.0
+        self._next_reply_check = 0.0
         self._head = _head(address, invoke_id, invocation_id)
 
     def close(self) -> None:
-        """Of the connection: without an `end()` or `fail()` before it, Lambda sees a truncated response."""
+        """Closes the connection. Without a prior `end()` or `fail()`, Lambda reports a truncated response."""
         self._socket.close()
 
     def begin(self, prelude: bytes) -> None:
-        """The request's head and the prelude, each in a send of its own: see `send`."""
-        self._transmit(self._head)
+        """Sends the request's head and the prelude, each with its own system call."""
+        self._send_all(self._head)
         self.send(prelude)
 
     def send(self, chunk: bytes) -> None:
-        """One HTTP chunk in one send. An empty one is left out: on the wire it would be the end."""
+        """Sends one HTTP chunk in one system call. Skips an empty chunk: it would end the response."""
         if not chunk:
             return
         framed = b"%x\r\n%b\r\n" % (len(chunk), chunk)
         now = time.monotonic()
-        if now >= self._look_at:
-            self._look_at = now + _LOOK_EVERY
-            self._refuse_early_reply()
-        self._transmit(framed)
+        if now >= self._next_reply_check:
+            self._next_reply_check = now + _EARLY_REPLY_CHECK_SECONDS
+            self._raise_on_early_reply()
+        self._send_all(framed)
 
     def end(self) -> int:
-        """Completes the response; the Runtime API's status (202 when all is well)."""
-        self._transmit(b"0\r\n\r\n")
-        return self._reply()
+        """Completes the response. Returns the Runtime API's status, 202 on success."""
+        self._send_all(b"0\r\n\r\n")
+        return self._read_reply()
 
     def fail(self, error: BaseException) -> int:
-        """Completes it as failed: too late for another status, but Lambda and its metrics hear of it."""
-        self._transmit(b"0\r\n" + error_trailers(error) + b"\r\n")
-        return self._reply()
+        """Completes the response with error trailers, which Lambda counts. Returns the Runtime API's status."""
+        self._send_all(b"0\r\n" + error_trailers(error) + b"\r\n")
+        return self._read_reply()
 
-    def _transmit(self, data: bytes) -> None:
+    def _send_all(self, data: bytes) -> None:
         try:
             self._socket.sendall(data)
         except OSError as error:
-            raise RuntimeApiError(f"connection lost: {type(error).__name__}") from error
+            raise RuntimeApiError(f"connection was lost: {type(error).__name__}") from error
 
-    def _refuse_early_reply(self) -> None:
+    def _raise_on_early_reply(self) -> None:
         if self._readable.poll(0):
-            raise RuntimeApiError(f"answered {self._reply()} before the end")
+            raise RuntimeApiError(f"answered {self._read_reply()} before the end")
 
-    def _reply(self) -> int:
+    def _read_reply(self) -> int:
         try:
             with self._socket.makefile("rb") as lines:
                 status, length = int(lines.readline().split()[1]), 0
@@ -128,7 +138,7 @@ class ChunkedPost:
                         length = int(value)
                 lines.read(length)
         except (OSError, IndexError, ValueError) as error:
-            raise RuntimeApiError("connection closed without an answer") from error
+            raise RuntimeApiError("closed the connection without a reply") from error
         return status
 
 
@@ -138,7 +148,8 @@ def _head(address: str, invoke_id: str, invocation_id: str | None) -> bytes:
         f"Host: {address}",
         f"User-Agent: {USER_AGENT}",
         f"Content-Type: {CONTENT_TYPE}",
-        "Lambda-Runtime-Function-Response-Mode: streaming",  # in lower case, or Lambda refuses it
+        # Lambda rejects any other spelling, "Streaming" included.
+        "Lambda-Runtime-Function-Response-Mode: streaming",
         "Transfer-Encoding: chunked",
         f"Trailer: {ERROR_TYPE}, {ERROR_BODY}",
     ]

@@ -8,7 +8,7 @@ from tests.rehearsal import KEY, RunningTokenHub
 
 @pytest.fixture(scope="session")
 def tokenhub_client(running_tokenhub: RunningTokenHub) -> Iterator[httpx.Client]:
-    # One for all: making a client loads the CA certificates, which takes longer than most tests.
+    # Session-wide: creating a client loads the CA certificates, which takes longer than most tests.
     headers = {"Authorization": f"Bearer {KEY}"}
     with httpx.Client(base_url=running_tokenhub.url, headers=headers, timeout=5) as client:
         yield client
@@ -26,5 +26,5 @@ def client(tokenhub: RunningTokenHub, tokenhub_client: httpx.Client) -> httpx.Cl
 
 
 @pytest.fixture
-def stranger(tokenhub: RunningTokenHub, keyless_client: httpx.Client) -> httpx.Client:
+def client_without_key(tokenhub: RunningTokenHub, keyless_client: httpx.Client) -> httpx.Client:
     return keyless_client

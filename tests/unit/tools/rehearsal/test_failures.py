@@ -3,17 +3,17 @@ import json
 import httpx
 import pytest
 
-from tests.rehearsal import RunningTokenHub, ask
+from tests.rehearsal import RunningTokenHub, chat_body
 
 CHAT = "/v1/chat/completions"
 
 
-def test_without_models_the_list_is_null_and_health_is_503(tokenhub: RunningTokenHub, client: httpx.Client) -> None:
+def test_no_models_returns_a_null_list_and_503(tokenhub: RunningTokenHub, client: httpx.Client) -> None:
     tokenhub.rehearse("no_models", times=1)
 
     assert client.get("/v1/models").content == b'{"data":null,"object":"list"}\n'
     assert client.get("/healthz").status_code == 503
-    assert client.post(CHAT, json=ask()).json()["error"]["message"] == "no eligible models registered"
+    assert client.post(CHAT, json=chat_body()).json()["error"]["message"] == "no eligible models registered"
     assert client.get("/healthz").status_code == 200
 
 
@@ -28,24 +28,24 @@ def test_without_models_the_list_is_null_and_health_is_503(tokenhub: RunningToke
         ("panic", 500, b"", None),
     ],
 )
-def test_refusals_have_tokenhubs_words(
+def test_rejections_have_tokenhubs_bodies(
     client: httpx.Client, mode: str, status: int, body: bytes, retry_after: str | None
 ) -> None:
-    answer = client.post(CHAT, json=ask(model=f"rehearse/{mode}"))
+    answer = client.post(CHAT, json=chat_body(model=f"rehearse/{mode}"))
 
     assert (answer.status_code, answer.content, answer.headers.get("retry-after")) == (status, body, retry_after)
 
 
-def test_the_rate_limit_comes_before_the_key_and_the_budget_after_it(stranger: httpx.Client) -> None:
+def test_checks_rate_limit_then_key_then_budget(client_without_key: httpx.Client) -> None:
     def status(mode: str) -> int:
-        return stranger.post(CHAT, json=ask(model=f"rehearse/{mode}")).status_code
+        return client_without_key.post(CHAT, json=chat_body(model=f"rehearse/{mode}")).status_code
 
     assert (status("rate_limit"), status("budget")) == (429, 401)
 
 
-def test_only_a_stream_tells_why_all_providers_failed(client: httpx.Client) -> None:
-    plain = client.post(CHAT, json=ask(model="rehearse/all_failed"))
-    stream = client.post(CHAT, json=ask(model="rehearse/all_failed", stream=True))
+def test_only_a_stream_contains_the_cause_of_all_failed(client: httpx.Client) -> None:
+    plain = client.post(CHAT, json=chat_body(model="rehearse/all_failed"))
+    stream = client.post(CHAT, json=chat_body(model="rehearse/all_failed", stream=True))
 
     assert (plain.status_code, stream.status_code) == (502, 502)
     assert plain.json() == {"error": {"message": "all providers failed", "type": "server_error", "code": None}}
@@ -66,30 +66,30 @@ def test_only_a_stream_tells_why_all_providers_failed(client: httpx.Client) -> N
         ("no_models", "/v1/embeddings", False, 404, "model not found: echo"),
     ],
 )
-def test_every_route_fails_in_its_own_way(
+def test_each_route_has_its_own_failure(
     tokenhub: RunningTokenHub, client: httpx.Client, mode: str, path: str, stream: bool, status: int, part: str
 ) -> None:
     tokenhub.rehearse(mode)
-    body = {"request": ask()} if path == "/v1/chat" else ask(stream=stream, input="x")
+    body = {"request": chat_body()} if path == "/v1/chat" else chat_body(stream=stream, input="x")
     answer = client.post(path, json=body)
 
     assert answer.status_code == status
     assert part in answer.text
 
 
-def test_a_providers_error_page_comes_wrapped_in_a_200(client: httpx.Client) -> None:
-    answers = [client.post(CHAT, json=ask(model=f"rehearse/wrapped_{kind}")).json() for kind in ("error", "html")]
+def test_wraps_a_providers_error_page_in_a_200(client: httpx.Client) -> None:
+    answers = [client.post(CHAT, json=chat_body(model=f"rehearse/wrapped_{kind}")).json() for kind in ("error", "html")]
 
     contents = [answer["choices"][0]["message"]["content"] for answer in answers]
     assert json.loads(contents[0])["error"]["code"] == "invalid_api_key"
     assert contents[1].startswith("<!DOCTYPE html>")
     assert not any("usage" in answer for answer in answers)
-    streamed = client.post(CHAT, json=ask(model="rehearse/wrapped_error", stream=True))
+    streamed = client.post(CHAT, json=chat_body(model="rehearse/wrapped_error", stream=True))
     assert streamed.headers["content-type"] == "text/event-stream"
     assert streamed.content.startswith(b'{\n  "error"')
 
 
-def test_a_web_page_is_a_web_page(client: httpx.Client) -> None:
-    answer = client.post(CHAT, json=ask(model="rehearse/html"))
+def test_html_mode_returns_a_web_page(client: httpx.Client) -> None:
+    answer = client.post(CHAT, json=chat_body(model="rehearse/html"))
 
     assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
