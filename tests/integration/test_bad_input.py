@@ -59,6 +59,16 @@ def test_an_unknown_path_or_method_is_a_404_that_lists_the_paths(http: httpx.Cli
     assert "/v1/chat/completions" in error(answer)["message"]
 
 
+@pytest.mark.parametrize(("path", "status"), [("/nowhere", 404), ("/api/v1/providers", 401), ("/v1/models", 401)])
+def test_api_gateway_errors_carry_their_request_id(http: httpx.Client, path: str, status: int) -> None:
+    answer = http.get(path, headers={"Authorization": "Bearer wrong"})
+
+    request_id = answer.headers["x-request-id"]
+    assert answer.status_code == status
+    assert request_id == answer.headers["x-amzn-requestid"]
+    assert f"request id {request_id}" in error(answer)["message"]
+
+
 def test_a_completion_without_a_provider_is_a_503_that_says_how_to_register_one(http: httpx.Client) -> None:
     answer = http.post("/v1/chat/completions", json={"messages": []})
 

@@ -47,6 +47,7 @@ def test_an_error_of_the_door_can_be_read_by_pages(http: httpx.Client, path: str
 
     assert answer.status_code in (401, 404)
     assert answer.headers[ALLOW] == "*"
+    assert answer.headers["access-control-expose-headers"] == "X-Request-Id"
     assert "access-control-allow-credentials" not in answer.headers
 
 
