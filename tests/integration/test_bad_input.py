@@ -59,6 +59,16 @@ def test_lists_the_paths_for_an_unknown_path_or_method(http: httpx.Client, metho
     assert "/v1/chat/completions" in error(answer)["message"]
 
 
+@pytest.mark.parametrize(("path", "status"), [("/nowhere", 404), ("/api/v1/providers", 401), ("/v1/models", 401)])
+def test_api_gateway_errors_carry_their_request_id(http: httpx.Client, path: str, status: int) -> None:
+    answer = http.get(path, headers={"Authorization": "Bearer wrong"})
+
+    request_id = answer.headers["x-request-id"]
+    assert answer.status_code == status
+    assert request_id == answer.headers["x-amzn-requestid"]
+    assert f"request id {request_id}" in error(answer)["message"]
+
+
 def test_explains_how_to_register_the_first_provider(http: httpx.Client) -> None:
     answer = http.post("/v1/chat/completions", json={"messages": []})
 

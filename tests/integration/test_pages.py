@@ -47,6 +47,7 @@ def test_web_pages_can_read_api_gateway_errors(http: httpx.Client, path: str) ->
 
     assert answer.status_code in (401, 404)
     assert answer.headers[ALLOW] == "*"
+    assert answer.headers["access-control-expose-headers"] == "X-Request-Id"
     assert "access-control-allow-credentials" not in answer.headers
 
 

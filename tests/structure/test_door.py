@@ -31,8 +31,9 @@ def test_networks_and_pages_are_rendered_as_they_are_meant(cidrs: str, origins: 
 
     assert denied_but(api.get("Policy")) == CIDRS[cidrs]
     for response in api["Body"]["x-amazon-apigateway-gateway-responses"].values():
-        given = response["responseParameters"].get("gatewayresponse.header.Access-Control-Allow-Origin")
-        assert given == ("'*'" if origins else None)
+        headers = {name.rpartition(".")[2]: value for name, value in response["responseParameters"].items()}
+        for_pages = {"Access-Control-Allow-Origin": "'*'", "Access-Control-Expose-Headers": "'X-Request-Id'"}
+        assert headers == {"X-Request-Id": "context.requestId"} | (for_pages if origins else {})
     for function in ("ProvidersFunction", "CompletionsFunction"):
         variables = resources[function]["Properties"]["Environment"]["Variables"]
         assert variables["ALLOWED_ORIGINS"] == origins
@@ -83,13 +84,35 @@ def matches(pattern: str, values: Any) -> list[str]:
     return [value for value in values if re.fullmatch(pattern, value)]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_each_answer_of_api_gateways_own_is_the_one_error_shape_without_its_words(kind: str) -> None:
+def error_text(kind: str) -> str:
+    """The body of the gateway response that API Gateway sends for a kind of failure."""
     declared = template()["Resources"]["Api"]["Properties"]["GatewayResponses"]
     family = "DEFAULT_4XX" if KINDS[kind].status < 500 else "DEFAULT_5XX"
-    text = declared.get(kind, declared[family])["ResponseTemplates"]["application/json"]
+    return str(declared.get(kind, declared[family])["ResponseTemplates"]["application/json"])
 
-    error = json.loads(text.replace("$context.error.responseType", kind))["error"]
+
+# `messageString` may be null, and for an unreadable token it repeats the token.
+SAFE_VARIABLES = re.compile(r"\$context\.(requestId|error\.responseType)\b(?!\.)")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_gateway_responses_use_common_error_shape_and_only_safe_variables(kind: str) -> None:
+    text = error_text(kind)
+
+    error = json.loads(text)["error"]
 
     assert set(error) == {"message", "type", "code", "param"}
-    assert "$" not in str(error)  # messageString may be null, and where it complains of a token it repeats it
+    assert "$" not in SAFE_VARIABLES.sub("", text)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_gateway_responses_name_the_request_id_and_the_log_that_has_it(kind: str) -> None:
+    message = json.loads(error_text(kind))["error"]["message"]
+    function_ran = kind.startswith(("INTEGRATION_", "AUTHORIZER_")) or kind in (
+        "DEFAULT_5XX",
+        "API_CONFIGURATION_ERROR",
+    )
+
+    assert "request id $context.requestId" in message
+    assert "when AccessLogs is on" in message
+    assert ("function" in message) == function_ran

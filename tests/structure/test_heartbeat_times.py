@@ -1,4 +1,4 @@
-"""How long a heartbeat may take: each limit ends before the one around it, which would end it without a word."""
+"""Heartbeat time limits: each inner limit ends before the outer one, which would end the heartbeat without an error."""
 
 from typing import Any
 
@@ -6,32 +6,40 @@ from gateway.heartbeat import check, client, ticker
 from tests.template import template
 
 RESOURCES = template()["Resources"]
-BRANCHES = RESOURCES["HeartbeatWorkflow"]["Properties"]["Definition"]["States"]["TwoBeats"]["Branches"]
-APIS_LIMIT_S = 29  # of a buffered method, AWS
+BRANCHES = RESOURCES["HeartbeatWorkflow"]["Properties"]["Definition"]["States"]["TwoHeartbeats"]["Branches"]
+# AWS: the integration timeout of a buffered method.
+API_TIMEOUT_S = 29
 
 
 def of_type(kind: str) -> list[dict[str, Any]]:
     return [state for branch in BRANCHES for state in branch["States"].values() if state["Type"] == kind]
 
 
-def test_each_limit_ends_before_the_one_around_it() -> None:
-    lambdas = template()["Globals"]["Function"]["Timeout"]
+def test_each_limit_ends_before_the_outer_limit() -> None:
+    lambda_timeout = template()["Globals"]["Function"]["Timeout"]
     assert "Timeout" not in RESOURCES["HeartbeatFunction"]["Properties"]
-    [workflows] = {task["TimeoutSeconds"] for task in of_type("Task")}
+    [task_timeout] = {task["TimeoutSeconds"] for task in of_type("Task")}
 
-    limits = [check.SECONDS, ticker.SECONDS, ticker.SECONDS + ticker.FOLLOW_SECONDS, workflows, lambdas]
+    limits = [check.SECONDS, ticker.SECONDS, ticker.SECONDS + ticker.FOLLOW_SECONDS, task_timeout, lambda_timeout]
     assert limits == sorted(set(limits))
-    assert (check.SECONDS, ticker.SECONDS, workflows) == (20, 23, 25)
-    assert check.SECONDS < client.SECONDS < APIS_LIMIT_S
+    assert (check.SECONDS, ticker.SECONDS, task_timeout) == (20, 23, 25)
+    assert check.SECONDS < client.SECONDS < API_TIMEOUT_S
 
 
-def test_the_second_beat_comes_30_seconds_after_the_first_however_long_that_takes() -> None:
+def test_second_heartbeat_starts_30_seconds_after_the_first() -> None:
     assert [state["Seconds"] for state in of_type("Wait")] == [30]
     assert [task["Parameters"]["offset_seconds"] for task in of_type("Task")] == [0, 30]
-    assert [branch["StartAt"] for branch in BRANCHES] == ["Beat", "Wait30Seconds"]
+    assert [branch["StartAt"] for branch in BRANCHES] == ["FirstHeartbeat", "Wait30Seconds"]
 
 
-def test_a_beat_that_fails_takes_no_other_with_it() -> None:
+def test_state_names_are_unique_across_branches() -> None:
+    """Step Functions rejects the definition otherwise (DUPLICATE_STATE_NAME); the local AWS and cfn-lint do not."""
+    names = ["TwoHeartbeats", *(name for branch in BRANCHES for name in branch["States"])]
+
+    assert len(set(names)) == len(names)
+
+
+def test_failed_heartbeat_does_not_end_the_other_branch() -> None:
     for branch in BRANCHES:
         for task in (state for state in branch["States"].values() if state["Type"] == "Task"):
             [catch] = task["Catch"]

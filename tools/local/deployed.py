@@ -42,7 +42,10 @@ class Route:
 
 @dataclass(frozen=True)
 class GatewayResponse:
-    """API Gateway's own answer to one kind of failure, from the template. `status` None: the default of the kind."""
+    """API Gateway's own answer to one kind of failure, from the template. `status` None: the default of the kind.
+
+    `headers` holds mapping expressions: a quoted literal such as `'1'`, or a variable such as `context.requestId`.
+    """
 
     body: str
     status: int | None = None

@@ -138,9 +138,8 @@ def _gateway_responses(template: dict[str, Any], parameters: dict[str, str]) -> 
 
 
 def _gateway_response(declared: dict[str, Any]) -> GatewayResponse:
-    headers = declared.get("ResponseParameters", {}).get("Headers", {})
     return GatewayResponse(
         body=declared.get("ResponseTemplates", {}).get("application/json", ""),
         status=int(declared["StatusCode"]) if "StatusCode" in declared else None,
-        headers={name: value.strip("'") for name, value in headers.items()},  # API Gateway's literals are quoted
+        headers=declared.get("ResponseParameters", {}).get("Headers", {}),
     )

@@ -78,5 +78,18 @@ def render(responses: Mapping[str, GatewayResponse], refusal: Refusal, request_i
         "context.requestId": request_id,
     }
     body = _VARIABLE.sub(lambda found: variables.get(found[1] or found[2], ""), response.body or _BUILT_IN)
-    headers = {"Content-Type": "application/json", "x-amzn-ErrorType": kind.error_type, **response.headers}
+    headers = {"Content-Type": "application/json", "x-amzn-ErrorType": kind.error_type}
+    headers |= {name: _mapped(expression, variables) for name, expression in response.headers.items()}
     return Answer(status, tuple(headers.items()), body.encode())
+
+
+def _mapped(expression: str, variables: Mapping[str, str]) -> str:
+    """The value of a header's mapping expression: `'literal'` or `context.requestId`. Raises ValueError for any other.
+
+    docs.aws.amazon.com/apigateway, "Parameter mapping for REST APIs".
+    """
+    if len(expression) > 1 and expression[0] == expression[-1] == "'":
+        return expression[1:-1]
+    if expression not in variables:
+        raise ValueError(f"The local API Gateway does not support the header mapping {expression}.")
+    return variables[expression]

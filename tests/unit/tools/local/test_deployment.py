@@ -117,7 +117,7 @@ def test_only_streaming_routes_have_a_function_and_only_guarded_ones_an_authoriz
 def test_gateway_responses_are_read_from_the_template() -> None:
     assert deployment._gateway_responses({"Resources": TEMPLATE}, {}) == {
         "DEFAULT_4XX": GatewayResponse(body='{"error": 1}'),
-        "THROTTLED": GatewayResponse(body="", status=429, headers={"Retry-After": "1"}),
+        "THROTTLED": GatewayResponse(body="", status=429, headers={"Retry-After": "'1'"}),
     }
 
 
@@ -127,9 +127,13 @@ def test_this_very_template_has_its_gateway_responses_read() -> None:
 
     assert found["ACCESS_DENIED"].status == 403
     assert '"code": "unauthorized"' in found["UNAUTHORIZED"].body
-    assert found["UNAUTHORIZED"].headers == {}
+    assert found["UNAUTHORIZED"].headers == {"X-Request-Id": "context.requestId"}
     open_to_pages = deployment._gateway_responses(template, {"AllowedOrigins": "https://chat.example.com"})
-    assert open_to_pages["UNAUTHORIZED"].headers == {"Access-Control-Allow-Origin": "*"}
+    assert open_to_pages["UNAUTHORIZED"].headers == {
+        "X-Request-Id": "context.requestId",
+        "Access-Control-Allow-Origin": "'*'",
+        "Access-Control-Expose-Headers": "'X-Request-Id'",
+    }
 
 
 class Sts:

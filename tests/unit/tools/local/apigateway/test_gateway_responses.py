@@ -9,7 +9,7 @@ TEXT = '{"said": $context.error.messageString, "plain": "$context.error.message"
 
 
 def test_variables_of_the_template_are_filled_in() -> None:
-    responses = {"UNAUTHORIZED": GatewayResponse(TEXT, headers={"x-a": "b"})}
+    responses = {"UNAUTHORIZED": GatewayResponse(TEXT, headers={"x-a": "'b'"})}
 
     answer = render(responses, Refusal("UNAUTHORIZED"), "id-1")
 
@@ -20,6 +20,28 @@ def test_variables_of_the_template_are_filled_in() -> None:
         "x-amzn-ErrorType": "UnauthorizedException",
         "x-a": "b",
     }
+
+
+def test_maps_header_to_request_id() -> None:
+    responses = {"UNAUTHORIZED": GatewayResponse("", headers={"X-Request-Id": "context.requestId"})}
+
+    assert dict(render(responses, Refusal("UNAUTHORIZED"), "id-1").headers)["X-Request-Id"] == "id-1"
+
+
+def test_quoted_header_value_is_a_literal() -> None:
+    responses = {"UNAUTHORIZED": GatewayResponse("", headers={"x-a": "'context.requestId'", "x-empty": "''"})}
+
+    headers = dict(render(responses, Refusal("UNAUTHORIZED"), "id-1").headers)
+
+    assert (headers["x-a"], headers["x-empty"]) == ("context.requestId", "")
+
+
+@pytest.mark.parametrize("expression", ["*", "'", "$context.requestId", "method.request.header.Origin"])
+def test_rejects_unknown_header_mappings(expression: str) -> None:
+    responses = {"UNAUTHORIZED": GatewayResponse("", headers={"x-a": expression})}
+
+    with pytest.raises(ValueError, match="does not support the header mapping"):
+        render(responses, Refusal("UNAUTHORIZED"), "id-1")
 
 
 def test_a_message_with_quotes_is_a_json_string() -> None:
