@@ -31,11 +31,41 @@ def test_the_configuration_table_has_every_parameter_with_its_default() -> None:
     assert shown == {name: str(declared["Default"]) for name, declared in template()["Parameters"].items()}
 
 
-def test_every_price_names_its_source_or_that_there_is_none() -> None:
-    rows = cost.price_table().splitlines()[2:]
+def test_every_price_and_every_free_quantity_names_its_source() -> None:
+    prices = [row.split(" | ") for row in cost.price_table().splitlines()[2:]]
+    free = [row.split(" | ") for row in cost.free_table().splitlines()[2:-1]]
 
-    assert len(rows) == len(cost.prices())
-    assert all(row.split(" | ")[-1].startswith(("https://", "unverified")) for row in rows)
+    assert len(prices) == len(cost.prices())
+    # An Express workflow makes no transitions that are billed, so their free quantity saves nothing.
+    assert len(free) == len(cost.free_quantities()) - 1
+    assert all(row[-1].startswith("https://") for row in prices + free)
+
+
+def test_free_tier_is_the_used_part_of_each_free_quantity() -> None:
+    usd = cost.prices()
+    all_used = sum(usd[name] * free for name, free in cost.free_quantities().items())
+    streams_on_lambda = 400_000 * usd["lambda.gb_second_arm64"] + 1_000_000 * usd["lambda.request"]
+
+    assert cost.free_tier(0) == pytest.approx(
+        8 * 0.30
+        + 3.00
+        + 10 * 0.10
+        + sum(part.fixed for part in cost.parts(usd) if part.name == "CloudWatch: logs")
+        + cost.BEATS * (usd["lambda.request"] + 0.75 * usd["lambda.gb_second_arm64"])
+        + 730 * usd["kms.request"]
+    )
+    assert streams_on_lambda < cost.free_tier(10**9) < cost.free_tier(10**9, express=False) <= all_used
+
+
+def test_headline_states_the_totals_of_the_cost_table() -> None:
+    table = {row.split(" | ")[0]: row.strip("| ").split(" | ")[1:] for row in cost.cost_table().splitlines()}
+    dollars = re.findall(r"\$([\d.]+\d)", cost.headline())
+
+    column = list(cost.LOADS).index("100,000")
+    assert dollars == [
+        table[row][load] for row in ("| **together**", "| together, less the always-free tier") for load in (0, column)
+    ]
+    assert f"{cost.STREAM_S:.0f} seconds" in cost.headline()
 
 
 def test_every_price_is_used() -> None:
@@ -56,7 +86,7 @@ def test_the_sums_are_those_that_a_hand_makes() -> None:
     usd = dict.fromkeys(cost.prices(), 0.0)
 
     streams = cost.parts(usd | {"lambda.gb_second_arm64": 1.0})[0]
-    assert streams.at(2) == 2 * 15
+    assert streams.at(2) == 2 * 10
     standard = sum(part.fixed for part in cost.parts(usd | {"step_functions.standard_transition": 1.0}, express=False))
     assert standard == 43_800 * 5
     assert sum(part.fixed for part in cost.parts(usd | {"dynamodb.write": 1.0})) == 87_600 * 2
@@ -69,9 +99,9 @@ def test_providers_cost_what_they_add_to_a_beat_and_their_metrics() -> None:
 
     def of(count: int, **usd: float) -> float:
         priced = nothing | {name.replace("__", "."): price for name, price in usd.items()}
-        return sum(cost.of_providers(priced, count).values())
+        return sum(cost.idle_bill(priced, count).values())
 
-    assert cost.of_providers(cost.prices(), 1) == {part.name: part.fixed for part in cost.parts(cost.prices())}
+    assert cost.idle_bill(cost.prices(), 1) == {part.name: part.fixed for part in cost.parts(cost.prices())}
     assert of(1000, cloudwatch__metric=1.0) == 6 + 2 * 1000
     assert of(1000, dynamodb__write=1.0) == 87_600 * 2 * 1000
     assert of(11, kms__request=1.0) == 11 * 730

@@ -1,49 +1,70 @@
-"""What a gateway costs a month, from the prices in prices.toml and the assumptions below."""
+"""The monthly bill of a gateway, from the prices in docs/prices.toml and the assumptions below."""
 
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from samcli.yamlhelper import yaml_parse
 
 ROOT = Path(__file__).parents[2]
-MINUTES = 730 * 60  # in a month
-BEATS = 2 * MINUTES
-LOADS = {"idle": 0, "10,000": 10_000, "1 million": 1_000_000, "100 million": 100_000_000}
+MINUTES_PER_MONTH = 730 * 60
+BEATS = 2 * MINUTES_PER_MONTH
+HEADLINE_REQUESTS = 100_000
+LOADS = {
+    "idle": 0,
+    "10,000": 10_000,
+    "100,000": HEADLINE_REQUESTS,
+    "1 million": 1_000_000,
+    "100 million": 100_000_000,
+}
 
 # Assumptions about a request: half a page of text, streamed.
-STREAM_S = 15.0  # Lambda is paid for as long as the stream lasts, also while it only waits for the model
-ANSWER_KB = 100  # about 500 events of 200 bytes
-LOG_KB = 3  # a line, its metrics, and Lambda's own three
-READS_PER_REQUEST = 0.1  # a record is kept for 30 s in each environment
+# Lambda bills a stream for its whole length, including the time in which the function only waits for the model.
+STREAM_S = 10.0
+# About 500 events of 200 bytes.
+ANSWER_KB = 100
+# The log line of the request, its metrics, and three lines of Lambda itself.
+LOG_KB = 3
+# Each execution environment caches a provider's record for 30 s.
+READS_PER_REQUEST = 0.1
 COMPLETIONS_GB = 1.0
-# Assumptions about a beat of one provider.
+
+# Assumptions about a heartbeat of one provider.
 BEAT_S = 1.5
 BEAT_GB = 0.5
 WRITES_PER_BEAT = 2
 READS_PER_BEAT = 2
 BEAT_LOG_KB = 4
-# And of each provider more, in one tick with the others: docs/health.md has the measurements.
+
+# What each further provider adds to a tick: docs/health.md has the measurements.
 PROVIDERS = (1, 10, 100, 1000)
 METRICS_OF_A_PROVIDER = 2
 MORE_S = 0.004
 MORE_LOG_KB = 0.4
-MORE_READS = 0.25  # of a Scan: an item of about 1 KB
-WORKFLOW_GB = 64 / 1024  # the least that is counted
+# A share of one Scan: an item has about 1 KB, and a read unit covers 4 KB.
+MORE_READS = 0.25
+
+# The smallest amount of memory that Step Functions bills.
+WORKFLOW_GB = 64 / 1024
 WORKFLOW_S = 30 + BEAT_S
-TRANSITIONS = 5  # Parallel, the two beats, the wait and the end
+# Parallel, the two beats, the wait and the end.
+TRANSITIONS = 5
+
 # The custom metrics of docs/metrics.md: those of the ticks and of a beat, and those that requests add. One is left out:
-# it is written only when a token could not be checked.
+# AuthorizerFailures is written only when a token could not be checked.
 METRICS = 6 + 2
 METRICS_IN_USE = 5 + 6
-# In use: the door asks the authorizer once in five minutes for each token, of which there are two, and each time its
-# copies of the secrets are older than a minute, so it reads both stages of both.
-AUTHORIZATIONS = 2 * MINUTES / 5
+
+# In use, API Gateway calls the authorizer every five minutes for each of two tokens. Each time the authorizer's copies
+# of the secrets are older than a minute, so it reads the current and the previous value of both.
+AUTHORIZATIONS = 2 * MINUTES_PER_MONTH / 5
 AUTHORIZATION_GB_S = 0.05
 SECRETS_PER_AUTHORIZATION = 2 * 2
-# A provider's key is decrypted once in each execution environment, which lives for an hour or more.
+
+# Each execution environment decrypts a provider's key once, and lives for an hour or more.
 DECRYPTIONS = 730
 DECRYPTIONS_PER_REQUEST = 0.001
 KB_PER_GB = 1024 * 1024
@@ -51,7 +72,10 @@ KB_PER_GB = 1024 * 1024
 
 @dataclass(frozen=True)
 class Part:
-    """A line of the bill: dollars a month, for each request on top, and for there being requests at all."""
+    """A line of the bill, in dollars a month.
+
+    `fixed` is paid always, `per_request` for each request, and `in_use` once as soon as there are requests.
+    """
 
     name: str
     fixed: float
@@ -59,13 +83,23 @@ class Part:
     in_use: float = 0.0
 
     def at(self, requests: float) -> float:
+        """The dollars of this line in a month with this many requests."""
         return self.fixed + (self.in_use if requests else 0.0) + self.per_request * requests
 
 
 def prices() -> dict[str, float]:
     """Dollars by `service.unit`."""
+    return {name: price["usd"] for name, price in _declared().items()}
+
+
+def free_quantities() -> dict[str, float]:
+    """The quantity that AWS gives away each month in every account, by `service.unit`."""
+    return {name: price["free"] for name, price in _declared().items() if "free" in price}
+
+
+def _declared() -> dict[str, dict[str, Any]]:
     services = tomllib.loads((ROOT / "docs/prices.toml").read_text())
-    return {f"{service}.{unit}": price["usd"] for service, units in services.items() for unit, price in units.items()}
+    return {f"{service}.{unit}": price for service, units in services.items() for unit, price in units.items()}
 
 
 def parts(usd: Mapping[str, float], *, express: bool = True) -> list[Part]:
@@ -76,7 +110,7 @@ def parts(usd: Mapping[str, float], *, express: bool = True) -> list[Part]:
     secrets_read = AUTHORIZATIONS * SECRETS_PER_AUTHORIZATION * usd["secrets_manager.request"]
     reads, writes = usd["dynamodb.read"], usd["dynamodb.write"]
     log_kb = usd["cloudwatch.log_gb"] / KB_PER_GB
-    watched, dashboards = _watched()
+    alarms, dashboards = _alarms_and_dashboards()
     return [
         Part("requests: Lambda while they stream", 0, COMPLETIONS_GB * STREAM_S * gb_s + invocation),
         Part("requests: API Gateway", 0, usd["api_gateway.request"]),
@@ -88,7 +122,7 @@ def parts(usd: Mapping[str, float], *, express: bool = True) -> list[Part]:
         ),
         Part(
             "CloudWatch: alarms, dashboard",
-            watched * usd["cloudwatch.alarm"] + dashboards * usd["cloudwatch.dashboard"],
+            alarms * usd["cloudwatch.alarm"] + dashboards * usd["cloudwatch.dashboard"],
         ),
         Part("CloudWatch: logs", BEATS * BEAT_LOG_KB * log_kb, LOG_KB * log_kb),
         Part("DynamoDB", BEATS * (WRITES_PER_BEAT * writes + READS_PER_BEAT * reads), READS_PER_REQUEST * reads),
@@ -103,39 +137,70 @@ def parts(usd: Mapping[str, float], *, express: bool = True) -> list[Part]:
 
 def _workflow(usd: Mapping[str, float], *, express: bool) -> float:
     if not express:
-        return MINUTES * TRANSITIONS * usd["step_functions.standard_transition"]
+        return MINUTES_PER_MONTH * TRANSITIONS * usd["step_functions.standard_transition"]
     one = usd["step_functions.express_request"] + WORKFLOW_S * WORKFLOW_GB * usd["step_functions.express_gb_second"]
-    return MINUTES * one
+    return MINUTES_PER_MONTH * one
 
 
-def _watched() -> tuple[int, int]:
-    """Alarms and dashboards that the template always has."""
+def _alarms_and_dashboards() -> tuple[int, int]:
+    """The numbers of alarms and dashboards that every stack has."""
     resources = yaml_parse((ROOT / "template.yaml").read_text())["Resources"].values()
     kinds = [resource["Type"] for resource in resources if resource.get("Condition") != "GoGradually"]
     return kinds.count("AWS::CloudWatch::Alarm"), kinds.count("AWS::CloudWatch::Dashboard")
 
 
+def free_dollars(requests: float, *, express: bool = True) -> dict[str, float]:
+    """Dollars that the always-free tier takes off a month with this many requests, by `service.unit`.
+
+    It assumes that nothing else in the account uses the free quantities. The bill is linear in each price, so the bill
+    with a price of 1 for one unit and of 0 for the others is the quantity used of that unit.
+    """
+    usd = prices()
+    nothing = dict.fromkeys(usd, 0.0)
+    used = {name: _total(parts(nothing | {name: 1.0}, express=express), requests) for name in free_quantities()}
+    return {name: min(used[name], free) * usd[name] for name, free in free_quantities().items()}
+
+
+def free_tier(requests: float, *, express: bool = True) -> float:
+    """Dollars that the always-free tier takes off a month with this many requests."""
+    return sum(free_dollars(requests, express=express).values())
+
+
+def headline() -> str:
+    """One sentence for the README: an idle month, and one with 100,000 streams of 10 s, before and after free tier."""
+    bill = parts(prices())
+    idle, busy = _total(bill, 0), _total(bill, HEADLINE_REQUESTS)
+    idle_net, busy_net = idle - free_tier(0), busy - free_tier(HEADLINE_REQUESTS)
+    return (
+        f"An idle month costs about ${idle:.2f}, and a month with {HEADLINE_REQUESTS:,} streamed requests of "
+        f"{STREAM_S:.0f} seconds about ${busy:.2f}.\nIn an account that uses AWS's always-free tier for nothing else, "
+        f"they cost ${idle_net:.2f} and ${busy_net:.2f}."
+    )
+
+
 def cost_table() -> str:
     """Dollars a month by part and load."""
     express, standard = parts(prices()), parts(prices(), express=False)
+    loads = LOADS.values()
     rows = [f"| Dollars a month, with this many requests | {' | '.join(LOADS)} |", "|---|" + "---:|" * len(LOADS)]
-    rows += [_row(part.name, [part.at(requests) for requests in LOADS.values()]) for part in express]
+    rows += [_row(part.name, [part.at(requests) for requests in loads]) for part in express]
     rows += [
-        _row("**together**", [_total(express, requests) for requests in LOADS.values()]),
-        _row("together, with a Standard workflow", [_total(standard, requests) for requests in LOADS.values()]),
-        _row("for 1,000 requests", [None, *(_total(express, n) / n * 1000 for n in LOADS.values() if n)]),
+        _row("**together**", [_total(express, requests) for requests in loads]),
+        _row("together, less the always-free tier", [_total(express, n) - free_tier(n) for n in loads]),
+        _row("together, with a Standard workflow", [_total(standard, requests) for requests in loads]),
+        _row("for 1,000 requests", [None, *(_total(express, n) / n * 1000 for n in loads if n)]),
     ]
     return "\n".join(rows)
 
 
 def largest_table() -> str:
-    """From how many requests a month on which part is the largest."""
+    """The number of requests a month from which each part is the largest."""
     rows = ["| From this many requests a month | the largest part is |", "|---:|---|"]
     return "\n".join(rows + [f"| {requests:,.0f} | {part.name} |" for requests, part in largest(parts(prices()))])
 
 
 def largest(bill: list[Part]) -> list[tuple[float, Part]]:
-    """The upper envelope of the parts' lines: where one becomes the largest, and which."""
+    """The upper envelope of the parts' lines: each part that is ever the largest, with the load from which it is."""
     crossings = {
         (one.fixed + one.in_use - other.fixed - other.in_use) / (other.per_request - one.per_request)
         for one in bill
@@ -147,16 +212,16 @@ def largest(bill: list[Part]) -> list[tuple[float, Part]]:
     return [first[0], *(now for before, now in pairwise(first) if now[1] != before[1])]
 
 
-def of_providers(usd: Mapping[str, float], count: int) -> dict[str, float]:
-    """What so many providers cost a month without any request, by what grows with them."""
-    more = count - 1
+def idle_bill(usd: Mapping[str, float], providers: int) -> dict[str, float]:
+    """Dollars a month of an idle gateway with this many providers, by part."""
+    more = providers - 1
     one = {part.name: part.fixed for part in parts(usd)}
-    a_beat = {
+    per_beat = {
         "CloudWatch: logs": MORE_LOG_KB * usd["cloudwatch.log_gb"] / KB_PER_GB,
         "DynamoDB": WRITES_PER_BEAT * usd["dynamodb.write"] + MORE_READS * usd["dynamodb.read"],
         "heartbeat: Lambda, and in use the authorizer's": MORE_S * BEAT_GB * usd["lambda.gb_second_arm64"],
     }
-    grown = {name: one[name] + more * BEATS * dollars for name, dollars in a_beat.items()}
+    grown = {name: one[name] + more * BEATS * dollars for name, dollars in per_beat.items()}
     grown["CloudWatch: metrics"] = one["CloudWatch: metrics"] + more * METRICS_OF_A_PROVIDER * usd["cloudwatch.metric"]
     grown["KMS and Secrets Manager"] = one["KMS and Secrets Manager"] + more * DECRYPTIONS * usd["kms.request"]
     return one | grown
@@ -164,7 +229,7 @@ def of_providers(usd: Mapping[str, float], count: int) -> dict[str, float]:
 
 def provider_table() -> str:
     """Dollars a month of an idle gateway by the number of its providers: the parts that grow, and the sum."""
-    bills = [of_providers(prices(), count) for count in PROVIDERS]
+    bills = [idle_bill(prices(), providers) for providers in PROVIDERS]
     counts = " | ".join(f"{count:,}" for count in PROVIDERS)
     rows = [f"| Dollars a month, idle, with this many providers | {counts} |", "|---|" + "---:|" * len(PROVIDERS)]
     rows += [
@@ -172,29 +237,47 @@ def provider_table() -> str:
         for name in bills[0]
         if bills[-1][name] > bills[0][name]
     ]
-    return "\n".join([*rows, _row("**together**, with what does not grow", [sum(bill.values()) for bill in bills])])
+    return "\n".join([*rows, _row("**together**, with the other parts", [sum(bill.values()) for bill in bills])])
 
 
 def stream_table() -> str:
-    """What the length of a stream and the memory do to 1 million requests."""
+    """Lambda's part of 1 million requests, by the length of a stream and by the memory."""
     gb_s = prices()["lambda.gb_second_arm64"]
     rows = ["| Lambda for 1 million streams of | 512 MB | 1,024 MB | at once, evenly spread |", "|---|---:|---:|---:|"]
-    for seconds in (5, 15, 60, 295):
+    for seconds in (5, 10, 60, 295):
         cost = 1e6 * seconds * gb_s
-        at_once = 1e6 * seconds / (MINUTES * 60)
+        at_once = 1e6 * seconds / (MINUTES_PER_MONTH * 60)
         rows.append(f"| {seconds} s | {cost / 2:,.0f} | {cost:,.0f} | {at_once:,.1f} |")
     return "\n".join(rows)
 
 
 def price_table() -> str:
     """Every unit price with its source."""
-    services = tomllib.loads((ROOT / "docs/prices.toml").read_text())
     rows = ["| Price | Dollars | Source |", "|---|---:|---|"]
-    for service, units in services.items():
-        for unit, price in units.items():
-            usd = f"{price['usd']:.10f}".rstrip("0").rstrip(".")
-            rows.append(f"| {service.replace('_', ' ')}: {unit.replace('_', ' ')} | {usd} | {price['source']} |")
+    for name, price in _declared().items():
+        usd = f"{price['usd']:.10f}".rstrip("0").rstrip(".")
+        rows.append(f"| {_label(name)} | {usd} | {price['source']} |")
     return "\n".join(rows)
+
+
+def free_table() -> str:
+    """Every free quantity that the gateway uses, the dollars that it saves, and its source."""
+    declared, idle, busy = _declared(), free_dollars(0), free_dollars(HEADLINE_REQUESTS)
+    rows = [
+        f"| Always free | Each month | Dollars off an idle month | off {HEADLINE_REQUESTS:,} requests | Source |",
+        "|---|---:|---:|---:|---|",
+    ]
+    rows += [
+        f"| {_label(name)} | {free:,} | {idle[name]:.2f} | {busy[name]:.2f} | {declared[name]['free_source']} |"
+        for name, free in free_quantities().items()
+        if busy[name]
+    ]
+    together = f"| **together** | | {free_tier(0):.2f} | {free_tier(HEADLINE_REQUESTS):.2f} | |"
+    return "\n".join([*rows, together])
+
+
+def _label(name: str) -> str:
+    return name.replace(".", ": ").replace("_", " ")
 
 
 def _row(name: str, values: list[float | None]) -> str:

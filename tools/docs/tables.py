@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[2]
 TABLES: dict[str, Callable[[], str]] = {
     "parameters": parameters.table,
     "cost": cost.cost_table,
+    "free": cost.free_table,
     "largest": cost.largest_table,
     "streams": cost.stream_table,
     "providers": cost.provider_table,
