@@ -1,20 +1,30 @@
-# make dev      the whole system on this machine: http://localhost:8080
-# make test     unit, functions, integration        make check    style, types, structure, template
-# make verify   the slow proofs                      make bench    what the gateway adds to a stream
-# make bench BENCH=tick   one heartbeat of up to 1,000 providers
-# make token    prints a token (ROLE=admin for the admin's); make rotate-token makes a new one (REVOKE=1 ends the old)
-# make rehearse OUTAGE=cut_clean   plays an outage of TokenHub against the running system
-# make deploy ENV=dev   builds for AWS and deploys   make delete ENV=dev   takes it away again
-# make docs     writes the computed tables of README.md and docs/cost.md anew
-# make e2e      the contract, and what only AWS can show, against a deployed gateway (URL, TOKEN)
-# make fuzz     Schemathesis against the whole OpenAPI document; CASES=200, SEED= to repeat a run
-# PORT, AWS_PORT, TOKENHUB_PORT, STATE, LOCAL_TOKEN=off, TOKENHUB=off are options of dev; see README.md.
+# make dev            run the whole system on this machine: http://localhost:8080
+# make aws            run the local AWS and the stack only
+# make tokenhub       run the rehearsal TokenHub only
+# make token          print the client token (ROLE=admin: the admin token)
+# make rotate-token   create and print a new token (REVOKE=1: end the previous one)
+# make rehearse       run one outage of TokenHub against the running system (OUTAGE=cut_clean)
+# make reset          delete the data of the stopped local system
+# make deploy         build for AWS and deploy (ENV=dev)
+# make delete         delete the deployed stack (ENV=dev)
+# make e2e            test a deployed gateway (URL, TOKEN, CLIENT_TOKEN)
+# make test           run the unit, function and integration tests
+# make check          check style, types, structure and template
+# make verify         run the slow tests
+# make fuzz           run Schemathesis against the whole OpenAPI document (CASES=200, SEED=)
+# make bench          measure the time that the gateway adds to a stream (BENCH=tick: heartbeats of 1,000 providers)
+# make docs           regenerate the tables of README.md, docs/parameters.md and docs/cost.md
+# make recording      record the terminal picture of README.md again
+# make format         format the code
+# make clean          delete the environments, the builds and the local data
+# docs/local.md lists the options of dev: PORT, AWS_PORT, TOKENHUB_PORT, STATE, LOCAL_TOKEN=off, TOKENHUB=off.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 OUTAGE ?= cut_clean
 BENCH ?= streaming
-.PHONY: help dev aws tokenhub rehearse token rotate-token reset deploy delete e2e docs test check verify verify-waiting verify-working fuzz bench format clean
+.PHONY: help dev aws tokenhub rehearse token rotate-token reset deploy delete e2e docs recording test check verify \
+  verify-waiting verify-working fuzz bench format clean
 
 python := .venv/bin/python
 architecture := .local/architecture--start-make-dev-first.toml
@@ -30,7 +40,7 @@ ENV ?= local
 help:
 	@sed -n '/^$$/q; s/^# //p' Makefile
 
-# `make` stays alive while it waits: the system stops when this very make is gone, however it went.
+# The system watches the process id of this make, and stops when make has ended, even after a kill.
 dev: .local/ready
 	@STOP_WITH=$$PPID exec $(python) -m tools.local
 
@@ -58,6 +68,9 @@ e2e: .local/ready
 docs: .local/ready
 	@$(python) -m tools.docs.tables
 
+recording: .local/ready
+	@exec $(python) -m tools.docs.recording
+
 rotate-token: .local/ready
 	@$(python) -m tools.ops.rotate $(ROLE) $(ENV) $(if $(filter 1,$(REVOKE)),--revoke)
 
@@ -76,7 +89,7 @@ check: .local/ready-dev .local/checkov/ready
 	.venv/bin/sam validate --lint
 	$(python) -m tests.structure.scan .local/checkov/bin/checkov
 
-# Those that mostly wait, for schedules, alarms and caches, run beside the others.
+# These tests mostly wait for schedules, alarms and caches, so they run in parallel to the others.
 waiting := $(addprefix tests/e2e/test_,alarms.py revocation.py schedule.py smoke.py)
 
 verify: .local/ready-dev .local/fuzz/ready
@@ -101,13 +114,13 @@ format: .local/ready-dev
 clean:
 	rm -rf .venv .local .aws-sam
 
-# ---- environments: the tools in .venv; the local AWS and the functions in .local/emulator ----
+# ---- Environments: .venv has the tools; .local/emulator has the local AWS and runs the functions. ----
 
 .local/ready: requirements/tools.txt requirements/emulator.txt | $(architecture)
 	@$(MAKE) -s -j2 .local/tools .local/emulator/ready
 	@touch $@
 
-# Plain `sam` reads it, by samconfig.toml: this machine's processor, as Lambda calls it.
+# samconfig.toml passes this file to plain `sam`. It names this machine's architecture as Lambda does.
 $(architecture):
 	@mkdir -p .local
 	@case $$(uname -m) in arm64|aarch64) echo 'Architecture = "arm64"';; *) echo 'Architecture = "x86_64"';; esac >$@
@@ -149,5 +162,5 @@ $(architecture):
 	@python3.13 -m venv .venv
 
 define need-python
-python3.13 -c '' 2>/dev/null || { echo "make: Python 3.13 is needed, and there is no python3.13 on the PATH. Install it and try again." >&2; exit 1; }
+python3.13 -c '' 2>/dev/null || { echo "make: Python 3.13 is needed, and python3.13 is not on the PATH. Install it and try again." >&2; exit 1; }
 endef

@@ -1,4 +1,4 @@
-"""The README in a fresh clone, as a new user would try it: every command as it is written."""
+"""Runs every command of README.md and docs/local.md, as written, in a fresh clone."""
 
 import json
 import os
@@ -27,17 +27,19 @@ from tools.local.stack import architecture
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 README = (ROOT / "README.md").read_text()
+LOCAL_PAGE = (ROOT / "docs/local.md").read_text()
 PORTS = (8080, 4566, 8090)
 FIRST_START_S = 120
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+def blocks(language: str, page: str = README) -> list[str]:
+    """Returns the fenced blocks of a page in this language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
 
 
 @contextmanager
 def making(command: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
-    """A `make` in a session of its own, as in a terminal; nothing of it is left at the end."""
+    """Runs a `make` command in a separate session, like a terminal, and kills all of it at the end."""
     made = subprocess.Popen(command.split(), cwd=folder, stdout=subprocess.PIPE, text=True, start_new_session=True)
     try:
         yield made
@@ -50,17 +52,19 @@ def making(command: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
 def wait_until_ready(made: subprocess.Popen[str]) -> None:
     assert made.stdout is not None
     assert any(re.search(r"\b[Rr]eady\b", line) for line in made.stdout)
-    threading.Thread(target=made.stdout.read, daemon=True).start()  # or it would stop at a full pipe
+    # The command would block once the pipe is full.
+    threading.Thread(target=made.stdout.read, daemon=True).start()
 
 
 def stop(made: subprocess.Popen[str]) -> None:
-    """Ctrl-C: a terminal sends it to make and to what make runs."""
+    """Presses Ctrl-C: a terminal interrupts make and the programs that make runs."""
     os.killpg(made.pid, signal.SIGINT)
-    assert made.wait(timeout=10) in (0, -signal.SIGINT)  # GNU make ends itself by the signal that it got
+    # GNU make ends itself by the signal that it received.
+    assert made.wait(timeout=10) in (0, -signal.SIGINT)
 
 
 def user_path() -> str:
-    """Without the tools that `make` has put before it: a new user has no `sam` yet."""
+    """Returns the PATH without the folders that `make` adds: a new user has no `sam` yet."""
     return os.pathsep.join(folder for folder in os.environ["PATH"].split(os.pathsep) if ".venv" not in folder)
 
 
@@ -90,7 +94,7 @@ def git(*arguments: str | Path) -> None:
 
 
 def origin(folder: Path) -> Path:
-    """A repository with what is checked out here as its main, whether that is a branch or, in CI, a bare commit."""
+    """Creates a repository whose main is the commit that is checked out here, on a branch or, in CI, detached."""
     made = folder / "origin.git"
     git("clone", "-q", "--bare", ROOT, made)
     git("-C", made, "update-ref", "refs/heads/main", "HEAD")
@@ -99,7 +103,7 @@ def origin(folder: Path) -> Path:
 
 
 def release(folder: Path, line: str) -> None:
-    """A new commit upstream, whose CHANGELOG.md ends with this line."""
+    """Commits upstream a CHANGELOG.md that ends with this line."""
     elsewhere = folder / "upstream"
     git("clone", "-q", folder / "origin.git", elsewhere)
     with (elsewhere / "CHANGELOG.md").open("a") as changelog:
@@ -111,7 +115,7 @@ def release(folder: Path, line: str) -> None:
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
     if taken := [port for port in PORTS if listening(port)]:
-        pytest.skip(f"the README's own ports are taken: {taken}")
+        pytest.skip(f"the ports of the README are in use: {taken}")
     folder = tmp_path_factory.mktemp("clone") / "tokenhub-gateway"
     git("clone", "-q", origin(folder.parent), folder)
     began = time.monotonic()
@@ -122,36 +126,49 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
     shutil.rmtree(folder.parent)
 
 
-def test_first_start_takes_less_than_2_minutes(clone: Clone) -> None:
+def test_first_start_takes_under_two_minutes(clone: Clone) -> None:
     assert clone.ready_after_s < FIRST_START_S
 
 
-def test_clone_and_make_dev_are_the_first_commands_within_30_lines() -> None:
+def test_quick_start_is_in_the_first_30_lines() -> None:
     assert blocks("sh")[0].splitlines()[-1] == "make dev"
     assert "healthy" in "\n".join(README.splitlines()[:30])
 
 
-def test_every_readme_command_answers_as_shown(clone: Clone) -> None:
-    _, register, show, complete, rehearse, *_, deploy = blocks("sh")
+def test_quick_start_commands_return_the_documented_answers(clone: Clone) -> None:
+    _, register, show, complete, deploy, *_ = blocks("sh")
 
     assert json.loads(clone.run(register))["id"] == "tokenhub"
     healthy = blocks("json")[0]
     assert wait_until(lambda: clone.run(show) == healthy, 20, every=1)
     assert clone.run(complete).endswith("data: [DONE]\n\n")
-    assert '"stream_end":"truncated"' in clone.run(rehearse)
     assert deploy == "make deploy ENV=dev\n"
 
 
-def test_bootstrap_local_registers_the_provider_again(clone: Clone) -> None:
-    [bootstrap] = [block for block in blocks("sh") if "bootstrap.local" in block]
+def test_rehearsal_commands_switch_an_outage_on_and_off(clone: Clone) -> None:
+    _, register, *_ = blocks("sh")
+    [rehearse] = [block for block in blocks("sh", LOCAL_PAGE) if "rehearse" in block]
+
+    clone.run(register)
+    assert '"stream_end":"truncated"' in clone.run(rehearse)
+
+
+def test_bootstrap_script_registers_the_provider_again(clone: Clone) -> None:
+    [bootstrap] = [block for block in blocks("sh", LOCAL_PAGE) if "bootstrap.local" in block]
 
     assert clone.run(bootstrap) == "tokenhub is healthy.\n"
 
 
-def test_sam_local_uses_the_same_local_aws(clone: Clone) -> None:
-    if reason := sam_local.trouble() or (listening(3000) and "port 3000 is taken") or None:
+def test_readme_copies_the_bootstrap_script_like_the_local_page() -> None:
+    [copy] = [block for block in blocks("sh") if "bootstrap.local.example" in block]
+
+    assert any(block.startswith(copy) for block in blocks("sh", LOCAL_PAGE))
+
+
+def test_sam_local_answers_from_the_same_local_aws(clone: Clone) -> None:
+    if reason := sam_local.trouble() or (listening(3000) and "port 3000 is in use") or None:
         pytest.skip(reason)
-    once, start, ask = [block for block in blocks("sh") if "sam local" in block or ":3000" in block]
+    once, start, ask = [block for block in blocks("sh", LOCAL_PAGE) if "sam local" in block or ":3000" in block]
     register = blocks("sh")[1]
 
     clone.run(register)
@@ -159,7 +176,8 @@ def test_sam_local_uses_the_same_local_aws(clone: Clone) -> None:
     with making(f"{clone.folder}/.venv/bin/{start}", clone.folder) as api:
         assert wait_until(lambda: listening(3000), limit=120, every=0.5)
         assert [provider["id"] for provider in json.loads(clone.run(ask))] == ["tokenhub"]
-        api.terminate()  # it takes its containers along
+        # sam local removes its containers when it ends.
+        api.terminate()
         api.wait(60)
 
 
@@ -167,11 +185,11 @@ AWS = f"http://127.0.0.1:{PORTS[1]}"
 REHEARSED = aws.environment(AWS, {}) | {"REHEARSE": "1", "YES": "1", "SAM_CLI_POLL_DELAY": "0.2"}
 
 
-def test_deploys_changes_and_deletes_as_documented(clone: Clone) -> None:
-    """`ENV=dev` on the local AWS of `make dev`."""
-    page = (clone.folder / "docs/operating.md").read_text()
+def test_documented_commands_deploy_change_upgrade_and_delete_a_stack(clone: Clone) -> None:
+    """Deploys `ENV=dev` to the local AWS of `make dev`."""
+    pages = "\n".join(page.read_text() for page in sorted((clone.folder / "docs").glob("*.md")))
     deploying = re.compile(r"^```sh\n((?:git pull[^\n]*\n)?make d.*?)^```$", re.DOTALL | re.MULTILINE)
-    first, change, upgrade, end = deploying.findall(page)
+    first, change, upgrade, end = deploying.findall(pages)
     samconfig = clone.folder / "samconfig.toml"
     shipped = samconfig.read_text()
 
@@ -186,10 +204,10 @@ def test_deploys_changes_and_deletes_as_documented(clone: Clone) -> None:
     choose(4)
     clone.run(change, REHEARSED)
     assert history_days_of_callers() == "4"
-    release(clone.folder.parent, "- What is new.\n")
+    release(clone.folder.parent, "- A new entry.\n")
     answered = samconfig.read_text()
     clone.run(upgrade, REHEARSED)
-    assert (clone.folder / "CHANGELOG.md").read_text().endswith("- What is new.\n")
+    assert (clone.folder / "CHANGELOG.md").read_text().endswith("- A new entry.\n")
     assert samconfig.read_text() == answered
     clone.run(end, REHEARSED)
     samconfig.write_text(shipped)
@@ -197,12 +215,12 @@ def test_deploys_changes_and_deletes_as_documented(clone: Clone) -> None:
 
 
 def dev_functions() -> list[str]:
-    found = aws.client("lambda", AWS).list_functions()["Functions"]
-    return [f["FunctionName"] for f in found if f["FunctionName"].startswith("tokenhub-gateway-dev-Heartbeat")]
+    functions = aws.client("lambda", AWS).list_functions()["Functions"]
+    return [f["FunctionName"] for f in functions if f["FunctionName"].startswith("tokenhub-gateway-dev-Heartbeat")]
 
 
 def history_days_of_callers() -> str:
-    """Of the version that the alias leads to."""
+    """Returns HISTORY_DAYS of the version that the alias points to."""
     [name] = dev_functions()
     live = aws.client("lambda", AWS).get_function_configuration(FunctionName=name, Qualifier="live")
     return str(live["Environment"]["Variables"]["HISTORY_DAYS"])
@@ -216,13 +234,13 @@ def test_python_example_prints_the_answer(clone: Clone) -> None:
     assert clone.run(f"{ROOT}/.venv/bin/python - <<'END'\n{program}END\n") == "Hello"
 
 
-def test_make_rotate_token_prints_the_new_token(clone: Clone) -> None:
+def test_rotate_token_prints_the_new_token(clone: Clone) -> None:
     rotated = clone.run("make -s rotate-token")
 
     assert rotated == clone.run("make -s token")
 
 
-def test_make_docs_is_idempotent(clone: Clone) -> None:
+def test_make_docs_keeps_current_pages_unchanged(clone: Clone) -> None:
     clone.run("make -s docs && git diff --exit-code README.md docs")
 
 
@@ -231,7 +249,7 @@ def test_make_fuzz_reports_each_operation(clone: Clone) -> None:
 
 
 @pytest.mark.parametrize(("target", "port"), [("aws", "AWS_PORT"), ("tokenhub", "TOKENHUB_PORT")])
-def test_make_starts_single_parts(clone: Clone, target: str, port: str) -> None:
+def test_make_starts_one_part_alone(clone: Clone, target: str, port: str) -> None:
     mine = dict(zip(("PORT", "AWS_PORT", "TOKENHUB_PORT"), free_ports(3), strict=True))
     options = " ".join(f"{name}={number}" for name, number in mine.items())
 
@@ -242,7 +260,7 @@ def test_make_starts_single_parts(clone: Clone, target: str, port: str) -> None:
         stop(made)
 
 
-def test_make_reset_deletes_only_stopped_systems(clone: Clone) -> None:
+def test_reset_deletes_stopped_systems_only(clone: Clone) -> None:
     with pytest.raises(AssertionError, match="is in use by a local system, and nothing was deleted: stop that one"):
         clone.run("make -s reset")
 
@@ -253,16 +271,16 @@ def test_make_reset_deletes_only_stopped_systems(clone: Clone) -> None:
 
 
 def test_every_named_make_target_exists() -> None:
-    named = set(re.findall(r"`make (?:-s )?([\w-]+)", README))
+    named = set(re.findall(r"`make (?:-s )?([\w-]+)", README + LOCAL_PAGE))
     targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
     assert named <= targets
     assert {"dev", "test", "check", "verify", "token"} <= named
 
 
-def test_second_start_takes_less_than_15_seconds_and_ctrl_c_stops_it_within_10(clone: Clone) -> None:
-    """The clone's system is running: another one beside it, as the README says, has its own ports and state."""
-    [line] = re.findall(r"`(make dev PORT=[^`]+)`", README)
+def test_second_start_takes_under_15_seconds_and_ctrl_c_stops_it(clone: Clone) -> None:
+    """Starts a second system beside the clone's, with separate ports and state, as docs/local.md shows."""
+    [line] = re.findall(r"`(make dev PORT=[^`]+)`", LOCAL_PAGE)
     for limit in (60, 15):
         began = time.monotonic()
         with making(line, clone.folder) as dev:

@@ -1,31 +1,34 @@
-"""Every command that README.md and docs/ show is run by the test named here, or stands here with a reason why not.
+"""Every command in README.md, CONTRIBUTING.md and docs/ is run by the test named here, or has a reason why not.
 
-The tests of tests/e2e take the commands out of the pages; that the named one runs this very command is for its reader.
+The tests of tests/e2e read the commands from the pages. This module checks that the named test exists. Reviewers check
+that it runs that very command.
 """
 
 import re
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.template import ROOT
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCED = re.compile(r"^```sh\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-FIRST_STEPS = "tests/e2e/test_readme.py::test_every_readme_command_answers_as_shown"
-SAM_LOCAL = "tests/e2e/test_readme.py::test_sam_local_uses_the_same_local_aws"
-BOOTSTRAP = "tests/e2e/test_readme.py::test_bootstrap_local_registers_the_provider_again"
-REGISTRATION = "tests/e2e/test_smoke.py::test_documented_registration_works_as_written"
-DEPLOYMENT = "tests/e2e/test_readme.py::test_deploys_changes_and_deletes_as_documented"
+QUICK_START = "tests/e2e/test_readme.py::test_quick_start_commands_return_the_documented_answers"
+OUTAGE = "tests/e2e/test_readme.py::test_rehearsal_commands_switch_an_outage_on_and_off"
+SAM_LOCAL = "tests/e2e/test_readme.py::test_sam_local_answers_from_the_same_local_aws"
+BOOTSTRAP = "tests/e2e/test_readme.py::test_bootstrap_script_registers_the_provider_again"
+REGISTRATION = "tests/e2e/test_smoke.py::test_the_registration_of_the_operating_page_works_as_it_is_written"
+DEPLOYMENT = "tests/e2e/test_readme.py::test_documented_commands_deploy_change_upgrade_and_delete_a_stack"
 RUN_BY = {
     "make dev": "tests/e2e/test_readme.py::clone",
-    "make -s rehearse": FIRST_STEPS,
-    "curl -X POST http://localhost:8080": FIRST_STEPS,
-    "curl http://localhost:8080": FIRST_STEPS,
-    "curl -N http://localhost:8080": FIRST_STEPS,
-    "curl -X PUT http://localhost:8090": FIRST_STEPS,
-    "curl -X DELETE http://localhost:8090": FIRST_STEPS,
+    "make -s rehearse": OUTAGE,
+    "curl -X POST http://localhost:8080": QUICK_START,
+    "curl -s http://localhost:8080": QUICK_START,
+    "curl -N http://localhost:8080": QUICK_START,
+    "curl -X PUT http://localhost:8090": OUTAGE,
+    "curl -X DELETE http://localhost:8090": OUTAGE,
     "export TOKEN=": REGISTRATION,
     'GATEWAY_URL="${URL': REGISTRATION,
     "export PATH=": SAM_LOCAL,
@@ -40,13 +43,14 @@ RUN_BY = {
     "make -s e2e": "tests/e2e/test_smoke.py::test_passes_every_check_with_a_registered_provider",
 }
 NOT_RUN = {
-    "git clone": "the address is yours to fill in; tests/e2e/test_readme.py clones this repository instead",
-    "aws dynamodb scan": "needs the AWS CLI; tests/e2e/test_deploy_cycle.py reads the kept table with boto3",
+    "git clone": "the address is a placeholder; tests/e2e/test_readme.py clones this repository instead",
+    "aws dynamodb scan": "needs the AWS CLI; tests/e2e/test_deploy_cycle.py reads the retained table with boto3",
+    "pre-commit install": "installs a git hook; test_tables.py compares the hooks with the commands of make check",
 }
 
 
 def commands(block: str) -> Iterator[str]:
-    """The commands of a block: a line, and those that an open quote or a backslash make part of it."""
+    """Yields the commands of a block. An open quote or a backslash continues a command on the next line."""
     command = ""
     for line in block.splitlines():
         command += line + "\n"
@@ -54,7 +58,8 @@ def commands(block: str) -> Iterator[str]:
             continue
         try:
             shlex.split(command)
-        except ValueError:  # a quote is open
+        except ValueError:
+            # A quote is still open.
             continue
         yield command.strip()
         command = ""
@@ -69,28 +74,67 @@ SHOWN = [
 
 
 @pytest.mark.parametrize("command", SHOWN)
-def test_each_command_is_run_by_a_test_or_is_not_for_a_reason(command: str) -> None:
+def test_every_command_has_a_test_or_a_reason(command: str) -> None:
     assert len([start for start in RUN_BY | NOT_RUN if command.startswith(start)]) == 1
 
 
 @pytest.mark.parametrize("place", sorted(set(RUN_BY.values())))
-def test_each_test_that_is_named_is_there(place: str) -> None:
+def test_every_named_test_exists(place: str) -> None:
     file, _, name = place.partition("::")
 
     assert f"\ndef {name}(" in (ROOT / file).read_text()
 
 
-def test_nothing_is_listed_that_no_page_shows() -> None:
+def test_every_listed_command_is_on_a_page() -> None:
     shown = [parameter.values[0] for parameter in SHOWN]
 
     assert [start for start in RUN_BY | NOT_RUN if not any(str(c).startswith(start) for c in shown)] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_make_target_and_every_page_that_is_named_is_there(page: object) -> None:
-    text = (ROOT / str(page)).read_text()
+def test_every_named_make_target_and_linked_page_exists(page: Path) -> None:
+    text = page.read_text()
     targets = set(re.findall(r"^(\w[\w-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    links = re.findall(r"\]\(([\w./-]+\.\w+)\)", text)
+    links = re.findall(r"\]\(([\w./-]+\.\w+)(?:#[\w-]+)?\)", text)
 
     assert set(re.findall(r"`make (?:-s )?([\w-]+)", text)) <= targets
-    assert [link for link in links if not ((ROOT / str(page)).parent / link).exists()] == []
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def anchors(page: Path) -> set[str]:
+    """Returns the anchors that GitHub generates for the page's headings."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_linked_heading_exists(page: Path) -> None:
+    links = re.findall(r"\]\(([\w./-]+\.md)#([\w-]+)\)", page.read_text())
+
+    assert [(link, anchor) for link, anchor in links if anchor not in anchors(page.parent / link)] == []
+
+
+def test_readme_registers_tokenhub_like_the_docs() -> None:
+    """The smoke test runs the commands of docs/."""
+    [registration] = [block for block in FENCED.findall((ROOT / "README.md").read_text()) if "GATEWAY_URL" in block]
+
+    assert any(registration in FENCED.findall(page.read_text()) for page in (ROOT / "docs").glob("*.md"))
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_pages_at_the_root_have_short_lines(page: str) -> None:
+    lines = (ROOT / page).read_text().splitlines()
+    may_be_long = re.compile(r"^\||<img |!\[|https?://")
+
+    assert [line for line in lines if len(line) > 120 and not may_be_long.search(line)] == []
+
+
+def test_every_file_named_in_contributing_exists() -> None:
+    named = re.findall(r"`([\w.]+(?:/[\w.]+)+/?)`", (ROOT / "CONTRIBUTING.md").read_text())
+
+    assert len(named) > 15
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_readme_has_140_to_180_lines() -> None:
+    assert 140 <= len((ROOT / "README.md").read_text().splitlines()) <= 180

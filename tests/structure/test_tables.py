@@ -1,6 +1,7 @@
-"""The tables that are computed: what the pages show is what the code says."""
+"""The generated tables, the version and CI: pages and configuration agree with the code."""
 
 import re
+import tomllib
 
 import pytest
 import yaml
@@ -12,23 +13,34 @@ METRICS_PAGE = (ROOT / "docs/metrics.md").read_text()
 
 
 @pytest.mark.parametrize("page", tables.PAGES)
-def test_a_page_shows_what_make_docs_would_write(page: str) -> None:
+def test_page_is_up_to_date_with_make_docs(page: str) -> None:
     text = (ROOT / page).read_text()
 
-    assert tables.filled(text) == text, "run `make docs`"
+    assert tables.filled(text) == text, "The page is out of date. Run `make docs`."
 
 
-def test_every_table_stands_on_a_page() -> None:
+def test_every_table_is_on_a_page() -> None:
     shown = [name for page in tables.PAGES for name, _ in tables.BLOCK.findall((ROOT / page).read_text())]
 
     assert sorted(shown) == sorted(tables.TABLES)
 
 
-def test_the_configuration_table_has_every_parameter_with_its_default() -> None:
+def test_parameter_table_lists_every_parameter_with_its_default() -> None:
     rows = [row.split(" | ") for row in parameters.table().splitlines()]
     shown = {row[0].strip("| `"): row[1].strip("`") for row in rows if row[0].startswith("| `")}
 
     assert shown == {name: str(declared["Default"]) for name, declared in template()["Parameters"].items()}
+
+
+def test_readme_price_is_the_total_of_the_cost_page() -> None:
+    """100,000 requests cost as much as 10,000 plus the price of 90,000 more."""
+    _, _, row = tables.price_rows().splitlines()
+    idle, small = (float(cell) for cell in row.strip("| ").split(" | "))
+    bill = cost.parts(cost.prices())
+    ten_thousand, per_request = sum(part.at(10_000) for part in bill), sum(part.per_request for part in bill)
+
+    assert f"| **together** | {idle} | {ten_thousand:.2f} |" in cost.cost_table()
+    assert small == pytest.approx(ten_thousand + 90_000 * per_request, abs=0.01)
 
 
 def test_every_price_and_every_free_quantity_names_its_source() -> None:
@@ -82,7 +94,7 @@ def test_every_price_is_used() -> None:
     assert used == cost.prices().keys()
 
 
-def test_the_sums_are_those_that_a_hand_makes() -> None:
+def test_totals_equal_hand_computed_totals() -> None:
     usd = dict.fromkeys(cost.prices(), 0.0)
 
     streams = cost.parts(usd | {"lambda.gb_second_arm64": 1.0})[0]
@@ -94,7 +106,7 @@ def test_the_sums_are_those_that_a_hand_makes() -> None:
     assert (sum(part.at(0) for part in read), sum(part.at(1) for part in read)) == (0, 17_520 * 4)
 
 
-def test_providers_cost_what_they_add_to_a_beat_and_their_metrics() -> None:
+def test_more_providers_add_metrics_writes_and_decryptions() -> None:
     nothing = dict.fromkeys(cost.prices(), 0.0)
 
     def of(count: int, **usd: float) -> float:
@@ -107,19 +119,19 @@ def test_providers_cost_what_they_add_to_a_beat_and_their_metrics() -> None:
     assert of(11, kms__request=1.0) == 11 * 730
 
 
-def test_nobody_is_authorized_at_a_gateway_that_is_idle() -> None:
+def test_idle_gateway_pays_for_no_authorization() -> None:
     usd = dict.fromkeys(cost.prices(), 0.0) | {"lambda.request": 1.0}
 
     assert sum(part.at(0) for part in cost.parts(usd)) == cost.BEATS
 
 
-def test_the_largest_part_is_the_largest_on_both_sides_of_a_crossing() -> None:
+def test_largest_part_changes_at_each_crossing() -> None:
     bill = [cost.Part("fixed", 10), cost.Part("steep", 0, 2), cost.Part("flat", 4, 1)]
 
     assert [(at, part.name) for at, part in cost.largest(bill)] == [(0, "fixed"), (5, "steep")]
 
 
-def test_the_metrics_that_are_paid_for_are_those_of_the_metrics_page() -> None:
+def test_cost_counts_the_metrics_of_the_metrics_page() -> None:
     rows = re.findall(r"^\| `\w+` \| \w+ \| (none|provider|none, provider) \| (each \w+)", METRICS_PAGE, re.MULTILINE)
     paid = [written for dimensions, written in rows for _ in dimensions.split(", ")]
 
@@ -127,7 +139,7 @@ def test_the_metrics_that_are_paid_for_are_those_of_the_metrics_page() -> None:
     assert len(paid) == cost.METRICS + cost.METRICS_IN_USE
 
 
-def test_the_workflow_is_what_the_cost_page_takes_it_for() -> None:
+def test_template_matches_the_assumptions_of_the_cost_page() -> None:
     workflow = template()["Resources"]["HeartbeatWorkflow"]["Properties"]
 
     assert workflow["Type"] == "EXPRESS"
@@ -135,7 +147,7 @@ def test_the_workflow_is_what_the_cost_page_takes_it_for() -> None:
     assert template()["Parameters"]["HeartbeatMemory"]["Default"] == cost.BEAT_GB * 1024
 
 
-def test_ci_does_what_dot_ci_run_does_with_no_more_rights_than_it_needs() -> None:
+def test_ci_runs_dot_ci_run_with_read_permissions_only() -> None:
     ci = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
     steps = ci["jobs"]["run"]["steps"]
 
@@ -144,3 +156,27 @@ def test_ci_does_what_dot_ci_run_does_with_no_more_rights_than_it_needs() -> Non
     assert all("@v" in step["uses"] for step in steps if "uses" in step)
     [python] = [step["with"] for step in steps if "setup-python" in step.get("uses", "")]
     assert python == {"python-version-file": ".python-version"}
+
+
+def test_only_the_newest_changelog_heading_repeats_the_version() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    released = re.findall(r"^## (\d+\.\d+\.\d+)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    kinds = ("*.py", "*.md", "*.yaml", "*.yml", "*.toml", "Makefile")
+    folders = (ROOT / "functions", ROOT / "layers", ROOT / "tools", ROOT / "docs", ROOT / ".github")
+    files = [path for kind in kinds for folder in folders for path in folder.rglob(kind)]
+    files += [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "template.yaml", "Makefile")]
+    stated = re.compile(rf"(?<![\d.]){re.escape(version)}(?![\d.]*\d)")
+
+    assert released[0] == version
+    assert [path.name for path in files if stated.search(path.read_text())] == []
+
+
+def test_pre_commit_runs_the_commands_of_make_check() -> None:
+    makefile = (ROOT / "Makefile").read_text().replace("$(python)", ".venv/bin/python")
+    [recipe] = re.findall(r"^check:.*\n((?:\t.*\n)+)", makefile, re.MULTILINE)
+    [local] = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    entries = [hook["entry"].removeprefix("env SAM_CLI_TELEMETRY=0 ") for hook in local["hooks"]]
+
+    assert local["repo"] == "local"
+    assert {hook["language"] for hook in local["hooks"]} == {"system"}
+    assert entries == [line.strip() for line in recipe.splitlines()]
