@@ -181,7 +181,8 @@ def test_a_taken_port_is_one_sentence_that_names_the_remedy(system: LocalSystem,
         assert second.wait(10) == 1
 
     assert " ".join(second.output).strip() == (
-        f"PORT {system.port} is taken by another program: stop it, or choose another: make dev PORT={system.port + 1}"
+        f"PORT {system.port} is in use by another program. Stop it, or choose another port: "
+        f"make dev PORT={system.port + 1}"
     )
 
 
@@ -201,7 +202,7 @@ def test_the_state_of_another_version_is_one_sentence_that_names_the_remedy(
         assert system.wait(10) == 1
 
     text = " ".join(system.output)
-    assert f"{tmp_path / 'state'} was left by another version" in text
+    assert f"{tmp_path / 'state'} was written by another version" in text
     assert "make reset" in text
     assert "Traceback" not in text
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.structure.rendered import chosen, deployed, render
 from tests.template import template
-from tools.local.apigateway.gateway_responses import KINDS
+from tools.local.apigateway.gateway_responses import DEFAULT_RESPONSES
 from tools.local.intrinsics import Resolver
 
 CIDRS = {"": None, "192.0.2.0/24": ["192.0.2.0/24"], "192.0.2.0/24,2001:db8::/32": ["192.0.2.0/24", "2001:db8::/32"]}
@@ -83,10 +83,10 @@ def matches(pattern: str, values: Any) -> list[str]:
     return [value for value in values if re.fullmatch(pattern, value)]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", DEFAULT_RESPONSES)
 def test_each_answer_of_api_gateways_own_is_the_one_error_shape_without_its_words(kind: str) -> None:
     declared = template()["Resources"]["Api"]["Properties"]["GatewayResponses"]
-    family = "DEFAULT_4XX" if KINDS[kind].status < 500 else "DEFAULT_5XX"
+    family = "DEFAULT_4XX" if DEFAULT_RESPONSES[kind].status < 500 else "DEFAULT_5XX"
     text = declared.get(kind, declared[family])["ResponseTemplates"]["application/json"]
 
     error = json.loads(text.replace("$context.error.responseType", kind))["error"]

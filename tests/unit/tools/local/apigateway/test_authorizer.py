@@ -10,9 +10,9 @@ import pytest
 from botocore.response import StreamingBody
 from botocore.stub import Stubber
 
-from tools.local.apigateway.authorizer import Invoked, TokenAuthorizer, allows, context_strings, lambda_invoke
-from tools.local.apigateway.gateway_responses import Refusal
-from tools.local.deployed import Authorizer
+from tools.local.apigateway.authorizer import InvocationResult, TokenAuthorizer, allows, context_strings, lambda_invoker
+from tools.local.apigateway.gateway_responses import GatewayError
+from tools.local.deployment import Authorizer
 
 API = "arn:aws:execute-api:eu-west-1:123456789012:abc/prod"
 ARN = f"{API}/POST/v1/chat"
@@ -53,11 +53,11 @@ def statement(effect: str, *resources: str, action: str | list[str] = "execute-a
         ([{"Effect": "Allow", "Action": "execute-api:Invoke"}], ARN, False),
     ],
 )
-def test_a_policy_allows_what_it_names_and_denies_first(statements: Any, arn: str, allowed: bool) -> None:
+def test_allows_matching_statements_and_denies_first(statements: Any, arn: str, allowed: bool) -> None:
     assert allows({"Statement": statements}, arn) is allowed
 
 
-def test_a_context_reaches_the_function_as_strings() -> None:
+def test_converts_context_values_to_strings() -> None:
     context = {"a": "b", "number": 1, "yes": True, "nothing": None, "nested": {"a": 1}}
 
     strings = context_strings({"principalId": "me", "context": context})
@@ -65,11 +65,11 @@ def test_a_context_reaches_the_function_as_strings() -> None:
     assert strings == {"principalId": "me", "a": "b", "number": "1", "yes": "true"}
 
 
-def answer(**fields: Any) -> Callable[[], Invoked]:
-    return lambda: Invoked(json.dumps(fields).encode(), failed="errorMessage" in fields)
+def answer(**fields: Any) -> Callable[[], InvocationResult]:
+    return lambda: InvocationResult(json.dumps(fields).encode(), failed="errorMessage" in fields)
 
 
-def boom() -> Invoked:
+def boom() -> InvocationResult:
     raise ValueError("no such function")
 
 
@@ -80,14 +80,14 @@ ALLOWED = answer(policyDocument={"Statement": statement("Allow", ARN)}, principa
 class Asking:
     """An authorizer, its function and its clock."""
 
-    answer: Callable[[], Invoked] = ALLOWED
+    answer: Callable[[], InvocationResult] = ALLOWED
     now: float = 1000.0
     asked: list[dict[str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._authorizer = TokenAuthorizer(self._invoke, lambda: self.now)
 
-    def _invoke(self, function_arn: str, payload: bytes) -> Invoked:
+    def _invoke(self, function_arn: str, payload: bytes) -> InvocationResult:
         self.asked.append({"function": function_arn, **json.loads(payload)})
         return self.answer()
 
@@ -95,12 +95,12 @@ class Asking:
         return asyncio.run(self._authorizer.authorize(authorizer, token, arn))
 
     def refused(self, token: str | None = TOKEN, arn: str = ARN) -> str:
-        with pytest.raises(Refusal) as refusal:
+        with pytest.raises(GatewayError) as refusal:
             self(token, arn)
-        return refusal.value.kind
+        return refusal.value.response_type
 
 
-def test_the_function_is_asked_as_api_gateway_asks_it() -> None:
+def test_calls_the_function_with_api_gateways_event() -> None:
     ask = Asking()
 
     assert ask() == {"principalId": "me"}
@@ -110,7 +110,7 @@ def test_the_function_is_asked_as_api_gateway_asks_it() -> None:
 
 
 @pytest.mark.parametrize("token", [None, ""])
-def test_without_a_token_nobody_is_asked(token: str | None) -> None:
+def test_rejects_a_missing_token_without_calling_the_function(token: str | None) -> None:
     ask = Asking()
 
     assert ask.refused(token) == "UNAUTHORIZED"
@@ -123,19 +123,19 @@ def test_without_a_token_nobody_is_asked(token: str | None) -> None:
         (answer(errorMessage="Unauthorized"), "UNAUTHORIZED"),
         (answer(errorMessage="unauthorized, really"), "AUTHORIZER_FAILURE"),
         (answer(principalId="me"), "AUTHORIZER_FAILURE"),
-        (lambda: Invoked(b"[]", failed=False), "AUTHORIZER_FAILURE"),
-        (lambda: Invoked(b"not JSON", failed=False), "AUTHORIZER_FAILURE"),
+        (lambda: InvocationResult(b"[]", failed=False), "AUTHORIZER_FAILURE"),
+        (lambda: InvocationResult(b"not JSON", failed=False), "AUTHORIZER_FAILURE"),
         (boom, "AUTHORIZER_FAILURE"),
     ],
 )
-def test_a_refusal_or_failure_of_the_function_is_not_cached(said: Callable[[], Invoked], kind: str) -> None:
+def test_does_not_cache_rejections_or_failures(said: Callable[[], InvocationResult], kind: str) -> None:
     ask = Asking(said)
 
     assert [ask.refused(), ask.refused()] == [kind, kind]
     assert len(ask.asked) == 2
 
 
-def test_a_policy_is_kept_for_its_time_and_evaluated_anew_for_every_request() -> None:
+def test_caches_a_policy_for_its_ttl_and_evaluates_it_per_request() -> None:
     ask = Asking()
     ask()
 
@@ -148,7 +148,7 @@ def test_a_policy_is_kept_for_its_time_and_evaluated_anew_for_every_request() ->
     assert len(ask.asked) == 2
 
 
-def test_each_token_has_a_policy_of_its_own() -> None:
+def test_caches_one_policy_per_token() -> None:
     ask = Asking()
     ask("Bearer a")
     ask("Bearer b")
@@ -156,7 +156,7 @@ def test_each_token_has_a_policy_of_its_own() -> None:
     assert [call["authorizationToken"] for call in ask.asked] == ["Bearer a", "Bearer b"]
 
 
-def test_without_a_time_to_live_nothing_is_kept() -> None:
+def test_caches_nothing_with_a_ttl_of_zero() -> None:
     ask = Asking()
     uncached = Authorizer(AUTHORIZER.function_arn, 0)
     ask(authorizer=uncached)
@@ -166,7 +166,7 @@ def test_without_a_time_to_live_nothing_is_kept() -> None:
 
 
 @pytest.mark.parametrize("failed", [True, False])
-def test_lambda_tells_a_failed_function_from_one_that_answered(failed: bool) -> None:
+def test_lambda_invoker_reports_whether_the_function_failed(failed: bool) -> None:
     client = boto3.client("lambda", "eu-west-1", aws_access_key_id="x", aws_secret_access_key="x")
     with Stubber(client) as stub:
         body = StreamingBody(BytesIO(b"{}"), 2)
@@ -176,4 +176,4 @@ def test_lambda_tells_a_failed_function_from_one_that_answered(failed: bool) -> 
             {"FunctionName": "f", "Payload": b"{}"},
         )
 
-        assert lambda_invoke(client)("f", b"{}") == Invoked(b"{}", failed)
+        assert lambda_invoker(client)("f", b"{}") == InvocationResult(b"{}", failed)
