@@ -1,4 +1,4 @@
-"""A front that runs: on a real port, in a thread, with real workers and a small local API Gateway."""
+"""Runs the local API server on a real port in a thread, with real workers and a fake API Gateway."""
 
 import asyncio
 import json
@@ -26,9 +26,9 @@ needs_runtime = pytest.mark.skipif(
 )
 
 AUTHORIZER = Authorizer("arn:aws:lambda:eu-west-1:123456789012:function:authorizer:live", 300)
-REFUSED = "The gateway could not answer."
+ERROR_MESSAGE = "The gateway could not answer."
 RESPONSES = {
-    "DEFAULT_5XX": GatewayResponse(f'{{"error": {{"message": "{REFUSED}", "code": "gateway_error"}}}}'),
+    "DEFAULT_5XX": GatewayResponse(f'{{"error": {{"message": "{ERROR_MESSAGE}", "code": "gateway_error"}}}}'),
     "DEFAULT_4XX": GatewayResponse('{"error": {"message": $context.error.messageString, "code": "bad_request"}}'),
     "UNAUTHORIZED": GatewayResponse('{"error": {"code": "unauthorized"}}'),
     "ACCESS_DENIED": GatewayResponse('{"error": {"code": "forbidden"}}', status=403),
@@ -39,7 +39,7 @@ RESPONSES = {
 
 
 def make_function(folder: Path, **changes: Any) -> Function:
-    """The sample function, ready to run."""
+    """Returns the function of streaming_app.py with its code in `folder`."""
     code = folder / "code"
     code.mkdir(exist_ok=True)
     shutil.copy(Path(__file__).with_name("lambda_runtime") / "streaming_app.py", code / "app.py")
@@ -78,30 +78,35 @@ def make_deployment(function: Function | None) -> Deployment:
 
 @dataclass
 class FakeApiGateway:
-    """The local AWS as far as buffered routes see it: keeps what came, answers what it is told."""
+    """The local AWS as buffered routes use it: records requests and returns the configured response."""
 
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=lambda: {"Content-Type": "application/json"})
     body: bytes = b"{}"
-    seen: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
+    requests: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
 
     def reset(self) -> None:
-        fresh = FakeApiGateway()
-        self.status, self.headers, self.body, self.seen = fresh.status, fresh.headers, fresh.body, fresh.seen
+        default = FakeApiGateway()
+        self.status, self.headers, self.body, self.requests = (
+            default.status,
+            default.headers,
+            default.body,
+            default.requests,
+        )
 
     def app(self) -> web.Application:
         app = web.Application(client_max_size=20 * 1024 * 1024)
-        app.router.add_route("*", "/{path:.*}", self._answer)
+        app.router.add_route("*", "/{path:.*}", self._respond)
         return app
 
-    async def _answer(self, request: web.Request) -> web.Response:
-        self.seen.append((request.raw_path, dict(request.headers), await request.read()))
+    async def _respond(self, request: web.Request) -> web.Response:
+        self.requests.append((request.raw_path, dict(request.headers), await request.read()))
         return web.Response(status=self.status, headers=self.headers, body=self.body)
 
 
 @dataclass
 class FakeAuthorizerFunction:
-    """Allows `admin` all and `client` only /v1; knows no other token."""
+    """Allows `admin` everything and `client` only /v1. Rejects all other tokens."""
 
     calls: list[dict[str, str]] = field(default_factory=list)
 
@@ -122,17 +127,18 @@ class FakeAuthorizerFunction:
 
 @dataclass
 class RunningServer:
-    """A running front."""
+    """A running API server."""
 
     url: str
     api_gateway: FakeApiGateway
     authorizer: FakeAuthorizerFunction
     log: list[str]
 
-    def logged(self, text: str, within_s: float = 3) -> bool:
-        until = time.monotonic() + within_s
+    def has_logged(self, text: str, timeout_s: float = 3) -> bool:
+        """Waits until a log line contains `text`. Returns False after the timeout."""
+        deadline = time.monotonic() + timeout_s
         while not any(text in line for line in self.log):
-            if time.monotonic() > until:
+            if time.monotonic() > deadline:
                 return False
             time.sleep(0.01)
         return True
@@ -142,7 +148,7 @@ class RunningServer:
 def serving(
     function: Function | None = None, *, admin_token: str | None = None, aws_url: str | None = None, **options: Any
 ) -> Iterator[RunningServer]:
-    """Runs a front; `options` are those of WorkerPool."""
+    """Runs an API server for the duration of the block. `options` go to WorkerPool."""
     running = RunningServer("", FakeApiGateway(), FakeAuthorizerFunction(), [])
     with _loop() as loop:
         workers = WorkerPool(
@@ -153,20 +159,20 @@ def serving(
         )
         aws = web.AppRunner(running.api_gateway.app(), shutdown_timeout=0.1, auto_decompress=False)
         fake_url = loop.run(_listen(aws))
-        front = ApiServer(
+        server = ApiServer(
             make_deployment(function),
             aws_url=aws_url or fake_url,
             workers=workers,
             authorizer=TokenAuthorizer(running.authorizer),
             admin_token=(lambda: admin_token) if admin_token else None,
         )
-        runner = front.runner()
+        runner = server.runner()
         running.url = loop.run(_listen(runner))
         try:
             yield running
         finally:
-            for end in (workers.close(), runner.cleanup(), aws.cleanup()):
-                loop.run(end)
+            for cleanup in (workers.close(), runner.cleanup(), aws.cleanup()):
+                loop.run(cleanup)
 
 
 async def _listen(runner: web.AppRunner) -> str:

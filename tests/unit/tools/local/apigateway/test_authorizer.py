@@ -65,104 +65,104 @@ def test_converts_context_values_to_strings() -> None:
     assert strings == {"principalId": "me", "a": "b", "number": "1", "yes": "true"}
 
 
-def answer(**fields: Any) -> Callable[[], InvocationResult]:
+def result(**fields: Any) -> Callable[[], InvocationResult]:
     return lambda: InvocationResult(json.dumps(fields).encode(), failed="errorMessage" in fields)
 
 
-def boom() -> InvocationResult:
+def fail() -> InvocationResult:
     raise ValueError("no such function")
 
 
-ALLOWED = answer(policyDocument={"Statement": statement("Allow", ARN)}, principalId="me")
+ALLOWED = result(policyDocument={"Statement": statement("Allow", ARN)}, principalId="me")
 
 
 @dataclass
-class Asking:
-    """An authorizer, its function and its clock."""
+class Caller:
+    """Calls an authorizer that has a fake function and a fake clock."""
 
-    answer: Callable[[], InvocationResult] = ALLOWED
+    function: Callable[[], InvocationResult] = ALLOWED
     now: float = 1000.0
-    asked: list[dict[str, str]] = field(default_factory=list)
+    events: list[dict[str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._authorizer = TokenAuthorizer(self._invoke, lambda: self.now)
 
     def _invoke(self, function_arn: str, payload: bytes) -> InvocationResult:
-        self.asked.append({"function": function_arn, **json.loads(payload)})
-        return self.answer()
+        self.events.append({"function": function_arn, **json.loads(payload)})
+        return self.function()
 
     def __call__(self, token: str | None = TOKEN, arn: str = ARN, authorizer: Authorizer = AUTHORIZER) -> Any:
         return asyncio.run(self._authorizer.authorize(authorizer, token, arn))
 
-    def refused(self, token: str | None = TOKEN, arn: str = ARN) -> str:
-        with pytest.raises(GatewayError) as refusal:
+    def rejected(self, token: str | None = TOKEN, arn: str = ARN) -> str:
+        with pytest.raises(GatewayError) as raised:
             self(token, arn)
-        return refusal.value.response_type
+        return raised.value.response_type
 
 
 def test_calls_the_function_with_api_gateways_event() -> None:
-    ask = Asking()
+    caller = Caller()
 
-    assert ask() == {"principalId": "me"}
-    assert ask.asked == [
+    assert caller() == {"principalId": "me"}
+    assert caller.events == [
         {"function": AUTHORIZER.function_arn, "type": "TOKEN", "authorizationToken": TOKEN, "methodArn": ARN}
     ]
 
 
 @pytest.mark.parametrize("token", [None, ""])
 def test_rejects_a_missing_token_without_calling_the_function(token: str | None) -> None:
-    ask = Asking()
+    caller = Caller()
 
-    assert ask.refused(token) == "UNAUTHORIZED"
-    assert ask.asked == []
+    assert caller.rejected(token) == "UNAUTHORIZED"
+    assert caller.events == []
 
 
 @pytest.mark.parametrize(
-    ("said", "kind"),
+    ("function", "response_type"),
     [
-        (answer(errorMessage="Unauthorized"), "UNAUTHORIZED"),
-        (answer(errorMessage="unauthorized, really"), "AUTHORIZER_FAILURE"),
-        (answer(principalId="me"), "AUTHORIZER_FAILURE"),
+        (result(errorMessage="Unauthorized"), "UNAUTHORIZED"),
+        (result(errorMessage="unauthorized, really"), "AUTHORIZER_FAILURE"),
+        (result(principalId="me"), "AUTHORIZER_FAILURE"),
         (lambda: InvocationResult(b"[]", failed=False), "AUTHORIZER_FAILURE"),
         (lambda: InvocationResult(b"not JSON", failed=False), "AUTHORIZER_FAILURE"),
-        (boom, "AUTHORIZER_FAILURE"),
+        (fail, "AUTHORIZER_FAILURE"),
     ],
 )
-def test_does_not_cache_rejections_or_failures(said: Callable[[], InvocationResult], kind: str) -> None:
-    ask = Asking(said)
+def test_does_not_cache_rejections_or_failures(function: Callable[[], InvocationResult], response_type: str) -> None:
+    caller = Caller(function)
 
-    assert [ask.refused(), ask.refused()] == [kind, kind]
-    assert len(ask.asked) == 2
+    assert [caller.rejected(), caller.rejected()] == [response_type, response_type]
+    assert len(caller.events) == 2
 
 
 def test_caches_a_policy_for_its_ttl_and_evaluates_it_per_request() -> None:
-    ask = Asking()
-    ask()
+    caller = Caller()
+    caller()
 
-    assert ask.refused(arn=f"{API}/GET/v1/chat") == "ACCESS_DENIED"
-    ask.now += 299
-    ask()
-    assert len(ask.asked) == 1
-    ask.now += 1
-    ask()
-    assert len(ask.asked) == 2
+    assert caller.rejected(arn=f"{API}/GET/v1/chat") == "ACCESS_DENIED"
+    caller.now += 299
+    caller()
+    assert len(caller.events) == 1
+    caller.now += 1
+    caller()
+    assert len(caller.events) == 2
 
 
 def test_caches_one_policy_per_token() -> None:
-    ask = Asking()
-    ask("Bearer a")
-    ask("Bearer b")
+    caller = Caller()
+    caller("Bearer a")
+    caller("Bearer b")
 
-    assert [call["authorizationToken"] for call in ask.asked] == ["Bearer a", "Bearer b"]
+    assert [call["authorizationToken"] for call in caller.events] == ["Bearer a", "Bearer b"]
 
 
 def test_caches_nothing_with_a_ttl_of_zero() -> None:
-    ask = Asking()
+    caller = Caller()
     uncached = Authorizer(AUTHORIZER.function_arn, 0)
-    ask(authorizer=uncached)
-    ask(authorizer=uncached)
+    caller(authorizer=uncached)
+    caller(authorizer=uncached)
 
-    assert len(ask.asked) == 2
+    assert len(caller.events) == 2
 
 
 @pytest.mark.parametrize("failed", [True, False])

@@ -8,14 +8,14 @@ from tools.local.apigateway.buffered_client import find_gateway_error
 @pytest.mark.parametrize(
     ("status", "error_type", "body", "expected"),
     [
-        # A function's own answers
+        # Sent by a function.
         (200, None, {"message": "fine"}, None),
         (404, None, {"error": {"code": "provider_not_found"}}, None),
         (502, None, {"error": {"code": "provider_unreachable"}}, None),
         (502, None, {"error": {"code": "x"}, "message": "both"}, None),
         (429, None, b"slow down", None),
         (400, None, [1], None),
-        # API Gateway's
+        # Sent by API Gateway.
         (401, "UnauthorizedException", {"message": "Unauthorized"}, ("UNAUTHORIZED", None)),
         (403, "AccessDeniedException", {"Message": "no"}, ("ACCESS_DENIED", None)),
         (403, "MissingAuthenticationTokenException", {"message": "x"}, ("MISSING_AUTHENTICATION_TOKEN", None)),
@@ -25,7 +25,7 @@ from tools.local.apigateway.buffered_client import find_gateway_error
         (400, "BadRequestException", {"message": "Invalid request body"}, ("DEFAULT_4XX", 400)),
         (403, "ForbiddenException", {"message": "Forbidden"}, ("DEFAULT_4XX", 403)),
         (404, None, {"message": "Not Found"}, ("DEFAULT_4XX", 404)),
-        # Lambda's
+        # Sent by Lambda.
         (502, None, {"message": '{"errorMessage": "a secret"}'}, ("DEFAULT_5XX", 502)),
         (429, None, {"__type": "TooManyRequestsException", "message": "Rate Exceeded."}, ("DEFAULT_5XX", 502)),
     ],
@@ -33,9 +33,9 @@ from tools.local.apigateway.buffered_client import find_gateway_error
 def test_detects_errors_that_the_function_did_not_send(
     status: int, error_type: str | None, body: object, expected: tuple[str, int | None] | None
 ) -> None:
-    found = find_gateway_error(status, error_type, body if isinstance(body, bytes) else json.dumps(body).encode())
+    error = find_gateway_error(status, error_type, body if isinstance(body, bytes) else json.dumps(body).encode())
 
-    assert (found and (found.response_type, found.status)) == expected
+    assert (error and (error.response_type, error.status)) == expected
 
 
 def test_keeps_the_message_of_a_4xx_and_drops_that_of_a_5xx() -> None:

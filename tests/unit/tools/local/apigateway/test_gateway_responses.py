@@ -5,17 +5,17 @@ import pytest
 from tools.local.apigateway.gateway_responses import DEFAULT_RESPONSES, GatewayError, render
 from tools.local.deployment import GatewayResponse
 
-TEXT = '{"said": $context.error.messageString, "plain": "$context.error.message", "id": "${context.requestId}"}'
+TEXT = '{"message": $context.error.messageString, "plain": "$context.error.message", "id": "${context.requestId}"}'
 
 
 def test_fills_in_the_templates_variables() -> None:
     responses = {"UNAUTHORIZED": GatewayResponse(TEXT, headers={"x-a": "b"})}
 
-    answer = render(responses, GatewayError("UNAUTHORIZED"), "id-1")
+    response = render(responses, GatewayError("UNAUTHORIZED"), "id-1")
 
-    assert answer.status == 401
-    assert json.loads(answer.body) == {"said": "Unauthorized", "plain": "Unauthorized", "id": "id-1"}
-    assert dict(answer.headers) == {
+    assert response.status == 401
+    assert json.loads(response.body) == {"message": "Unauthorized", "plain": "Unauthorized", "id": "id-1"}
+    assert dict(response.headers) == {
         "Content-Type": "application/json",
         "x-amzn-ErrorType": "UnauthorizedException",
         "x-a": "b",
@@ -23,32 +23,34 @@ def test_fills_in_the_templates_variables() -> None:
 
 
 def test_escapes_quotes_in_a_message() -> None:
-    answer = render({"DEFAULT_4XX": GatewayResponse('{"m": $context.error.messageString}')}, refused('a "b"'), "id")
+    response = render(
+        {"DEFAULT_4XX": GatewayResponse('{"m": $context.error.messageString}')}, bad_request('a "b"'), "id"
+    )
 
-    assert json.loads(answer.body) == {"m": 'a "b"'}
+    assert json.loads(response.body) == {"m": 'a "b"'}
 
 
-def refused(message: str) -> GatewayError:
+def bad_request(message: str) -> GatewayError:
     return GatewayError("DEFAULT_4XX", message=message)
 
 
 def test_missing_message_is_null() -> None:
-    answer = render({}, GatewayError("AUTHORIZER_FAILURE"), "id")
+    response = render({}, GatewayError("AUTHORIZER_FAILURE"), "id")
 
-    assert (answer.status, answer.body) == (500, b'{"message":null}')
+    assert (response.status, response.body) == (500, b'{"message":null}')
 
 
 def test_unknown_variable_is_empty() -> None:
-    assert render({"THROTTLED": GatewayResponse("<$context.nonsense>")}, GatewayError("THROTTLED"), "id").body == b"<>"
+    assert render({"THROTTLED": GatewayResponse("<$context.unknown>")}, GatewayError("THROTTLED"), "id").body == b"<>"
 
 
-@pytest.mark.parametrize("kind", sorted(DEFAULT_RESPONSES))
-def test_every_response_type_falls_back_to_its_family_and_keeps_its_status(kind: str) -> None:
-    family = "DEFAULT_4XX" if DEFAULT_RESPONSES[kind].status < 500 else "DEFAULT_5XX"
+@pytest.mark.parametrize("response_type", sorted(DEFAULT_RESPONSES))
+def test_every_response_type_falls_back_to_its_family_and_keeps_its_status(response_type: str) -> None:
+    family = "DEFAULT_4XX" if DEFAULT_RESPONSES[response_type].status < 500 else "DEFAULT_5XX"
 
-    answer = render({family: GatewayResponse("mine")}, GatewayError(kind), "id")
+    response = render({family: GatewayResponse("mine")}, GatewayError(response_type), "id")
 
-    assert (answer.status, answer.body) == (DEFAULT_RESPONSES[kind].status, b"mine")
+    assert (response.status, response.body) == (DEFAULT_RESPONSES[response_type].status, b"mine")
 
 
 @pytest.mark.parametrize(

@@ -32,10 +32,10 @@ def request(**changes: Any) -> ApiRequest:
     return ApiRequest(**(fields | changes))
 
 
-def event(asked: ApiRequest, context: dict[str, str] | None = None) -> dict[str, Any]:
-    found = match(DEPLOYMENT.routes, asked.method, asked.path)
-    assert found is not None
-    return proxy_event(DEPLOYMENT, found, asked, context or {})
+def event(incoming: ApiRequest, context: dict[str, str] | None = None) -> dict[str, Any]:
+    matched = match(DEPLOYMENT.routes, incoming.method, incoming.path)
+    assert matched is not None
+    return proxy_event(DEPLOYMENT, matched, incoming, context or {})
 
 
 def test_builds_the_event_that_api_gateway_builds() -> None:
@@ -84,26 +84,26 @@ def test_builds_the_event_that_api_gateway_builds() -> None:
 
 
 def test_missing_parts_of_a_request_are_null() -> None:
-    made = event(request(path="/health", query="", headers=(), body=b""))
+    result = event(request(path="/health", query="", headers=(), body=b""))
 
     absent = ("queryStringParameters", "multiValueQueryStringParameters", "pathParameters", "stageVariables", "body")
-    assert [made[name] for name in absent] == [None] * 5
-    assert "authorizer" not in made["requestContext"]
+    assert [result[name] for name in absent] == [None] * 5
+    assert "authorizer" not in result["requestContext"]
 
 
 @pytest.mark.parametrize(
     ("body", "text", "is_base64"), [("ä".encode(), "ä", False), (b"\xff\x00", "/wA=", True), (b"", None, False)]
 )
 def test_encodes_only_binary_bodies_as_base64(body: bytes, text: str | None, is_base64: bool) -> None:
-    made = event(request(body=body))
+    result = event(request(body=body))
 
-    assert (made["body"], made["isBase64Encoded"]) == (text, is_base64)
+    assert (result["body"], result["isBase64Encoded"]) == (text, is_base64)
 
 
 def test_appends_the_client_to_an_existing_x_forwarded_for() -> None:
-    made = event(request(headers=(("x-forwarded-for", "10.0.0.1"),)))
+    result = event(request(headers=(("x-forwarded-for", "10.0.0.1"),)))
 
-    assert made["multiValueHeaders"]["X-Forwarded-For"] == ["10.0.0.1, 127.0.0.1"]
+    assert result["multiValueHeaders"]["X-Forwarded-For"] == ["10.0.0.1, 127.0.0.1"]
 
 
 def test_method_arn_has_api_stage_method_and_raw_path() -> None:

@@ -28,10 +28,10 @@ ROUTES = [
     ],
 )
 def test_matches_the_most_specific_route(method: str, path: str, route: str, parameters: dict[str, str]) -> None:
-    found = match(ROUTES, method, path)
+    matched = match(ROUTES, method, path)
 
-    assert found is not None
-    assert (found.route.path, found.path_parameters) == (route, parameters)
+    assert matched is not None
+    assert (matched.route.path, matched.path_parameters) == (route, parameters)
 
 
 @pytest.mark.parametrize(

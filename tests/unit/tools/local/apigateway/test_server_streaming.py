@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.unit.tools.local.running_server import REFUSED, RunningServer, make_function, needs_runtime, serving
+from tests.unit.tools.local.running_server import ERROR_MESSAGE, RunningServer, make_function, needs_runtime, serving
 
 pytestmark = needs_runtime
 
@@ -32,14 +32,14 @@ def handler(event, context):
 
 
 @pytest.fixture(scope="module")
-def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     with serving(make_function(tmp_path_factory.mktemp("function"))) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def client(front: RunningServer) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=front.url, headers={"Authorization": "Bearer client"}, timeout=10) as client:
+def client(server: RunningServer) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=server.url, headers={"Authorization": "Bearer client"}, timeout=10) as client:
         yield client
 
 
@@ -49,13 +49,14 @@ def run(client: httpx.Client, **plan: Any) -> httpx.Response:
 
 def test_each_chunk_reaches_the_client_before_the_next_is_produced(client: httpx.Client) -> None:
     steps = [["time", 0], ["sleep", 0.5]] * 5
-    run(client, steps=[])  # a cold start is not what is timed
+    # The timing must not include a cold start.
+    run(client, steps=[])
 
     with client.stream("POST", PATH, json={"steps": steps}) as response:
         arrivals = [(time.monotonic(), float(chunk)) for chunk in response.iter_raw()]
 
     assert len(arrivals) == 5
-    assert all(arrived < made for (arrived, _), (_, made) in pairwise(arrivals))
+    assert all(arrived < produced for (arrived, _), (_, produced) in pairwise(arrivals))
 
 
 def test_sends_the_preludes_status_and_headers(client: httpx.Client) -> None:
@@ -81,10 +82,10 @@ def test_sends_the_preludes_status_and_headers(client: httpx.Client) -> None:
 
 def test_sends_headers_before_the_first_body_byte(client: httpx.Client) -> None:
     run(client, steps=[])
-    began = time.monotonic()
+    started = time.monotonic()
 
     with client.stream("POST", PATH, json={"steps": [["sleep", 0.5], ["text", "late"]]}):
-        assert time.monotonic() - began < 0.3
+        assert time.monotonic() - started < 0.3
 
 
 def test_sends_no_body_with_a_204(client: httpx.Client) -> None:
@@ -100,46 +101,46 @@ def test_large_bodies_pass_completely_in_both_directions(client: httpx.Client) -
     assert run(client, steps=[["text", text]]).text == text
 
 
-@pytest.mark.parametrize("end", [["trailers", "Function.Broken"], ["cut", 0], ["exit", 3]])
+@pytest.mark.parametrize("end", [["trailers", "Function.Broken"], ["truncate", 0], ["exit", 3]])
 def test_client_detects_an_interrupted_stream(client: httpx.Client, end: list[Any]) -> None:
-    with client.stream("POST", PATH, json={"steps": [["text", "begun"], end]}) as response:
-        pieces = response.iter_raw()
-        assert next(pieces) == b"begun"
+    with client.stream("POST", PATH, json={"steps": [["text", "first"], end]}) as response:
+        chunks = response.iter_raw()
+        assert next(chunks) == b"first"
         with pytest.raises(httpx.RemoteProtocolError, match="incomplete chunked read"):
-            next(pieces)
+            next(chunks)
 
     assert run(client, steps=[["text", "again"]]).text == "again"
 
 
-def test_logs_the_error_type_of_an_interrupted_stream(client: httpx.Client, front: RunningServer) -> None:
+def test_logs_the_error_type_of_an_interrupted_stream(client: httpx.Client, server: RunningServer) -> None:
     with pytest.raises(httpx.RemoteProtocolError):
         run(client, steps=[["trailers", "Function.Unlucky"]])
 
-    assert front.logged("Function.Unlucky")
+    assert server.has_logged("Function.Unlucky")
 
 
 @pytest.mark.parametrize(
     "plan",
     [
-        pytest.param({"returned": {"statusCode": 200, "headers": {}, "body": "x"}}, id="a plain proxy answer"),
+        pytest.param({"returned": {"statusCode": 200, "headers": {}, "body": "x"}}, id="a plain proxy response"),
         pytest.param({"raise": "a secret"}, id="an exception"),
         pytest.param({"steps": [], "prelude": {"no": "status"}}, id="a prelude without status"),
         pytest.param({"steps": [], "prelude": {"statusCode": 200, "headers": {"Content-Length": 1}}}, id="framing"),
         pytest.param({"steps": [["text", "x"]], "prelude": {"statusCode": 200, "pad": "x" * 17000}}, id="over 16 KiB"),
-        pytest.param({"returned": "x" * (6 * 1024 * 1024 + 200)}, id="a buffered answer over 6 MB"),
+        pytest.param({"returned": "x" * (6 * 1024 * 1024 + 200)}, id="a buffered response over 6 MB"),
     ],
 )
 def test_returns_502_for_unusable_responses(client: httpx.Client, plan: dict[str, Any]) -> None:
     response = run(client, **plan)
 
     assert response.status_code == 502
-    assert response.json()["error"]["message"] == REFUSED
+    assert response.json()["error"]["message"] == ERROR_MESSAGE
 
 
 def test_accepts_a_buffered_response_with_a_prelude(client: httpx.Client) -> None:
-    framed = b'{"statusCode": 201, "headers": {"x-a": "b"}}' + bytes(8) + b"whole\x00\xff"
+    with_prelude = b'{"statusCode": 201, "headers": {"x-a": "b"}}' + bytes(8) + b"whole\x00\xff"
 
-    response = run(client, bytes=base64.b64encode(framed).decode())
+    response = run(client, bytes=base64.b64encode(with_prelude).decode())
 
     assert (response.status_code, response.headers["x-a"], response.content) == (201, "b", b"whole\x00\xff")
 
@@ -159,14 +160,14 @@ def test_keeps_the_worker_after_an_exception(client: httpx.Client) -> None:
     assert run(client, steps=[]).headers["x-pid"] == before
 
 
-def test_logs_the_functions_output_line_by_line(client: httpx.Client, front: RunningServer) -> None:
-    run(client, steps=[["say", "first: ä\nsecond"]])
+def test_logs_the_functions_output_line_by_line(client: httpx.Client, server: RunningServer) -> None:
+    run(client, steps=[["print", "first: ä\nsecond"]])
 
-    assert front.logged("second")
-    assert "first: ä" in front.log
+    assert server.has_logged("second")
+    assert "first: ä" in server.log
 
 
-def test_function_receives_the_event_with_the_authorizer_context(client: httpx.Client, front: RunningServer) -> None:
+def test_function_receives_the_event_with_the_authorizer_context(client: httpx.Client, server: RunningServer) -> None:
     response = client.post(PATH, params={"a": "1"}, json={"echo": 1}, headers={"User-Agent": "me"})
 
     event = response.json()
@@ -177,90 +178,90 @@ def test_function_receives_the_event_with_the_authorizer_context(client: httpx.C
     assert json.loads(event["body"]) == {"echo": 1}
 
 
-def test_function_notices_a_disconnected_client_at_its_next_write(client: httpx.Client, front: RunningServer) -> None:
+def test_function_notices_a_disconnected_client_at_its_next_write(client: httpx.Client, server: RunningServer) -> None:
     steps = [["time", 0], ["sleep", 0.02]] * 500
     with client.stream("POST", PATH, json={"steps": steps}) as response:
         next(response.iter_raw())
-    left = time.monotonic()
+    disconnected = time.monotonic()
 
-    assert front.logged("the client has gone")
-    assert time.monotonic() - left < 1
+    assert server.has_logged("the client has disconnected")
+    assert time.monotonic() - disconnected < 1
     assert run(client, steps=[["text", "again"]]).text == "again"
 
 
 def test_function_runs_to_its_end_when_disconnects_are_ignored(tmp_path: Path) -> None:
-    steps = [["time", 0], ["sleep", 0.01]] * 30 + [["say", "to the end"]]
-    with serving(make_function(tmp_path), client_gone="ignore") as front:
+    steps = [["time", 0], ["sleep", 0.01]] * 30 + [["print", "last step"]]
+    with serving(make_function(tmp_path), client_gone="ignore") as server:
         headers = {"Authorization": "Bearer client"}
-        with httpx.stream("POST", front.url + PATH, headers=headers, json={"steps": steps}) as response:
+        with httpx.stream("POST", server.url + PATH, headers=headers, json={"steps": steps}) as response:
             next(response.iter_raw())
 
-        assert front.logged("to the end")
-        assert not any("the client has gone" in line for line in front.log)
+        assert server.has_logged("last step")
+        assert not any("the client has disconnected" in line for line in server.log)
 
 
 @pytest.fixture(scope="module")
-def short(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+def short_timeout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     with serving(make_function(tmp_path_factory.mktemp("short"), timeout_s=1)) as running:
         yield running
 
 
-def test_kills_a_streaming_function_at_its_deadline(short: RunningServer) -> None:
-    with httpx.Client(base_url=short.url, headers={"Authorization": "Bearer client"}) as client:
+def test_kills_a_streaming_function_at_its_deadline(short_timeout: RunningServer) -> None:
+    with httpx.Client(base_url=short_timeout.url, headers={"Authorization": "Bearer client"}) as client:
         run(client, steps=[])
-        began = time.monotonic()
+        started = time.monotonic()
         with pytest.raises(httpx.RemoteProtocolError):
-            run(client, steps=[["text", "begun"], ["sleep", 20]])
+            run(client, steps=[["text", "first"], ["sleep", 20]])
 
-        assert 0.9 < time.monotonic() - began < 1.5
-        assert short.logged("Task timed out after 1.00 seconds")
+        assert 0.9 < time.monotonic() - started < 1.5
+        assert short_timeout.has_logged("Task timed out after 1.00 seconds")
         assert run(client, steps=[]).status_code == 200
 
 
-def test_returns_502_for_a_silent_function_at_its_deadline(short: RunningServer) -> None:
-    with httpx.Client(base_url=short.url, headers={"Authorization": "Bearer client"}) as client:
+def test_returns_502_for_a_silent_function_at_its_deadline(short_timeout: RunningServer) -> None:
+    with httpx.Client(base_url=short_timeout.url, headers={"Authorization": "Bearer client"}) as client:
         run(client, steps=[])
-        began = time.monotonic()
+        started = time.monotonic()
 
-        assert run(client, asleep=20).status_code == 502
-        assert 0.9 < time.monotonic() - began < 1.5
+        assert run(client, sleep=20).status_code == 502
+        assert 0.9 < time.monotonic() - started < 1.5
         assert run(client, steps=[]).status_code == 200
 
 
 def test_rejects_the_seventeenth_concurrent_stream(tmp_path: Path) -> None:
     headers = {"Authorization": "Bearer client"}
-    begun, refused = threading.Semaphore(0), threading.Event()
+    started, finished = threading.Semaphore(0), threading.Event()
 
-    def hold(url: str) -> None:
+    def keep_open(url: str) -> None:
         plan = {"steps": [["text", "x"], ["sleep", 10]]}
-        with httpx.stream("POST", url + PATH, headers=headers, json=plan, timeout=10) as held:
-            next(held.iter_raw())
-            begun.release()
-            refused.wait(10)
+        with httpx.stream("POST", url + PATH, headers=headers, json=plan, timeout=10) as response:
+            next(response.iter_raw())
+            started.release()
+            finished.wait(10)
 
-    with serving(make_function(tmp_path)) as front:
-        threads = [threading.Thread(target=hold, args=(front.url,)) for _ in range(16)]
+    with serving(make_function(tmp_path)) as server:
+        threads = [threading.Thread(target=keep_open, args=(server.url,)) for _ in range(16)]
         for thread in threads:
             thread.start()
-        assert all(begun.acquire(timeout=10) for _ in threads)
-        response = httpx.post(front.url + PATH, headers=headers, json={"steps": []})
-        refused.set()
+        assert all(started.acquire(timeout=10) for _ in threads)
+        response = httpx.post(server.url + PATH, headers=headers, json={"steps": []})
+        finished.set()
         for thread in threads:
             thread.join()
 
     assert response.status_code == 502
-    assert response.json()["error"]["message"] == REFUSED
+    assert response.json()["error"]["message"] == ERROR_MESSAGE
 
 
 def test_streaming_layer_streams_under_the_parent_watch(tmp_path: Path) -> None:
     function = make_function(tmp_path, layers=(LAYER,))
     (function.code / "app.py").write_text(LAYERED_APP)
-    with serving(function, command=None) as front:
+    with serving(function, command=None) as server:
         headers = {"Authorization": "Bearer client"}
-        httpx.post(front.url + PATH, headers=headers)
-        with httpx.stream("POST", front.url + PATH, headers=headers) as response:
+        httpx.post(server.url + PATH, headers=headers)
+        with httpx.stream("POST", server.url + PATH, headers=headers) as response:
             arrivals = [(time.monotonic(), float(chunk)) for chunk in response.iter_raw()]
 
     assert response.headers["content-type"] == "text/plain"
     assert len(arrivals) == 3
-    assert all(arrived < made for (arrived, _), (_, made) in pairwise(arrivals))
+    assert all(arrived < produced for (arrived, _), (_, produced) in pairwise(arrivals))

@@ -18,27 +18,27 @@ PRELUDE = b'{"statusCode": 200}' + DELIMITER
 
 
 def run(scenario: Callable[[Invocation], Awaitable[Any]]) -> Any:
-    async def running() -> Any:
+    async def run_scenario() -> Any:
         async with asyncio.timeout(3):
             return await scenario(Invocation("id-1", b"{}"))
 
-    return asyncio.run(running())
+    return asyncio.run(run_scenario())
 
 
-async def rest(invocation: Invocation) -> list[bytes]:
+async def read_chunks(invocation: Invocation) -> list[bytes]:
     return [chunk async for chunk in invocation.chunks()]
 
 
-@pytest.mark.parametrize("cut", [1, 18, 19, 20, 26, 27, 28])
-def test_parses_a_prelude_split_at_any_byte(cut: int) -> None:
+@pytest.mark.parametrize("split", [1, 18, 19, 20, 26, 27, 28])
+def test_parses_a_prelude_split_at_any_byte(split: int) -> None:
     async def scenario(invocation: Invocation) -> None:
         data = PRELUDE + b"body"
-        await invocation.feed(data[:cut])
-        await invocation.feed(data[cut:])
+        await invocation.feed(data[:split])
+        await invocation.feed(data[split:])
         invocation.finish()
 
         assert await invocation.prelude() == ResponsePrelude(200, ())
-        assert b"".join(await rest(invocation)) == b"body"
+        assert b"".join(await read_chunks(invocation)) == b"body"
 
     run(scenario)
 
@@ -49,7 +49,7 @@ def test_keeps_chunks_separate_and_drops_empty_ones() -> None:
             await invocation.feed(data)
         invocation.finish()
 
-        assert await rest(invocation) == [b"a", DELIMITER, b"b"]
+        assert await read_chunks(invocation) == [b"a", DELIMITER, b"b"]
 
     run(scenario)
 
@@ -102,11 +102,11 @@ def test_slow_client_blocks_the_function_until_it_disconnects() -> None:
             for _ in range(100):
                 await invocation.feed(b"x")
 
-        producing = asyncio.create_task(produce())
+        producer = asyncio.create_task(produce())
         await asyncio.sleep(0.02)
-        assert not producing.done()
+        assert not producer.done()
         invocation.abandon()
-        await producing
+        await producer
 
     run(scenario)
 

@@ -5,9 +5,9 @@ import pytest
 
 from tests.unit.tools.local.runtime_client import (
     ARN,
+    INVALID_TRANSITION,
     PRELUDE,
     STREAMED,
-    TRANSITION,
     Runtime,
     body,
     is_free,
@@ -32,13 +32,13 @@ def test_next_returns_the_event_with_lambdas_headers() -> None:
 
 
 @pytest.mark.parametrize(
-    "of_a_page",
+    "page_headers",
     [{"Host": "rebound.evil.example.com"}, {"Origin": "https://evil.example.com"}, {"Sec-Fetch-Site": "same-site"}],
     ids=lambda headers: next(iter(headers)),
 )
-def test_rejects_web_pages(of_a_page: dict[str, str]) -> None:
+def test_rejects_web_pages(page_headers: dict[str, str]) -> None:
     async def scenario(_: RuntimeApi, runtime: Runtime, invocation: Invocation) -> None:
-        status, _headers, error = await runtime.call("GET", "/invocation/next", of_a_page)
+        status, _headers, error = await runtime.call("GET", "/invocation/next", page_headers)
 
         assert (status, error["errorType"]) == (403, "Forbidden")
         assert (await runtime.next())["lambda-runtime-aws-request-id"] == invocation.id
@@ -63,11 +63,11 @@ def test_next_waits_for_an_event() -> None:
 
 def test_new_worker_is_not_free_before_its_first_invocation() -> None:
     async def scenario(api: RuntimeApi, runtime: Runtime, invocation: Invocation) -> None:
-        asking = asyncio.create_task(runtime.next())
+        next_call = asyncio.create_task(runtime.next())
         await asyncio.sleep(0.05)
         assert not is_free(api)
         api.submit(invocation)
-        assert (await asking)["lambda-runtime-aws-request-id"] == "id-1"
+        assert (await next_call)["lambda-runtime-aws-request-id"] == "id-1"
 
     run(scenario, submitted=False)
 
@@ -94,7 +94,7 @@ def test_passes_on_a_stream_as_it_arrives() -> None:
             assert await anext(chunks) == data
         await stream.send(b"0\r\n\r\n")
 
-        assert (await stream.answer())[0] == 202
+        assert (await stream.response())[0] == 202
         assert [chunk async for chunk in chunks] == []
         assert is_free(api)
 
@@ -108,7 +108,7 @@ def test_error_trailers_interrupt_the_stream_and_keep_the_worker() -> None:
         await stream.chunk(PRELUDE)
         await stream.send(b"0\r\nLambda-Runtime-Function-Error-Type: Function.X\r\n\r\n")
 
-        assert (await stream.answer())[0] == 202
+        assert (await stream.response())[0] == 202
         with pytest.raises(StreamInterruptedError, match=r"Function\.X"):
             await body(invocation)
         assert is_free(api)
@@ -123,11 +123,11 @@ def test_passes_on_everything_that_an_ended_process_sent() -> None:
         await stream.chunk(PRELUDE)
         await invocation.prelude()
         chunks = invocation.chunks()
-        await stream.chunk(b"last words")
+        await stream.chunk(b"last bytes")
         closing = asyncio.create_task(stream.close())
         await api.end("the process ended")
 
-        assert await anext(chunks) == b"last words"
+        assert await anext(chunks) == b"last bytes"
         with pytest.raises(StreamInterruptedError):
             await anext(chunks)
         await closing
@@ -155,28 +155,30 @@ def test_truncated_stream_fails_and_its_worker_is_rejected(end: bytes) -> None:
 def test_rejects_next_while_an_invocation_is_running() -> None:
     async def scenario(_: RuntimeApi, runtime: Runtime, __: Invocation) -> None:
         await runtime.next()
-        assert await refusal(runtime, "GET", "/invocation/next") == (403, TRANSITION)
+        assert await call_rejected(runtime, "GET", "/invocation/next") == (403, INVALID_TRANSITION)
         await runtime.open("POST", "/invocation/id-1/response", STREAMED)
-        assert await refusal(runtime, "GET", "/invocation/next") == (403, TRANSITION)
+        assert await call_rejected(runtime, "GET", "/invocation/next") == (403, INVALID_TRANSITION)
 
     run(scenario)
 
 
-async def refusal(runtime: Runtime, method: str, path: str, headers: dict[str, str] | None = None) -> tuple[int, str]:
-    status, _, said = await runtime.call(method, path, headers)
-    return status, said["errorType"]
+async def call_rejected(
+    runtime: Runtime, method: str, path: str, headers: dict[str, str] | None = None
+) -> tuple[int, str]:
+    status, _, error = await runtime.call(method, path, headers)
+    return status, error["errorType"]
 
 
 def test_accepts_one_response_for_the_current_invocation_only() -> None:
     async def scenario(_: RuntimeApi, runtime: Runtime, __: Invocation) -> None:
-        assert await refusal(runtime, "POST", "/invocation/id-1/response") == (403, TRANSITION)
+        assert await call_rejected(runtime, "POST", "/invocation/id-1/response") == (403, INVALID_TRANSITION)
         await runtime.next()
-        assert await refusal(runtime, "POST", "/invocation/id-2/response") == (400, "InvalidRequestID")
+        assert await call_rejected(runtime, "POST", "/invocation/id-2/response") == (400, "InvalidRequestID")
         stale = {"Lambda-Runtime-Invocation-Id": "another"}
-        assert await refusal(runtime, "POST", "/invocation/id-1/response", stale) == (400, "InvalidRequestID")
+        assert await call_rejected(runtime, "POST", "/invocation/id-1/response", stale) == (400, "InvalidRequestID")
         assert (await runtime.call("POST", "/invocation/id-1/response", body=PRELUDE))[0] == 202
-        assert await refusal(runtime, "POST", "/invocation/id-1/response") == (403, TRANSITION)
-        assert await refusal(runtime, "POST", "/invocation/id-1/error") == (403, TRANSITION)
+        assert await call_rejected(runtime, "POST", "/invocation/id-1/response") == (403, INVALID_TRANSITION)
+        assert await call_rejected(runtime, "POST", "/invocation/id-1/error") == (403, INVALID_TRANSITION)
 
     run(scenario)
 
@@ -185,9 +187,9 @@ def test_response_mode_is_case_sensitive() -> None:
     async def scenario(_: RuntimeApi, runtime: Runtime, invocation: Invocation) -> None:
         await runtime.next()
         mode = {"Lambda-Runtime-Function-Response-Mode": "Streaming"}
-        said = await refusal(runtime, "POST", "/invocation/id-1/response", mode)
+        result = await call_rejected(runtime, "POST", "/invocation/id-1/response", mode)
 
-        assert said == (400, "InvalidFunctionResponseMode")
+        assert result == (400, "InvalidFunctionResponseMode")
         with pytest.raises(FunctionError):
             await invocation.prelude()
 
@@ -203,7 +205,7 @@ def test_error_ends_a_stream_that_has_begun() -> None:
         assert (await runtime.call("POST", "/invocation/id-1/error"))[0] == 202
         await stream.chunk(b"more")
 
-        assert (await stream.answer())[0] == 403
+        assert (await stream.response())[0] == 403
         with pytest.raises(StreamInterruptedError):
             await body(invocation)
 

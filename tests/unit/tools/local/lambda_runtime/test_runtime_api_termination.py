@@ -8,7 +8,7 @@ from tests.unit.tools.local.runtime_client import (
     Runtime,
     is_free,
     run,
-    until_free,
+    wait_until_free,
 )
 from tools.local.lambda_runtime.invocation import FunctionError, Invocation
 from tools.local.lambda_runtime.runtime_api import RuntimeApi
@@ -22,12 +22,12 @@ def test_disconnect_resets_the_stream_and_the_worker_stays_busy_until_next() -> 
         await invocation.prelude()
         invocation.abandon()
         with pytest.raises(ConnectionError):
-            await stream.endlessly()
+            await stream.send_endlessly()
         assert not is_free(api)
-        asking = asyncio.create_task(runtime.next())
-        await until_free(api)
+        next_call = asyncio.create_task(runtime.next())
+        await wait_until_free(api)
         api.submit(Invocation("id-2", b"{}"))
-        await asking
+        await next_call
 
     run(scenario)
 
@@ -38,7 +38,7 @@ def test_resets_a_stream_that_begins_after_the_disconnect() -> None:
         invocation.abandon()
         stream = await runtime.open("POST", "/invocation/id-1/response", STREAMED)
         with pytest.raises(ConnectionError):
-            await stream.endlessly()
+            await stream.send_endlessly()
 
     run(scenario)
 
@@ -54,14 +54,14 @@ def test_reads_the_complete_stream_when_disconnects_are_ignored() -> None:
             await stream.chunk(b"x" * 1000)
         await stream.send(b"0\r\n\r\n")
 
-        assert (await stream.answer())[0] == 202
+        assert (await stream.response())[0] == 202
         assert is_free(api)
 
     run(scenario, client_gone="ignore")
 
 
 def test_deadline_fails_the_invocation_and_reports_it() -> None:
-    killed: list[bool] = []
+    deadlines: list[bool] = []
     log: list[str] = []
 
     async def scenario(_: RuntimeApi, runtime: Runtime, invocation: Invocation) -> None:
@@ -69,27 +69,27 @@ def test_deadline_fails_the_invocation_and_reports_it() -> None:
         with pytest.raises(FunctionError):
             await invocation.prelude()
 
-    run(scenario, timeout_s=0.1, on_deadline=lambda: killed.append(True), log=log.append)
+    run(scenario, timeout_s=0.1, on_deadline=lambda: deadlines.append(True), log=log.append)
 
-    assert killed == [True]
+    assert deadlines == [True]
     assert log == ["id-1 Task timed out after 0.10 seconds"]
 
 
 def test_response_stops_the_timer() -> None:
-    killed: list[bool] = []
+    deadlines: list[bool] = []
 
     async def scenario(_: RuntimeApi, runtime: Runtime, __: Invocation) -> None:
         await runtime.next()
         await runtime.call("POST", "/invocation/id-1/response", body=PRELUDE)
         await asyncio.sleep(0.2)
 
-    run(scenario, timeout_s=0.1, on_deadline=lambda: killed.append(True))
+    run(scenario, timeout_s=0.1, on_deadline=lambda: deadlines.append(True))
 
-    assert killed == []
+    assert deadlines == []
 
 
 def test_worker_stays_busy_after_a_too_large_response_until_next() -> None:
-    """awslambdaric ends itself then, and an invocation that it had been given would fail with it."""
+    """awslambdaric exits then, and another invocation would fail with it."""
 
     async def scenario(api: RuntimeApi, runtime: Runtime, invocation: Invocation) -> None:
         await runtime.next()
@@ -97,10 +97,10 @@ def test_worker_stays_busy_after_a_too_large_response_until_next() -> None:
 
         assert status == 413
         assert not is_free(api)
-        asking = asyncio.create_task(runtime.next())
-        await until_free(api)
+        next_call = asyncio.create_task(runtime.next())
+        await wait_until_free(api)
         api.submit(Invocation("id-2", b"{}"))
-        await asking
+        await next_call
         with pytest.raises(FunctionError, match="ResponseSizeTooLarge"):
             await invocation.prelude()
 

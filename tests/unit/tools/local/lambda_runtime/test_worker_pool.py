@@ -20,10 +20,10 @@ PLAN: dict[str, Any] = {"steps": []}
 
 
 def run(scenario: Callable[[WorkerPool], Awaitable[None]], **options: Any) -> list[str]:
-    """Plays a scenario with workers that are closed at its end; returns the log."""
+    """Runs a scenario, closes the workers and returns the log."""
     log: list[str] = []
 
-    async def playing() -> None:
+    async def run_scenario() -> None:
         settings: dict[str, Any] = {
             "credentials": lambda _: {},
             "log": lambda _, line: log.append(line),
@@ -36,12 +36,12 @@ def run(scenario: Callable[[WorkerPool], Awaitable[None]], **options: Any) -> li
         finally:
             await workers.close()
 
-    asyncio.run(playing())
+    asyncio.run(run_scenario())
     return log
 
 
-async def pid(workers: WorkerPool, function: Function, plan: dict[str, Any] = PLAN) -> int:
-    """Invokes to the end; the worker's process id, or -1 if it did not tell."""
+async def worker_pid(workers: WorkerPool, function: Function, plan: dict[str, Any] = PLAN) -> int:
+    """Runs one invocation and returns the worker's process id, or -1 if the response has none."""
     async with workers.invoke(function, "id-1", json.dumps({"body": json.dumps(plan)}).encode()) as invocation:
         headers = dict((await invocation.prelude()).headers)
         async for _ in invocation.chunks():
@@ -50,12 +50,12 @@ async def pid(workers: WorkerPool, function: Function, plan: dict[str, Any] = PL
 
 
 def is_running(process_id: int) -> bool:
-    """A zombie does not count."""
+    """Returns whether a process exists and is not a zombie."""
     state = subprocess.run(["ps", "-o", "stat=", "-p", str(process_id)], capture_output=True, text=True, check=False)
     return state.stdout.strip() not in {"", "Z"}
 
 
-async def until_gone(process_id: int) -> None:
+async def wait_until_gone(process_id: int) -> None:
     for _ in range(200):
         if not await asyncio.to_thread(is_running, process_id):
             return
@@ -99,11 +99,11 @@ def test_replaces_a_worker_whose_process_ended(tmp_path: Path) -> None:
     function = make_function(tmp_path)
 
     async def scenario(workers: WorkerPool) -> None:
-        first = await pid(workers, function)
+        first = await worker_pid(workers, function)
         os.kill(first, 9)
-        await until_gone(first)
+        await wait_until_gone(first)
         await asyncio.sleep(0.05)
-        assert await pid(workers, function) not in {first, -1}
+        assert await worker_pid(workers, function) not in {first, -1}
 
     run(scenario)
 
@@ -114,9 +114,9 @@ def test_replaces_a_free_worker_of_another_function(tmp_path: Path) -> None:
     other = replace(function, name="other")
 
     async def scenario(workers: WorkerPool) -> None:
-        first = await pid(workers, function)
-        assert await pid(workers, other) != first
-        await until_gone(first)
+        first = await worker_pid(workers, function)
+        assert await worker_pid(workers, other) != first
+        await wait_until_gone(first)
 
     run(scenario, max_workers=1)
 
@@ -126,9 +126,9 @@ def test_does_not_replace_a_busy_worker(tmp_path: Path) -> None:
     function = make_function(tmp_path)
 
     async def scenario(workers: WorkerPool) -> None:
-        async with workers.invoke(function, "id-1", b'{"body": "{\\"asleep\\": 1}"}'):
+        async with workers.invoke(function, "id-1", b'{"body": "{\\"sleep\\": 1}"}'):
             with pytest.raises(ThrottledError):
-                await pid(workers, replace(function, name="other"))
+                await worker_pid(workers, replace(function, name="other"))
 
     run(scenario, max_workers=1)
 
@@ -144,7 +144,7 @@ def test_function_that_cannot_start_fails_the_invocation_and_frees_its_slot(tmp_
             async with workers.invoke(function, "id-1", b"{}") as invocation:
                 with pytest.raises(Exception, match="initialisation failed"):
                     await invocation.prelude()
-            assert await asyncio.to_thread(wait_until, lambda: not workers._workers, 10)  # its process has ended
+            assert await asyncio.to_thread(wait_until, lambda: not workers._workers, 10)
 
     log = run(scenario, max_workers=1)
 
@@ -158,7 +158,7 @@ def test_missing_runtime_fails_and_frees_its_slot(tmp_path: Path) -> None:
     async def scenario(workers: WorkerPool) -> None:
         for _ in range(2):
             with pytest.raises(FileNotFoundError):
-                await pid(workers, function)
+                await worker_pid(workers, function)
 
     run(scenario, max_workers=1, command=["/nonexistent/python"])
 
@@ -171,23 +171,23 @@ def test_close_kills_workers_and_their_children_within_two_seconds(tmp_path: Pat
     (function.code / "app.py").write_text(
         source.replace("\n\nLambdaRuntimeClient:", f"\n\n{child}\nLambdaRuntimeClient:", 1)
     )
-    took: list[float] = []
-    left: list[int] = []
+    durations: list[float] = []
+    pids: list[int] = []
 
     async def scenario(workers: WorkerPool) -> None:
-        async with workers.invoke(function, "id-1", b'{"body": "{\\"asleep\\": 60}"}'):
-            left.append(await pid(workers, function))
-            began = time.monotonic()
+        async with workers.invoke(function, "id-1", b'{"body": "{\\"sleep\\": 60}"}'):
+            pids.append(await worker_pid(workers, function))
+            started = time.monotonic()
             await workers.close()
-            took.append(time.monotonic() - began)
+            durations.append(time.monotonic() - started)
 
     log = run(scenario)
 
-    left += [int(line.split()[1]) for line in log if line.startswith("child")]
-    assert len(left) >= 2
-    assert took[0] < 2
-    for process_id in left:
-        asyncio.run(until_gone(process_id))
+    pids += [int(line.split()[1]) for line in log if line.startswith("child")]
+    assert len(pids) >= 2
+    assert durations[0] < 2
+    for process_id in pids:
+        asyncio.run(wait_until_gone(process_id))
 
 
 @needs_runtime
@@ -195,7 +195,7 @@ def test_skips_a_too_long_line_and_logs_the_next_ones(tmp_path: Path) -> None:
     function = make_function(tmp_path)
 
     async def scenario(workers: WorkerPool) -> None:
-        await pid(workers, function, {"steps": [["say", "x" * 3_000_000], ["say", "after"], ["sleep", 0.2]]})
+        await worker_pid(workers, function, {"steps": [["print", "x" * 3_000_000], ["print", "after"], ["sleep", 0.2]]})
 
     log = run(scenario)
 
@@ -210,7 +210,7 @@ def test_keeps_compiled_code_out_of_the_functions_folder(tmp_path: Path) -> None
     (function.code / "helper.py").write_text((Path(__file__).with_name("streaming_app.py")).read_text())
 
     async def scenario(workers: WorkerPool) -> None:
-        await pid(workers, function)
+        await worker_pid(workers, function)
 
     run(scenario, pycache=tmp_path / "pycache")
 

@@ -1,4 +1,4 @@
-"""What a running system leaves for `sam local`, and that it takes it away again."""
+"""The files and proxies for `sam local` exist only while the system runs."""
 
 import asyncio
 import json
@@ -17,10 +17,10 @@ from tools.local.settings import REPOSITORY, Settings
 def test_variables_have_the_deployed_environment_and_a_reachable_aws(tmp_path: Path) -> None:
     function = replace(make_function(tmp_path), environment={"PLATFORM": "local", "AWS_ENDPOINT_URL": "http://old"})
 
-    found = container_access.variables((function,), "http://172.17.0.1:4566")
+    variables = container_access.variables((function,), "http://172.17.0.1:4566")
 
     url = "http://172.17.0.1:4566/CompletionsFunction"
-    assert found == {"CompletionsFunction": {"PLATFORM": "local", "AWS_ENDPOINT_URL": url}}
+    assert variables == {"CompletionsFunction": {"PLATFORM": "local", "AWS_ENDPOINT_URL": url}}
 
 
 def test_file_and_link_exist_while_the_system_runs(tmp_path: Path) -> None:
@@ -53,36 +53,36 @@ def test_containers_use_the_hosts_name_without_a_bridge(tmp_path: Path) -> None:
     settings = Settings(aws_port=free_ports(1)[0], state=tmp_path)
 
     async def url() -> str:
-        relay = SigningProxy(settings.aws_url, (), lambda _: {})
-        async with container_access.proxies(settings, relay, None) as found:
-            return found
+        proxy = SigningProxy(settings.aws_url, (), lambda _: {})
+        async with container_access.proxies(settings, proxy, None) as container_url:
+            return container_url
 
     assert asyncio.run(url()).startswith("http://host.docker.internal:")
 
 
 def test_uses_a_free_port_if_the_bridges_port_is_in_use(tmp_path: Path) -> None:
-    """127.0.0.1 as the bridge: there the local AWS itself listens."""
+    """Uses 127.0.0.1 as the bridge, where the local AWS itself listens."""
     aws_port, tokenhub_port = free_ports(2)
     settings = Settings(aws_port=aws_port, tokenhub_port=tokenhub_port, state=tmp_path)
 
     async def url() -> str:
-        relay = SigningProxy(settings.aws_url, (), lambda _: {})
-        taken = await asyncio.start_server(lambda _r, _w: None, "127.0.0.1", aws_port)
-        async with taken, container_access.proxies(settings, relay, container_access.LOOPBACK) as found:
-            return found
+        proxy = SigningProxy(settings.aws_url, (), lambda _: {})
+        server = await asyncio.start_server(lambda _r, _w: None, "127.0.0.1", aws_port)
+        async with server, container_access.proxies(settings, proxy, container_access.LOOPBACK) as container_url:
+            return container_url
 
-    found = urlsplit(asyncio.run(url()))
-    assert found.hostname == "127.0.0.1"
-    assert found.port != aws_port
+    parts = urlsplit(asyncio.run(url()))
+    assert parts.hostname == "127.0.0.1"
+    assert parts.port != aws_port
 
 
 def test_stopped_system_leaves_no_files(tmp_path: Path) -> None:
     async def run() -> None:
-        looked = asyncio.Event()
-        serving = asyncio.create_task(container_access.serve(settings, (), lambda _: {}, looked.set))
-        await asyncio.wait_for(looked.wait(), 10)
-        serving.cancel()
-        await asyncio.wait({serving})
+        checked = asyncio.Event()
+        task = asyncio.create_task(container_access.serve(settings, (), lambda _: {}, checked.set))
+        await asyncio.wait_for(checked.wait(), 10)
+        task.cancel()
+        await asyncio.wait({task})
 
     aws_port, tokenhub_port = free_ports(2)
     settings = Settings(aws_port=aws_port, tokenhub_port=tokenhub_port, state=tmp_path)

@@ -5,7 +5,7 @@ import pytest
 
 from tools.local.sam_local import docker_bridge
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Docker's bridge is on this machine on Linux only")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Docker creates a bridge on Linux only")
 
 
 def test_reads_an_interfaces_address_and_network() -> None:
@@ -13,13 +13,13 @@ def test_reads_an_interfaces_address_and_network() -> None:
 
 
 @pytest.mark.parametrize(
-    ("peer", "known"), [("172.17.0.2", True), ("172.17.0.1", True), ("192.168.1.7", False), (None, False)]
+    ("peer", "expected"), [("172.17.0.2", True), ("172.17.0.1", True), ("192.168.1.7", False), (None, False)]
 )
-def test_neighbour_in_the_lan_is_not_in_the_bridges_network(peer: str | None, known: bool) -> None:
-    assert docker_bridge.is_in_network(IPv4Interface("172.17.0.1/16"), peer) is known
+def test_neighbour_in_the_lan_is_not_in_the_bridges_network(peer: str | None, expected: bool) -> None:
+    assert docker_bridge.is_in_network(IPv4Interface("172.17.0.1/16"), peer) is expected
 
 
-@pytest.mark.parametrize("name", ["docker-nowhere", "a-name-that-is-longer-than-an-interfaces", ""])
+@pytest.mark.parametrize("name", ["docker-nowhere", "longer-than-an-interface-name-may-be", ""])
 def test_returns_none_without_a_bridge(name: str) -> None:
     assert docker_bridge.address(name) is None
 

@@ -1,4 +1,4 @@
-"""Real sockets: what comes through a relay is what was sent, and a cut stays a cut."""
+"""The port forwarder with real sockets: data, ends and resets pass through it."""
 
 import asyncio
 import contextlib
@@ -12,19 +12,20 @@ from tools.local.sam_local.port_forwarder import forward
 
 type Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
-BRIDGE = "127.0.0.2"  # an address of its own, as a bridge's is
-DOOR = IPv4Interface(f"{BRIDGE}/30")  # its network: 127.0.0.0 to 127.0.0.3
-STRANGER = "127.0.0.9"
+# The bridge's network is 127.0.0.0 to 127.0.0.3.
+BRIDGE = "127.0.0.2"
+INTERFACE = IPv4Interface(f"{BRIDGE}/30")
+OUTSIDE_PEER = "127.0.0.9"
 
 
-async def behind(serve: Serve, client: Callable[[int], Awaitable[None]]) -> None:
-    """Runs `client` with the port of a relay before a server."""
+async def run_forwarded(serve: Serve, client: Callable[[int], Awaitable[None]]) -> None:
+    """Runs `client` with the port of a forwarder to a server."""
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server, forward(DOOR, 0, server.sockets[0].getsockname()[1]) as port:
+    async with server, forward(INTERFACE, 0, server.sockets[0].getsockname()[1]) as port:
         await client(port)
 
 
-async def shout(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def respond_upper_case(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     writer.write((await reader.read()).upper())
     writer.close()
 
@@ -39,11 +40,11 @@ def test_forwards_bytes_and_the_end_in_both_directions() -> None:
         assert await reader.read() == sent.upper()
         writer.close()
 
-    asyncio.run(asyncio.wait_for(behind(shout, client), 10))
+    asyncio.run(asyncio.wait_for(run_forwarded(respond_upper_case, client), 10))
 
 
 def test_forwards_a_reset_and_continues_to_serve() -> None:
-    async def cut(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def reset(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"half")
         await writer.drain()
         await asyncio.sleep(0.1)
@@ -57,22 +58,22 @@ def test_forwards_a_reset_and_continues_to_serve() -> None:
                 assert await reader.read() == b""
             writer.close()
 
-    asyncio.run(asyncio.wait_for(behind(cut, client), 10))
+    asyncio.run(asyncio.wait_for(run_forwarded(reset, client), 10))
 
 
 def test_rejects_peers_of_other_networks() -> None:
     reached = []
 
-    async def note(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def record(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         reached.append(writer)
         writer.close()
 
     async def client(port: int) -> None:
-        reader, writer = await asyncio.open_connection(BRIDGE, port, local_addr=(STRANGER, 0))
+        reader, writer = await asyncio.open_connection(BRIDGE, port, local_addr=(OUTSIDE_PEER, 0))
         assert await reader.read() == b""
         writer.close()
 
-    asyncio.run(asyncio.wait_for(behind(note, client), 10))
+    asyncio.run(asyncio.wait_for(run_forwarded(record, client), 10))
     assert reached == []
 
 
@@ -81,7 +82,7 @@ def test_closes_the_connection_without_a_server() -> None:
         unused = free.getsockname()[1]
 
     async def client() -> None:
-        async with forward(DOOR, 0, unused) as port:
+        async with forward(INTERFACE, 0, unused) as port:
             reader, writer = await asyncio.open_connection(BRIDGE, port)
             assert await reader.read() == b""
             writer.close()
@@ -96,6 +97,6 @@ def test_listens_on_its_address_only_during_the_block() -> None:
         ports.append(port)
 
     ports: list[int] = []
-    asyncio.run(asyncio.wait_for(behind(shout, client), 10))
+    asyncio.run(asyncio.wait_for(run_forwarded(respond_upper_case, client), 10))
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((BRIDGE, ports[0]))

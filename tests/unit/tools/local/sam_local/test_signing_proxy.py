@@ -1,4 +1,4 @@
-"""The relay between the functions' containers and the local AWS: whose request it is there."""
+"""The signing proxy: who may call it, and which role signs the requests."""
 
 import asyncio
 import json
@@ -17,26 +17,28 @@ from tests.unit.tools.local.running_server import make_function
 from tools.local.deployment import Function
 from tools.local.sam_local.signing_proxy import SigningProxy
 
-DOOR = IPv4Interface("127.0.0.1/30")
+INTERFACE = IPv4Interface("127.0.0.1/30")
 ROLE = {"AWS_ACCESS_KEY_ID": "ROLEKEY", "AWS_SECRET_ACCESS_KEY": "role-secret", "AWS_SESSION_TOKEN": "role-session"}
 AUTHORIZATION = "AWS4-HMAC-SHA256 Credential=SHELLKEY/20261122/eu-west-1/dynamodb/aws4_request, SignedHeaders=host, "
 
 
 class LocalAws:
-    """Notes what comes, and answers as it is told."""
+    """Records requests and returns the configured response."""
 
     def __init__(self) -> None:
-        self.seen: list[tuple[str, dict[str, str], bytes]] = []
-        self.answer = web.Response(text='{"TableNames": []}', content_type="application/x-amz-json-1.0")
+        self.requests: list[tuple[str, dict[str, str], bytes]] = []
+        self.response = web.Response(text='{"TableNames": []}', content_type="application/x-amz-json-1.0")
 
     async def serve(self, request: web.Request) -> web.Response:
-        self.seen.append((request.raw_path, {k.lower(): v for k, v in request.headers.items()}, await request.read()))
-        return self.answer
+        self.requests.append(
+            (request.raw_path, {k.lower(): v for k, v in request.headers.items()}, await request.read())
+        )
+        return self.response
 
 
 @asynccontextmanager
-async def relayed(aws: LocalAws, function: Function) -> AsyncIterator[str]:
-    """The relay's URL, without a function's path."""
+async def proxied(aws: LocalAws, function: Function) -> AsyncIterator[str]:
+    """Yields the proxy's URL without a function's path."""
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", aws.serve)
     runner = web.AppRunner(app)
@@ -44,19 +46,19 @@ async def relayed(aws: LocalAws, function: Function) -> AsyncIterator[str]:
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     try:
-        relay = SigningProxy(url, (function,), lambda asked: ROLE | {"for": asked.name})
-        async with relay.serving(DOOR, 0) as port:
-            yield relay.url("127.0.0.1", port)
+        proxy = SigningProxy(url, (function,), lambda function: ROLE | {"for": function.name})
+        async with proxy.serving(INTERFACE, 0) as port:
+            yield proxy.url("127.0.0.1", port)
     finally:
         await runner.cleanup()
 
 
 def run(aws: LocalAws, folder: Path, use: Callable[[str], Awaitable[None]]) -> None:
-    async def running() -> None:
-        async with relayed(aws, make_function(folder)) as url:
+    async def run_with_proxy() -> None:
+        async with proxied(aws, make_function(folder)) as url:
             await use(url)
 
-    asyncio.run(asyncio.wait_for(running(), 20))
+    asyncio.run(asyncio.wait_for(run_with_proxy(), 20))
 
 
 def client(service: Any, url: str) -> Any:
@@ -71,7 +73,7 @@ def test_signs_with_the_functions_role_and_the_local_region(tmp_path: Path) -> N
         assert (await asyncio.to_thread(client("dynamodb", url).list_tables))["TableNames"] == []
 
     run(aws, tmp_path, use)
-    [(path, headers, body)] = aws.seen
+    [(path, headers, body)] = aws.requests
     assert path == "/"
     assert body == b"{}"
     assert "Credential=ROLEKEY/" in headers["authorization"]
@@ -87,13 +89,13 @@ def test_removes_the_shells_credentials(tmp_path: Path) -> None:
         await asyncio.to_thread(client("dynamodb", url).list_tables)
 
     run(aws, tmp_path, use)
-    assert "SHELLKEY" not in str(aws.seen)
-    assert "shell" not in str(aws.seen[0][1].get("x-amz-security-token"))
+    assert "SHELLKEY" not in str(aws.requests)
+    assert "shell" not in str(aws.requests[0][1].get("x-amz-security-token"))
 
 
 def test_keeps_the_paths_encoding(tmp_path: Path) -> None:
     aws = LocalAws()
-    aws.answer = web.Response(status=202)
+    aws.response = web.Response(status=202)
     arn = "arn:aws:lambda:us-east-1:000000000000:function:heartbeat:live"
 
     async def use(url: str) -> None:
@@ -101,7 +103,7 @@ def test_keeps_the_paths_encoding(tmp_path: Path) -> None:
         await asyncio.to_thread(lambda: invoke(FunctionName=arn, InvocationType="Event", Payload=b'{"a": 1}'))
 
     run(aws, tmp_path, use)
-    [(path, headers, body)] = aws.seen
+    [(path, headers, body)] = aws.requests
     assert path == f"/2015-03-31/functions/{arn.replace(':', '%3A')}/invocations"
     assert headers["x-amz-invocation-type"] == "Event"
     assert body == b'{"a": 1}'
@@ -109,7 +111,7 @@ def test_keeps_the_paths_encoding(tmp_path: Path) -> None:
 
 def test_returns_errors_unchanged(tmp_path: Path) -> None:
     aws = LocalAws()
-    aws.answer = web.Response(status=400, text=json.dumps({"__type": "AccessDeniedException", "message": "no"}))
+    aws.response = web.Response(status=400, text=json.dumps({"__type": "AccessDeniedException", "message": "no"}))
 
     async def use(url: str) -> None:
         dynamodb = client("dynamodb", url)
@@ -125,21 +127,21 @@ def test_rejects_unknown_functions_and_unsigned_requests(tmp_path: Path, path: s
 
     async def use(url: str) -> None:
         signed = {} if path.startswith("/Completions") else {"Authorization": AUTHORIZATION}
-        async with aiohttp.ClientSession() as session, session.post(url + path, headers=signed) as answer:
-            assert answer.status == 403
+        async with aiohttp.ClientSession() as session, session.post(url + path, headers=signed) as response:
+            assert response.status == 403
 
     run(aws, tmp_path, use)
-    assert aws.seen == []
+    assert aws.requests == []
 
 
-async def refused(url: str, headers: dict[str, str] | None = None, peer: str = "127.0.0.1") -> None:
+async def check_rejected(url: str, headers: dict[str, str] | None = None, peer: str = "127.0.0.1") -> None:
     connector = aiohttp.TCPConnector(local_addr=(peer, 0))
     signed = {"Authorization": AUTHORIZATION} | (headers or {})
     async with (
         aiohttp.ClientSession(connector=connector) as session,
-        session.post(f"{url}/CompletionsFunction/", headers=signed) as answer,
+        session.post(f"{url}/CompletionsFunction/", headers=signed) as response,
     ):
-        assert answer.status == 403
+        assert response.status == 403
 
 
 def test_rejects_requests_without_the_secret_path(tmp_path: Path) -> None:
@@ -147,15 +149,15 @@ def test_rejects_requests_without_the_secret_path(tmp_path: Path) -> None:
 
     async def use(url: str) -> None:
         origin = url.rpartition("/")[0]
-        for wrong in (f"{origin}/{'x' * 43}", f"{origin}/%C3%A9", url[:-1]):
-            await refused(wrong)
+        for wrong_url in (f"{origin}/{'x' * 43}", f"{origin}/%C3%A9", url[:-1]):
+            await check_rejected(wrong_url)
         async with aiohttp.ClientSession() as session:
             signed = {"Authorization": AUTHORIZATION}
-            async with session.post(f"{origin}/CompletionsFunction/", headers=signed) as answer:
-                assert answer.status in (403, 404)
+            async with session.post(f"{origin}/CompletionsFunction/", headers=signed) as response:
+                assert response.status in (403, 404)
 
     run(aws, tmp_path, use)
-    assert aws.seen == []
+    assert aws.requests == []
 
 
 def test_each_proxy_has_its_own_secret(tmp_path: Path) -> None:
@@ -171,33 +173,33 @@ def test_rejects_peers_of_other_networks_despite_the_secret(tmp_path: Path) -> N
     aws = LocalAws()
 
     async def use(url: str) -> None:
-        await refused(url, peer="127.0.0.9")
+        await check_rejected(url, peer="127.0.0.9")
 
     run(aws, tmp_path, use)
-    assert aws.seen == []
+    assert aws.requests == []
 
 
 @pytest.mark.parametrize(
-    "of_a_page",
+    "page_headers",
     [{"Host": "rebound.evil.example.com"}, {"Origin": "https://evil.example.com"}, {"Sec-Fetch-Site": "cross-site"}],
     ids=lambda headers: next(iter(headers)),
 )
-def test_rejects_web_pages(tmp_path: Path, of_a_page: dict[str, str]) -> None:
+def test_rejects_web_pages(tmp_path: Path, page_headers: dict[str, str]) -> None:
     aws = LocalAws()
 
     async def use(url: str) -> None:
-        await refused(url, of_a_page)
+        await check_rejected(url, page_headers)
 
     run(aws, tmp_path, use)
-    assert aws.seen == []
+    assert aws.requests == []
 
 
 def test_returns_502_without_a_local_aws(tmp_path: Path) -> None:
     async def use() -> None:
-        relay = SigningProxy("http://127.0.0.1:1", (make_function(tmp_path),), lambda _: ROLE)
-        async with relay.serving(DOOR, 0) as port, aiohttp.ClientSession() as session:
-            url = f"{relay.url('127.0.0.1', port)}/CompletionsFunction/"
-            async with session.post(url, headers={"Authorization": AUTHORIZATION}) as answer:
-                assert answer.status == 502
+        proxy = SigningProxy("http://127.0.0.1:1", (make_function(tmp_path),), lambda _: ROLE)
+        async with proxy.serving(INTERFACE, 0) as port, aiohttp.ClientSession() as session:
+            url = f"{proxy.url('127.0.0.1', port)}/CompletionsFunction/"
+            async with session.post(url, headers={"Authorization": AUTHORIZATION}) as response:
+                assert response.status == 502
 
     asyncio.run(asyncio.wait_for(use(), 10))
