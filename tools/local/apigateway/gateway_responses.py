@@ -73,7 +73,7 @@ class GatewayError(Exception):
 def render(responses: Mapping[str, GatewayResponse], error: GatewayError, request_id: str) -> HttpResponse:
     """Renders the template's response to an error.
 
-    A response type without a response of its own uses the one of DEFAULT_4XX or DEFAULT_5XX.
+    The response of DEFAULT_4XX or DEFAULT_5XX applies if the template declares none for the type.
     """
     default = DEFAULT_RESPONSES[error.response_type]
     family = responses.get("DEFAULT_4XX" if default.status < 500 else "DEFAULT_5XX")

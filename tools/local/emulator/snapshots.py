@@ -41,7 +41,7 @@ class SnapshotStore:
         try:
             return self._write()
         except OSError:
-            logger.exception("No snapshot")
+            logger.exception("The snapshot failed")
             return False
 
     def _write(self) -> bool:

@@ -15,7 +15,7 @@ from tools.local import browser_guard
 from tools.local.lambda_runtime.connection import BodyTooLargeError, RuntimeConnection, RuntimeServer
 from tools.local.lambda_runtime.invocation import Invocation, State
 
-type ClientGone = Literal["ignore", "reset"]
+type DisconnectPolicy = Literal["ignore", "reset"]
 
 MAX_BUFFERED_BYTES = 6 * 1024 * 1024 + 100
 _MAX_ERROR_BYTES = 1024 * 1024
@@ -29,7 +29,7 @@ _INVALID_TRANSITION = "InvalidStateTransition"
 class RuntimeApi:
     """Listens on a free loopback port. `free` is true while the worker can take another invocation.
 
-    `client_gone` decides what a function notices when its client disconnects: nothing, as on Lambda ("ignore"), or a
+    `on_disconnect` decides what a function notices when its client disconnects: nothing, as on Lambda ("ignore"), or a
     reset of its response's connection, so that it stops ("reset"). `on_deadline` is called when an invocation runs
     longer than `timeout_s`.
     """
@@ -39,14 +39,14 @@ class RuntimeApi:
         function_arn: str,
         timeout_s: float,
         *,
-        client_gone: ClientGone,
+        on_disconnect: DisconnectPolicy,
         log: Callable[[str], None],
         on_deadline: Callable[[], None],
     ) -> None:
         self.free = False
         self._function_arn = function_arn
         self._timeout_s = timeout_s
-        self._reset_when_client_gone = client_gone == "reset"
+        self._reset_on_disconnect = on_disconnect == "reset"
         self._log = log
         self._on_deadline = on_deadline
         self._queue: asyncio.Queue[Invocation] = asyncio.Queue()
@@ -185,7 +185,7 @@ class RuntimeApi:
         await self._complete(connection, invocation)
 
     async def _receive_streamed(self, connection: RuntimeConnection, invocation: Invocation) -> None:
-        if self._reset_when_client_gone:
+        if self._reset_on_disconnect:
             invocation.on_abandon = connection.abort
             if invocation.abandoned:
                 connection.abort()
@@ -206,7 +206,7 @@ class RuntimeApi:
 
     def _connection_lost(self, invocation: Invocation) -> None:
         """Ends an invocation whose response was cut off, either by this server's reset or by the function."""
-        if invocation.abandoned and self._reset_when_client_gone:
+        if invocation.abandoned and self._reset_on_disconnect:
             # The deadline stays until the worker asks for its next invocation.
             invocation.state = State.DONE
         else:

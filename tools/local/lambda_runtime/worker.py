@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from tools.local.deployment import Function
 from tools.local.lambda_runtime.invocation import Invocation
-from tools.local.lambda_runtime.runtime_api import ClientGone, RuntimeApi
+from tools.local.lambda_runtime.runtime_api import DisconnectPolicy, RuntimeApi
 
 # A line of embedded metrics may have 256 KB, and an error with its stack trace is one line.
 _MAX_LINE_BYTES = 1024 * 1024
@@ -24,7 +24,7 @@ class Worker:
     def __init__(
         self,
         function: Function,
-        client_gone: ClientGone,
+        on_disconnect: DisconnectPolicy,
         log: Callable[[str], None],
         on_exit: Callable[["Worker"], None],
     ) -> None:
@@ -33,10 +33,10 @@ class Worker:
         self._log = log
         self._on_exit = on_exit
         self._api = RuntimeApi(
-            function.arn, function.timeout_s, client_gone=client_gone, log=log, on_deadline=self.kill
+            function.arn, function.timeout_s, on_disconnect=on_disconnect, log=log, on_deadline=self.kill
         )
         self._process: asyncio.subprocess.Process | None = None
-        self._watching: asyncio.Task[None] | None = None
+        self._watcher: asyncio.Task[None] | None = None
 
     @property
     def free(self) -> bool:
@@ -62,12 +62,12 @@ class Worker:
         except BaseException:
             await self._api.close()
             raise
-        self._watching = asyncio.create_task(self._watch(self._process))
+        self._watcher = asyncio.create_task(self._watch(self._process))
 
     def submit(self, invocation: Invocation) -> None:
         """Passes the next invocation to the process."""
         self._api.submit(invocation)
-        if self._watching is None or self._watching.done():
+        if self._watcher is None or self._watcher.done():
             self._api.fail("the process has ended")
 
     def kill(self) -> None:
@@ -80,8 +80,8 @@ class Worker:
     async def close(self) -> None:
         """Kills the process and waits for its end."""
         self.kill()
-        if self._watching is not None:
-            await self._watching
+        if self._watcher is not None:
+            await self._watcher
 
     async def _watch(self, process: asyncio.subprocess.Process) -> None:
         try:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tools.local.deployment import Function
 from tools.local.lambda_runtime.invocation import Invocation
-from tools.local.lambda_runtime.runtime_api import ClientGone
+from tools.local.lambda_runtime.runtime_api import DisconnectPolicy
 from tools.local.lambda_runtime.worker import Worker
 
 _PARENT_WATCH = Path(__file__).resolve().parents[1] / "parent_watch.py"
@@ -36,7 +36,7 @@ class WorkerPool:
         log: Callable[[Function, str], None],
         max_workers: int = 16,
         *,
-        client_gone: ClientGone = "reset",
+        on_disconnect: DisconnectPolicy = "reset",
         pycache: Path | None = None,
         command: Sequence[str] | None = None,
     ) -> None:
@@ -44,14 +44,14 @@ class WorkerPool:
         self._credentials = credentials
         self._log = log
         self._max_workers = max_workers
-        self._client_gone = client_gone
+        self._on_disconnect = on_disconnect
         self._pycache = pycache
         self._workers: list[Worker] = []
 
     @asynccontextmanager
     async def invoke(self, function: Function, request_id: str, event: bytes) -> AsyncIterator[Invocation]:
         """Runs one invocation. Leaving the block early reports that the client disconnected. Raises ThrottledError."""
-        worker = self._take_free(function) or await self._start_worker(function)
+        worker = self._find_free(function) or await self._start_worker(function)
         invocation = Invocation(request_id, event)
         worker.submit(invocation)
         try:
@@ -67,7 +67,7 @@ class WorkerPool:
         if closing:
             await asyncio.wait(closing, timeout=_CLOSE_TIMEOUT_S)
 
-    def _take_free(self, function: Function) -> Worker | None:
+    def _find_free(self, function: Function) -> Worker | None:
         """Returns a free worker of the function, or None. Kills free workers that are too old."""
         started_before = time.monotonic() - _MAX_AGE_S
         for worker in [w for w in self._workers if w.free and w.started < started_before]:
@@ -77,7 +77,7 @@ class WorkerPool:
     async def _start_worker(self, function: Function) -> Worker:
         if len(self._workers) >= self._max_workers:
             self._kill(self._any_free())
-        worker = Worker(function, self._client_gone, lambda line: self._log(function, line), self._remove)
+        worker = Worker(function, self._on_disconnect, lambda line: self._log(function, line), self._remove)
         # Added before the first await, so that concurrent requests count it against the limit.
         self._workers.append(worker)
         try:

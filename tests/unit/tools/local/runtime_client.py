@@ -96,7 +96,7 @@ def run(scenario: Scenario, **options: Any) -> None:
     """Runs a scenario against a listening API with one invocation queued."""
 
     async def run_scenario() -> None:
-        settings: dict[str, Any] = {"client_gone": "reset", "log": lambda _: None, "on_deadline": lambda: None}
+        settings: dict[str, Any] = {"on_disconnect": "reset", "log": lambda _: None, "on_deadline": lambda: None}
         timeout_s, submitted = options.pop("timeout_s", 10), options.pop("submitted", True)
         api = RuntimeApi(ARN, timeout_s, **(settings | options))
         await api.start()

@@ -191,7 +191,7 @@ def test_function_notices_a_disconnected_client_at_its_next_write(client: httpx.
 
 def test_function_runs_to_its_end_when_disconnects_are_ignored(tmp_path: Path) -> None:
     steps = [["time", 0], ["sleep", 0.01]] * 30 + [["print", "last step"]]
-    with serving(make_function(tmp_path), client_gone="ignore") as server:
+    with serving(make_function(tmp_path), on_disconnect="ignore") as server:
         headers = {"Authorization": "Bearer client"}
         with httpx.stream("POST", server.url + PATH, headers=headers, json={"steps": steps}) as response:
             next(response.iter_raw())

@@ -57,7 +57,7 @@ def test_reads_the_complete_stream_when_disconnects_are_ignored() -> None:
         assert (await stream.response())[0] == 202
         assert is_free(api)
 
-    run(scenario, client_gone="ignore")
+    run(scenario, on_disconnect="ignore")
 
 
 def test_deadline_fails_the_invocation_and_reports_it() -> None:
