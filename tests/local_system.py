@@ -1,4 +1,4 @@
-"""A whole local system for tests: `python -m tools.local` on free ports, with a state folder of its own."""
+"""Runs a complete local system for tests: `python -m tools.local` on free ports with a separate state folder."""
 
 import os
 import queue
@@ -23,16 +23,19 @@ READY_WITHIN_S = 120
 
 
 def free_ports(count: int) -> tuple[int, ...]:
-    """Ports that nothing listens on at the moment."""
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = tuple(int(server.getsockname()[1]) for server in held)
-    for server in held:
+    """Returns ports that nothing listens on at the moment."""
+    servers = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = tuple(int(server.getsockname()[1]) for server in servers)
+    for server in servers:
         server.close()
     return ports
 
 
 class LocalSystem:
-    """Starts on entry and is ready then; stops on exit. The build of the repository is shared, the state is not."""
+    """Starts the system on entry, waits until it is ready, and stops it on exit.
+
+    All systems share the build of the repository. Each has its own state.
+    """
 
     def __init__(
         self,
@@ -87,7 +90,7 @@ class LocalSystem:
         self.close()
 
     def close(self) -> None:
-        """Stop it if it still runs, and forget what is temporary."""
+        """Stops the system if it still runs, and deletes a temporary state folder."""
         if self._process is not None:
             try:
                 if self._process.poll() is None:
@@ -100,9 +103,9 @@ class LocalSystem:
             shutil.rmtree(self._temporary, ignore_errors=True)
 
     def start(self) -> Self:
-        """Start without waiting."""
+        """Starts the system without waiting."""
         names = ("PORT", "AWS_PORT", "TOKENHUB_PORT")
-        chosen = dict(zip(names, map(str, self.ports), strict=True)) | {"STATE": str(self.state)}
+        variables = dict(zip(names, map(str, self.ports), strict=True)) | {"STATE": str(self.state)}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tools.local", *self._arguments],
             stdin=self._stdin,
@@ -110,36 +113,36 @@ class LocalSystem:
             stderr=subprocess.STDOUT,
             text=True,
             cwd=self._repository,
-            env=os.environ | chosen | self._environ,
+            env=os.environ | variables | self._environ,
         )
         self._reader = threading.Thread(target=self._read, args=(self._process,), daemon=True)
         self._reader.start()
         return self
 
     def wait_for(self, pattern: str, within_s: float) -> str:
-        """The first further line of output that matches. Raises TimeoutError, or RuntimeError if the output ends."""
-        end = time.monotonic() + within_s
+        """Returns the next matching line of output. Raises TimeoutError, or RuntimeError if the output ends first."""
+        deadline = time.monotonic() + within_s
         while True:
             try:
-                line = self._lines.get(timeout=max(0.0, end - time.monotonic()))
+                line = self._lines.get(timeout=max(0.0, deadline - time.monotonic()))
             except queue.Empty:
-                raise TimeoutError(f"no line like {pattern!r}:\n" + "\n".join(self.output)) from None
+                raise TimeoutError(f"no line matches {pattern!r}:\n" + "\n".join(self.output)) from None
             if line is None:
-                raise RuntimeError(f"ended without a line like {pattern!r}:\n" + "\n".join(self.output))
+                raise RuntimeError(f"the output ended before a line matched {pattern!r}:\n" + "\n".join(self.output))
             if re.search(pattern, line):
                 return line
 
     def stop(self, number: int = signal.SIGINT, within_s: float = 20) -> int:
-        """Send a signal and give the exit code."""
+        """Sends a signal and returns the exit code."""
         self._running.send_signal(number)
         return self.wait(within_s)
 
     def wait(self, within_s: float) -> int:
-        """The exit code of a system that stops by itself."""
+        """Waits for the end of a system and returns its exit code."""
         return self._running.wait(within_s)
 
     def kill(self) -> None:
-        """`kill -9`, of the parent alone."""
+        """Kills the parent process alone, as `kill -9` does."""
         self._running.kill()
         self._running.wait()
 
@@ -148,22 +151,22 @@ class LocalSystem:
         return self._running.pid
 
     def processes(self) -> list[str]:
-        """What runs for this system, as `ps` has it; every part has the state folder in its environment or name."""
-        listed = subprocess.run(["ps", "axeww", "-o", "pid=,command="], capture_output=True, text=True, check=True)
-        own = re.compile(rf"{re.escape(str(self.state))}(?=[/\s]|$)")
-        return [line for line in listed.stdout.splitlines() if own.search(line) and " ps axeww " not in line]
+        """Returns this system's lines of `ps`. Every part has the state folder in its environment or arguments."""
+        result = subprocess.run(["ps", "axeww", "-o", "pid=,command="], capture_output=True, text=True, check=True)
+        state_folder = re.compile(rf"{re.escape(str(self.state))}(?=[/\s]|$)")
+        return [line for line in result.stdout.splitlines() if state_folder.search(line) and " ps axeww " not in line]
 
     def wait_until_gone(self, within_s: float) -> list[str]:
-        """What still runs after that time; empty as soon as nothing does."""
-        end = time.monotonic() + within_s
-        while (left := self.processes()) and time.monotonic() < end:
+        """Waits until no process runs. Returns the processes that still run after that time."""
+        deadline = time.monotonic() + within_s
+        while (running := self.processes()) and time.monotonic() < deadline:
             time.sleep(0.1)
-        return left
+        return running
 
     @property
     def _running(self) -> subprocess.Popen[str]:
         if self._process is None:
-            raise RuntimeError("not started")
+            raise RuntimeError("the system is not started")
         return self._process
 
     def _read(self, process: subprocess.Popen[str]) -> None:

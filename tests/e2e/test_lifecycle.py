@@ -179,7 +179,8 @@ def test_explains_a_taken_port_in_one_sentence(system: LocalSystem, tmp_path: Pa
         assert second.wait(10) == 1
 
     assert " ".join(second.output).strip() == (
-        f"PORT {system.port} is taken by another program: stop it, or choose another: make dev PORT={system.port + 1}"
+        f"PORT {system.port} is in use by another program. Stop it, or choose another port: "
+        f"make dev PORT={system.port + 1}"
     )
 
 
@@ -199,7 +200,7 @@ def test_explains_state_of_another_version_in_one_sentence(
         assert system.wait(10) == 1
 
     text = " ".join(system.output)
-    assert f"{tmp_path / 'state'} was left by another version" in text
+    assert f"{tmp_path / 'state'} was written by another version" in text
     assert "make reset" in text
     assert "Traceback" not in text
 

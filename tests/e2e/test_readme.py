@@ -261,12 +261,14 @@ def test_make_starts_one_part_alone(clone: Clone, target: str, port: str) -> Non
 
 
 def test_reset_deletes_stopped_systems_only(clone: Clone) -> None:
-    with pytest.raises(AssertionError, match="is in use by a local system, and nothing was deleted: stop that one"):
+    with pytest.raises(
+        AssertionError, match=r"is in use by a running local system\. Nothing was deleted\. Stop the system"
+    ):
         clone.run("make -s reset")
 
     stopped = clone.folder / ".local/stopped"
     (stopped / "aws").mkdir(parents=True)
-    assert "data is gone" in clone.run("make -s reset STATE=.local/stopped")
+    assert "Deleted the local system's data" in clone.run("make -s reset STATE=.local/stopped")
     assert [entry.name for entry in stopped.iterdir()] == ["lock"]
 
 

@@ -17,7 +17,7 @@ from tests import sam_local
 from tests.local_system import LocalSystem, free_ports
 from tests.rehearsal import wait_until
 from tests.template import ROOT
-from tools.local.sam_local import bridge
+from tools.local.sam_local import docker_bridge
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -138,7 +138,7 @@ def test_containers_stay_warm(api: Api) -> None:
 
 
 def test_relays_listen_on_the_bridge_only(system: LocalSystem) -> None:
-    docker = bridge.address()
+    docker = docker_bridge.address()
     assert docker is not None
     listed = subprocess.run(["ss", "-ltnH"], capture_output=True, text=True, check=True).stdout
     for port in (system.aws_port, system.tokenhub_port):

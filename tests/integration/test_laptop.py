@@ -15,7 +15,7 @@ import pytest
 
 from tests.local_system import LocalSystem
 from tests.rehearsal import RunningTokenHub
-from tools.local.sam_local import bridge
+from tools.local.sam_local import docker_bridge
 
 EVIL = "https://evil.example.com"
 FORM = {"Origin": EVIL, "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Content-Type": "text/plain"}
@@ -124,7 +124,7 @@ def test_listens_only_on_loopback_and_the_docker_bridge(http: httpx.Client, syst
     ports = {int(address.rpartition(":")[2]) for address in addresses}
     assert {system.port, system.aws_port} <= ports
     assert len(ports) > 2
-    docker = bridge.address()
+    docker = docker_bridge.address()
     allowed = {"127.0.0.1", "[::1]"} | ({str(docker.ip)} if docker else set())
     assert not [address for address in addresses if address.rpartition(":")[0] not in allowed]
     front = {address for address in addresses if address.endswith(f":{system.port}")}

@@ -10,7 +10,7 @@ from gateway.core import errors
 from gateway.proxy import upstream_errors
 from gateway.proxy.upstream_errors import FALLBACK_ERRORS, KNOWN_ERRORS, KnownError, upstream_error
 from tests.template import ROOT, template
-from tools.local.apigateway.gateway_responses import KINDS
+from tools.local.apigateway.gateway_responses import DEFAULT_RESPONSES
 
 ROW = re.compile(r"^\| `(\w+)` \| ([^|]+) \| (\w+) \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", re.MULTILINE)
 IN_BAND = {"stream_idle_timeout", "stream_truncated"}  # a stream has begun where they happen
@@ -64,7 +64,7 @@ def of_the_door() -> Iterator[tuple[str, Told]]:
     responses = template()["Resources"]["Api"]["Properties"]["GatewayResponses"]
     for kind, response in responses.items():
         [code] = re.findall(r'"code": "(\w+)"', response["ResponseTemplates"]["application/json"])
-        status = int(response.get("StatusCode") or KINDS[kind].status)
+        status = int(response.get("StatusCode") or DEFAULT_RESPONSES[kind].status)
         statuses = f"other {kind[-3:].lower()}" if kind.startswith("DEFAULT_") else str(status)
         yield code, Told(statuses, "door", tried_again(status, retryable=True))
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.structure.rendered import chosen, deployed, render
 from tests.template import template
-from tools.local.apigateway.gateway_responses import KINDS
+from tools.local.apigateway.gateway_responses import DEFAULT_RESPONSES
 from tools.local.intrinsics import Resolver
 
 CIDRS = {"": None, "192.0.2.0/24": ["192.0.2.0/24"], "192.0.2.0/24,2001:db8::/32": ["192.0.2.0/24", "2001:db8::/32"]}
@@ -87,7 +87,7 @@ def matches(pattern: str, values: Any) -> list[str]:
 def error_text(kind: str) -> str:
     """The body of the gateway response that API Gateway sends for a kind of failure."""
     declared = template()["Resources"]["Api"]["Properties"]["GatewayResponses"]
-    family = "DEFAULT_4XX" if KINDS[kind].status < 500 else "DEFAULT_5XX"
+    family = "DEFAULT_4XX" if DEFAULT_RESPONSES[kind].status < 500 else "DEFAULT_5XX"
     return str(declared.get(kind, declared[family])["ResponseTemplates"]["application/json"])
 
 
@@ -95,7 +95,7 @@ def error_text(kind: str) -> str:
 SAFE_VARIABLES = re.compile(r"\$context\.(requestId|error\.responseType)\b(?!\.)")
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", DEFAULT_RESPONSES)
 def test_gateway_responses_use_common_error_shape_and_only_safe_variables(kind: str) -> None:
     text = error_text(kind)
 
@@ -105,7 +105,7 @@ def test_gateway_responses_use_common_error_shape_and_only_safe_variables(kind: 
     assert "$" not in SAFE_VARIABLES.sub("", text)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", DEFAULT_RESPONSES)
 def test_gateway_responses_name_the_request_id_and_the_log_that_has_it(kind: str) -> None:
     message = json.loads(error_text(kind))["error"]["message"]
     function_ran = kind.startswith(("INTEGRATION_", "AUTHORIZER_")) or kind in (

@@ -10,7 +10,7 @@ import pytest
 
 from tests.template import ROOT
 from tools.local import stack
-from tools.local.sam_local import containers
+from tools.local.sam_local import container_access
 
 SAMCONFIG = tomllib.loads((ROOT / "samconfig.toml").read_text())
 DEFAULT = SAMCONFIG["default"]
@@ -51,7 +51,7 @@ def test_it_is_named_as_lambda_names_it(tmp_path: Path, machine: str, named: str
 
 @pytest.mark.parametrize("command", ["local_start_api", "local_invoke"])
 def test_sam_local_takes_the_running_systems_variables(command: str) -> None:
-    assert DEFAULT[command]["parameters"]["env_vars"] == f".local/{containers.LINK.format('env.json')}"
+    assert DEFAULT[command]["parameters"]["env_vars"] == f".local/{container_access.LINK.format('env.json')}"
 
 
 def test_the_environment_local_is_the_default_by_its_name() -> None:

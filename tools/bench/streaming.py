@@ -20,8 +20,9 @@ from tests.local_system import LocalSystem, free_ports
 from tests.runtime_api import RuntimeApi
 from tests.template import ROOT
 from tools.bench import upstream
-from tools.local import aws, deployment, stack
+from tools.local import aws, discovery, stack
 from tools.local.lambda_runtime.worker import environment
+from tools.local.role_credentials import RoleCredentials
 from tools.local.settings import EMULATOR, Settings
 
 ROUNDS = 200
@@ -58,9 +59,9 @@ async def function(system: LocalSystem, url: str) -> AsyncIterator[tuple[Ask, in
 
 def _start(system: LocalSystem, api: RuntimeApi) -> subprocess.Popen[bytes]:
     ports = {"PORT": str(system.port), "AWS_PORT": str(system.aws_port), "STATE": str(system.state)}
-    functions = deployment.functions(system.aws_url, stack.build_folder(Settings.from_environ(ports)))
+    functions = discovery.read_functions(system.aws_url, stack.build_folder(Settings.from_environ(ports)))
     [completions] = [found for found in functions if found.logical_id == "CompletionsFunction"]
-    credentials = deployment.Credentials(aws.client("sts", system.aws_url))(completions)
+    credentials = RoleCredentials(aws.client("sts", system.aws_url))(completions)
     command = [str(EMULATOR / "bin/python"), "-m", "awslambdaric", completions.handler]
     variables = environment(completions, api.address, credentials)
     return subprocess.Popen(command, cwd=completions.code, env=variables, stdout=subprocess.DEVNULL)

@@ -1,4 +1,4 @@
-"""`python -m tools.local`: runs the whole system on this machine. `--only aws`: just the local AWS and the stack."""
+"""`python -m tools.local`: runs the local system. `--only aws` runs the local AWS and the stack alone."""
 
 import argparse
 import asyncio
@@ -11,8 +11,8 @@ import time
 from tools.local import system
 from tools.local.settings import LocalError, Settings
 
-LOOK_EVERY_S = 0.5
-HELLO = """\
+PARENT_CHECK_INTERVAL_S = 0.5
+EXAMPLES = """\
 curl -X POST http://localhost:{port}/api/v1/providers -H "Content-Type: application/json" -d '{{"id": "tokenhub", \
 "name": "TokenHub", "type": "openai", "endpoint": "http://localhost:{tokenhub_port}/v1", "model": \
 "anthropic/claude-sonnet-4-20250514", "api_key": "your-tokenhub-api-key"}}'
@@ -22,67 +22,70 @@ curl -N http://localhost:{port}/v1/chat/completions -H "Content-Type: applicatio
 
 
 def main() -> None:
-    """Exit code 0 after a stop, 1 with one sentence after trouble."""
+    """Exits with code 0 after a stop, and with code 1 and one sentence after an error."""
     parser = argparse.ArgumentParser(prog="python -m tools.local", description=__doc__)
-    parser.add_argument("--only", choices=["aws"], help="the local AWS with the stack on it, without the front")
+    parser.add_argument("--only", choices=["aws"], help="run the local AWS and the stack without the API server")
     only_aws = parser.parse_args().only == "aws"
-    os.umask(0o077)  # the state has keys in it
+    # The state folder has keys and tokens in it.
+    os.umask(0o077)
     try:
-        asyncio.run(_until_stopped(Settings.from_environ(os.environ), only_aws=only_aws))
+        asyncio.run(_run_until_stopped(Settings.from_environ(os.environ), only_aws=only_aws))
     except LocalError as error:
         sys.exit(f"\n{error}")
 
 
-async def _until_stopped(settings: Settings, *, only_aws: bool) -> None:
-    begun = time.monotonic()
+async def _run_until_stopped(settings: Settings, *, only_aws: bool) -> None:
+    started = time.monotonic()
 
-    def ready(tick_within_s: int) -> None:
-        where = settings.aws_url if only_aws else settings.url
-        _say(f"Ready after {time.monotonic() - begun:.1f} s: {where} (Ctrl-C stops it; logs are in {settings.logs})")
-        _say(f"The first scheduled heartbeat is due within {tick_within_s} s.")
+    def announce_ready(first_tick_within_s: int) -> None:
+        url = settings.aws_url if only_aws else settings.url
+        _print(f"Ready after {time.monotonic() - started:.1f} s: {url} (Ctrl-C stops it. Logs: {settings.logs})")
+        _print(f"The first scheduled heartbeat runs within {first_tick_within_s} s.")
         if not only_aws:
-            _say("Try:\n" + HELLO.format(port=settings.port, tokenhub_port=settings.tokenhub_port))
+            _print("Try:\n" + EXAMPLES.format(port=settings.port, tokenhub_port=settings.tokenhub_port))
 
-    stop = _stop_signal(settings.stop_with)
-    work = asyncio.create_task(system.run(settings, only_aws=only_aws, say=_say, ready=ready))
+    stop = _wait_for_stop(settings.stop_with_pid)
+    work = asyncio.create_task(system.run(settings, only_aws=only_aws, report=_print, ready=announce_ready))
     await asyncio.wait({work, stop}, return_when=asyncio.FIRST_COMPLETED)
     if stop.done():
-        _say("Stopping …")
+        _print("Stopping …")
         work.cancel()
     try:
         await work
     except asyncio.CancelledError:
-        _say("Stopped.")
+        _print("Stopped.")
 
 
-def _stop_signal(with_process: int | None) -> asyncio.Task[None]:
-    """Done at the first Ctrl-C, TERM or HUP, or when that process or the terminal is gone.
+def _wait_for_stop(parent_pid: int | None) -> asyncio.Task[None]:
+    """Returns a task that ends at the first SIGINT, SIGTERM or SIGHUP, or when the parent or the terminal is gone.
 
-    A second signal ends us at once. The terminal is looked at because make keeps a HUP to itself, and waits for us.
+    A second signal exits at once. The terminal is polled because make waits for this process and does not pass on
+    SIGHUP.
     """
     stopped = asyncio.Event()
 
     def stop() -> None:
         if stopped.is_set():
-            os._exit(130)  # the children see it by their lifelines
+            # The children notice by themselves, see parent_watch.py.
+            os._exit(130)
         stopped.set()
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stop)
 
     async def wait() -> None:
-        terminal = os.isatty(0)
-        while os.isatty(0) == terminal and (with_process is None or _runs(with_process)):
+        had_terminal = os.isatty(0)
+        while os.isatty(0) == had_terminal and (parent_pid is None or _is_running(parent_pid)):
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stopped.wait(), LOOK_EVERY_S)
+                await asyncio.wait_for(stopped.wait(), PARENT_CHECK_INTERVAL_S)
                 return
 
     return asyncio.create_task(wait())
 
 
-def _runs(process: int) -> bool:
+def _is_running(pid: int) -> bool:
     try:
-        os.kill(process, 0)
+        os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
@@ -90,8 +93,9 @@ def _runs(process: int) -> bool:
     return True
 
 
-def _say(text: str) -> None:
-    with contextlib.suppress(OSError):  # the terminal may be closed: that must not keep us from stopping
+def _print(text: str) -> None:
+    # A closed terminal must not prevent a clean stop.
+    with contextlib.suppress(OSError):
         print(text, flush=True)
 
 

@@ -1,4 +1,4 @@
-"""Clients of the local AWS, and of nothing else: neither real credentials nor a real endpoint can slip in."""
+"""boto3 clients of the local AWS. They never use the user's credentials and never call a real AWS endpoint."""
 
 import ipaddress
 import os
@@ -13,24 +13,26 @@ from botocore.config import Config
 from tools.local.settings import REGION, LocalError
 
 CONFIG = Config(proxies={}, retries={"total_max_attempts": 2}, connect_timeout=5, read_timeout=60)
-# ministack takes these two for the account's root, whatever they are on AWS.
+# ministack maps this key pair to the account's root user. The pair is not valid on AWS.
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 
 
 def client(service: str, url: str) -> Any:
-    """A boto3 client of the local AWS at `url`."""
-    return _session().client(service, endpoint_url=loopback(url), config=CONFIG)  # type: ignore[call-overload]  # name not a literal
+    """Returns a boto3 client of the local AWS at `url`. Raises LocalError unless `url` is a loopback URL."""
+    # boto3-stubs accepts literal service names only.
+    return _session().client(service, endpoint_url=loopback(url), config=CONFIG)  # type: ignore[call-overload]
 
 
 def resource(service: str, url: str) -> Any:
-    """A boto3 resource of the local AWS at `url`."""
-    return _session().resource(service, endpoint_url=loopback(url), config=CONFIG)  # type: ignore[call-overload]  # the same
+    """Returns a boto3 resource of the local AWS at `url`. Raises LocalError unless `url` is a loopback URL."""
+    return _session().resource(service, endpoint_url=loopback(url), config=CONFIG)  # type: ignore[call-overload]
 
 
 def _session() -> boto3.Session:
-    nothing = {"profile": None, "config_file": os.devnull, "credentials_file": os.devnull}
+    """Returns a session that ignores the user's profile and configuration files."""
+    ignored = {"profile": None, "config_file": os.devnull, "credentials_file": os.devnull}
     session = botocore.session.Session(
-        session_vars={name: (None, None, value, None) for name, value in nothing.items()}
+        session_vars={name: (None, None, value, None) for name, value in ignored.items()}
     )
     return boto3.Session(
         aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
@@ -41,11 +43,11 @@ def _session() -> boto3.Session:
 
 
 def environment(url: str, environ: Mapping[str, str]) -> dict[str, str]:
-    """`environ` for a program that is to reach the local AWS only."""
-    kept = {name: value for name, value in environ.items() if not name.startswith("AWS_")}
-    direct = ",".join(filter(None, (environ.get("NO_PROXY") or environ.get("no_proxy"), "127.0.0.1", "localhost")))
+    """Returns `environ` changed for a program that may call only the local AWS at `url`."""
+    without_aws = {name: value for name, value in environ.items() if not name.startswith("AWS_")}
+    no_proxy = ",".join(filter(None, (environ.get("NO_PROXY") or environ.get("no_proxy"), "127.0.0.1", "localhost")))
     return (
-        kept
+        without_aws
         | CREDENTIALS
         | {
             "AWS_ENDPOINT_URL": loopback(url),
@@ -54,19 +56,19 @@ def environment(url: str, environ: Mapping[str, str]) -> dict[str, str]:
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
             "AWS_EC2_METADATA_DISABLED": "true",
-            "NO_PROXY": direct,
-            "no_proxy": direct,
+            "NO_PROXY": no_proxy,
+            "no_proxy": no_proxy,
         }
     )
 
 
 def loopback(url: str) -> str:
-    """`url` itself, if it is one of this machine's own. Raises LocalError."""
+    """Returns `url` unchanged if its host is this machine's loopback. Raises LocalError otherwise."""
     host = urlsplit(url).hostname or ""
     try:
-        own = host == "localhost" or ipaddress.ip_address(host).is_loopback
+        is_loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
-        own = False
-    if not own:
-        raise LocalError(f"The local system uses a loopback AWS endpoint only, not {url!r}.")
+        is_loopback = False
+    if not is_loopback:
+        raise LocalError(f"{url!r} is not a loopback URL. The local system calls a loopback AWS endpoint only.")
     return url

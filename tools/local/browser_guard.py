@@ -1,57 +1,61 @@
-"""Which local requests are believed: the rules that keep a web page in the developer's browser away from the system.
+"""Protects the local servers from web pages that the developer has open in a browser.
 
-A page cannot leave out `Origin` where it sends anything (it may at a plain GET, whose answer it then cannot read), nor
-choose `Host`, nor send a header of its own before a preflight has allowed it.
+The rules rely on what a page cannot do. It cannot omit `Origin` from a request that sends data. It can omit it from a
+plain GET, but then it cannot read the response. It cannot choose `Host`, and it cannot send a custom header before a
+CORS preflight has allowed it.
 """
 
 import ipaddress
 from collections.abc import Iterable, Mapping
 
 _LOOPBACK_NAMES = {"localhost", "127.0.0.1", "[::1]"}
-_NOT_BARE = ("Authorization", "x-api-key", "Origin")
-_OWN_SITE = {"none", "same-origin"}
-_CONTAINERS_NAME_FOR_US = "host.docker.internal"
+_CREDENTIAL_HEADERS = ("Authorization", "x-api-key")
+_SAME_SITE_VALUES = {"none", "same-origin"}
+# Docker Desktop's name for the host, as containers see it.
+_DOCKER_HOST_NAME = "host.docker.internal"
 
-# What the front calls a page's header when it hands it to the local AWS.
-PROXIED = {name: f"x-front-{name}" for name in ("origin", "sec-fetch-site")}
+# The local AWS rejects these headers of web pages, so the API server forwards them to it under other names.
+FORWARDED_NAMES = {name: f"x-front-{name}" for name in ("origin", "sec-fetch-site")}
 
 
 def is_loopback_host(host: str | None) -> bool:
-    """Whether a `Host` header names this machine. Anything else is a name that a web page had pointed here."""
-    name = _name(host)
+    """Returns whether a `Host` header names this machine. An attacker's page can point any other name here."""
+    name = _host_name(host)
     return name is not None and name in _LOOPBACK_NAMES
 
 
 def is_local_host(host: str | None) -> bool:
-    """As `is_loopback_host`, for servers that containers call, too. No page can have pointed an address here."""
-    name = _name(host)
+    """Like `is_loopback_host`, for servers that containers call. Also accepts IP addresses, which DNS cannot rebind."""
+    name = _host_name(host)
     if name is None:
         return False
-    return name in ("localhost", _CONTAINERS_NAME_FOR_US) or name.endswith(".localhost") or _is_address(name)
+    return name in ("localhost", _DOCKER_HOST_NAME) or name.endswith(".localhost") or _is_address(name)
 
 
-def is_bare(headers: Mapping[str, str]) -> bool:
-    """Whether a request carries no credentials of its own and no other site's page can have sent it."""
-    return not any(name in headers for name in _NOT_BARE) and not _of_another_site(headers.get("Sec-Fetch-Site"))
+def is_anonymous_same_site(headers: Mapping[str, str]) -> bool:
+    """Returns whether a request has no credentials and cannot come from another site's page."""
+    if any(name in headers for name in (*_CREDENTIAL_HEADERS, "Origin")):
+        return False
+    return not _is_cross_site(headers.get("Sec-Fetch-Site"))
 
 
-def refusal(headers: Iterable[tuple[str, str]]) -> str | None:
-    """Why a server that only programs may call does not answer a request with these headers; None: it does."""
-    found = [(name.lower(), value) for name, value in headers]
-    hosts = [value for name, value in found if name == "host"]
+def rejection_reason(headers: Iterable[tuple[str, str]]) -> str | None:
+    """Returns why a server for programs rejects a request, as the predicate of a sentence, or None to accept it."""
+    pairs = [(name.lower(), value) for name, value in headers]
+    hosts = [value for name, value in pairs if name == "host"]
     if len(hosts) != 1 or not is_local_host(hosts[0]):
-        return "answers to localhost and to addresses only, not to this Host"
-    if any(name == "origin" or (name == "sec-fetch-site" and _of_another_site(value)) for name, value in found):
-        return "does not answer web pages"
+        return "rejects this Host header: call it by localhost or an IP address"
+    if any(name == "origin" or (name == "sec-fetch-site" and _is_cross_site(value)) for name, value in pairs):
+        return "rejects requests from web pages"
     return None
 
 
-def _of_another_site(site: str | None) -> bool:
-    return site is not None and site not in _OWN_SITE
+def _is_cross_site(sec_fetch_site: str | None) -> bool:
+    return sec_fetch_site is not None and sec_fetch_site not in _SAME_SITE_VALUES
 
 
-def _name(host: str | None) -> str | None:
-    """Without the port; None where there is none, or more than that."""
+def _host_name(host: str | None) -> str | None:
+    """Returns a `Host` header's name in lower case without the port, or None if the header is missing or invalid."""
     if host is None:
         return None
     bracket = host.find("]")

@@ -1,25 +1,26 @@
-"""As much of CloudFormation's intrinsic functions as the front has to understand: those that parameters decide."""
+"""Resolves the CloudFormation intrinsic functions that depend on template parameters alone."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-ABSENT = object()  # what AWS::NoValue stands for
+# The result of AWS::NoValue: the property is removed.
+ABSENT = object()
 
 
 class Resolver:
-    """Resolves intrinsics of one parsed template (long forms), with the given parameters before its defaults."""
+    """Resolves Ref, Fn::If and Fn::Split in one parsed template. `parameters` override the template's defaults."""
 
     def __init__(self, template: Mapping[str, Any], parameters: Mapping[str, str]) -> None:
         declared = template.get("Parameters", {})
-        defaults = {name: str(found["Default"]) for name, found in declared.items() if "Default" in found}
+        defaults = {name: str(entry["Default"]) for name, entry in declared.items() if "Default" in entry}
         self._parameters = defaults | {name: value for name, value in parameters.items() if name in declared}
         self._conditions = template.get("Conditions", {})
 
     def resolve(self, value: Any) -> Any:
-        """The value, or ABSENT. What parameters do not decide stays as it is."""
+        """Returns the resolved value, or ABSENT. Leaves everything unchanged that parameters do not determine."""
         if isinstance(value, list):
-            found = [self.resolve(item) for item in value]
-            return [item for item in found if item is not ABSENT]
+            items = [self.resolve(item) for item in value]
+            return [item for item in items if item is not ABSENT]
         if not isinstance(value, dict):
             return value
         if len(value) == 1:
@@ -35,16 +36,16 @@ class Resolver:
         resolved = {name: self.resolve(item) for name, item in value.items()}
         return {name: item for name, item in resolved.items() if item is not ABSENT}
 
-    def holds(self, condition: Any) -> bool:
-        """Whether a condition, given by its name or as Fn::Equals or Fn::Not, is met."""
+    def is_true(self, condition: Any) -> bool:
+        """Evaluates a condition: a name, Fn::Equals or Fn::Not. Raises ValueError for other functions."""
         if isinstance(condition, str):
-            return self.holds(self._conditions[condition])
+            return self.is_true(self._conditions[condition])
         [(name, argument)] = condition.items()
         if name == "Fn::Not":
-            return not self.holds(argument[0])
+            return not self.is_true(argument[0])
         if name == "Fn::Equals":
             return str(self.resolve(argument[0])) == str(self.resolve(argument[1]))
-        raise ValueError(f"the local system does not know the condition {name}")
+        raise ValueError(f"the local system does not support the condition function {name}")
 
     def _ref(self, name: str) -> Any:
         if name == "AWS::NoValue":
@@ -53,7 +54,7 @@ class Resolver:
 
     def _if(self, argument: list[Any]) -> Any:
         condition, then, otherwise = argument
-        return self.resolve(then if self.holds(condition) else otherwise)
+        return self.resolve(then if self.is_true(condition) else otherwise)
 
     def _split(self, argument: list[Any]) -> Any:
         separator, text = argument

@@ -1,16 +1,17 @@
-"""The ports of a local system: whether they are free, and sockets that hold them."""
+"""The ports of a local system: checks that they are free and binds them."""
 
 import errno
 import socket
 
 from tools.local.settings import LocalError
 
-ADDRESSES = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))  # `localhost` is either, by machine
+# `localhost` resolves to either address, depending on the machine.
+LOOPBACK_ADDRESSES = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 
 
 def listening(port: int) -> bool:
-    """Whether a program answers on `port` of this machine."""
-    for family, address in ADDRESSES:
+    """Returns whether a program on this machine accepts connections on `port`."""
+    for family, address in LOOPBACK_ADDRESSES:
         with socket.socket(family) as probe:
             probe.settimeout(1)
             if probe.connect_ex((address, port)) == 0:
@@ -18,34 +19,36 @@ def listening(port: int) -> bool:
     return False
 
 
-def hold(port: int, variable: str) -> list[socket.socket]:
-    """Sockets bound to `port` of each loopback address that the machine has. Raises LocalError if it is taken."""
-    if listening(port):  # some systems let a second program bind an address beside the wildcard
-        raise _taken(port, variable)
-    held = []
-    for family, address in ADDRESSES:
-        found = socket.socket(family)
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+def bind(port: int, variable: str) -> list[socket.socket]:
+    """Returns sockets bound to `port` on every loopback address of the machine. Raises LocalError if it is in use."""
+    # Some systems let a second program bind a loopback address while the first one has the wildcard address.
+    if listening(port):
+        raise _in_use(port, variable)
+    sockets = []
+    for family, address in LOOPBACK_ADDRESSES:
+        server = socket.socket(family)
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            found.bind((address, port))
-            held.append(found)
+            server.bind((address, port))
+            sockets.append(server)
         except OSError as error:
-            found.close()
+            server.close()
             if error.errno == errno.EADDRINUSE:
-                raise _taken(port, variable) from None
+                raise _in_use(port, variable) from None
             if error.errno in (errno.EACCES, errno.EPERM):
-                raise LocalError(f"{variable} {port} is not open to you: choose one above 1023.") from None
-    return held
+                raise LocalError(f"{variable} {port} needs administrator rights. Choose a port above 1023.") from None
+    return sockets
 
 
-def check(port: int, variable: str) -> None:
-    """Raises LocalError if `port` is taken."""
-    for found in hold(port, variable):
-        found.close()
+def check_free(port: int, variable: str) -> None:
+    """Raises LocalError if `port` is in use."""
+    for server in bind(port, variable):
+        server.close()
 
 
-def _taken(port: int, variable: str) -> LocalError:
-    another = port + 1 if port < 65535 else port - 1
+def _in_use(port: int, variable: str) -> LocalError:
+    other_port = port + 1 if port < 65535 else port - 1
     return LocalError(
-        f"{variable} {port} is taken by another program: stop it, or choose another: make dev {variable}={another}"
+        f"{variable} {port} is in use by another program. Stop it, or choose another port: "
+        f"make dev {variable}={other_port}"
     )

@@ -1,19 +1,19 @@
-"""`python -m tools.local.reset`: forgets the data of the local system that `STATE` names."""
+"""`python -m tools.local.reset`: deletes the data of the local system in the folder that `STATE` names."""
 
 import os
 import sys
 
 from tools.local.settings import LocalError, Settings
-from tools.local.state import reset
+from tools.local.state_folder import reset
 
 
 def main() -> None:
-    """Exit code 1 with one sentence after trouble."""
+    """Exits with code 1 and one sentence if the data cannot be deleted."""
     try:
         reset(Settings.from_environ(os.environ).state)
     except LocalError as error:
         sys.exit(str(error))
-    print("The local system's data is gone; make dev begins anew.")
+    print("Deleted the local system's data. The next make dev starts empty.")
 
 
 if __name__ == "__main__":

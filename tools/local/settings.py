@@ -1,4 +1,4 @@
-"""What can be chosen about the local system, all of it by environment variables."""
+"""The settings of the local system, all read from environment variables."""
 
 import sysconfig
 from collections.abc import Mapping
@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[2]
+# The virtual environment that ministack and the functions run in.
 EMULATOR = REPOSITORY / ".local" / "emulator"
 BUILDS = REPOSITORY / ".local" / "build"
 REGION = "us-east-1"
@@ -14,12 +15,12 @@ STACK = "local"
 
 
 class LocalError(Exception):
-    """Trouble that the user can do something about: the text says what."""
+    """An error that the user can fix. The message states the cause and the fix, and is shown without a traceback."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """One local system. Two of them run side by side when their ports and state folders differ."""
+    """One local system. Two systems run side by side when their ports and state folders differ."""
 
     port: int = 8080
     aws_port: int = 4566
@@ -28,81 +29,81 @@ class Settings:
     local_token: bool = True
     tokenhub: bool = True
     auth: bool = True
-    stop_with: int | None = None
+    stop_with_pid: int | None = None
     parameters: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> "Settings":
-        """Raises LocalError for a value that is not allowed. Empty means not set, as in a Makefile."""
-        given = {name: value for name, value in environ.items() if value}
+        """Raises LocalError for an invalid value. An empty value means the default, as in a Makefile."""
+        variables = {name: value for name, value in environ.items() if value}
         return cls(
-            port=_port(given, "PORT", cls.port),
-            aws_port=_port(given, "AWS_PORT", cls.aws_port),
-            tokenhub_port=_port(given, "TOKENHUB_PORT", cls.tokenhub_port),
-            state=Path(given.get("STATE", cls.state)).absolute(),
-            local_token=_choice(given, "LOCAL_TOKEN", ("on", "off")),
-            tokenhub=_choice(given, "TOKENHUB", ("on", "off")),
-            auth=_choice(given, "AUTH", ("true", "false")),
-            stop_with=_number(given, "STOP_WITH") if "STOP_WITH" in given else None,
-            parameters=_parameters(given.get("PARAMETERS", "")),
+            port=_port(variables, "PORT", cls.port),
+            aws_port=_port(variables, "AWS_PORT", cls.aws_port),
+            tokenhub_port=_port(variables, "TOKENHUB_PORT", cls.tokenhub_port),
+            state=Path(variables.get("STATE", cls.state)).absolute(),
+            local_token=_switch(variables, "LOCAL_TOKEN", ("on", "off")),
+            tokenhub=_switch(variables, "TOKENHUB", ("on", "off")),
+            auth=_switch(variables, "AUTH", ("true", "false")),
+            stop_with_pid=_integer(variables, "STOP_WITH") if "STOP_WITH" in variables else None,
+            parameters=_parameters(variables.get("PARAMETERS", "")),
         )
 
     @property
     def url(self) -> str:
-        """Where the gateway answers."""
+        """The gateway's URL."""
         return f"http://localhost:{self.port}"
 
     @property
     def aws_url(self) -> str:
-        """Where the local AWS answers. An address, not a name: it listens on IPv4 only."""
+        """The local AWS's URL. It has an address instead of a name, because the local AWS listens on IPv4 only."""
         return f"http://127.0.0.1:{self.aws_port}"
 
     @property
     def tokenhub_url(self) -> str:
-        """Where TokenHub, the real one or the rehearsal, answers."""
+        """The URL of TokenHub, real or rehearsal."""
         return f"http://localhost:{self.tokenhub_port}"
 
     @property
     def env_file(self) -> Path:
-        """What `sam local --env-vars` takes; samconfig.toml names the one of the system that has the usual state."""
+        """The file for `sam local --env-vars`. samconfig.toml names the file of the default state folder."""
         return (self.state.parent if self.state == Settings.state else self.state) / "env.json"
 
     @property
     def logs(self) -> Path:
-        """The folder of the log files of the programs that are started."""
+        """The folder of the child processes' log files."""
         return self.state / "logs"
 
 
 def emulator_packages() -> Path:
-    """The folder of the packages beside which the functions run locally."""
+    """Returns the package folder of the virtual environment that ministack and the functions run in."""
     return Path(sysconfig.get_path("purelib", vars={"base": str(EMULATOR)}))
 
 
-def _number(given: Mapping[str, str], name: str) -> int:
+def _integer(variables: Mapping[str, str], name: str) -> int:
     try:
-        return int(given[name])
+        return int(variables[name])
     except ValueError:
-        raise LocalError(f"{name} must be a number, not {given[name]!r}.") from None
+        raise LocalError(f"{name} must be a number, not {variables[name]!r}.") from None
 
 
-def _port(given: Mapping[str, str], name: str, default: int) -> int:
-    port = _number(given, name) if name in given else default
+def _port(variables: Mapping[str, str], name: str, default: int) -> int:
+    port = _integer(variables, name) if name in variables else default
     if not 0 < port < 65536:
         raise LocalError(f"{name} must be between 1 and 65535, not {port}.")
     return port
 
 
-def _choice(given: Mapping[str, str], name: str, choices: tuple[str, str]) -> bool:
-    """The first choice is true, and the default."""
-    value = given.get(name, choices[0])
-    if value not in choices:
-        raise LocalError(f"{name} must be {choices[0]} or {choices[1]}, not {value!r}.")
-    return value == choices[0]
+def _switch(variables: Mapping[str, str], name: str, values: tuple[str, str]) -> bool:
+    """Returns True for the first value, which is the default, and False for the second."""
+    value = variables.get(name, values[0])
+    if value not in values:
+        raise LocalError(f"{name} must be {values[0]} or {values[1]}, not {value!r}.")
+    return value == values[0]
 
 
 def _parameters(text: str) -> dict[str, str]:
-    """`NAME=VALUE NAME=VALUE`: parameters of the template, as `sam deploy --parameter-overrides` takes them."""
+    """Parses template parameters `NAME=VALUE NAME=VALUE`, the format of `sam deploy --parameter-overrides`."""
     pairs = [pair.partition("=") for pair in text.split()]
-    if wrong := [name for name, equals, _ in pairs if not equals]:
-        raise LocalError(f"PARAMETERS must be like NAME=VALUE NAME=VALUE, not {wrong[0]!r}.")
+    if invalid := [name for name, equals, _ in pairs if not equals]:
+        raise LocalError(f"PARAMETERS must have the form NAME=VALUE NAME=VALUE, not {invalid[0]!r}.")
     return {name: value for name, _, value in pairs}

@@ -1,7 +1,7 @@
-"""Marks a built template, so that also a change of a parameter alone makes new versions of the functions.
+"""Marks a built template with a hash of its parameters, so that every parameter change publishes new function versions.
 
-SAM names a version by a hash of its function's properties as they are written, and a parameter in them is its name only
-(aws/serverless-application-model#3820): the alias, and so every caller, would go on with the old values.
+SAM names a version by a hash of the function's properties as written in the template, where a parameter appears only
+by name (aws/serverless-application-model#3820). Without the mark, the alias would keep serving the old values.
 """
 
 import hashlib
@@ -11,16 +11,19 @@ from pathlib import Path
 
 from samcli.yamlhelper import yaml_parse
 
-UNMARKED = "RELEASE: unmarked"  # in template.yaml, in the environment of every function
+# The template has this line in the environment of every function.
+PLACEHOLDER = "RELEASE: unmarked"
 
 
-def marked(template: Path, overrides: Iterable[str]) -> Path:
-    """A copy of the built template, beside it, that carries a hash of the parameters: their defaults and what is chosen
-    instead. Systems that share a build may have other parameters, so it is not the template itself that is marked."""
+def write_marked_copy(template: Path, overrides: Iterable[str]) -> Path:
+    """Writes a copy of the template beside it, marked with a hash of defaults and overrides. Returns its path.
+
+    The template itself stays unmarked, because systems with other parameters may share the same build.
+    """
     text = template.read_text()
-    defaults = {name: declared.get("Default") for name, declared in yaml_parse(text)["Parameters"].items()}
+    defaults = {name: parameter.get("Default") for name, parameter in yaml_parse(text)["Parameters"].items()}
     parameters = json.dumps([defaults, sorted(overrides)], sort_keys=True, default=str)
     release = hashlib.sha256(parameters.encode()).hexdigest()[:12]
     copy = template.with_name(f"template-{release}.yaml")
-    copy.write_text(text.replace(UNMARKED, f"RELEASE: r{release}"))
+    copy.write_text(text.replace(PLACEHOLDER, f"RELEASE: r{release}"))
     return copy

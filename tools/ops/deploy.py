@@ -105,7 +105,7 @@ def build_and_deploy(environment: Environment, to: Account, *, guided: bool, ter
     region = environment.region or to.region
     run("build", *build_options(environment, folder))
     asked = [uuid4().hex] if guided else []  # whatever is answered, it may differ from the last time
-    template = version_marker.marked(folder / "template.yaml", [*environment.overrides, *asked])
+    template = version_marker.write_marked_copy(folder / "template.yaml", [*environment.overrides, *asked])
     run("deploy", *deploy_options(environment, template, region=region, guided=guided, terminal=terminal))
 
 

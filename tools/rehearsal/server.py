@@ -103,7 +103,7 @@ class TokenHub:
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         received_at = time.monotonic()
-        if reason := browser_guard.refusal(request.headers.items()):
+        if reason := browser_guard.rejection_reason(request.headers.items()):
             return web.Response(status=403, text=f"The rehearsal TokenHub {reason}.\n")
         headers = {name.lower(): value for name, value in request.headers.items()}
         record = RecordedRequest(request.method, request.rel_url.raw_path, headers, await request.read(), received_at)

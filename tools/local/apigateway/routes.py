@@ -1,37 +1,37 @@
-"""Which method of the API a request means, as API Gateway decides it."""
+"""Matches a request to a method of the API by API Gateway's rules."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from tools.local.deployed import Route
+from tools.local.deployment import Route
 
 
 @dataclass(frozen=True)
-class Match:
-    """A route, and the decoded values of its path parameters."""
+class RouteMatch:
+    """A matched route with the decoded values of its path parameters."""
 
     route: Route
     path_parameters: Mapping[str, str]
 
 
-def match(routes: Iterable[Route], method: str, path: str) -> Match | None:
-    """The route of `method` and the raw (still percent-encoded) `path`; the most literal one wins."""
+def match(routes: Iterable[Route], method: str, path: str) -> RouteMatch | None:
+    """Returns the most specific route for a method and a percent-encoded path, or None."""
     segments = _segments(path)
-    found = [
-        (_openness(route.path), Match(route, parameters))
+    candidates = [
+        (_wildcards(route.path), RouteMatch(route, parameters))
         for route in routes
         if route.method == method and (parameters := _parameters(_segments(route.path), segments)) is not None
     ]
-    return min(found, key=lambda candidate: candidate[0])[1] if found else None
+    return min(candidates, key=lambda candidate: candidate[0])[1] if candidates else None
 
 
 def _segments(path: str) -> list[str]:
     return path.removeprefix("/").removesuffix("/").split("/")
 
 
-def _openness(path: str) -> list[int]:
-    """Sorts `/a/b` before `/a/{b}` before `/a/{b+}`."""
+def _wildcards(path: str) -> list[int]:
+    """Returns a sort key that puts `/a/b` before `/a/{b}` before `/a/{b+}`."""
     return [0 if not s.startswith("{") else 2 if s.endswith("+}") else 1 for s in _segments(path)]
 
 

@@ -1,4 +1,4 @@
-"""One invocation of a streaming function: bytes come in from the function's side and go out on the client's side."""
+"""One invocation of a streaming function: passes the response from the function's side to the client's side."""
 
 import asyncio
 import json
@@ -9,22 +9,24 @@ from typing import Any
 from uuid import uuid4
 
 DELIMITER = bytes(8)
-PRELUDE_LIMIT = 16 * 1024  # metadata and delimiter must lie within it
+# Metadata and delimiter together must fit into this size.
+MAX_PRELUDE_BYTES = 16 * 1024
 
-_FRAMING = {"content-length", "transfer-encoding", "connection"}
-_CHUNKS_HELD = 16  # beyond it the function is held back until the client has read
-
-
-class FunctionFailed(Exception):
-    """The function gave no usable answer. The text is for the log, never for the client."""
+_FRAMING_HEADERS = {"content-length", "transfer-encoding", "connection"}
+# When this many chunks wait for the client, the function's next write blocks.
+_MAX_BUFFERED_CHUNKS = 16
 
 
-class StreamCut(Exception):
-    """The function's answer broke off after its status had been sent. The text is for the log."""
+class FunctionError(Exception):
+    """The function sent no usable response. The message is for the log and is never sent to the client."""
+
+
+class StreamInterruptedError(Exception):
+    """The response ended early, after its status had been sent. The message is for the log."""
 
 
 class State(Enum):
-    """Where an invocation stands towards the function; each step is taken once, in this order."""
+    """An invocation's progress, in this order."""
 
     QUEUED = auto()
     RUNNING = auto()
@@ -33,15 +35,15 @@ class State(Enum):
 
 
 @dataclass(frozen=True)
-class Prelude:
-    """Status and headers that a streamed answer begins with."""
+class ResponsePrelude:
+    """The status and headers at the start of a streamed response."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
 
 
 class Invocation:
-    """An event on its way through a function, and the answer on its way back. `failure` is a text for the log."""
+    """One event for a function and its response. `failure` is the reason of an error, for the log."""
 
     def __init__(self, request_id: str, event: bytes) -> None:
         self.id = request_id
@@ -52,97 +54,99 @@ class Invocation:
         self.failure: str | None = None
         self.on_abandon: Callable[[], None] = lambda: None
         self._head = bytearray()
-        self._prelude: asyncio.Future[Prelude] = asyncio.get_running_loop().create_future()
-        self._chunks: asyncio.Queue[bytes] = asyncio.Queue(_CHUNKS_HELD)
+        self._prelude: asyncio.Future[ResponsePrelude] = asyncio.get_running_loop().create_future()
+        self._chunks: asyncio.Queue[bytes] = asyncio.Queue(_MAX_BUFFERED_CHUNKS)
 
-    # The function's side
+    # The function's side.
 
     async def feed(self, data: bytes) -> None:
-        """Hands bytes of the answer on. Waits while the client is slow; drops them when nobody waits any more."""
+        """Adds bytes of the response. Waits while the client reads slowly; drops the bytes after the end."""
         if not self._prelude.done():
             self._head += data
-            data = self._begin()
+            data = self._parse_head()
         if data:
             try:
                 await self._chunks.put(data)
             except asyncio.QueueShutDown:
-                return  # abandoned, or failed meanwhile
+                # The client disconnected or the invocation failed.
+                return
 
     def finish(self) -> None:
-        """The answer is whole."""
+        """Marks the response as complete."""
         if not self._prelude.done():
-            self.fail("the answer has no metadata prelude; a STREAM method needs one")
+            self.fail("the response has no metadata prelude, which a STREAM method requires")
         self._chunks.shutdown()
 
     def fail(self, reason: str) -> None:
-        """The answer will not come, or breaks off here."""
+        """Ends the response with an error. Only the first reason is kept."""
         self.failure = self.failure or reason
         if not self._prelude.done():
-            self._prelude.set_exception(FunctionFailed(reason))
+            self._prelude.set_exception(FunctionError(reason))
         self._chunks.shutdown()
 
-    def _begin(self) -> bytes:
-        """Takes the prelude once it is complete; returns the bytes that follow it."""
-        end = self._head.find(DELIMITER, 0, PRELUDE_LIMIT)
+    def _parse_head(self) -> bytes:
+        """Parses the prelude once it is complete. Returns the bytes after it."""
+        end = self._head.find(DELIMITER, 0, MAX_PRELUDE_BYTES)
         if end < 0:
-            if len(self._head) >= PRELUDE_LIMIT:
-                self.fail("no metadata prelude within the first 16 KiB of the answer")
+            if len(self._head) >= MAX_PRELUDE_BYTES:
+                self.fail("the first 16 KiB of the response have no metadata prelude")
             return b""
         try:
             self._prelude.set_result(parse_prelude(bytes(self._head[:end])))
         except ValueError as error:
-            self.fail(f"bad metadata prelude: {error}")
+            self.fail(f"invalid metadata prelude: {error}")
             return b""
         return bytes(self._head[end + len(DELIMITER) :])
 
-    # The client's side
+    # The client's side.
 
-    async def prelude(self) -> Prelude:
-        """Waits for status and headers. Raises FunctionFailed."""
+    async def prelude(self) -> ResponsePrelude:
+        """Waits for the status and headers. Raises FunctionError if the function fails first."""
         return await self._prelude
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The body, as it arrives. Raises StreamCut when it breaks off."""
+        """Yields the body as it arrives. Raises StreamInterruptedError if it ends early."""
         while True:
             try:
                 yield await self._chunks.get()
             except asyncio.QueueShutDown:
                 break
         if self.failure is not None:
-            raise StreamCut(self.failure)
+            raise StreamInterruptedError(self.failure)
 
     def abandon(self) -> None:
-        """Nobody waits for the rest."""
+        """Drops the rest of the response, because the client no longer reads it."""
         self.abandoned = True
         if not self._prelude.cancel() and not self._prelude.cancelled():
-            self._prelude.exception()  # asyncio logs an exception that was never looked at
+            # asyncio logs an exception that is never retrieved.
+            self._prelude.exception()
         self._chunks.shutdown(immediate=True)
         self.on_abandon()
 
 
-def parse_prelude(metadata: bytes) -> Prelude:
-    """Status and headers out of the metadata. Raises ValueError where API Gateway answers 502."""
+def parse_prelude(metadata: bytes) -> ResponsePrelude:
+    """Parses the metadata's JSON. Raises ValueError where API Gateway responds with 502."""
     try:
         fields = json.loads(metadata)
     except ValueError as error:
         raise ValueError("not JSON") from error
     status = fields.get("statusCode") if isinstance(fields, dict) else None
     if not isinstance(status, int) or not 200 <= status <= 599:
-        raise ValueError("no statusCode between 200 and 599")
+        raise ValueError("statusCode is not a number between 200 and 599")
     headers = tuple(_headers(fields))
     for name, value in headers:
-        if name.lower() in _FRAMING:
-            raise ValueError(f"header {name} belongs to API Gateway")
+        if name.lower() in _FRAMING_HEADERS:
+            raise ValueError(f"only API Gateway may set the header {name}")
         if any(character in name + value for character in "\r\n\0"):
-            raise ValueError("a header with a line break")
-    return Prelude(status, headers)
+            raise ValueError("a header has a line break or a NUL")
+    return ResponsePrelude(status, headers)
 
 
 def _headers(fields: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Single and multi-value headers in one list; where both name the same header, the multi-value one counts."""
+    """Returns headers, multi-value headers and cookies in one list. Multi-value headers override single ones."""
     multi = fields.get("multiValueHeaders") or {}
-    several = {name.lower() for name in multi}
-    single = [(k, str(v)) for k, v in (fields.get("headers") or {}).items() if k.lower() not in several]
+    overridden = {name.lower() for name in multi}
+    single = [(k, str(v)) for k, v in (fields.get("headers") or {}).items() if k.lower() not in overridden]
     repeated = [(name, str(value)) for name, values in multi.items() for value in values]
     cookies = [("Set-Cookie", str(cookie)) for cookie in fields.get("cookies") or []]
     return single + repeated + cookies

@@ -1,4 +1,4 @@
-"""One execution environment: a process of the real runtime client, and the Runtime API that it talks to."""
+"""One execution environment: a process with the real runtime client, and the Runtime API that it calls."""
 
 import asyncio
 import os
@@ -10,49 +10,51 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
-from tools.local.deployed import Function
+from tools.local.deployment import Function
 from tools.local.lambda_runtime.invocation import Invocation
-from tools.local.lambda_runtime.runtime_api import ClientGone, RuntimeApi
+from tools.local.lambda_runtime.runtime_api import DisconnectPolicy, RuntimeApi
 
-_LONGEST_LINE = 1024 * 1024  # an EMF line may be 256 KB, and an error with its trace is one line
+# A line of embedded metrics may have 256 KB, and an error with its stack trace is one line.
+_MAX_LINE_BYTES = 1024 * 1024
 
 
 class Worker:
-    """Runs one invocation at a time. `ended(worker)` is called once, when its process is gone."""
+    """Runs one invocation at a time. `on_exit(worker)` is called once, when its process has ended."""
 
     def __init__(
         self,
         function: Function,
-        client_gone: ClientGone,
+        on_disconnect: DisconnectPolicy,
         log: Callable[[str], None],
-        ended: Callable[["Worker"], None],
+        on_exit: Callable[["Worker"], None],
     ) -> None:
         self.function = function
         self.started = time.monotonic()
         self._log = log
-        self._ended = ended
+        self._on_exit = on_exit
         self._api = RuntimeApi(
-            function.arn, function.timeout_s, client_gone=client_gone, log=log, on_deadline=self.kill
+            function.arn, function.timeout_s, on_disconnect=on_disconnect, log=log, on_deadline=self.kill
         )
         self._process: asyncio.subprocess.Process | None = None
-        self._watching: asyncio.Task[None] | None = None
+        self._watcher: asyncio.Task[None] | None = None
 
     @property
     def free(self) -> bool:
-        """Whether it can take an invocation."""
+        """Whether the worker can take an invocation."""
         return self._api.free
 
     async def start(self, command: Sequence[str], credentials: Mapping[str, str], pycache: Path | None) -> None:
-        """Starts the process; it is not free, but meant for the invocation that needs it."""
+        """Starts the process. The worker is not free: it is reserved for the invocation that needs it."""
         await self._api.start()
         variables = environment(self.function, self._api.address, credentials)
         try:
             self._process = await asyncio.create_subprocess_exec(
                 *command,
-                stdin=asyncio.subprocess.PIPE,  # held open: the process ends when it closes, see lifeline.py
+                # The process ends when this pipe closes, see parent_watch.py.
+                stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
-                limit=_LONGEST_LINE,
+                limit=_MAX_LINE_BYTES,
                 cwd=self.function.code,
                 env=variables | ({"PYTHONPYCACHEPREFIX": str(pycache)} if pycache else {}),
                 start_new_session=True,
@@ -60,42 +62,42 @@ class Worker:
         except BaseException:
             await self._api.close()
             raise
-        self._watching = asyncio.create_task(self._watch(self._process))
+        self._watcher = asyncio.create_task(self._watch(self._process))
 
     def submit(self, invocation: Invocation) -> None:
-        """Gives it the next invocation."""
+        """Passes the next invocation to the process."""
         self._api.submit(invocation)
-        if self._watching is None or self._watching.done():
+        if self._watcher is None or self._watcher.done():
             self._api.fail("the process has ended")
 
     def kill(self) -> None:
-        """Ends the process and its children at once."""
+        """Kills the process and its children."""
         self._api.free = False
         if self._process is not None and self._process.returncode is None:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
 
     async def close(self) -> None:
-        """Kills the process and waits until it is gone."""
+        """Kills the process and waits for its end."""
         self.kill()
-        if self._watching is not None:
-            await self._watching
+        if self._watcher is not None:
+            await self._watcher
 
     async def _watch(self, process: asyncio.subprocess.Process) -> None:
         try:
-            await self._pass_on_lines(process)
+            await self._log_output(process)
             code = await process.wait()
-            self._ended(self)
-            await self._api.end(f"Runtime.ExitError: the process ended with {code}")
+            self._on_exit(self)
+            await self._api.end(f"Runtime.ExitError: the process exited with {code}")
         finally:
             await self._api.close()
 
-    async def _pass_on_lines(self, process: asyncio.subprocess.Process) -> None:
+    async def _log_output(self, process: asyncio.subprocess.Process) -> None:
         while process.stdout is not None:
             try:
                 line = await process.stdout.readline()
             except ValueError:
-                self._log("(a line of more than 1 MB was left out)")
+                self._log("(skipped a line of more than 1 MB)")
                 continue
             if not line:
                 return
@@ -103,7 +105,7 @@ class Worker:
 
 
 def environment(function: Function, runtime_api: str, credentials: Mapping[str, str]) -> dict[str, str]:
-    """The environment variables that Lambda sets, and no other of this machine's."""
+    """Returns the environment variables that Lambda sets, and none of this machine's."""
     region = function.arn.split(":")[3]
     return {
         "PATH": "/usr/local/bin:/usr/bin:/bin",
@@ -122,7 +124,7 @@ def environment(function: Function, runtime_api: str, credentials: Mapping[str, 
         "AWS_LAMBDA_LOG_STREAM_NAME": f"{datetime.now(UTC):%Y/%m/%d}/[$LATEST]{uuid4().hex}",
         "AWS_REGION": region,
         "AWS_DEFAULT_REGION": region,
-        # Lambda has no home folder with a developer's profiles in it.
+        # Hides the developer's AWS profiles, which do not exist on Lambda.
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         **function.environment,
@@ -131,7 +133,7 @@ def environment(function: Function, runtime_api: str, credentials: Mapping[str, 
 
 
 def _import_path(function: Function) -> list[Path]:
-    """Code first, then each layer as it lies under /opt: a dependency that is missing there is missing on AWS."""
+    """Returns only the folders that Lambda has too, so that a missing package fails as on AWS: the code, then /opt."""
     folders = [function.code]
     for layer in function.layers:
         folders += [layer / "python/lib/python3.13/site-packages", layer / "python"]

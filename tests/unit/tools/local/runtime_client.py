@@ -1,4 +1,4 @@
-"""A runtime client, byte by byte, for the tests of the Runtime API."""
+"""A runtime client with full control over each byte, for the tests of the Runtime API."""
 
 import asyncio
 import json
@@ -14,11 +14,11 @@ ARN = "arn:aws:lambda:eu-west-1:123456789012:function:f:live"
 ROOT = "/2018-06-01/runtime"
 PRELUDE = b'{"statusCode": 200}' + bytes(8)
 STREAMED = {"Lambda-Runtime-Function-Response-Mode": "streaming", "Transfer-Encoding": "chunked"}
-TRANSITION = "InvalidStateTransition"
+INVALID_TRANSITION = "InvalidStateTransition"
 
 
 class Runtime:
-    """A runtime client that says exactly what a test wants it to say, one connection per call."""
+    """A runtime client that opens one connection per call."""
 
     def __init__(self, address: str) -> None:
         self._host, port = address.split(":")
@@ -28,13 +28,13 @@ class Runtime:
     async def call(self, method: str, path: str, headers: dict[str, str] | None = None, body: bytes = b"") -> Any:
         stream = await self.open(method, path, {"Content-Length": str(len(body))} | (headers or {}))
         await stream.send(body)
-        return await stream.answer()
+        return await stream.response()
 
     async def open(self, method: str, path: str, headers: dict[str, str]) -> "Stream":
         reader, writer = await asyncio.open_connection(self._host, self._port)
         self._writers.append(writer)
-        told = {"Host": f"{self._host}:{self._port}"} | headers
-        lines = [f"{method} {ROOT}{path} HTTP/1.1", *(f"{k}: {v}" for k, v in told.items())]
+        all_headers = {"Host": f"{self._host}:{self._port}"} | headers
+        lines = [f"{method} {ROOT}{path} HTTP/1.1", *(f"{k}: {v}" for k, v in all_headers.items())]
         writer.write("\r\n".join([*lines, "", ""]).encode())
         return Stream(reader, writer)
 
@@ -49,7 +49,7 @@ class Runtime:
 
 
 class Stream:
-    """A request that is under way."""
+    """A request in progress."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -62,28 +62,28 @@ class Stream:
     async def chunk(self, data: bytes) -> None:
         await self.send(b"%x\r\n%b\r\n" % (len(data), data))
 
-    async def answer(self) -> tuple[int, dict[str, str], Any]:
+    async def response(self) -> tuple[int, dict[str, str], Any]:
         http = h11.Connection(h11.CLIENT)
         http.send(h11.Request(method="GET", target="/", headers=[("Host", "x")]))
         http.send(h11.EndOfMessage())
-        response, body = None, b""
+        head, body = None, b""
         while not isinstance(event := http.next_event(), h11.EndOfMessage):
             if event is h11.NEED_DATA:
                 http.receive_data(await self._reader.read(4096))
             elif isinstance(event, h11.Response):
-                response = event
+                head = event
             elif isinstance(event, h11.Data):
                 body += event.data
         self._writer.close()
-        assert response is not None
-        headers = {name.decode(): value.decode() for name, value in response.headers}
-        return response.status_code, headers, json.loads(body)
+        assert head is not None
+        headers = {name.decode(): value.decode() for name, value in head.headers}
+        return head.status_code, headers, json.loads(body)
 
     async def close(self) -> None:
         self._writer.close()
         await self._writer.wait_closed()
 
-    async def endlessly(self) -> None:
+    async def send_endlessly(self) -> None:
         while True:
             await self.chunk(b"x" * 1000)
             await asyncio.sleep(0.005)
@@ -93,10 +93,10 @@ type Scenario = Callable[[RuntimeApi, Runtime, Invocation], Awaitable[None]]
 
 
 def run(scenario: Scenario, **options: Any) -> None:
-    """Plays a scenario against a listening API with one invocation queued."""
+    """Runs a scenario against a listening API with one invocation queued."""
 
-    async def playing() -> None:
-        settings: dict[str, Any] = {"client_gone": "reset", "log": lambda _: None, "on_deadline": lambda: None}
+    async def run_scenario() -> None:
+        settings: dict[str, Any] = {"on_disconnect": "reset", "log": lambda _: None, "on_deadline": lambda: None}
         timeout_s, submitted = options.pop("timeout_s", 10), options.pop("submitted", True)
         api = RuntimeApi(ARN, timeout_s, **(settings | options))
         await api.start()
@@ -111,14 +111,14 @@ def run(scenario: Scenario, **options: Any) -> None:
             runtime.close()
             await api.close()
 
-    asyncio.run(playing())
+    asyncio.run(run_scenario())
 
 
 def is_free(api: RuntimeApi) -> bool:
     return api.free
 
 
-async def until_free(api: RuntimeApi) -> None:
+async def wait_until_free(api: RuntimeApi) -> None:
     for _ in range(500):
         if api.free:
             return

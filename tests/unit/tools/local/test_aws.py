@@ -7,21 +7,21 @@ from tools.local.settings import LocalError
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:4566", "http://localhost:1", "http://[::1]:4566"])
-def test_loopback_endpoints_are_taken(url: str) -> None:
+def test_accepts_loopback_endpoints(url: str) -> None:
     assert aws.loopback(url) == url
 
 
 @pytest.mark.parametrize(
     "url", ["", "http://10.0.0.1:4566", "https://dynamodb.us-east-1.amazonaws.com", "http://127.0.0.1.example.com:4566"]
 )
-def test_any_other_endpoint_is_refused(url: str) -> None:
-    with pytest.raises(LocalError, match="loopback AWS endpoint only"):
+def test_rejects_any_other_endpoint(url: str) -> None:
+    with pytest.raises(LocalError, match="is not a loopback URL"):
         aws.client("dynamodb", url)
-    with pytest.raises(LocalError, match="loopback AWS endpoint only"):
+    with pytest.raises(LocalError, match="is not a loopback URL"):
         aws.environment(url, {})
 
 
-def test_a_client_has_nothing_of_the_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_client_ignores_the_shells_aws_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_PROFILE", "not-there")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "real")
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
@@ -35,7 +35,7 @@ def test_a_client_has_nothing_of_the_shell(monkeypatch: pytest.MonkeyPatch) -> N
     assert client.meta.config.proxies == {}
 
 
-def test_a_program_sees_none_of_the_shells_aws_settings() -> None:
+def test_environment_removes_the_shells_aws_settings() -> None:
     shell = {
         "PATH": "/bin", "HOME": "/home/me", "AWS_PROFILE": "prod", "AWS_ACCESS_KEY_ID": "real",
         "AWS_SESSION_TOKEN": "real", "AWS_ENDPOINT_URL_S3": "https://example.com", "NO_PROXY": "intranet",

@@ -1,7 +1,7 @@
 import pytest
 from multidict import CIMultiDict
 
-from tools.local.browser_guard import is_bare, is_local_host, is_loopback_host, refusal
+from tools.local.browser_guard import is_anonymous_same_site, is_local_host, is_loopback_host, rejection_reason
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_only_names_of_this_machine_are_loopback(host: str | None, loopback: boo
 
 
 @pytest.mark.parametrize(
-    ("headers", "bare"),
+    ("headers", "expected"),
     [
         ({}, True),
         ({"Content-Type": "application/json"}, True),
@@ -48,8 +48,8 @@ def test_only_names_of_this_machine_are_loopback(host: str | None, loopback: boo
         ({"Origin": "null", "Sec-Fetch-Site": "same-origin"}, False),
     ],
 )
-def test_only_a_request_without_credentials_and_origin_is_bare(headers: dict[str, str], bare: bool) -> None:
-    assert is_bare(CIMultiDict(headers)) is bare
+def test_detects_anonymous_same_site_requests(headers: dict[str, str], expected: bool) -> None:
+    assert is_anonymous_same_site(CIMultiDict(headers)) is expected
 
 
 @pytest.mark.parametrize(
@@ -67,14 +67,12 @@ def test_only_a_request_without_credentials_and_origin_is_bare(headers: dict[str
         (None, False),
     ],
 )
-def test_a_server_for_programs_takes_addresses_and_names_that_nobody_can_register(
-    host: str | None, local: bool
-) -> None:
+def test_local_hosts_are_addresses_and_unregistrable_names(host: str | None, local: bool) -> None:
     assert is_local_host(host) is local
 
 
 @pytest.mark.parametrize(
-    ("headers", "refused"),
+    ("headers", "rejected"),
     [
         ([("Host", "localhost")], False),
         ([("Host", "localhost"), ("Sec-Fetch-Site", "none")], False),
@@ -86,5 +84,5 @@ def test_a_server_for_programs_takes_addresses_and_names_that_nobody_can_registe
         ([], True),
     ],
 )
-def test_only_programs_of_this_machine_are_answered(headers: list[tuple[str, str]], refused: bool) -> None:
-    assert (refusal(headers) is not None) is refused
+def test_rejects_foreign_hosts_and_web_pages(headers: list[tuple[str, str]], rejected: bool) -> None:
+    assert (rejection_reason(headers) is not None) is rejected

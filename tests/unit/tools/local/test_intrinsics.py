@@ -9,12 +9,12 @@ TEMPLATE = {
 NONE = {"Ref": "AWS::NoValue"}
 
 
-def test_a_parameter_is_given_or_has_its_default() -> None:
+def test_parameter_overrides_its_default() -> None:
     assert Resolver(TEMPLATE, {}).resolve([{"Ref": "Names"}, {"Ref": "Count"}]) == ["", "2"]
     assert Resolver(TEMPLATE, {"Names": "a", "Unknown": "b"}).resolve({"Ref": "Names"}) == "a"
 
 
-def test_a_condition_decides_and_no_value_leaves_nothing() -> None:
+def test_conditions_select_values_and_no_value_removes_them() -> None:
     value = {"x": {"Fn::If": ["Some", {"Fn::Split": [",", {"Ref": "Names"}]}, NONE]}, "y": [1, NONE]}
 
     assert Resolver(TEMPLATE, {"Names": "a,b"}).resolve(value) == {"x": ["a", "b"], "y": [1]}
@@ -22,12 +22,12 @@ def test_a_condition_decides_and_no_value_leaves_nothing() -> None:
     assert Resolver(TEMPLATE, {}).resolve(NONE) is ABSENT
 
 
-def test_what_no_parameter_decides_stays_as_it_is() -> None:
+def test_leaves_other_intrinsics_unchanged() -> None:
     value = {"Ref": "Api", "a": {"Fn::GetAtt": ["Api", "Arn"]}, "b": {"Ref": "Api"}}
 
     assert Resolver(TEMPLATE, {}).resolve(value) == value
 
 
-def test_a_condition_that_is_not_known_is_an_error() -> None:
+def test_rejects_unknown_condition_functions() -> None:
     with pytest.raises(ValueError, match="Fn::Or"):
-        Resolver(TEMPLATE, {}).holds({"Fn::Or": []})
+        Resolver(TEMPLATE, {}).is_true({"Fn::Or": []})

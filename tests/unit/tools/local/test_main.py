@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from tools.local.__main__ import HELLO
+from tools.local.__main__ import EXAMPLES
 from tools.local.settings import REPOSITORY
 
 LINES = """\
@@ -13,21 +13,21 @@ curl http://localhost:8080/api/v1/providers | jq '.[] | {id, status, last_heartb
 curl -N http://localhost:8080/v1/chat/completions -H "Content-Type: application/json" -d '{"stream": true, "messages": [{"role": "user", "content": "Hello"}]}'"""  # noqa: E501 (as pasted)
 
 
-def test_the_lines_to_paste_are_exactly_these() -> None:
-    assert HELLO.format(port=8080, tokenhub_port=8090) == LINES
+def test_example_commands_are_unchanged() -> None:
+    assert EXAMPLES.format(port=8080, tokenhub_port=8090) == LINES
 
 
 @pytest.mark.parametrize(
-    ("environ", "sentence"),
+    ("environ", "message"),
     [
         ({"PORT": "many"}, "PORT must be a number, not 'many'."),
         ({"TOKENHUB": "maybe"}, "TOKENHUB must be on or off, not 'maybe'."),
     ],
 )
-def test_a_bad_choice_ends_at_once_with_one_sentence(environ: dict[str, str], sentence: str) -> None:
+def test_invalid_setting_exits_with_one_sentence(environ: dict[str, str], message: str) -> None:
     command = [sys.executable, "-m", "tools.local"]
-    ended = subprocess.run(
+    result = subprocess.run(
         command, env=os.environ | environ, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=30
     )
 
-    assert (ended.returncode, ended.stdout, ended.stderr.strip()) == (1, "", sentence)
+    assert (result.returncode, result.stdout, result.stderr.strip()) == (1, "", message)

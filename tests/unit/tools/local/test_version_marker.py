@@ -5,7 +5,7 @@ import pytest
 from tools.local import version_marker
 from tools.local.settings import REPOSITORY
 
-CHOSEN = ["Platform=local", "HistoryDays=7"]
+OVERRIDES = ["Platform=local", "HistoryDays=7"]
 
 
 @pytest.fixture
@@ -16,24 +16,27 @@ def template(tmp_path: Path) -> Path:
 
 
 def text(template: Path, *overrides: str) -> str:
-    return version_marker.marked(template, overrides).read_text()
+    return version_marker.write_marked_copy(template, overrides).read_text()
 
 
-def test_the_copy_lies_beside_the_template_and_differs_in_the_mark_alone(template: Path) -> None:
-    copy = version_marker.marked(template, CHOSEN)
+def test_copy_is_beside_the_template_and_differs_only_in_the_mark(template: Path) -> None:
+    copy = version_marker.write_marked_copy(template, OVERRIDES)
 
-    assert copy.parent == template.parent  # the code that it names is found from there
-    one, other = template.read_text().splitlines(), copy.read_text().splitlines()
-    assert [line.split()[0] for line, changed in zip(one, other, strict=True) if line != changed] == ["RELEASE:"]
-
-
-def test_another_value_is_another_mark_and_the_order_of_them_is_not(template: Path) -> None:
-    assert text(template, *CHOSEN) == text(template, *reversed(CHOSEN))
-    assert len({text(template), text(template, *CHOSEN), text(template, "Platform=local", "HistoryDays=8")}) == 3
+    # The copy names the code by relative paths.
+    assert copy.parent == template.parent
+    original, marked = template.read_text().splitlines(), copy.read_text().splitlines()
+    assert [line.split()[0] for line, new_line in zip(original, marked, strict=True) if line != new_line] == [
+        "RELEASE:"
+    ]
 
 
-def test_another_default_is_another_mark(template: Path) -> None:
-    before = version_marker.marked(template, CHOSEN).name
+def test_mark_depends_on_values_but_not_on_their_order(template: Path) -> None:
+    assert text(template, *OVERRIDES) == text(template, *reversed(OVERRIDES))
+    assert len({text(template), text(template, *OVERRIDES), text(template, "Platform=local", "HistoryDays=8")}) == 3
+
+
+def test_mark_depends_on_defaults(template: Path) -> None:
+    before = version_marker.write_marked_copy(template, OVERRIDES).name
     template.write_text(template.read_text().replace("Default: 30\n", "Default: 60\n"))
 
-    assert version_marker.marked(template, CHOSEN).name != before
+    assert version_marker.write_marked_copy(template, OVERRIDES).name != before

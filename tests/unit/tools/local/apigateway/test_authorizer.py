@@ -10,9 +10,9 @@ import pytest
 from botocore.response import StreamingBody
 from botocore.stub import Stubber
 
-from tools.local.apigateway.authorizer import Invoked, TokenAuthorizer, allows, context_strings, lambda_invoke
-from tools.local.apigateway.gateway_responses import Refusal
-from tools.local.deployed import Authorizer
+from tools.local.apigateway.authorizer import InvocationResult, TokenAuthorizer, allows, context_strings, lambda_invoker
+from tools.local.apigateway.gateway_responses import GatewayError
+from tools.local.deployment import Authorizer
 
 API = "arn:aws:execute-api:eu-west-1:123456789012:abc/prod"
 ARN = f"{API}/POST/v1/chat"
@@ -53,11 +53,11 @@ def statement(effect: str, *resources: str, action: str | list[str] = "execute-a
         ([{"Effect": "Allow", "Action": "execute-api:Invoke"}], ARN, False),
     ],
 )
-def test_a_policy_allows_what_it_names_and_denies_first(statements: Any, arn: str, allowed: bool) -> None:
+def test_allows_matching_statements_and_denies_first(statements: Any, arn: str, allowed: bool) -> None:
     assert allows({"Statement": statements}, arn) is allowed
 
 
-def test_a_context_reaches_the_function_as_strings() -> None:
+def test_converts_context_values_to_strings() -> None:
     context = {"a": "b", "number": 1, "yes": True, "nothing": None, "nested": {"a": 1}}
 
     strings = context_strings({"principalId": "me", "context": context})
@@ -65,108 +65,108 @@ def test_a_context_reaches_the_function_as_strings() -> None:
     assert strings == {"principalId": "me", "a": "b", "number": "1", "yes": "true"}
 
 
-def answer(**fields: Any) -> Callable[[], Invoked]:
-    return lambda: Invoked(json.dumps(fields).encode(), failed="errorMessage" in fields)
+def result(**fields: Any) -> Callable[[], InvocationResult]:
+    return lambda: InvocationResult(json.dumps(fields).encode(), failed="errorMessage" in fields)
 
 
-def boom() -> Invoked:
+def fail() -> InvocationResult:
     raise ValueError("no such function")
 
 
-ALLOWED = answer(policyDocument={"Statement": statement("Allow", ARN)}, principalId="me")
+ALLOWED = result(policyDocument={"Statement": statement("Allow", ARN)}, principalId="me")
 
 
 @dataclass
-class Asking:
-    """An authorizer, its function and its clock."""
+class Caller:
+    """Calls an authorizer that has a fake function and a fake clock."""
 
-    answer: Callable[[], Invoked] = ALLOWED
+    function: Callable[[], InvocationResult] = ALLOWED
     now: float = 1000.0
-    asked: list[dict[str, str]] = field(default_factory=list)
+    events: list[dict[str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._authorizer = TokenAuthorizer(self._invoke, lambda: self.now)
 
-    def _invoke(self, function_arn: str, payload: bytes) -> Invoked:
-        self.asked.append({"function": function_arn, **json.loads(payload)})
-        return self.answer()
+    def _invoke(self, function_arn: str, payload: bytes) -> InvocationResult:
+        self.events.append({"function": function_arn, **json.loads(payload)})
+        return self.function()
 
     def __call__(self, token: str | None = TOKEN, arn: str = ARN, authorizer: Authorizer = AUTHORIZER) -> Any:
         return asyncio.run(self._authorizer.authorize(authorizer, token, arn))
 
-    def refused(self, token: str | None = TOKEN, arn: str = ARN) -> str:
-        with pytest.raises(Refusal) as refusal:
+    def rejected(self, token: str | None = TOKEN, arn: str = ARN) -> str:
+        with pytest.raises(GatewayError) as raised:
             self(token, arn)
-        return refusal.value.kind
+        return raised.value.response_type
 
 
-def test_the_function_is_asked_as_api_gateway_asks_it() -> None:
-    ask = Asking()
+def test_calls_the_function_with_api_gateways_event() -> None:
+    caller = Caller()
 
-    assert ask() == {"principalId": "me"}
-    assert ask.asked == [
+    assert caller() == {"principalId": "me"}
+    assert caller.events == [
         {"function": AUTHORIZER.function_arn, "type": "TOKEN", "authorizationToken": TOKEN, "methodArn": ARN}
     ]
 
 
 @pytest.mark.parametrize("token", [None, ""])
-def test_without_a_token_nobody_is_asked(token: str | None) -> None:
-    ask = Asking()
+def test_rejects_a_missing_token_without_calling_the_function(token: str | None) -> None:
+    caller = Caller()
 
-    assert ask.refused(token) == "UNAUTHORIZED"
-    assert ask.asked == []
+    assert caller.rejected(token) == "UNAUTHORIZED"
+    assert caller.events == []
 
 
 @pytest.mark.parametrize(
-    ("said", "kind"),
+    ("function", "response_type"),
     [
-        (answer(errorMessage="Unauthorized"), "UNAUTHORIZED"),
-        (answer(errorMessage="unauthorized, really"), "AUTHORIZER_FAILURE"),
-        (answer(principalId="me"), "AUTHORIZER_FAILURE"),
-        (lambda: Invoked(b"[]", failed=False), "AUTHORIZER_FAILURE"),
-        (lambda: Invoked(b"not JSON", failed=False), "AUTHORIZER_FAILURE"),
-        (boom, "AUTHORIZER_FAILURE"),
+        (result(errorMessage="Unauthorized"), "UNAUTHORIZED"),
+        (result(errorMessage="unauthorized, really"), "AUTHORIZER_FAILURE"),
+        (result(principalId="me"), "AUTHORIZER_FAILURE"),
+        (lambda: InvocationResult(b"[]", failed=False), "AUTHORIZER_FAILURE"),
+        (lambda: InvocationResult(b"not JSON", failed=False), "AUTHORIZER_FAILURE"),
+        (fail, "AUTHORIZER_FAILURE"),
     ],
 )
-def test_a_refusal_or_failure_of_the_function_is_not_cached(said: Callable[[], Invoked], kind: str) -> None:
-    ask = Asking(said)
+def test_does_not_cache_rejections_or_failures(function: Callable[[], InvocationResult], response_type: str) -> None:
+    caller = Caller(function)
 
-    assert [ask.refused(), ask.refused()] == [kind, kind]
-    assert len(ask.asked) == 2
-
-
-def test_a_policy_is_kept_for_its_time_and_evaluated_anew_for_every_request() -> None:
-    ask = Asking()
-    ask()
-
-    assert ask.refused(arn=f"{API}/GET/v1/chat") == "ACCESS_DENIED"
-    ask.now += 299
-    ask()
-    assert len(ask.asked) == 1
-    ask.now += 1
-    ask()
-    assert len(ask.asked) == 2
+    assert [caller.rejected(), caller.rejected()] == [response_type, response_type]
+    assert len(caller.events) == 2
 
 
-def test_each_token_has_a_policy_of_its_own() -> None:
-    ask = Asking()
-    ask("Bearer a")
-    ask("Bearer b")
+def test_caches_a_policy_for_its_ttl_and_evaluates_it_per_request() -> None:
+    caller = Caller()
+    caller()
 
-    assert [call["authorizationToken"] for call in ask.asked] == ["Bearer a", "Bearer b"]
+    assert caller.rejected(arn=f"{API}/GET/v1/chat") == "ACCESS_DENIED"
+    caller.now += 299
+    caller()
+    assert len(caller.events) == 1
+    caller.now += 1
+    caller()
+    assert len(caller.events) == 2
 
 
-def test_without_a_time_to_live_nothing_is_kept() -> None:
-    ask = Asking()
+def test_caches_one_policy_per_token() -> None:
+    caller = Caller()
+    caller("Bearer a")
+    caller("Bearer b")
+
+    assert [call["authorizationToken"] for call in caller.events] == ["Bearer a", "Bearer b"]
+
+
+def test_caches_nothing_with_a_ttl_of_zero() -> None:
+    caller = Caller()
     uncached = Authorizer(AUTHORIZER.function_arn, 0)
-    ask(authorizer=uncached)
-    ask(authorizer=uncached)
+    caller(authorizer=uncached)
+    caller(authorizer=uncached)
 
-    assert len(ask.asked) == 2
+    assert len(caller.events) == 2
 
 
 @pytest.mark.parametrize("failed", [True, False])
-def test_lambda_tells_a_failed_function_from_one_that_answered(failed: bool) -> None:
+def test_lambda_invoker_reports_whether_the_function_failed(failed: bool) -> None:
     client = boto3.client("lambda", "eu-west-1", aws_access_key_id="x", aws_secret_access_key="x")
     with Stubber(client) as stub:
         body = StreamingBody(BytesIO(b"{}"), 2)
@@ -176,4 +176,4 @@ def test_lambda_tells_a_failed_function_from_one_that_answered(failed: bool) -> 
             {"FunctionName": "f", "Payload": b"{}"},
         )
 
-        assert lambda_invoke(client)("f", b"{}") == Invoked(b"{}", failed)
+        assert lambda_invoker(client)("f", b"{}") == InvocationResult(b"{}", failed)

@@ -1,7 +1,7 @@
 import pytest
 
 from tools.local.apigateway.routes import match
-from tools.local.deployed import Route
+from tools.local.deployment import Route
 
 ROUTES = [
     Route("GET", "/"),
@@ -27,16 +27,16 @@ ROUTES = [
         ("GET", "/things/a/b", "/things/{proxy+}", {"proxy": "a/b"}),
     ],
 )
-def test_the_most_literal_route_is_taken(method: str, path: str, route: str, parameters: dict[str, str]) -> None:
-    found = match(ROUTES, method, path)
+def test_matches_the_most_specific_route(method: str, path: str, route: str, parameters: dict[str, str]) -> None:
+    matched = match(ROUTES, method, path)
 
-    assert found is not None
-    assert (found.route.path, found.path_parameters) == (route, parameters)
+    assert matched is not None
+    assert (matched.route.path, matched.path_parameters) == (route, parameters)
 
 
 @pytest.mark.parametrize(
     ("method", "path"),
     [("PUT", "/things"), ("HEAD", "/things/a"), ("GET", "/things"), ("GET", "/other"), ("POST", "//things")],
 )
-def test_another_method_or_path_is_none(method: str, path: str) -> None:
+def test_returns_none_for_unknown_methods_and_paths(method: str, path: str) -> None:
     assert match(ROUTES, method, path) is None

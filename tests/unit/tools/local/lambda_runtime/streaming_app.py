@@ -1,4 +1,4 @@
-"""A streaming function for the tests of the front: it does what the request's body says, over a raw socket."""
+"""A streaming function for the API server's tests. It runs the plan in the request's body, over a raw socket."""
 
 import base64
 import json
@@ -12,13 +12,13 @@ from typing import Any
 
 LambdaRuntimeClient: Any = import_module("awslambdaric.lambda_runtime_client").LambdaRuntimeClient
 ROOT = "/2018-06-01/runtime/invocation"
-usual_post = LambdaRuntimeClient.post_invocation_result
+original_post = LambdaRuntimeClient.post_invocation_result
 
 
 def handler(event: dict[str, Any], context: Any) -> Any:
     plan = json.loads(event["body"] or "{}")
     match plan:
-        case {"asleep": seconds}:
+        case {"sleep": seconds}:
             return time.sleep(seconds)
         case {"raise": message}:
             raise RuntimeError(message)
@@ -32,10 +32,10 @@ def handler(event: dict[str, Any], context: Any) -> Any:
             return {"prelude": {"statusCode": 200, "headers": {"x-pid": str(os.getpid())}}, **plan}
 
 
-def post(client: Any, request_id: str, result: str | bytes, *more: Any) -> None:
+def post(client: Any, request_id: str, result: str | bytes, *rest: Any) -> None:
     plan = json.loads(result) if isinstance(result, str) else None
     if not isinstance(plan, dict) or "steps" not in plan:
-        usual_post(client, request_id, result, *more)
+        original_post(client, request_id, result, *rest)
         return
     host, port = os.environ["AWS_LAMBDA_RUNTIME_API"].split(":")
     with socket.create_connection((host, int(port))) as connection:
@@ -47,7 +47,7 @@ def post(client: Any, request_id: str, result: str | bytes, *more: Any) -> None:
             connection.sendall(end)
             connection.recv(1000) if end else None
         except OSError as error:
-            say(f"the client has gone: {type(error).__name__}")
+            print_line(f"the client has disconnected: {type(error).__name__}")
 
 
 def head(request_id: str) -> bytes:
@@ -59,16 +59,16 @@ def head(request_id: str) -> bytes:
 
 
 def run(connection: socket.socket, steps: list[list[Any]]) -> bytes:
-    """The end of the body that the steps lead to; none for a cut."""
+    """Runs the steps and returns the end of the body, or b"" for a truncated one."""
     actions: dict[str, Callable[[Any], object]] = {
         "text": lambda value: send(connection, value.encode()),
         "time": lambda _: send(connection, b"%r" % time.monotonic()),
         "sleep": time.sleep,
-        "say": say,
+        "print": print_line,
         "exit": os._exit,
     }
     for name, value in steps:
-        if name == "cut":
+        if name == "truncate":
             return b""
         if name == "trailers":
             return f"0\r\nLambda-Runtime-Function-Error-Type: {value}\r\n\r\n".encode()
@@ -76,7 +76,7 @@ def run(connection: socket.socket, steps: list[list[Any]]) -> bytes:
     return b"0\r\n\r\n"
 
 
-def say(text: str) -> None:
+def print_line(text: str) -> None:
     sys.stdout.write(f"{text}\n")
 
 

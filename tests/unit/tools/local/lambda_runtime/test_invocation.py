@@ -7,10 +7,10 @@ import pytest
 
 from tools.local.lambda_runtime.invocation import (
     DELIMITER,
-    FunctionFailed,
+    FunctionError,
     Invocation,
-    Prelude,
-    StreamCut,
+    ResponsePrelude,
+    StreamInterruptedError,
     parse_prelude,
 )
 
@@ -18,44 +18,44 @@ PRELUDE = b'{"statusCode": 200}' + DELIMITER
 
 
 def run(scenario: Callable[[Invocation], Awaitable[Any]]) -> Any:
-    async def running() -> Any:
+    async def run_scenario() -> Any:
         async with asyncio.timeout(3):
             return await scenario(Invocation("id-1", b"{}"))
 
-    return asyncio.run(running())
+    return asyncio.run(run_scenario())
 
 
-async def rest(invocation: Invocation) -> list[bytes]:
+async def read_chunks(invocation: Invocation) -> list[bytes]:
     return [chunk async for chunk in invocation.chunks()]
 
 
-@pytest.mark.parametrize("cut", [1, 18, 19, 20, 26, 27, 28])
-def test_the_prelude_may_arrive_in_any_pieces(cut: int) -> None:
+@pytest.mark.parametrize("split", [1, 18, 19, 20, 26, 27, 28])
+def test_parses_a_prelude_split_at_any_byte(split: int) -> None:
     async def scenario(invocation: Invocation) -> None:
         data = PRELUDE + b"body"
-        await invocation.feed(data[:cut])
-        await invocation.feed(data[cut:])
+        await invocation.feed(data[:split])
+        await invocation.feed(data[split:])
         invocation.finish()
 
-        assert await invocation.prelude() == Prelude(200, ())
-        assert b"".join(await rest(invocation)) == b"body"
+        assert await invocation.prelude() == ResponsePrelude(200, ())
+        assert b"".join(await read_chunks(invocation)) == b"body"
 
     run(scenario)
 
 
-def test_chunks_stay_apart_and_empty_ones_are_left_out() -> None:
+def test_keeps_chunks_separate_and_drops_empty_ones() -> None:
     async def scenario(invocation: Invocation) -> None:
         for data in (PRELUDE, b"a", b"", DELIMITER, b"b"):
             await invocation.feed(data)
         invocation.finish()
 
-        assert await rest(invocation) == [b"a", DELIMITER, b"b"]
+        assert await read_chunks(invocation) == [b"a", DELIMITER, b"b"]
 
     run(scenario)
 
 
 @pytest.mark.parametrize(("size", "accepted"), [(16 * 1024, True), (16 * 1024 + 1, False)])
-def test_prelude_and_delimiter_must_lie_within_16_kib(size: int, accepted: bool) -> None:
+def test_limits_prelude_and_delimiter_to_16_kib(size: int, accepted: bool) -> None:
     metadata = b'{"statusCode": 200, "pad": "%b"}'
     metadata = metadata % (b"x" * (size - len(metadata) + 2 - len(DELIMITER)))
     assert len(metadata + DELIMITER) == size
@@ -64,23 +64,23 @@ def test_prelude_and_delimiter_must_lie_within_16_kib(size: int, accepted: bool)
         await invocation.feed(metadata + DELIMITER)
         try:
             return bool(await invocation.prelude())
-        except FunctionFailed:
+        except FunctionError:
             return False
 
     assert run(scenario) is accepted
 
 
-def test_an_answer_without_prelude_fails() -> None:
+def test_response_without_prelude_fails() -> None:
     async def scenario(invocation: Invocation) -> None:
         await invocation.feed(b'{"statusCode": 200, "body": "x"}')
         invocation.finish()
-        with pytest.raises(FunctionFailed, match="no metadata prelude"):
+        with pytest.raises(FunctionError, match="no metadata prelude"):
             await invocation.prelude()
 
     run(scenario)
 
 
-def test_a_failure_after_the_prelude_cuts_the_body_after_what_has_come() -> None:
+def test_failure_after_the_prelude_interrupts_the_body() -> None:
     async def scenario(invocation: Invocation) -> None:
         await invocation.feed(PRELUDE + b"a")
         invocation.fail("first")
@@ -88,13 +88,13 @@ def test_a_failure_after_the_prelude_cuts_the_body_after_what_has_come() -> None
         chunks = invocation.chunks()
 
         assert await anext(chunks) == b"a"
-        with pytest.raises(StreamCut, match="first"):
+        with pytest.raises(StreamInterruptedError, match="first"):
             await anext(chunks)
 
     run(scenario)
 
 
-def test_a_slow_client_holds_the_function_back_and_one_that_leaves_lets_it_go() -> None:
+def test_slow_client_blocks_the_function_until_it_disconnects() -> None:
     async def scenario(invocation: Invocation) -> None:
         await invocation.feed(PRELUDE)
 
@@ -102,16 +102,16 @@ def test_a_slow_client_holds_the_function_back_and_one_that_leaves_lets_it_go() 
             for _ in range(100):
                 await invocation.feed(b"x")
 
-        producing = asyncio.create_task(produce())
+        producer = asyncio.create_task(produce())
         await asyncio.sleep(0.02)
-        assert not producing.done()
+        assert not producer.done()
         invocation.abandon()
-        await producing
+        await producer
 
     run(scenario)
 
 
-def test_a_failure_that_nobody_waits_for_any_more_is_quiet(caplog: pytest.LogCaptureFixture) -> None:
+def test_logs_nothing_for_a_failure_after_a_disconnect(caplog: pytest.LogCaptureFixture) -> None:
     async def scenario(invocation: Invocation) -> None:
         invocation.fail("too late")
         invocation.abandon()
@@ -131,8 +131,10 @@ def test_a_failure_that_nobody_waits_for_any_more_is_quiet(caplog: pytest.LogCap
         ({"headers": None, "multiValueHeaders": None, "cookies": None}, ()),
     ],
 )  # fmt: skip
-def test_headers_of_all_three_kinds_are_sent(metadata: dict[str, Any], headers: tuple[tuple[str, str], ...]) -> None:
-    assert parse_prelude(json.dumps({"statusCode": 299, **metadata}).encode()) == Prelude(299, headers)
+def test_sends_headers_multi_value_headers_and_cookies(
+    metadata: dict[str, Any], headers: tuple[tuple[str, str], ...]
+) -> None:
+    assert parse_prelude(json.dumps({"statusCode": 299, **metadata}).encode()) == ResponsePrelude(299, headers)
 
 
 @pytest.mark.parametrize(
@@ -152,6 +154,6 @@ def test_headers_of_all_three_kinds_are_sent(metadata: dict[str, Any], headers: 
         b'{"statusCode": 200, "headers": {"a\\n": "b"}}',
     ],
 )
-def test_metadata_that_api_gateway_cannot_use_is_refused(metadata: bytes) -> None:
-    with pytest.raises(ValueError, match=r"not JSON|no statusCode|belongs to API Gateway|line break"):
+def test_rejects_metadata_that_api_gateway_rejects(metadata: bytes) -> None:
+    with pytest.raises(ValueError, match=r"not JSON|statusCode|only API Gateway|line break"):
         parse_prelude(metadata)

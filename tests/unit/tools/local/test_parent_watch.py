@@ -1,0 +1,93 @@
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tools.local.settings import REPOSITORY
+
+PARENT = """
+import subprocess, sys, time
+subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE, start_new_session=True)
+time.sleep(60)
+"""
+STUBBORN = """
+import os, signal, subprocess, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+grandchild = subprocess.Popen(["sleep", "60"])
+open("pids", "w").write(f"{os.getpid()} {grandchild.pid}\\n")
+print(sys.argv, sys.stdin.read(), __name__)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def parent(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    (tmp_path / "stubborn.py").write_text(STUBBORN)
+    script = str(REPOSITORY / "tools/local/parent_watch.py")
+    command = [sys.executable, "-c", PARENT, sys.executable, script, "-m", "stubborn", "one", "two"]
+    with subprocess.Popen(command, cwd=tmp_path) as started:
+        yield started
+        started.kill()
+
+
+def is_running(pid: int) -> bool:
+    """Returns whether a process exists and is not a zombie."""
+    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return bool(state.stdout.strip()) and "Z" not in state.stdout
+
+
+def wait_for(file: Path) -> str:
+    end = time.monotonic() + 10
+    while not (file.exists() and file.read_text().endswith("\n")):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    return file.read_text()
+
+
+def test_killed_parent_ends_child_and_grandchild(parent: subprocess.Popen[bytes], tmp_path: Path) -> None:
+    pids = [int(pid) for pid in wait_for(tmp_path / "pids").split()]
+    assert all(is_running(pid) for pid in pids)
+
+    parent.kill()
+
+    end = time.monotonic() + 5
+    while any(is_running(pid) for pid in pids) and time.monotonic() < end:
+        time.sleep(0.02)
+    assert not any(is_running(pid) for pid in pids)
+
+
+def test_runs_the_module_as_main_with_empty_standard_input(tmp_path: Path) -> None:
+    (tmp_path / "shows.py").write_text("import sys; print(sys.argv[1:], repr(sys.stdin.read()), __name__, sys.path[0])")
+    read_end, write_end = os.pipe()
+    script = str(REPOSITORY / "tools/local/parent_watch.py")
+    try:
+        command = [sys.executable, script, "-m", "shows", "one", "--two"]
+        result = subprocess.run(
+            command, check=True, stdin=read_end, cwd=tmp_path, capture_output=True, text=True, timeout=10
+        )
+    finally:
+        os.close(read_end)
+        os.close(write_end)
+
+    assert result.stdout.strip() == f"['one', '--two'] '' __main__ {tmp_path}"
+
+
+def test_runs_before_kill_first(tmp_path: Path) -> None:
+    program = (
+        "import time; from tools.local import parent_watch\n"
+        "parent_watch.start(lambda: (time.sleep(0.2), print('saved', flush=True)))\n"
+        "time.sleep(60)"
+    )
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(
+        command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+    ) as child:
+        # communicate() closes the child's standard input.
+        output, _ = child.communicate(timeout=10)
+
+    assert output == b"saved\n"
+    assert child.returncode == -9

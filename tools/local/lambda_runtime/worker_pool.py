@@ -1,0 +1,104 @@
+"""A pool of execution environments for the streaming functions: one process per concurrent invocation."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from tools.local.deployment import Function
+from tools.local.lambda_runtime.invocation import Invocation
+from tools.local.lambda_runtime.runtime_api import DisconnectPolicy
+from tools.local.lambda_runtime.worker import Worker
+
+_PARENT_WATCH = Path(__file__).resolve().parents[1] / "parent_watch.py"
+# Shorter than the hour that a role's credentials last. Lambda replaces its environments too.
+_MAX_AGE_S = 30 * 60
+_CLOSE_TIMEOUT_S = 2
+
+
+class ThrottledError(Exception):
+    """The pool has no free worker and may not start another one."""
+
+
+class WorkerPool:
+    """Runs at most `max_workers` processes of `python`, whose environment must have awslambdaric installed.
+
+    `credentials(function)` returns the environment variables of the function's role and may block.
+    `log(function, line)` gets each line of output. `pycache` is the folder for compiled code, which otherwise goes
+    into the functions' folders.
+    """
+
+    def __init__(
+        self,
+        python: Path,
+        credentials: Callable[[Function], Mapping[str, str]],
+        log: Callable[[Function, str], None],
+        max_workers: int = 16,
+        *,
+        on_disconnect: DisconnectPolicy = "reset",
+        pycache: Path | None = None,
+        command: Sequence[str] | None = None,
+    ) -> None:
+        self._command = command or (str(python), str(_PARENT_WATCH), "-m", "awslambdaric")
+        self._credentials = credentials
+        self._log = log
+        self._max_workers = max_workers
+        self._on_disconnect = on_disconnect
+        self._pycache = pycache
+        self._workers: list[Worker] = []
+
+    @asynccontextmanager
+    async def invoke(self, function: Function, request_id: str, event: bytes) -> AsyncIterator[Invocation]:
+        """Runs one invocation. Leaving the block early reports that the client disconnected. Raises ThrottledError."""
+        worker = self._find_free(function) or await self._start_worker(function)
+        invocation = Invocation(request_id, event)
+        worker.submit(invocation)
+        try:
+            yield invocation
+        finally:
+            invocation.abandon()
+            if invocation.failure:
+                self._log(function, f"{request_id} {invocation.failure}")
+
+    async def close(self) -> None:
+        """Kills every process. Takes at most two seconds."""
+        closing = [asyncio.create_task(worker.close()) for worker in self._workers]
+        if closing:
+            await asyncio.wait(closing, timeout=_CLOSE_TIMEOUT_S)
+
+    def _find_free(self, function: Function) -> Worker | None:
+        """Returns a free worker of the function, or None. Kills free workers that are too old."""
+        started_before = time.monotonic() - _MAX_AGE_S
+        for worker in [w for w in self._workers if w.free and w.started < started_before]:
+            self._kill(worker)
+        return next((w for w in self._workers if w.free and w.function == function), None)
+
+    async def _start_worker(self, function: Function) -> Worker:
+        if len(self._workers) >= self._max_workers:
+            self._kill(self._any_free())
+        worker = Worker(function, self._on_disconnect, lambda line: self._log(function, line), self._remove)
+        # Added before the first await, so that concurrent requests count it against the limit.
+        self._workers.append(worker)
+        try:
+            credentials = await asyncio.to_thread(self._credentials, function)
+            await worker.start([*self._command, function.handler], credentials, self._pycache)
+        except BaseException:
+            self._remove(worker)
+            raise
+        return worker
+
+    def _any_free(self) -> Worker:
+        """Returns a free worker of any function. Raises ThrottledError if all are busy."""
+        for worker in self._workers:
+            if worker.free:
+                return worker
+        raise ThrottledError
+
+    def _kill(self, worker: Worker) -> None:
+        worker.kill()
+        self._remove(worker)
+
+    def _remove(self, worker: Worker) -> None:
+        if worker in self._workers:
+            self._workers.remove(worker)
