@@ -34,7 +34,7 @@ def tables(dynamodb: Any) -> Iterator[list[Any]]:
         each.delete()
 
 
-def test_whatever_happens_to_a_registry_the_table_is_as_the_model_says(tables: list[Any]) -> None:
+def test_registry_matches_model_after_any_operations(tables: list[Any]) -> None:
     kms = boto3.client("kms")
     key_arn = kms.create_key()["KeyMetadata"]["Arn"]
 
