@@ -58,7 +58,7 @@ def statuses(answers: Sequence[httpx.Response]) -> Counter[int]:
     return Counter(answer.status_code for answer in answers)
 
 
-def test_twenty_registrations_of_one_id_at_once_make_one_provider(http: httpx.Client) -> None:
+def test_concurrent_registrations_of_one_id_create_one_provider(http: httpx.Client) -> None:
     answers = at_once([posting(http, id="same", description=str(number)) for number in range(20)])
 
     assert statuses(answers) == {201: 1, 200: 19}
@@ -68,7 +68,7 @@ def test_twenty_registrations_of_one_id_at_once_make_one_provider(http: httpx.Cl
     assert http.get(PATH).json() == []
 
 
-def test_twenty_registrations_of_twenty_ids_at_once_make_twenty_and_one_default(http: httpx.Client) -> None:
+def test_concurrent_registrations_of_twenty_ids_leave_one_default(http: httpx.Client) -> None:
     ids = [f"p{number}" for number in range(20)]
 
     answers = at_once([posting(http, id=id_) for id_ in ids])
@@ -79,7 +79,7 @@ def test_twenty_registrations_of_twenty_ids_at_once_make_twenty_and_one_default(
 
 
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
-def test_two_that_take_over_as_the_default_at_once_leave_exactly_one(http: httpx.Client, method: str) -> None:
+def test_concurrent_takeovers_leave_one_default(http: httpx.Client, method: str) -> None:
     ids = ["first", "one", "other"]
     for id_ in ids:
         http.post(PATH, json=QUIET | {"id": id_}).raise_for_status()
@@ -96,7 +96,7 @@ def test_two_that_take_over_as_the_default_at_once_leave_exactly_one(http: httpx
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
-def test_of_eight_writers_with_one_etag_one_wins(http: httpx.Client, method: str) -> None:
+def test_one_of_eight_writers_with_one_etag_wins(http: httpx.Client, method: str) -> None:
     http.post(PATH, json=QUIET | {"id": "main"}).raise_for_status()
 
     def write(name: str, etag: str) -> Callable[[], httpx.Response]:
@@ -120,7 +120,7 @@ def change(http: httpx.Client, method: str, body: dict[str, str] | None, etag: s
     return lambda: http.request(method, f"{PATH}/main", json=body, headers={"If-Match": etag})
 
 
-def test_of_a_deletion_and_a_change_with_one_etag_one_wins(http: httpx.Client) -> None:
+def test_deletion_or_change_with_one_etag_wins(http: httpx.Client) -> None:
     http.post(PATH, json=QUIET | {"id": "default"}).raise_for_status()
     for _ in range(5):
         seen = http.post(PATH, json=QUIET | {"id": "main"}).headers["ETag"]
@@ -133,7 +133,7 @@ def test_of_a_deletion_and_a_change_with_one_etag_one_wins(http: httpx.Client) -
         http.delete(f"{PATH}/main")
 
 
-def test_patches_of_different_fields_at_once_all_arrive(http: httpx.Client) -> None:
+def test_concurrent_patches_of_different_fields_all_apply(http: httpx.Client) -> None:
     http.post(PATH, json=QUIET | {"id": "main"}).raise_for_status()
     for number in range(3):
         text = f"round {number}"
@@ -150,7 +150,7 @@ def test_patches_of_different_fields_at_once_all_arrive(http: httpx.Client) -> N
         assert now["heartbeat"] == {"enabled": False, "model": text, "max_tokens": number + 1}
 
 
-def test_location_of_a_new_provider_leads_to_it(http: httpx.Client, register: Register) -> None:
+def test_location_header_points_to_the_new_provider(http: httpx.Client, register: Register) -> None:
     answer = register()
 
     followed = http.get(answer.url.join(answer.headers["Location"]))

@@ -15,7 +15,7 @@ def status(http: httpx.Client) -> tuple[str, str | None]:
     return provider["status"], provider["last_heartbeat_error"]
 
 
-def test_a_provider_is_pending_when_registered_and_healthy_soon_after(http: httpx.Client, register: Register) -> None:
+def test_new_provider_is_pending_then_healthy(http: httpx.Client, register: Register) -> None:
     answer = register()
 
     assert answer.status_code == 201
@@ -23,7 +23,7 @@ def test_a_provider_is_pending_when_registered_and_healthy_soon_after(http: http
     assert wait_until(lambda: status(http) == ("healthy", None), 15, every=0.25)
 
 
-def test_registering_again_answers_200_doubles_nothing_and_leaves_the_health(
+def test_repeated_registration_returns_200_and_keeps_health(
     http: httpx.Client, register: Register, tokenhub: RunningTokenHub
 ) -> None:
     register()
@@ -36,9 +36,7 @@ def test_registering_again_answers_200_doubles_nothing_and_leaves_the_health(
     assert http.get("/api/v1/providers").json() == before
 
 
-def test_a_wrong_key_is_failed_with_what_to_do(
-    http: httpx.Client, register: Register, tokenhub: RunningTokenHub
-) -> None:
+def test_wrong_key_fails_with_advice(http: httpx.Client, register: Register, tokenhub: RunningTokenHub) -> None:
     tokenhub.rehearse("refuse_key")
     register()
 
@@ -46,9 +44,7 @@ def test_a_wrong_key_is_failed_with_what_to_do(
     assert re.match(r"HTTP 401: invalid api key\. .*register", status(http)[1] or "")
 
 
-def test_the_key_stands_in_no_answer_no_table_and_no_log(
-    http: httpx.Client, register: Register, system: LocalSystem
-) -> None:
+def test_key_appears_in_no_response_table_or_log(http: httpx.Client, register: Register, system: LocalSystem) -> None:
     answers = [register(api_key=CANARY).text]
     assert wait_until(lambda: status(http)[0] == "healthy", 15, every=0.25)
     http.post("/v1/chat/completions", json={"messages": [{"role": "user", "content": "Hello"}]})
@@ -64,7 +60,7 @@ def test_the_key_stands_in_no_answer_no_table_and_no_log(
     assert CANARY not in str([answers, items, lines, system.output])
 
 
-def test_deleting_the_default_is_refused_while_there_is_another_one(http: httpx.Client, register: Register) -> None:
+def test_rejects_deletion_of_the_default_while_another_exists(http: httpx.Client, register: Register) -> None:
     register()
     register(id="second")
 
@@ -74,7 +70,7 @@ def test_deleting_the_default_is_refused_while_there_is_another_one(http: httpx.
     assert http.delete("/api/v1/providers/second").status_code == 204
 
 
-def test_moving_the_endpoint_without_the_key_is_refused(http: httpx.Client, register: Register) -> None:
+def test_rejects_new_origin_without_the_key(http: httpx.Client, register: Register) -> None:
     register()
 
     moved = http.post("/api/v1/providers", json={"id": "tokenhub", "endpoint": "http://localhost:1/v1"})
@@ -82,9 +78,7 @@ def test_moving_the_endpoint_without_the_key_is_refused(http: httpx.Client, regi
     assert (moved.status_code, moved.json()["error"]["code"]) == (409, "api_key_required")
 
 
-def test_the_beats_of_the_schedule_come_from_the_workflow(
-    http: httpx.Client, register: Register, system: LocalSystem
-) -> None:
+def test_scheduled_heartbeats_run_in_the_workflow(http: httpx.Client, register: Register, system: LocalSystem) -> None:
     register()
     states = aws.client("stepfunctions", system.aws_url)
     [machine] = states.list_state_machines()["stateMachines"]
@@ -97,13 +91,13 @@ def test_the_beats_of_the_schedule_come_from_the_workflow(
     assert wait_until(executions, 80, every=1)  # a rule's first minute begins when it is made
 
 
-def test_the_rule_starts_the_workflow_every_minute(system: LocalSystem) -> None:
+def test_rule_starts_the_workflow_every_minute(system: LocalSystem) -> None:
     [rule] = aws.client("events", system.aws_url).list_rules()["Rules"]
 
     assert (rule["ScheduleExpression"], rule["State"]) == ("rate(1 minute)", "ENABLED")
 
 
-def test_an_endpoint_on_loopback_is_let_in_here_only_because_this_is_the_local_platform(register: Register) -> None:
+def test_local_platform_rejects_metadata_addresses(register: Register) -> None:
     refused = register(endpoint="http://169.254.169.254/v1")
 
     assert (refused.status_code, refused.json()["error"]["code"]) == (400, "invalid_endpoint")

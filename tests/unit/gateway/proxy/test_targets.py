@@ -31,7 +31,7 @@ def test_an_endpoint_that_may_not_be_called_any_more_gets_no_key(
     lax = Registry(providers, cipher, clock=Clock(), endpoint_policy=ANYWHERE)
     lax.register(wanted(endpoint="http://tokenhub.example.com/v1", api_key=KEY))
 
-    with pytest.raises(EndpointRefused, match=r"example.com/v1 is not called: endpoint is plain http"):
+    with pytest.raises(EndpointRefused, match=r"example.com/v1 is not allowed. The endpoint uses plain http"):
         targets.find(None)
 
 

@@ -8,7 +8,7 @@ from gateway.core.errors import DefaultProviderNeeded, PreconditionFailed, Provi
 from gateway.registry.etags import IfMatch, etag
 from gateway.registry.key_cipher import KeyCipher
 from gateway.registry.provider import Provider
-from gateway.registry.service import ATTEMPTS, Registry
+from gateway.registry.service import MAX_ATTEMPTS, Registry
 from gateway.registry.store import ProviderStore
 from tests.conftest import Aws
 from tests.unit.gateway.builders import KEY, Clock, after, patch, replacement, wanted
@@ -31,13 +31,13 @@ def seen(provider: Provider) -> IfMatch:
     return IfMatch(frozenset({etag(provider)}))
 
 
-def test_a_change_that_another_overtook_looks_again(aws: Aws, registry: Registry) -> None:
+def test_change_that_loses_a_race_reads_again(aws: Aws, registry: Registry) -> None:
     mine = overtaken(aws, lambda: registry.register(wanted(description="overtaken", model="theirs")), times=2)
     done = mine.register(wanted(name="Mine"))
     assert (done.created, done.provider.name, done.provider.model) == (False, "Mine", None)
 
 
-def test_two_patches_of_different_fields_both_arrive(aws: Aws, registry: Registry) -> None:
+def test_concurrent_patches_of_different_fields_both_apply(aws: Aws, registry: Registry) -> None:
     registry.register(wanted(heartbeat={"max_tokens": 5}))
 
     def theirs() -> None:
@@ -48,7 +48,7 @@ def test_two_patches_of_different_fields_both_arrive(aws: Aws, registry: Registr
     assert (mine.heartbeat.enabled, mine.heartbeat.model, mine.heartbeat.max_tokens) == (False, "small", 5)
 
 
-def test_a_status_that_a_beat_changed_meanwhile_goes_back_to_pending_now_and_not_then(
+def test_reset_after_concurrent_heartbeat_sets_status_changed_at(
     aws: Aws, registry: Registry, providers: ProviderStore
 ) -> None:
     registry.register(wanted())
@@ -58,18 +58,16 @@ def test_a_status_that_a_beat_changed_meanwhile_goes_back_to_pending_now_and_not
     assert changed.health.status_changed_at == changed.updated_at
 
 
-def test_a_change_that_is_always_overtaken_gives_up(aws: Aws, registry: Registry) -> None:
+def test_gives_up_after_max_attempts(aws: Aws, registry: Registry) -> None:
     numbers = iter(range(1000))
     mine = overtaken(aws, lambda: registry.register(wanted(description=f"{next(numbers)}")), times=1000)
     with pytest.raises(RegistryBusy):
         mine.register(wanted(name="Mine"))
-    assert next(numbers) == ATTEMPTS
+    assert next(numbers) == MAX_ATTEMPTS
     assert registry.register(wanted(description="last")).provider.name == "main"
 
 
-def test_it_waits_longer_from_time_to_time_and_never_long(
-    aws: Aws, providers: ProviderStore, cipher: KeyCipher
-) -> None:
+def test_pauses_grow_up_to_the_limit(aws: Aws, providers: ProviderStore, cipher: KeyCipher) -> None:
     waited: list[float] = []
     mine = Registry(providers, cipher, clock=Clock(), endpoint_policy=PUBLIC, pause=waited.append)
     with meeting_transactions(aws, times=3):
@@ -82,9 +80,7 @@ def test_it_waits_longer_from_time_to_time_and_never_long(
     assert sum(waited) < 6
 
 
-def test_a_replacement_does_not_undo_a_change_of_default_that_came_between(
-    aws: Aws, registry: Registry, providers: ProviderStore
-) -> None:
+def test_replacement_keeps_concurrent_change_of_default(aws: Aws, registry: Registry, providers: ProviderStore) -> None:
     registry.register(wanted())
     registry.register(wanted(id="second"))
     mine = overtaken(aws, lambda: registry.register(wanted(id="second", default=True)))
@@ -92,7 +88,7 @@ def test_a_replacement_does_not_undo_a_change_of_default_that_came_between(
     assert providers.default().id == "second"
 
 
-def test_a_default_that_is_asked_for_is_had_though_another_took_it_meanwhile(
+def test_default_true_wins_over_concurrent_change_of_default(
     aws: Aws, registry: Registry, providers: ProviderStore
 ) -> None:
     registry.register(wanted())
@@ -102,7 +98,7 @@ def test_a_default_that_is_asked_for_is_had_though_another_took_it_meanwhile(
     assert [provider.id for provider in providers.all() if provider.default] == ["main"]
 
 
-def test_one_that_becomes_the_default_meanwhile_cannot_say_that_it_is_not(aws: Aws, registry: Registry) -> None:
+def test_rejects_default_false_for_concurrent_default(aws: Aws, registry: Registry) -> None:
     registry.register(wanted(id="first"))
     registry.register(wanted())
     mine = overtaken(aws, lambda: registry.patch("main", patch(default=True)))
@@ -111,7 +107,7 @@ def test_one_that_becomes_the_default_meanwhile_cannot_say_that_it_is_not(aws: A
 
 
 @every_change
-def test_what_was_changed_after_the_check_is_refused_at_the_write(
+def test_write_rejects_change_made_after_the_etag_check(
     aws: Aws, registry: Registry, providers: ProviderStore, change: Change
 ) -> None:
     registry.register(wanted(id="first"))
@@ -124,7 +120,7 @@ def test_what_was_changed_after_the_check_is_refused_at_the_write(
 
 @every_change
 @pytest.mark.parametrize("was_default", [True, False])
-def test_a_change_of_default_after_the_check_is_refused_at_the_write(
+def test_write_rejects_change_of_default_made_after_the_etag_check(
     aws: Aws, registry: Registry, providers: ProviderStore, change: Change, was_default: bool
 ) -> None:
     first, second = ("main", "other") if was_default else ("other", "main")
@@ -141,7 +137,7 @@ def test_a_change_of_default_after_the_check_is_refused_at_the_write(
 
 
 @every_change
-def test_what_was_deleted_after_the_check_is_not_brought_back(
+def test_write_does_not_recreate_provider_deleted_after_the_etag_check(
     aws: Aws, registry: Registry, providers: ProviderStore, change: Change
 ) -> None:
     registry.register(wanted(id="first"))
@@ -151,9 +147,7 @@ def test_what_was_deleted_after_the_check_is_not_brought_back(
     assert providers.find("main") is None
 
 
-def test_one_that_was_deleted_and_registered_again_is_not_what_was_seen(
-    registry: Registry, providers: ProviderStore
-) -> None:
+def test_etag_does_not_match_recreated_provider(registry: Registry, providers: ProviderStore) -> None:
     expected = seen(registry.register(wanted()).provider)
     registry.delete("main")
     registry.register(wanted())
@@ -161,14 +155,14 @@ def test_one_that_was_deleted_and_registered_again_is_not_what_was_seen(
         registry.patch("main", patch(name="Mine"), expected)
 
 
-def test_a_deletion_that_was_overtaken_looks_again(aws: Aws, registry: Registry, providers: ProviderStore) -> None:
+def test_deletion_that_loses_a_race_reads_again(aws: Aws, registry: Registry, providers: ProviderStore) -> None:
     registry.register(wanted(id="first"))
     registry.register(wanted())
     overtaken(aws, lambda: registry.patch("main", patch(name="Theirs"))).delete("main")
     assert providers.find("main") is None
 
 
-def test_a_deletion_of_the_default_waits_for_another_to_take_over_and_for_nothing_else(
+def test_deletion_of_the_default_succeeds_after_concurrent_takeover(
     aws: Aws, registry: Registry, providers: ProviderStore
 ) -> None:
     registry.register(wanted())
@@ -179,7 +173,7 @@ def test_a_deletion_of_the_default_waits_for_another_to_take_over_and_for_nothin
     assert [provider.id for provider in providers.all()] == ["second"]
 
 
-def test_a_key_that_was_mended_meanwhile_stays_mended(aws: Aws, registry: Registry, cipher: KeyCipher) -> None:
+def test_change_keeps_concurrently_replaced_ciphertext(aws: Aws, registry: Registry, cipher: KeyCipher) -> None:
     """The same key again makes no new revision, so that the revision alone does not protect what it wrote."""
     registry.register(wanted(api_key=KEY))
     lost = {"Key": {"id": "main"}, "ExpressionAttributeValues": {":c": b"lost"}}
@@ -189,7 +183,7 @@ def test_a_key_that_was_mended_meanwhile_stays_mended(aws: Aws, registry: Regist
     assert (done.provider.name, key_of(done.provider, cipher)) == ("Mine", KEY)
 
 
-def test_a_change_of_what_is_gone_right_after_is_answered_as_it_was_made(aws: Aws, registry: Registry) -> None:
+def test_returns_written_provider_when_it_is_deleted_right_after(aws: Aws, registry: Registry) -> None:
     registry.register(wanted(id="first"))
     registry.register(wanted())
     looks = iter(("before", "after"))
