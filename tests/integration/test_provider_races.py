@@ -1,4 +1,4 @@
-"""Many who change the registry at once: nothing is lost, one default always, one winner of those with one ETag."""
+"""Concurrent changes: none is lost, one provider is the default, one of several writers with one ETag wins."""
 
 import time
 from collections import Counter
@@ -19,7 +19,7 @@ QUIET: dict[str, Any] = {"endpoint": ENDPOINT, "heartbeat": {"enabled": False}}
 
 
 def at_once[T](calls: Sequence[Callable[[], T]]) -> list[T]:
-    """The results of calls that begin together."""
+    """Starts all calls at the same time and returns their results."""
     ready = Barrier(len(calls))
 
     def run(call: Callable[[], T]) -> T:
@@ -32,8 +32,10 @@ def at_once[T](calls: Sequence[Callable[[], T]]) -> list[T]:
 
 @pytest.fixture(scope="module", autouse=True)
 def warm(client_of: httpx.Client) -> None:
-    """Starts as many processes of the function as there will be callers, a few at a time: twenty cold starts at once
-    take longer than API Gateway waits, and callers that wait for their process do not meet."""
+    """Starts one process of the function per concurrent caller, a few at a time.
+
+    Twenty cold starts at once exceed API Gateway's timeout, and calls that wait for a cold start do not overlap.
+    """
     for callers in (4, 8, 12, 16, *[20] * 10):
         began = time.monotonic()
         for answer in at_once([lambda: client_of.get(PATH, timeout=60)] * callers):
@@ -64,7 +66,8 @@ def test_concurrent_registrations_of_one_id_create_one_provider(http: httpx.Clie
     assert statuses(answers) == {201: 1, 200: 19}
     [provider] = http.get(PATH).json()
     assert provider["default"]
-    assert http.delete(f"{PATH}/same").status_code == 204  # the count is right, too: it was the last
+    # The default can be deleted only as the last provider, so the count is right.
+    assert http.delete(f"{PATH}/same").status_code == 204
     assert http.get(PATH).json() == []
 
 

@@ -27,7 +27,7 @@ def test_normalising_is_idempotent(endpoint: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given_port", "kept"),
+    ("endpoint", "normalised"),
     [
         ("https://h:443/v1", "https://h/v1"),
         ("http://h:80", "http://h/v1"),
@@ -35,9 +35,9 @@ def test_normalising_is_idempotent(endpoint: str) -> None:
         ("http://h:8080/v1", "http://h:8080/v1"),
     ],
 )
-def test_removes_only_the_default_port(given_port: str, kept: str) -> None:
-    """Else a key that is stored for the one would not be sent to the other, which is the same."""
-    assert normalise(given_port) == kept
+def test_removes_only_the_default_port(endpoint: str, normalised: str) -> None:
+    """Both spellings are the same origin, to which a stored key may be sent."""
+    assert normalise(endpoint) == normalised
 
 
 @BRIEFLY
@@ -59,7 +59,7 @@ def test_any_text_is_normalised_or_rejected(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given_", "stored"),
+    ("endpoint", "stored"),
     [
         ("https://tokenhub.example.com", "https://tokenhub.example.com/v1"),
         ("https://tokenhub.example.com/", "https://tokenhub.example.com/v1"),
@@ -74,12 +74,12 @@ def test_any_text_is_normalised_or_rejected(text: str) -> None:
         ("https://gateway.example.com/openai", "https://gateway.example.com/openai"),
     ],
 )
-def test_normalises_endpoint_spellings(given_: str, stored: str) -> None:
-    assert normalise(given_) == stored
+def test_normalises_endpoint_spellings(endpoint: str, stored: str) -> None:
+    assert normalise(endpoint) == stored
 
 
 @pytest.mark.parametrize(
-    ("endpoint", "word"),
+    ("endpoint", "expected"),
     [
         ("tokenhub.example.com/v1", "scheme"),
         ("localhost:8090", "scheme"),
@@ -104,15 +104,15 @@ def test_normalises_endpoint_spellings(given_: str, stored: str) -> None:
         ("https://" + "a" * 64 + ".example.com/v1", "host"),
     ],
 )
-def test_rejects_invalid_endpoints_with_advice(endpoint: str, word: str) -> None:
+def test_rejects_invalid_endpoints_with_advice(endpoint: str, expected: str) -> None:
     with pytest.raises(InvalidEndpoint) as caught:
         normalise(endpoint)
-    assert word in caught.value.message
+    assert expected in caught.value.message
     assert "secret" not in caught.value.message
     assert caught.value.param == "endpoint"
 
 
-def let_in(endpoint: str, *, private_networks: bool = False, loopback: bool = False) -> bool:
+def is_allowed(endpoint: str, *, private_networks: bool = False, loopback: bool = False) -> bool:
     try:
         EndpointPolicy(private_networks=private_networks, loopback=loopback).guard_endpoint(normalise(endpoint))
     except InvalidEndpoint:
@@ -122,7 +122,7 @@ def let_in(endpoint: str, *, private_networks: bool = False, loopback: bool = Fa
 
 @pytest.mark.parametrize("endpoint", ["https://tokenhub.example.com", "https://8.8.8.8", "https://[2606:4700::1]:8443"])
 def test_allows_public_https_endpoints(endpoint: str) -> None:
-    assert let_in(endpoint)
+    assert is_allowed(endpoint)
 
 
 PRIVATE = ["https://10.0.0.1", "https://192.168.1.1", "https://172.16.0.1", "https://[fd00::1]", "https://100.64.0.1"]
@@ -130,8 +130,8 @@ PRIVATE = ["https://10.0.0.1", "https://192.168.1.1", "https://172.16.0.1", "htt
 
 @pytest.mark.parametrize("endpoint", ["http://tokenhub.example.com", *PRIVATE, "https://[::ffff:10.0.0.1]"])
 def test_plain_http_and_private_addresses_require_private_networks(endpoint: str) -> None:
-    assert not let_in(endpoint)
-    assert let_in(endpoint, private_networks=True)
+    assert not is_allowed(endpoint)
+    assert is_allowed(endpoint, private_networks=True)
 
 
 LOOPBACKS = [
@@ -147,27 +147,27 @@ LOOPBACKS = [
 
 @pytest.mark.parametrize("endpoint", LOOPBACKS)
 def test_only_the_local_system_allows_loopback_addresses(endpoint: str) -> None:
-    assert not let_in(endpoint)
-    assert not let_in(endpoint, private_networks=True)
-    assert let_in(endpoint, loopback=True)
+    assert not is_allowed(endpoint)
+    assert not is_allowed(endpoint, private_networks=True)
+    assert is_allowed(endpoint, loopback=True)
 
 
 @pytest.mark.parametrize("host", ["127.1", "2130706433", "0x7f000001", "0x7f.1", "0177.0.0.1", "localhost."])
 def test_rejects_other_spellings_of_loopback_addresses(host: str) -> None:
-    assert not let_in(f"https://{host}", private_networks=True)
+    assert not is_allowed(f"https://{host}", private_networks=True)
 
 
-@pytest.mark.parametrize("host", ["127。0。0。1", "１２７.0.0.1", "ⓛocalhost", "bücher.example"])  # noqa: RUF001 — so meant
+@pytest.mark.parametrize("host", ["127。0。0。1", "１２７.0.0.1", "ⓛocalhost", "bücher.example"])  # noqa: RUF001
 def test_rejects_non_ascii_hosts_with_advice(host: str) -> None:
     with pytest.raises(InvalidEndpoint, match="punycode"):
         normalise(f"https://{host}/v1")
 
 
 def test_allows_punycode_hosts() -> None:
-    assert let_in("https://xn--bcher-kva.example")
+    assert is_allowed("https://xn--bcher-kva.example")
 
 
-def reached(address: str, policy: EndpointPolicy) -> bool:
+def address_is_allowed(address: str, policy: EndpointPolicy) -> bool:
     try:
         policy.guard_address(address)
     except InvalidEndpoint:
@@ -212,7 +212,7 @@ def reached(address: str, policy: EndpointPolicy) -> bool:
 )
 def test_guards_resolved_addresses(address: str, public: bool, private: bool, local: bool) -> None:
     policies = [EndpointPolicy(False, False), EndpointPolicy(True, False), EndpointPolicy(True, True)]
-    assert [reached(address, policy) for policy in policies] == [public, private, local]
+    assert [address_is_allowed(address, policy) for policy in policies] == [public, private, local]
 
 
 def test_rejects_endpoints_longer_than_2048_characters() -> None:
@@ -240,5 +240,5 @@ def test_rejects_endpoints_longer_than_2048_characters() -> None:
     ],
 )
 def test_never_allows_link_local_metadata_or_reserved_addresses(endpoint: str) -> None:
-    assert not let_in(endpoint, private_networks=True)
-    assert not let_in(endpoint, private_networks=True, loopback=True)
+    assert not is_allowed(endpoint, private_networks=True)
+    assert not is_allowed(endpoint, private_networks=True, loopback=True)

@@ -14,7 +14,7 @@ TAGS = st.builds('"{}"'.format, st.text(st.characters(min_codepoint=0x21, max_co
 SPACES = st.text(" \t", max_size=3)
 
 
-def refused(expected: IfMatch | None, **changes: object) -> bool:
+def is_rejected(expected: IfMatch | None, **changes: object) -> bool:
     assert expected is not None
     try:
         expected.check(a_provider(**changes))
@@ -39,16 +39,16 @@ def test_no_header_means_no_condition() -> None:
 def test_star_matches_any_existing_provider(header: str) -> None:
     expected = parse_if_match(header)
     assert expected == IfMatch(None)
-    assert not refused(expected)
+    assert not is_rejected(expected)
     with pytest.raises(PreconditionFailed):
         IfMatch().check(None)
 
 
 def test_tag_matches_only_the_same_revision_and_default() -> None:
     expected = parse_if_match(etag(a_provider()))
-    assert not refused(expected)
-    assert refused(expected, revision="r2")
-    assert refused(expected, default=True)
+    assert not is_rejected(expected)
+    assert is_rejected(expected, revision="r2")
+    assert is_rejected(expected, default=True)
 
 
 def test_tag_does_not_match_missing_provider() -> None:
@@ -60,9 +60,10 @@ def test_tag_does_not_match_missing_provider() -> None:
 def test_rejects_similar_tags(header: str) -> None:
     assert etag(a_provider()) == '"r1"'
     try:
-        assert refused(parse_if_match(header))
+        assert is_rejected(parse_if_match(header))
     except InvalidRequest:
-        assert " " in header  # no space in a tag
+        # Only a tag with a space is malformed.
+        assert " " in header
 
 
 MALFORMED = [

@@ -7,7 +7,7 @@ from gateway.registry.schemas import PatchIn, ProviderIn
 from tests.unit.gateway.builders import KEY, patch
 
 
-def findings(**fields: Any) -> list[tuple[str, str]]:
+def validation_errors(**fields: Any) -> list[tuple[str, str]]:
     with pytest.raises(ValidationError) as caught:
         patch(**fields)
     return [(".".join(map(str, error["loc"])), error["type"]) for error in caught.value.errors()]
@@ -23,16 +23,16 @@ def test_patch_contains_only_sent_fields() -> None:
 
 @pytest.mark.parametrize("name", [name for name in PatchIn.model_fields if name != "model"])
 def test_rejects_null_except_for_model(name: str) -> None:
-    assert findings(**{name: None}) == [(name, "null_refused")]
+    assert validation_errors(**{name: None}) == [(name, "null_refused")]
 
 
 @pytest.mark.parametrize("name", ["enabled", "max_tokens"])
 def test_rejects_null_in_heartbeat_settings(name: str) -> None:
-    assert findings(heartbeat={name: None}) == [(f"heartbeat.{name}", "null_refused")]
+    assert validation_errors(heartbeat={name: None}) == [(f"heartbeat.{name}", "null_refused")]
 
 
 @pytest.mark.parametrize(
-    ("fields", "found"),
+    ("fields", "error"),
     [
         ({"modle": "x"}, ("modle", "extra_forbidden")),
         ({"heartbeat": {"interval": 5}}, ("heartbeat.interval", "extra_forbidden")),
@@ -47,8 +47,8 @@ def test_rejects_null_in_heartbeat_settings(name: str) -> None:
         ({"endpoint": 7}, ("endpoint", "string_type")),
     ],
 )
-def test_patch_validates_like_a_registration(fields: dict[str, Any], found: tuple[str, str]) -> None:
-    assert findings(**fields) == [found]
+def test_patch_validates_like_a_registration(fields: dict[str, Any], error: tuple[str, str]) -> None:
+    assert validation_errors(**fields) == [error]
 
 
 def test_patch_has_every_registration_field() -> None:

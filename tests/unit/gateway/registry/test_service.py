@@ -26,7 +26,7 @@ def test_registration_creates_provider_with_defaults(registry: Registry, provide
 
 
 def test_registration_stores_all_fields(registry: Registry, cipher: KeyCipher) -> None:
-    given = wanted(
+    registration = wanted(
         endpoint="https://TokenHub.example.com/v1/chat/completions",
         name="Main",
         type="vllm",
@@ -35,7 +35,7 @@ def test_registration_stores_all_fields(registry: Registry, cipher: KeyCipher) -
         api_key=KEY,
         heartbeat={"enabled": False, "model": "small", "max_tokens": 5},
     )
-    provider = registry.register(given).provider
+    provider = registry.register(registration).provider
     assert (provider.name, provider.type, provider.model) == ("Main", "vllm", "echo")
     assert (provider.description, provider.endpoint) == ("The one", ENDPOINT)
     assert provider.heartbeat == HeartbeatSettings(False, "small", 5)

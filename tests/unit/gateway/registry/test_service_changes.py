@@ -1,4 +1,4 @@
-"""PUT and PATCH: what they keep, what they replace, and that the rules of registration hold."""
+"""PUT and PATCH: the fields that they keep and replace, and the rules that they share with registration."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -29,11 +29,11 @@ SETTINGS = {"enabled": False, "model": "small", "max_tokens": 5}
 
 @pytest.fixture(params=["PUT", "PATCH"])
 def change(request: pytest.FixtureRequest, registry: Registry) -> Change:
-    """Changes some fields of `main`; the PUT says again what else it has."""
+    """Changes some fields of `main`. The PUT also sends the current values of the others."""
 
     def put(**fields: object) -> RegistrationResult:
-        stays = {"endpoint": ENDPOINT, "name": "Main", "type": "vllm", "model": "echo", "description": "x"}
-        return registry.replace("main", replacement(**(stays | fields)))
+        current = {"endpoint": ENDPOINT, "name": "Main", "type": "vllm", "model": "echo", "description": "x"}
+        return registry.replace("main", replacement(**(current | fields)))
 
     return put if request.param == "PUT" else lambda **fields: registry.patch("main", patch(**fields))
 
@@ -83,7 +83,7 @@ def test_rejects_another_id_in_the_body(registry: Registry, providers: ProviderS
 
 
 @pytest.mark.parametrize(
-    ("fields", "becomes"),
+    ("fields", "expected"),
     [
         ({"name": "Other"}, {"name": "Other"}),
         ({"type": "ollama"}, {"type": "ollama"}),
@@ -97,13 +97,13 @@ def test_rejects_another_id_in_the_body(registry: Registry, providers: ProviderS
     ],
 )
 def test_patch_changes_only_its_fields(
-    registry: Registry, fields: dict[str, object], becomes: dict[str, object]
+    registry: Registry, fields: dict[str, object], expected: dict[str, object]
 ) -> None:
     before = registry.register(wanted(**ALL, heartbeat=SETTINGS)).provider
     after = registry.patch("main", patch(**fields)).provider
     assert after.revision != before.revision
-    news = {"revision": after.revision, "version": after.version, "updated_at": after.updated_at}
-    assert after == replace(before, **becomes, **news)  # type: ignore[arg-type]  # names and values of a provider
+    metadata = {"revision": after.revision, "version": after.version, "updated_at": after.updated_at}
+    assert after == replace(before, **expected, **metadata)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

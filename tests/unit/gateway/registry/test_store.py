@@ -15,7 +15,7 @@ from gateway.registry.provider import Health, HeartbeatSettings
 from gateway.registry.store import MAX_PROVIDERS, REGISTRY, ProviderStore
 from tests.conftest import Aws
 from tests.unit.gateway.builders import a_provider, after, an_outcome
-from tests.unit.gateway.registering import meeting_transactions
+from tests.unit.gateway.registering import conflicting_transactions
 
 
 def add(providers: ProviderStore, *ids: str) -> None:
@@ -119,7 +119,8 @@ def test_rejects_more_than_1000_providers(aws: Aws, providers: ProviderStore) ->
         add(providers, "late")
     assert providers.find("late") is None
     with pytest.raises(RegistryBusy):
-        add(providers, "last")  # there already: what came too late for it is a replacement
+        # The id exists already, so the caller can retry as a replacement.
+        add(providers, "last")
     providers.delete("last")
     add(providers, "late")
     assert registry_item(aws)["providers"] == 1000
@@ -255,7 +256,7 @@ def test_records_beat_after_change_of_name(providers: ProviderStore) -> None:
 
 
 def test_transaction_conflict_raises_registry_busy(aws: Aws, providers: ProviderStore) -> None:
-    with meeting_transactions(aws, times=1):
+    with conflicting_transactions(aws, times=1):
         with pytest.raises(RegistryBusy):
             add(providers, "main")
         assert providers.find("main") is None
@@ -265,7 +266,7 @@ def test_transaction_conflict_raises_registry_busy(aws: Aws, providers: Provider
 
 def test_record_beat_returns_false_on_transaction_conflict(aws: Aws) -> None:
     class Busy:
-        """A table in whose way a transaction is."""
+        """A table with a transaction in progress."""
 
         meta, name = aws.providers.meta, aws.providers.name
 
