@@ -1,7 +1,8 @@
-"""Whatever may happen to a registry, in any order, beside a model of it (tests/registry_model.py).
+"""A hypothesis state machine: runs operations on a registry in any order and compares it with tests/registry_model.py.
 
-A beat is begun and ended in steps of its own, so that beats are late, early, told twice, out of order, overlapping,
-and end for providers that are gone or registered anew meanwhile."""
+Heartbeats start and finish in separate steps, so that they overlap, arrive late, early, twice and out of order, and
+finish for providers that were deleted or registered again meanwhile.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -10,8 +11,11 @@ from random import Random
 from typing import Any
 
 import pytest
+from boto3.dynamodb.types import TypeDeserializer
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.dynamodb.models import dynamodb_backends
 
 from gateway.core.errors import (
     ApiKeyRequired,
@@ -31,26 +35,32 @@ from gateway.registry.provider import Provider, format_timestamp
 from gateway.registry.schemas import PatchIn, ProviderIn, ReplacementIn
 from gateway.registry.service import Registry
 from gateway.registry.store import REGISTRY, ProviderStore
-from tests.registry_model import PLAIN, Begun, Fields, Known, shown
+from tests.conftest import REGION
+from tests.registry_model import DEFAULT_SETTINGS, Fields, ProviderModel, StartedBeat, observed_state
 from tests.unit.gateway.builders import WEEK
 from tests.unit.gateway.ticking import Events
+
+deserialize = TypeDeserializer().deserialize
 
 BEGIN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 IDS = st.sampled_from(["a", "b"])
 KEYS = st.sampled_from([None, None, "", "key-1", "key-2"])
 DEFAULTS = st.sampled_from([None, None, True, False])
-SOON = st.sampled_from([-60, 0, 0, 60])  # seconds by which a beat begins out of order
+# Seconds added to the start of a heartbeat, so that some start out of order.
+START_OFFSETS = st.sampled_from([-60, 0, 0, 60])
 type Operation = Callable[[], object]
 type BeatArguments = tuple[Fields, int, int | None]
-GOOD = st.fixed_dictionaries({"error": st.none(), "model": st.sampled_from([None, "x", "y"])})
-BAD = st.fixed_dictionaries({"error": st.sampled_from(["no", "worse"])})
-COST = st.fixed_dictionaries({"latency_ms": st.sampled_from([12, 30]), "tokens": st.sampled_from([None, 2, 512])})
-STREAM = st.fixed_dictionaries({"stream": st.booleans(), "ttft_ms": st.sampled_from([None, 5, 7])})
-MET = st.builds(
-    lambda *parts: {name: value for part in parts for name, value in part.items()}, GOOD | BAD, COST, STREAM
+type ReadItems = Callable[[Any], list[dict[str, Any]]]
+SUCCESSES = st.fixed_dictionaries({"error": st.none(), "model": st.sampled_from([None, "x", "y"])})
+FAILURES = st.fixed_dictionaries({"error": st.sampled_from(["no", "worse"])})
+COSTS = st.fixed_dictionaries({"latency_ms": st.sampled_from([12, 30]), "tokens": st.sampled_from([None, 2, 512])})
+STREAMS = st.fixed_dictionaries({"stream": st.booleans(), "ttft_ms": st.sampled_from([None, 5, 7])})
+OUTCOMES = st.builds(
+    lambda *parts: {name: value for part in parts for name, value in part.items()}, SUCCESSES | FAILURES, COSTS, STREAMS
 )
 SLOTS = st.sampled_from([None, 1, 2, 3])
-BEATS = st.lists(st.tuples(MET, SOON, SLOTS), min_size=1, max_size=4)  # (what it meets, how late, in which slot)
+# Tuples of outcome fields, start offset and slot.
+BEATS = st.lists(st.tuples(OUTCOMES, START_OFFSETS, SLOTS), min_size=1, max_size=4)
 FIELDS = {
     "endpoint": st.sampled_from(["https://one.example/v1", "https://two.example/v1"]),
     "model": st.sampled_from([None, "x"]),
@@ -62,8 +72,8 @@ PATCHES = st.fixed_dictionaries({}, optional=FIELDS | {"heartbeat": SETTINGS})
 
 
 @dataclass
-class Scripted(Beat):
-    """A beat that meets what the test says."""
+class ScriptedBeat(Beat):
+    """Returns the outcome that the machine sets."""
 
     outcome: Outcome = field(default_factory=lambda: Outcome(BEGIN, 0))
 
@@ -71,68 +81,80 @@ class Scripted(Beat):
         return self.outcome
 
 
+def scan(table: Any) -> list[dict[str, Any]]:
+    """Returns all items of a table smaller than one page."""
+    items: list[dict[str, Any]] = table.scan(ConsistentRead=True)["Items"]
+    return items
+
+
+def read_moto_memory(table: Any) -> list[dict[str, Any]]:
+    """Returns all items of a moto table, faster than a scan through boto3."""
+    items = dynamodb_backends[DEFAULT_ACCOUNT_ID][REGION].tables[table.name].all_items()
+    return [{name: deserialize(value.to_regular_json()) for name, value in item.attrs.items()} for item in items]
+
+
 class RegistryMachine(RuleBasedStateMachine):
-    def __init__(self, providers: Any, heartbeats: Any, kms: Any, key_arn: str) -> None:
+    """`read_items` returns all items of a table. The invariants call it twice per step, so it should be fast."""
+
+    def __init__(self, providers: Any, heartbeats: Any, kms: Any, key_arn: str, read_items: ReadItems = scan) -> None:
         super().__init__()
         for table, keys in ((providers, ["id"]), (heartbeats, ["provider_id", "at"])):
-            for item in table.scan()["Items"]:
+            for item in read_items(table):
                 table.delete_item(Key={name: item[name] for name in keys})
-        self.tables = providers, heartbeats
-        self.providers = ProviderStore(providers)
+        self.providers_table, self.heartbeats_table, self.read_items = providers, heartbeats, read_items
+        self.store = ProviderStore(providers)
         endpoint_policy = EndpointPolicy(private_networks=False, loopback=False)
-        self.registry = Registry(
-            self.providers, KeyCipher(kms, key_arn), clock=self.now, endpoint_policy=endpoint_policy
-        )
-        self.beat = Scripted()
+        self.registry = Registry(self.store, KeyCipher(kms, key_arn), clock=self.now, endpoint_policy=endpoint_policy)
+        self.beat = ScriptedBeat()
         self.events = Events()
-        follow = self.events.follow(HistoryStore(heartbeats, kept=WEEK), [])
-        self.ticker = Ticker(self.providers, self.beat, follow, now=self.now)
+        side_effects = self.events.follow(HistoryStore(heartbeats, kept=WEEK), [])
+        self.ticker = Ticker(self.store, self.beat, side_effects, now=self.now)
         self.steps = self.versions = 0
-        self.changes: list[tuple[str, str, str]] = []
-        self.known: dict[str, Known] = {}
-        self.seen: dict[str, Provider] = {}
+        self.status_changes: list[tuple[str, str, str]] = []
+        self.models: dict[str, ProviderModel] = {}
+        self.read_providers: dict[str, Provider] = {}
         self.default: str | None = None
-        self.begun: list[Begun] = []
+        self.started: list[StartedBeat] = []
         self.history: set[tuple[str, str, bool]] = set()
 
     def now(self) -> datetime:
         self.steps += 1
-        return self.just_now()
+        return self.last_now()
 
-    def just_now(self) -> datetime:
-        """What the clock said last."""
+    def last_now(self) -> datetime:
+        """The time that the clock returned last."""
         return BEGIN + timedelta(seconds=self.steps, microseconds=self.steps)
 
     @initialize()
-    def one_is_there(self) -> None:
+    def register_first(self) -> None:
         self.register("a", {"endpoint": "https://one.example/v1", "model": None, "name": "first"}, "key-1", None)
 
     @rule(id_=IDS, fields=REPLACEMENTS, key=KEYS, default=DEFAULTS)
     def register(self, id_: str, fields: Fields, key: str | None, default: bool | None) -> None:
         body = ProviderIn.model_validate(_body(fields, key, default) | {"id": id_})
-        if id_ in self.known:
-            self.change(id_, self.known[id_].replaced(fields), key, default, lambda: self.registry.register(body))
+        if id_ in self.models:
+            self.change(id_, self.models[id_].replaced(fields), key, default, lambda: self.registry.register(body))
             return
         assert self.registry.register(body).created
         self.versions += 1
-        settings = PLAIN | fields.get("heartbeat", {})
-        self.known[id_] = Known(fields | {"heartbeat": settings}, key or None, self.versions)
+        settings = DEFAULT_SETTINGS | fields.get("heartbeat", {})
+        self.models[id_] = ProviderModel(fields | {"heartbeat": settings}, key or None, self.versions)
         self.default = id_ if default or self.default is None else self.default
 
     @rule(id_=IDS, put=st.booleans(), replacement=REPLACEMENTS, patch=PATCHES, key=KEYS, default=DEFAULTS)
-    def change_it(
+    def change_any(
         self, id_: str, put: bool, replacement: Fields, patch: Fields, key: str | None, default: bool | None
     ) -> None:
         call = self.put(id_, replacement, key, default) if put else self.patch(id_, patch, key, default)
-        if id_ not in self.known:
-            refused_with(ProviderNotFound, call)
+        if id_ not in self.models:
+            assert_raises(ProviderNotFound, call)
             return
-        before = self.known[id_]
+        before = self.models[id_]
         self.change(id_, before.replaced(replacement) if put else before.patched(patch), key, default, call)
 
     @rule(id_=IDS, key=st.sampled_from(["", "key-1", "key-2"]))
-    def rotate_the_key(self, id_: str, key: str) -> None:
-        self.change_it(id_, put=False, replacement={}, patch={}, key=key, default=None)
+    def rotate_key(self, id_: str, key: str) -> None:
+        self.change_any(id_, put=False, replacement={}, patch={}, key=key, default=None)
 
     def put(self, id_: str, fields: Fields, key: str | None, default: bool | None) -> Operation:
         body = ReplacementIn.model_validate(_body(fields, key, default))
@@ -142,113 +164,113 @@ class RegistryMachine(RuleBasedStateMachine):
         body = PatchIn.model_validate(_body(fields, key, default))
         return lambda: self.registry.patch(id_, body)
 
-    @precondition(lambda self: self.seen)
-    @rule(which=st.integers(0, 9))
-    def change_only_what_was_read(self, which: int) -> None:
-        read = list(self.seen.values())[which % len(self.seen)]
-        expected, now = IfMatch(frozenset({etag(read)})), self.providers.find(read.id)
+    @precondition(lambda self: self.read_providers)
+    @rule(index=st.integers(0, 9))
+    def change_with_if_match(self, index: int) -> None:
+        read = list(self.read_providers.values())[index % len(self.read_providers)]
+        if_match, current = IfMatch(frozenset({etag(read)})), self.store.find(read.id)
         body = PatchIn.model_validate({"name": f"changed at step {self.steps}"})
-        if now is not None and (now.revision, now.default) == (read.revision, read.default):
-            self.registry.patch(read.id, body, expected)
-            self.known[read.id].fields = self.known[read.id].fields | {"name": body.name}
+        if current is not None and (current.revision, current.default) == (read.revision, read.default):
+            self.registry.patch(read.id, body, if_match)
+            self.models[read.id].fields = self.models[read.id].fields | {"name": body.name}
         else:
-            gone = ProviderNotFound if now is None else PreconditionFailed
-            refused_with(gone, lambda: self.registry.patch(read.id, body, expected))
+            error = ProviderNotFound if current is None else PreconditionFailed
+            assert_raises(error, lambda: self.registry.patch(read.id, body, if_match))
 
     @rule(id_=IDS)
     def delete(self, id_: str) -> None:
-        if id_ not in self.known:
-            refused_with(ProviderNotFound, lambda: self.registry.delete(id_))
-        elif id_ == self.default and len(self.known) > 1:
-            refused_with(DefaultProviderNeeded, lambda: self.registry.delete(id_))
+        if id_ not in self.models:
+            assert_raises(ProviderNotFound, lambda: self.registry.delete(id_))
+        elif id_ == self.default and len(self.models) > 1:
+            assert_raises(DefaultProviderNeeded, lambda: self.registry.delete(id_))
         else:
             self.registry.delete(id_)
-            del self.known[id_]
+            del self.models[id_]
             self.default = None if id_ == self.default else self.default
 
     def change(self, id_: str, fields: Fields, key: str | None, default: bool | None, call: Operation) -> None:
-        """What all three calls have in common when the provider is there."""
-        before = self.known[id_]
+        """POST, PUT or PATCH of an existing provider: runs the call and updates the model."""
+        before = self.models[id_]
         if default is False and id_ == self.default:
-            refused_with(DefaultProviderNeeded, call)
+            assert_raises(DefaultProviderNeeded, call)
             return
         if key is None and before.key is not None and fields["endpoint"] != before.fields["endpoint"]:
-            refused_with(ApiKeyRequired, call)
+            assert_raises(ApiKeyRequired, call)
             return
         call()
         after = replace(before, fields=fields, key=before.key if key is None else key or None)
-        if after.checked() != before.checked():
-            after = after.reset(at=self.just_now())
-        if (after.checked(), fields["heartbeat"]) != (before.checked(), before.fields["heartbeat"]):
+        if after.reset_fields() != before.reset_fields():
+            after = after.reset(at=self.last_now())
+        if (after.reset_fields(), fields["heartbeat"]) != (before.reset_fields(), before.fields["heartbeat"]):
             self.versions += 1
             after = replace(after, version=self.versions)
-        self.known[id_] = after
+        self.models[id_] = after
         self.default = id_ if default else self.default
 
     @rule(id_=IDS, beats=BEATS)
-    def beat_it(self, id_: str, beats: list[BeatArguments]) -> None:
-        for arguments in beats if id_ in self.known else []:
-            self.begin(id_, *arguments)
-            self.end(self.begun.pop())
+    def run_beats(self, id_: str, beats: list[BeatArguments]) -> None:
+        for arguments in beats if id_ in self.models else []:
+            self.start_beat(id_, *arguments)
+            self.finish_beat(self.started.pop())
 
     @rule(id_=IDS, beats=BEATS)
-    def begin_beats(self, id_: str, beats: list[BeatArguments]) -> None:
-        for arguments in beats if id_ in self.known else []:
-            self.begin(id_, *arguments)
+    def start_beats(self, id_: str, beats: list[BeatArguments]) -> None:
+        for arguments in beats if id_ in self.models else []:
+            self.start_beat(id_, *arguments)
 
-    @precondition(lambda self: self.begun)
+    @precondition(lambda self: self.started)
     @rule(order=st.randoms(use_true_random=False), again=st.booleans())
-    def end_the_beats(self, order: Random, again: bool) -> None:
-        beats = self.begun
+    def finish_beats(self, order: Random, again: bool) -> None:
+        beats = self.started
         order.shuffle(beats)
-        self.begun = [beat.run_again() for beat in beats[:1] if again]
+        self.started = [beat.run_again() for beat in beats[:1] if again]
         for beat in beats:
-            self.end(beat)
+            self.finish_beat(beat)
 
-    def begin(self, id_: str, met: Fields, soon: int, slot: int | None) -> None:
+    def start_beat(self, id_: str, fields: Fields, offset: int, slot: int | None) -> None:
         tick = None if slot is None else format_timestamp(BEGIN + timedelta(seconds=30 * slot))
-        outcome = Outcome(self.now() + timedelta(seconds=soon), slot=tick, **met)
-        self.seen[id_] = self.providers.get(id_)
-        self.begun.append(Begun(self.seen[id_], self.known[id_].version, outcome))
+        outcome = Outcome(self.now() + timedelta(seconds=offset), slot=tick, **fields)
+        self.read_providers[id_] = self.store.get(id_)
+        self.started.append(StartedBeat(self.read_providers[id_], self.models[id_].version, outcome))
 
-    def end(self, beat: Begun) -> None:
+    def finish_beat(self, beat: StartedBeat) -> None:
         self.beat.outcome = beat.outcome
         self.ticker.beat_one(beat.provider)
-        known = self.known.get(beat.provider.id)
-        if known is not None and known.version == beat.version and known.takes(beat.outcome):
-            self.written(beat.provider.id, known, beat.outcome)
+        model = self.models.get(beat.provider.id)
+        if model is not None and model.version == beat.version and model.accepts(beat.outcome):
+            self.record(beat.provider.id, model, beat.outcome)
 
-    def written(self, id_: str, known: Known, outcome: Outcome) -> None:
-        before = known.health.status
-        known.beaten(outcome)
-        if known.health.status != before:
-            self.changes.append((id_, before, known.health.status))
+    def record(self, id_: str, model: ProviderModel, outcome: Outcome) -> None:
+        before = model.health.status
+        model.record(outcome)
+        if model.health.status != before:
+            self.status_changes.append((id_, before, model.health.status))
         self.history.add((id_, format_timestamp(outcome.started_at), outcome.error is None))
 
-    # ---- after every step ----
+    @invariant()
+    def providers_match_the_model(self) -> None:
+        providers = self.store.all()
+        expected = {id_: model.expected_state(id_) for id_, model in self.models.items()}
+        assert {provider.id: observed_state(provider) for provider in providers} == expected
+        assert [provider.id for provider in providers if provider.default] == ([self.default] if self.default else [])
+        items = self.read_items(self.providers_table)
+        registry = next((item for item in items if item["id"] == REGISTRY), {})
+        assert (registry.get("default_id"), registry.get("providers", 0)) == (self.default, len(self.models))
 
     @invariant()
-    def the_tables_are_as_the_model_says(self) -> None:
-        found = self.providers.all()
-        expected = {id_: known.shown(id_) for id_, known in self.known.items()}
-        assert {provider.id: shown(provider) for provider in found} == expected
-        assert [provider.id for provider in found if provider.default] == ([self.default] if self.default else [])
-        item = self.tables[0].get_item(Key={"id": REGISTRY}).get("Item", {})
-        assert (item.get("default_id"), item.get("providers", 0)) == (self.default, len(self.known))
-
-    @invariant()
-    def each_beat_that_counted_is_in_the_history_and_each_change_of_status_was_told_once(self) -> None:
-        told = [(event["id"], event["old_status"], event["new_status"]) for event in self.events.taken]
-        assert told == self.changes
-        items = self.tables[1].scan()["Items"]
+    def history_and_events_match_the_model(self) -> None:
+        """Each recorded heartbeat is in the history, and each change of status was published once."""
+        published = [(event["id"], event["old_status"], event["new_status"]) for event in self.events.taken]
+        assert published == self.status_changes
+        items = self.read_items(self.heartbeats_table)
         assert {(item["provider_id"], item["at"], item["good"]) for item in items} == self.history
 
 
 def _body(fields: Fields, key: str | None, default: bool | None) -> dict[str, Any]:
-    given = {"api_key": key, "default": default}
-    return fields | {name: value for name, value in given.items() if value is not None}
+    optional = {"api_key": key, "default": default}
+    return fields | {name: value for name, value in optional.items() if value is not None}
 
 
-def refused_with(kind: type[GatewayError], call: Operation) -> None:
-    with pytest.raises(kind):
+def assert_raises(error: type[GatewayError], call: Operation) -> None:
+    with pytest.raises(error):
         call()

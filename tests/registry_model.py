@@ -1,4 +1,4 @@
-"""What a registry should hold: a model of providers and of what beats make of their health, that fits on a page."""
+"""A model of the registry: the providers and the effect of heartbeats on their health."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -10,24 +10,25 @@ from gateway.registry.provider import Health, Provider, utc_day
 
 type Fields = dict[str, Any]
 
-PLAIN = {"enabled": True, "max_tokens": 16}
-NEVER = Health()
+DEFAULT_SETTINGS = {"enabled": True, "max_tokens": 16}
+PENDING = Health()
 
 
 @dataclass
-class Known:
-    """What the model knows of one provider."""
+class ProviderModel:
+    """The expected state of one provider."""
 
     fields: Fields
     key: str | None = None
     version: int = 0
-    health: Health = NEVER
+    health: Health = PENDING
 
-    def checked(self) -> tuple[Any, ...]:
+    def reset_fields(self) -> tuple[Any, ...]:
+        """The values whose change resets the health."""
         return (self.fields["endpoint"], self.fields["model"], self.key)
 
-    def reset(self, at: datetime) -> "Known":
-        """Unknown again, but for what was spent today and for when it was last looked at."""
+    def reset(self, at: datetime) -> "ProviderModel":
+        """Returns the provider as pending; keeps the tokens of the day and the time of the last heartbeat."""
         since = self.health.status_changed_at if self.health.status == "pending" else at
         health = replace(
             self.health,
@@ -41,62 +42,62 @@ class Known:
         return replace(self, health=health)
 
     def replaced(self, fields: Fields) -> Fields:
-        """Its fields after a PUT of these."""
-        kept = self.fields["heartbeat"]
-        return fields | {"heartbeat": PLAIN | fields["heartbeat"] if "heartbeat" in fields else kept}
+        """Returns the fields after a PUT."""
+        current = self.fields["heartbeat"]
+        return fields | {"heartbeat": DEFAULT_SETTINGS | fields["heartbeat"] if "heartbeat" in fields else current}
 
     def patched(self, fields: Fields) -> Fields:
-        """Its fields after a PATCH of these."""
+        """Returns the fields after a PATCH."""
         return self.fields | fields | {"heartbeat": self.fields["heartbeat"] | fields.get("heartbeat", {})}
 
-    def takes(self, outcome: Outcome) -> bool:
-        """Whether a beat is news."""
+    def accepts(self, outcome: Outcome) -> bool:
+        """Whether a heartbeat is newer than the last one and of a newer slot."""
         last_slot, last_at = self.health.last_heartbeat_slot, self.health.last_heartbeat_at
         if outcome.slot is not None and last_slot is not None and outcome.slot <= last_slot:
             return False
         return last_at is None or outcome.started_at > last_at
 
-    def beaten(self, outcome: Outcome) -> None:
-        """A beat that was news. All of them are of one day."""
-        was, good = self.health, outcome.error is None
-        same = was.status == ("healthy" if good else "failed")
+    def record(self, outcome: Outcome) -> None:
+        """Applies a heartbeat to the health. All heartbeats of the machine are on one day."""
+        before, good = self.health, outcome.error is None
+        same = before.status == ("healthy" if good else "failed")
         self.health = Health(
             status="healthy" if good else "failed",
             last_heartbeat_at=outcome.started_at,
             last_heartbeat_latency_ms=outcome.latency_ms,
-            last_heartbeat_ttft_ms=outcome.ttft_ms if outcome.stream else was.last_heartbeat_ttft_ms,
+            last_heartbeat_ttft_ms=outcome.ttft_ms if outcome.stream else before.last_heartbeat_ttft_ms,
             last_heartbeat_error=outcome.error,
-            last_heartbeat_model=was.last_heartbeat_model if outcome.model is None else outcome.model,
-            last_heartbeat_slot=was.last_heartbeat_slot if outcome.slot is None else outcome.slot,
-            consecutive_failures=0 if good else was.consecutive_failures + 1,
-            status_changed_at=was.status_changed_at if same else outcome.started_at,
-            beats_since_stream=0 if outcome.stream else was.beats_since_stream + 1,
-            heartbeat_tokens=was.heartbeat_tokens + (outcome.tokens or 0),
+            last_heartbeat_model=before.last_heartbeat_model if outcome.model is None else outcome.model,
+            last_heartbeat_slot=before.last_heartbeat_slot if outcome.slot is None else outcome.slot,
+            consecutive_failures=0 if good else before.consecutive_failures + 1,
+            status_changed_at=before.status_changed_at if same else outcome.started_at,
+            beats_since_stream=0 if outcome.stream else before.beats_since_stream + 1,
+            heartbeat_tokens=before.heartbeat_tokens + (outcome.tokens or 0),
             heartbeat_tokens_day=utc_day(outcome.started_at),
         )
 
-    def shown(self, id_: str) -> tuple[object, ...]:
-        """What `shown` should say of the provider."""
+    def expected_state(self, id_: str) -> tuple[object, ...]:
+        """What `observed_state` should return for the provider."""
         return self.fields, self.key and fingerprint(self.key, provider_id=id_), self.health
 
 
 @dataclass
-class Begun:
-    """A beat on its way."""
+class StartedBeat:
+    """A heartbeat that has started and not finished."""
 
     provider: Provider
     version: int
     outcome: Outcome
 
-    def run_again(self) -> "Begun":
-        """The same beat as an Express workflow runs it twice: what was read and the slot are the same."""
+    def run_again(self) -> "StartedBeat":
+        """Returns the heartbeat as an Express workflow runs it a second time, with the same provider and slot."""
         started_at = self.outcome.started_at + timedelta(seconds=0.5)
         return replace(self, outcome=replace(self.outcome, started_at=started_at))
 
 
-def shown(provider: Provider) -> tuple[object, ...]:
-    """What a provider is, but for its ciphertext and its opaque marks."""
-    beat = provider.heartbeat
+def observed_state(provider: Provider) -> tuple[object, ...]:
+    """The provider's state without ciphertext, version and revision, which are random."""
+    settings = provider.heartbeat
     fields = {name: getattr(provider, name) for name in ("endpoint", "model", "name")}
-    fields |= {"heartbeat": {"enabled": beat.enabled, "max_tokens": beat.max_tokens}}
+    fields |= {"heartbeat": {"enabled": settings.enabled, "max_tokens": settings.max_tokens}}
     return fields, provider.key_fingerprint, provider.health

@@ -94,7 +94,7 @@ def test_a_key_that_kms_does_not_decrypt_now_makes_the_provider_failed(load: Loa
         app.handler(event("tick"), Context())
 
     assert shown()["status"] == "failed"
-    assert "KMS key that the providers' keys are encrypted under is disabled" in shown()["last_heartbeat_error"]
+    assert "The stack's KMS key is disabled" in shown()["last_heartbeat_error"]
 
 
 def test_every_tick_tells_its_metrics(beat: Any, capsys: pytest.CaptureFixture[str]) -> None:

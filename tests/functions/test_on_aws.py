@@ -75,7 +75,7 @@ def test_what_was_registered_under_laxer_rules_gets_no_key(
     asked = {"completions": event("completion"), "heartbeat": {"provider_id": "tokenhub", "now": True}}[function]
     answer = load(function).handler(asked, Context())
 
-    assert f"http://{NAME}/v1 is not called: endpoint is plain http" in json.dumps(answer)
+    assert f"http://{NAME}/v1 is not allowed. The endpoint uses plain http" in json.dumps(answer)
 
 
 @pytest.mark.parametrize("function", ["completions", "heartbeat"])

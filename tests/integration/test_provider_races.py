@@ -1,4 +1,4 @@
-"""Many who change the registry at once: nothing is lost, one default always, one winner of those with one ETag."""
+"""Concurrent changes: none is lost, one provider is the default, one of several writers with one ETag wins."""
 
 import time
 from collections import Counter
@@ -19,7 +19,7 @@ QUIET: dict[str, Any] = {"endpoint": ENDPOINT, "heartbeat": {"enabled": False}}
 
 
 def at_once[T](calls: Sequence[Callable[[], T]]) -> list[T]:
-    """The results of calls that begin together."""
+    """Starts all calls at the same time and returns their results."""
     ready = Barrier(len(calls))
 
     def run(call: Callable[[], T]) -> T:
@@ -32,8 +32,10 @@ def at_once[T](calls: Sequence[Callable[[], T]]) -> list[T]:
 
 @pytest.fixture(scope="module", autouse=True)
 def warm(client_of: httpx.Client) -> None:
-    """Starts as many processes of the function as there will be callers, a few at a time: twenty cold starts at once
-    take longer than API Gateway waits, and callers that wait for their process do not meet."""
+    """Starts one process of the function per concurrent caller, a few at a time.
+
+    Twenty cold starts at once exceed API Gateway's timeout, and calls that wait for a cold start do not overlap.
+    """
     for callers in (4, 8, 12, 16, *[20] * 10):
         began = time.monotonic()
         for answer in at_once([lambda: client_of.get(PATH, timeout=60)] * callers):
@@ -58,17 +60,18 @@ def statuses(answers: Sequence[httpx.Response]) -> Counter[int]:
     return Counter(answer.status_code for answer in answers)
 
 
-def test_twenty_concurrent_registrations_of_one_id_make_one_provider(http: httpx.Client) -> None:
+def test_concurrent_registrations_of_one_id_create_one_provider(http: httpx.Client) -> None:
     answers = at_once([posting(http, id="same", description=str(number)) for number in range(20)])
 
     assert statuses(answers) == {201: 1, 200: 19}
     [provider] = http.get(PATH).json()
     assert provider["default"]
-    assert http.delete(f"{PATH}/same").status_code == 204  # the count is right, too: it was the last
+    # The default can be deleted only as the last provider, so the count is right.
+    assert http.delete(f"{PATH}/same").status_code == 204
     assert http.get(PATH).json() == []
 
 
-def test_twenty_concurrent_registrations_make_twenty_providers_and_one_default(http: httpx.Client) -> None:
+def test_concurrent_registrations_of_twenty_ids_leave_one_default(http: httpx.Client) -> None:
     ids = [f"p{number}" for number in range(20)]
 
     answers = at_once([posting(http, id=id_) for id_ in ids])
@@ -79,7 +82,7 @@ def test_twenty_concurrent_registrations_make_twenty_providers_and_one_default(h
 
 
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
-def test_concurrent_default_changes_leave_exactly_one(http: httpx.Client, method: str) -> None:
+def test_concurrent_takeovers_leave_one_default(http: httpx.Client, method: str) -> None:
     ids = ["first", "one", "other"]
     for id_ in ids:
         http.post(PATH, json=QUIET | {"id": id_}).raise_for_status()
@@ -96,7 +99,7 @@ def test_concurrent_default_changes_leave_exactly_one(http: httpx.Client, method
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
-def test_one_of_eight_writers_with_the_same_etag_wins(http: httpx.Client, method: str) -> None:
+def test_one_of_eight_writers_with_one_etag_wins(http: httpx.Client, method: str) -> None:
     http.post(PATH, json=QUIET | {"id": "main"}).raise_for_status()
 
     def write(name: str, etag: str) -> Callable[[], httpx.Response]:
@@ -120,7 +123,7 @@ def change(http: httpx.Client, method: str, body: dict[str, str] | None, etag: s
     return lambda: http.request(method, f"{PATH}/main", json=body, headers={"If-Match": etag})
 
 
-def test_delete_or_change_with_the_same_etag_wins_but_not_both(http: httpx.Client) -> None:
+def test_deletion_or_change_with_one_etag_wins(http: httpx.Client) -> None:
     http.post(PATH, json=QUIET | {"id": "default"}).raise_for_status()
     for _ in range(5):
         seen = http.post(PATH, json=QUIET | {"id": "main"}).headers["ETag"]
@@ -150,7 +153,7 @@ def test_concurrent_patches_of_different_fields_all_apply(http: httpx.Client) ->
         assert now["heartbeat"] == {"enabled": False, "model": text, "max_tokens": number + 1}
 
 
-def test_location_header_leads_to_the_new_provider(http: httpx.Client, register: Register) -> None:
+def test_location_header_points_to_the_new_provider(http: httpx.Client, register: Register) -> None:
     answer = register()
 
     followed = http.get(answer.url.join(answer.headers["Location"]))

@@ -15,7 +15,7 @@ def status(http: httpx.Client) -> tuple[str, str | None]:
     return provider["status"], provider["last_heartbeat_error"]
 
 
-def test_new_provider_is_pending_and_soon_healthy(http: httpx.Client, register: Register) -> None:
+def test_new_provider_is_pending_then_healthy(http: httpx.Client, register: Register) -> None:
     answer = register()
 
     assert answer.status_code == 201
@@ -23,7 +23,7 @@ def test_new_provider_is_pending_and_soon_healthy(http: httpx.Client, register: 
     assert wait_until(lambda: status(http) == ("healthy", None), 15, every=0.25)
 
 
-def test_registering_again_returns_200_and_keeps_the_health(
+def test_repeated_registration_returns_200_and_keeps_health(
     http: httpx.Client, register: Register, tokenhub: RunningTokenHub
 ) -> None:
     register()
@@ -36,7 +36,7 @@ def test_registering_again_returns_200_and_keeps_the_health(
     assert http.get("/api/v1/providers").json() == before
 
 
-def test_wrong_key_is_failed_with_a_remedy(http: httpx.Client, register: Register, tokenhub: RunningTokenHub) -> None:
+def test_wrong_key_fails_with_advice(http: httpx.Client, register: Register, tokenhub: RunningTokenHub) -> None:
     tokenhub.rehearse("refuse_key")
     register()
 
@@ -44,7 +44,7 @@ def test_wrong_key_is_failed_with_a_remedy(http: httpx.Client, register: Registe
     assert re.match(r"HTTP 401: invalid api key\. .*register", status(http)[1] or "")
 
 
-def test_key_appears_in_no_answer_table_or_log(http: httpx.Client, register: Register, system: LocalSystem) -> None:
+def test_key_appears_in_no_response_table_or_log(http: httpx.Client, register: Register, system: LocalSystem) -> None:
     answers = [register(api_key=CANARY).text]
     assert wait_until(lambda: status(http)[0] == "healthy", 15, every=0.25)
     http.post("/v1/chat/completions", json={"messages": [{"role": "user", "content": "Hello"}]})
@@ -60,7 +60,7 @@ def test_key_appears_in_no_answer_table_or_log(http: httpx.Client, register: Reg
     assert CANARY not in str([answers, items, lines, system.output])
 
 
-def test_cannot_delete_the_default_while_others_exist(http: httpx.Client, register: Register) -> None:
+def test_rejects_deletion_of_the_default_while_another_exists(http: httpx.Client, register: Register) -> None:
     register()
     register(id="second")
 
@@ -70,7 +70,7 @@ def test_cannot_delete_the_default_while_others_exist(http: httpx.Client, regist
     assert http.delete("/api/v1/providers/second").status_code == 204
 
 
-def test_rejects_a_new_origin_without_the_key(http: httpx.Client, register: Register) -> None:
+def test_rejects_new_origin_without_the_key(http: httpx.Client, register: Register) -> None:
     register()
 
     moved = http.post("/api/v1/providers", json={"id": "tokenhub", "endpoint": "http://localhost:1/v1"})
@@ -78,26 +78,27 @@ def test_rejects_a_new_origin_without_the_key(http: httpx.Client, register: Regi
     assert (moved.status_code, moved.json()["error"]["code"]) == (409, "api_key_required")
 
 
-def test_scheduled_beats_come_from_the_workflow(http: httpx.Client, register: Register, system: LocalSystem) -> None:
+def test_scheduled_heartbeats_run_in_the_workflow(http: httpx.Client, register: Register, system: LocalSystem) -> None:
     register()
     states = aws.client("stepfunctions", system.aws_url)
     [machine] = states.list_state_machines()["stateMachines"]
 
     def executions() -> list[str]:
-        found = states.list_executions(stateMachineArn=machine["stateMachineArn"])["executions"]
-        return [execution["name"] for execution in found]
+        page = states.list_executions(stateMachineArn=machine["stateMachineArn"])
+        return [execution["name"] for execution in page["executions"]]
 
     assert machine["type"] == "EXPRESS"
-    assert wait_until(executions, 80, every=1)  # a rule's first minute begins when it is made
+    # The first execution starts up to a minute after the rule is created.
+    assert wait_until(executions, 80, every=1)
 
 
-def test_schedule_starts_the_workflow_every_minute(system: LocalSystem) -> None:
+def test_rule_starts_the_workflow_every_minute(system: LocalSystem) -> None:
     [rule] = aws.client("events", system.aws_url).list_rules()["Rules"]
 
     assert (rule["ScheduleExpression"], rule["State"]) == ("rate(1 minute)", "ENABLED")
 
 
-def test_allows_loopback_endpoints_on_the_local_platform_only(register: Register) -> None:
+def test_local_platform_rejects_metadata_addresses(register: Register) -> None:
     refused = register(endpoint="http://169.254.169.254/v1")
 
     assert (refused.status_code, refused.json()["error"]["code"]) == (400, "invalid_endpoint")

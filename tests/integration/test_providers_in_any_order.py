@@ -1,4 +1,4 @@
-"""The same machine as on moto, once on the local AWS, in tables of its own: its transactions are real ones."""
+"""Runs the registry's state machine on the local AWS, whose transactions really conflict, in separate tables."""
 
 import uuid
 from collections.abc import Iterator
@@ -34,11 +34,11 @@ def tables(dynamodb: Any) -> Iterator[list[Any]]:
         each.delete()
 
 
-def test_table_matches_the_model_after_any_operations(tables: list[Any]) -> None:
+def test_registry_matches_model_after_any_operations(tables: list[Any]) -> None:
     kms = boto3.client("kms")
     key_arn = kms.create_key()["KeyMetadata"]["Arn"]
 
     run_state_machine_as_test(
-        lambda: RegistryMachine(tables[0], tables[1], kms, key_arn),  # type: ignore[arg-type]  # any factory does
+        lambda: RegistryMachine(tables[0], tables[1], kms, key_arn),  # type: ignore[arg-type]
         settings=settings(max_examples=5, stateful_step_count=25, deadline=None),
     )

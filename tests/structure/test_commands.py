@@ -19,7 +19,7 @@ QUICK_START = "tests/e2e/test_readme.py::test_quick_start_commands_return_the_do
 OUTAGE = "tests/e2e/test_readme.py::test_rehearsal_commands_switch_an_outage_on_and_off"
 SAM_LOCAL = "tests/e2e/test_readme.py::test_sam_local_answers_from_the_same_local_aws"
 BOOTSTRAP = "tests/e2e/test_readme.py::test_bootstrap_script_registers_the_provider_again"
-REGISTRATION = "tests/e2e/test_smoke.py::test_the_registration_of_the_operating_page_works_as_it_is_written"
+REGISTRATION = "tests/e2e/test_smoke.py::test_documented_registration_works_as_written"
 DEPLOYMENT = "tests/e2e/test_readme.py::test_documented_commands_deploy_change_upgrade_and_delete_a_stack"
 RUN_BY = {
     "make dev": "tests/e2e/test_readme.py::clone",

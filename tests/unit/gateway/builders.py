@@ -1,4 +1,4 @@
-"""Records as the tests need them."""
+"""Builds records for tests."""
 
 import json
 from dataclasses import replace
@@ -12,11 +12,12 @@ from gateway.proxy.request import ForwardRequest
 from gateway.registry.provider import Provider
 from gateway.registry.schemas import PatchIn, ProviderIn, ReplacementIn
 
-WEEK = timedelta(days=7)  # for which beats are kept
+WEEK = timedelta(days=7)
 AT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 KEY = "tokenhub_" + "0123456789abcdef" * 4
 OTHER_KEY = "tokenhub_" + "fedcba9876543210" * 4
-BRIEFLY = settings(max_examples=40, deadline=None)  # every run draws anew
+# Fewer examples than hypothesis runs by default.
+BRIEFLY = settings(max_examples=40, deadline=None)
 ENDPOINT = "https://tokenhub.example.com/v1"
 
 
@@ -51,7 +52,7 @@ def a_request(**changes: Any) -> ForwardRequest:
 
 
 class Clock:
-    """A second later at every look."""
+    """Advances by one second with each call."""
 
     def __init__(self) -> None:
         self.now = AT
@@ -62,7 +63,7 @@ class Clock:
 
 
 class SettableClock:
-    """Stands still until a test moves it; seconds."""
+    """Returns `now`, in seconds, which the test sets."""
 
     def __init__(self) -> None:
         self.now = 1000.0

@@ -1,4 +1,4 @@
-"""A name whose addresses a test chooses."""
+"""Fake DNS: a host name whose addresses the test chooses."""
 
 import socket
 from typing import Any
@@ -9,7 +9,7 @@ NAME = "tokenhub.example.com"
 
 
 class Dns:
-    """What the name resolves to now, and how often it was asked."""
+    """Resolves NAME to `addresses` and counts the lookups in `asked`."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
         self.addresses: tuple[str, ...] = addresses
@@ -17,7 +17,8 @@ class Dns:
         monkeypatch.setattr(socket, "getaddrinfo", self._answer)
 
     def _answer(self, host: str, port: int, *_: Any, **__: Any) -> list[tuple[Any, ...]]:
-        if host != NAME:  # an address: nobody is asked for it
+        # IP addresses need no lookup.
+        if host != NAME:
             return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port))]
         self.asked += 1
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in self.addresses]

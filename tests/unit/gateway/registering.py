@@ -1,4 +1,4 @@
-"""What tests of the registry share, and what moto does not do by itself: others that come between, and conflicts."""
+"""Helpers for tests of the registry: concurrent changes and transaction conflicts, which moto does not produce."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,21 +31,21 @@ def beat(providers: ProviderStore, error: str | None = None) -> Health:
 
 
 class Interrupted(ProviderStore):
-    """A registry where something else happens after each reading of a provider, `times` times."""
+    """Calls `interrupt` after each of the first `times` reads of a provider."""
 
     times = 0
     interrupt: Callable[[], object]
 
     def find(self, provider_id: str) -> Provider | None:
-        found = super().find(provider_id)
+        provider = super().find(provider_id)
         if self.times:
             self.times -= 1
             self.interrupt()
-        return found
+        return provider
 
 
-def overtaken(aws: Aws, by: Callable[[], object], times: int = 1) -> Registry:
-    """A registry where `by` comes between the reading of a provider and the writing."""
+def interrupted_registry(aws: Aws, by: Callable[[], object], times: int = 1) -> Registry:
+    """Returns a registry where `by` runs between the read and the write of the first `times` attempts."""
     providers = Interrupted(aws.providers)
     providers.interrupt, providers.times = by, times
     cipher = KeyCipher(aws.kms, aws.key_arn)
@@ -53,20 +53,20 @@ def overtaken(aws: Aws, by: Callable[[], object], times: int = 1) -> Registry:
 
 
 @contextmanager
-def meeting_transactions(aws: Aws, times: int) -> Iterator[None]:
-    """Makes the next `times` transactions fail as DynamoDB does when two meet on an item."""
+def conflicting_transactions(aws: Aws, times: int) -> Iterator[None]:
+    """Makes the next `times` transactions fail with TransactionConflict."""
     client, left = aws.providers.meta.client, [times]
     events, call = client.meta.events, "before-parameter-build.dynamodb.TransactWriteItems"
 
-    def meet(**_: Any) -> None:
+    def fail(**_: Any) -> None:
         if left[0]:
             left[0] -= 1
             reasons = [{"Code": "None"}, {"Code": "TransactionConflict"}]
-            answer: Any = {"Error": {"Code": "TransactionCanceledException"}, "CancellationReasons": reasons}
-            raise client.exceptions.TransactionCanceledException(answer, "TransactWriteItems")
+            response: Any = {"Error": {"Code": "TransactionCanceledException"}, "CancellationReasons": reasons}
+            raise client.exceptions.TransactionCanceledException(response, "TransactWriteItems")
 
-    events.register(call, meet, unique_id="meet")
+    events.register(call, fail, unique_id="conflict")
     try:
         yield
     finally:
-        events.unregister(call, unique_id="meet")
+        events.unregister(call, unique_id="conflict")

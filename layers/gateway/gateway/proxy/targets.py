@@ -64,7 +64,7 @@ class TargetResolver:
         try:
             self._guard(provider.endpoint)
         except InvalidEndpoint as error:
-            raise EndpointRefused(f"The gateway does not call {provider.endpoint}: {error.message}") from None
+            raise EndpointRefused(f"{provider.endpoint} is not allowed. {error.message}") from None
         return Target(
             provider_id=provider.id,
             endpoint=provider.endpoint,

@@ -1,4 +1,4 @@
-"""How a provider lies in DynamoDB: pure functions between records and items."""
+"""Converts between providers and DynamoDB items. Pure functions."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, fields
@@ -9,45 +9,49 @@ from gateway.registry.provider import Health, HeartbeatSettings, Provider, forma
 
 Item = Mapping[str, Any]
 
-HEALTH = {field.name for field in fields(Health)}
-REGISTERED = {field.name for field in fields(Provider)} - {"health", "default"}
-TIMES = {"created_at", "updated_at", "last_heartbeat_at", "status_changed_at"}
-NUMBERS = {"last_heartbeat_latency_ms", "last_heartbeat_ttft_ms", "consecutive_failures"} | {
+HEALTH_FIELDS = {field.name for field in fields(Health)}
+REGISTRATION_FIELDS = {field.name for field in fields(Provider)} - {"health", "default"}
+TIME_FIELDS = {"created_at", "updated_at", "last_heartbeat_at", "status_changed_at"}
+INTEGER_FIELDS = {
+    "last_heartbeat_latency_ms",
+    "last_heartbeat_ttft_ms",
+    "consecutive_failures",
     "beats_since_stream",
     "heartbeat_tokens",
 }
 
 
 def registry_item(provider: Provider) -> dict[str, Any]:
-    """What registering a provider writes. Not `default`: the registry item names it."""
+    """The attributes that a registration writes. `default` is not one: the registry item stores the default's id."""
     values = asdict(provider)
     del values["health"], values["default"]
-    return _plain(values)
+    return _serialise(values)
 
 
 def health_item(health: Health) -> dict[str, Any]:
-    """What a beat writes."""
-    return _plain(asdict(health))
+    """The attributes that a heartbeat writes."""
+    return _serialise(asdict(health))
 
 
-def provider_of(item: Item, default_id: str | None) -> Provider:
-    """The provider that an item holds."""
-    known = HEALTH | REGISTERED  # a newer version may have written more
-    values: dict[str, Any] = {name: _value(name, value) for name, value in item.items() if name in known}
-    health = {name: values.pop(name) for name in HEALTH & values.keys()}
-    beat = values.pop("heartbeat")
+def provider_from_item(item: Item, default_id: str | None) -> Provider:
+    """Builds the provider from its item and the id of the default provider. Ignores unknown attributes."""
+    # A newer version of the gateway may have written other attributes.
+    known = HEALTH_FIELDS | REGISTRATION_FIELDS
+    values: dict[str, Any] = {name: _deserialise(name, value) for name, value in item.items() if name in known}
+    health = {name: values.pop(name) for name in HEALTH_FIELDS & values.keys()}
+    settings = values.pop("heartbeat")
     return Provider(
         **values,
         health=Health(**health),
-        heartbeat=HeartbeatSettings(beat["enabled"], beat["model"], int(beat["max_tokens"])),
+        heartbeat=HeartbeatSettings(settings["enabled"], settings["model"], int(settings["max_tokens"])),
         default=item["id"] == default_id,
     )
 
 
-def set_and_remove(values: Item) -> tuple[str, dict[str, str], dict[str, Any]]:
-    """An update expression that sets what has a value and removes what has none, its names and its values.
+def update_expression(values: Item) -> tuple[str, dict[str, str], dict[str, Any]]:
+    """Returns an update expression with its attribute names and values: sets values and removes None.
 
-    Every name is placed, because DynamoDB reserves plain words like `name`.
+    Every attribute name has a placeholder, because DynamoDB reserves words such as `name`.
     """
     present = {name: value for name, value in values.items() if value is not None}
     absent = [f"#{name}" for name in values if name not in present]
@@ -57,16 +61,16 @@ def set_and_remove(values: Item) -> tuple[str, dict[str, str], dict[str, Any]]:
     return expression, {f"#{name}": name for name in values}, {f":{name}": value for name, value in present.items()}
 
 
-def _plain(values: dict[str, Any]) -> dict[str, Any]:
+def _serialise(values: dict[str, Any]) -> dict[str, Any]:
     return {name: format_timestamp(value) if isinstance(value, datetime) else value for name, value in values.items()}
 
 
-def _value(name: str, value: Any) -> Any:
-    """DynamoDB gives numbers as Decimal and bytes as Binary."""
+def _deserialise(name: str, value: Any) -> Any:
+    """Converts boto3's Decimal and Binary values and timestamps."""
     if value is None:
         return None
-    if name in TIMES:
+    if name in TIME_FIELDS:
         return parse_timestamp(value)
-    if name in NUMBERS:
+    if name in INTEGER_FIELDS:
         return int(value)
     return bytes(value) if name == "key_ciphertext" else value

@@ -1,4 +1,4 @@
-"""The providers' API keys: the only KMS code. Its errors become ours here and nowhere else."""
+"""Encrypts the providers' API keys with KMS and translates its errors. No other module calls KMS."""
 
 import hashlib
 from collections.abc import Iterator
@@ -6,70 +6,69 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
-from botocore.exceptions import ConnectionError as NotConnected
+from botocore.exceptions import ConnectionError as KmsConnectionError
 
 from gateway.core.errors import KeyServiceFailed, KeyUnreadable
 
 if TYPE_CHECKING:
     from mypy_boto3_kms import KMSClient
 
-UNREADABLE = {"InvalidCiphertextException", "IncorrectKeyException"}
-BUSY = "KMS takes no more calls at the moment. Try again in a few seconds."
-TROUBLES = {
-    "AccessDeniedException": "KMS refuses the function the providers' keys. "
-    "Give its role, and the policy of the stack's KMS key, the action back.",
-    "DisabledException": "The KMS key that the providers' keys are encrypted under is disabled. Enable it.",
-    "KMSInvalidStateException": "The KMS key that the providers' keys are encrypted under cannot be used: "
-    "it waits for its deletion, or is being changed. Cancel the deletion, and enable it.",
-    "NotFoundException": "The KMS key that the providers' keys are encrypted under is gone. "
-    "Deploy the stack again, and register the providers again with their api_key.",
-    "ThrottlingException": BUSY,
-    "LimitExceededException": BUSY,
-    "KeyUnavailableException": "The KMS key that the providers' keys are encrypted under is not available. "
-    "Try again in a few seconds.",
+UNREADABLE_CODES = {"InvalidCiphertextException", "IncorrectKeyException"}
+THROTTLED = "KMS is throttling requests. Try again in a few seconds."
+FAILURES = {
+    "AccessDeniedException": "KMS denied the function access to the providers' keys. "
+    "Restore the permission in the function's role and in the policy of the stack's KMS key.",
+    "DisabledException": "The stack's KMS key is disabled. Enable it.",
+    "KMSInvalidStateException": "The stack's KMS key is pending deletion or being changed. "
+    "Cancel its deletion and enable it.",
+    "NotFoundException": "The stack's KMS key does not exist. "
+    "Deploy the stack again, then register the providers again with their api_key.",
+    "ThrottlingException": THROTTLED,
+    "LimitExceededException": THROTTLED,
+    "KeyUnavailableException": "The stack's KMS key is not available. Try again in a few seconds.",
 }
-NOT_REACHED = "KMS could not be reached. Try again; if it stays so, check the function's network."
-OTHER = "KMS failed. Try again; if it stays so, look at its state in the AWS console."
+UNREACHABLE = "KMS could not be reached. Try again; if the error persists, check the function's network."
+OTHER_FAILURE = "KMS failed. Try again; if the error persists, check KMS in the AWS console."
 
 
 class KeyCipher:
-    """Encrypts a provider's key so that it decrypts for this provider at this origin and nowhere else."""
+    """Encrypts API keys. The encryption context binds each key to its provider and origin."""
 
     def __init__(self, kms: "KMSClient", key_arn: str) -> None:
         self._kms = kms
         self._key_arn = key_arn
 
     def encrypt(self, key: str, *, provider_id: str, origin: str) -> bytes:
-        """The ciphertext to store. Raises KeyServiceFailed."""
+        """Returns the ciphertext of a key. Raises KeyServiceFailed."""
         context = {"provider_id": provider_id, "origin": origin}
-        with _translated():
-            answer = self._kms.encrypt(KeyId=self._key_arn, Plaintext=key.encode(), EncryptionContext=context)
-        return answer["CiphertextBlob"]
+        with _translate_errors():
+            response = self._kms.encrypt(KeyId=self._key_arn, Plaintext=key.encode(), EncryptionContext=context)
+        return response["CiphertextBlob"]
 
     def decrypt(self, ciphertext: bytes, *, provider_id: str, origin: str) -> str:
-        """The key. Raises KeyUnreadable for a ciphertext of another provider, origin or KMS key; KeyServiceFailed."""
+        """Returns the key. Raises KeyUnreadable when provider, origin or KMS key differ, and KeyServiceFailed."""
         context = {"provider_id": provider_id, "origin": origin}
-        with _translated():
-            answer = self._kms.decrypt(KeyId=self._key_arn, CiphertextBlob=ciphertext, EncryptionContext=context)
-        return answer["Plaintext"].decode()
+        with _translate_errors():
+            response = self._kms.decrypt(KeyId=self._key_arn, CiphertextBlob=ciphertext, EncryptionContext=context)
+        return response["Plaintext"].decode()
 
 
 def fingerprint(key: str, *, provider_id: str) -> str:
-    """Tells two keys apart without showing either: the first 12 hex digits of SHA-256 over `id:key`."""
+    """Identifies a key without revealing it: the first 12 hex digits of SHA-256 over `id:key`."""
     return hashlib.sha256(f"{provider_id}:{key}".encode()).hexdigest()[:12]
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
-    """KMS's own texts hold ARNs and account numbers: they are not passed on."""
+def _translate_errors() -> Iterator[None]:
+    """Raises KeyUnreadable or KeyServiceFailed for errors of KMS, without its texts: they contain ARNs and accounts."""
     try:
         yield
     except ClientError as error:
         code = error.response["Error"]["Code"]
-        if code in UNREADABLE:
+        if code in UNREADABLE_CODES:
             raise KeyUnreadable from None
-        raise KeyServiceFailed(TROUBLES.get(code, OTHER)) from None
-    except (NotConnected, HTTPClientError):
-        raise KeyServiceFailed(NOT_REACHED) from None
+        raise KeyServiceFailed(FAILURES.get(code, OTHER_FAILURE)) from None
+    except (KmsConnectionError, HTTPClientError):
+        raise KeyServiceFailed(UNREACHABLE) from None
     except BotoCoreError:
-        raise KeyServiceFailed(OTHER) from None
+        raise KeyServiceFailed(OTHER_FAILURE) from None

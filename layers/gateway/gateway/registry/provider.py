@@ -1,4 +1,4 @@
-"""What is known of a provider: plain data, without I/O and without third-party packages."""
+"""A provider's records and the text form of its times: no I/O and no third-party packages."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,16 +12,22 @@ PROVIDER_ID = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatSettings:
-    """How a provider is checked. `model` None: the provider's own."""
+    """How a provider is checked. `model` None stands for the provider's model.
+
+    `max_tokens` is 16 by default because reasoning models return an empty answer for 1.
+    """
 
     enabled: bool = True
     model: str | None = None
-    max_tokens: int = 16  # reasoning models answer nothing at all to 1
+    max_tokens: int = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What the beats have shown, and what they cost. Times are UTC and None when there was none."""
+    """The result and cost of the heartbeats. Times are UTC; None means never.
+
+    `heartbeat_tokens` counts the tokens of the UTC day `heartbeat_tokens_day`.
+    """
 
     status: Status = "pending"
     last_heartbeat_at: datetime | None = None
@@ -34,15 +40,15 @@ class Health:
     status_changed_at: datetime | None = None
     beats_since_stream: int = 0
     heartbeat_tokens: int = 0
-    heartbeat_tokens_day: str | None = None  # the UTC day that they were spent on
+    heartbeat_tokens_day: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Provider:
     """A registered provider.
 
-    `version` is made anew by every change of endpoint, key, model or beat settings, so that a beat of
-    another version is known to be outdated; `revision` by every change at all (it is the ETag).
+    `version` is a new random id after each change of endpoint, key, model or heartbeat settings: a heartbeat of
+    another version is outdated. `revision` is a new one after any change, and makes the ETag.
     """
 
     id: str
@@ -63,26 +69,26 @@ class Provider:
 
     @property
     def origin(self) -> str:
-        """Scheme, host and port of the endpoint: where its key may go."""
+        """Scheme, host and port of the endpoint. The key may be sent nowhere else."""
         return origin_of(self.endpoint)
 
 
 def origin_of(url: str) -> str:
-    """Scheme, host and port of a normalised URL."""
+    """Returns scheme, host and port of a normalised URL."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def format_timestamp(moment: datetime) -> str:
-    """RFC 3339 in UTC with microseconds, so that text order is time order."""
-    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+def format_timestamp(time: datetime) -> str:
+    """Formats a time as RFC 3339 in UTC with microseconds: sorting the text sorts by time."""
+    return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def utc_day(moment: datetime) -> str:
-    """The UTC day."""
-    return moment.astimezone(UTC).date().isoformat()
+def utc_day(time: datetime) -> str:
+    """Returns the UTC day as YYYY-MM-DD."""
+    return time.astimezone(UTC).date().isoformat()
 
 
 def parse_timestamp(text: str) -> datetime:
-    """The opposite of `timestamp`."""
+    """Parses what `format_timestamp` returns. Raises ValueError."""
     return datetime.fromisoformat(text)

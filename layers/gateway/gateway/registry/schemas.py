@@ -1,4 +1,4 @@
-"""What the provider API takes and gives. ProviderView, an allow-list, writes every answer: a key has no field in it."""
+"""Request and response bodies of the provider API. ProviderView is an allow-list without a field for the key."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
@@ -9,21 +9,22 @@ from pydantic_core import PydanticCustomError
 from gateway.registry.provider import PROVIDER_ID, HeartbeatSettings, Provider, Status, format_timestamp, utc_day
 
 STALE_AFTER_SECONDS = 90
-LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"  # a name may not hold a line break: it ends up in logs and headers
+# Names appear in logs and headers, so they may not contain line breaks or control characters.
+LINE_PATTERN = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
 
 ProviderId = Annotated[str, StringConstraints(pattern=f"^{PROVIDER_ID}$")]
 ProviderType = Literal["openai", "anthropic", "vllm", "ollama", "local", "custom"]
-Line = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=LINE)]
+Line = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=LINE_PATTERN)]
 ApiKey = Annotated[str, StringConstraints(max_length=2048, pattern=r"^[\x21-\x7e]*$")]
 Description = Annotated[str, StringConstraints(max_length=1024)]
 
 
-def _whole(value: object) -> object:
-    """16.0 is an integer to a JSON schema, and so to the clients that are made of ours."""
+def _integer(value: object) -> object:
+    """JSON Schema accepts 16.0 as an integer, and so do clients generated from our OpenAPI document."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-MaxTokens = Annotated[int, Field(ge=1, le=4096), BeforeValidator(_whole)]
+MaxTokens = Annotated[int, Field(ge=1, le=4096), BeforeValidator(_integer)]
 
 
 class Strict(BaseModel):
@@ -37,7 +38,7 @@ class HeartbeatIn(Strict):
 
 
 class ReplacementIn(Strict):
-    """A replacement. Omitted `api_key`, `default` and `heartbeat` are kept; other fields take their defaults."""
+    """A replacement (PUT). Omitted `api_key`, `default` and `heartbeat` stay; other fields take their defaults."""
 
     id: ProviderId | None = None
     endpoint: str
@@ -51,45 +52,45 @@ class ReplacementIn(Strict):
 
 
 class ProviderIn(ReplacementIn):
-    """A registration: a replacement that may also be the first, so that it says its id."""
+    """A registration (POST): creates or replaces the provider with this id."""
 
     id: ProviderId
 
 
-def left_out(**options: Any) -> Any:
-    """A field of a patch that need not be there. A factory, because a default would stand in the API's description."""
+def omittable(**options: Any) -> Any:
+    """An optional field of a patch. A factory, because a plain default would appear in the OpenAPI document."""
     return Field(default_factory=lambda: None, **options)
 
 
 class Patch(Strict):
-    """Changes to what is there. A model can be removed with null, and nothing else: a field that is left out stays."""
+    """Changes to an existing record. Omitted fields stay; null removes a model and is rejected elsewhere."""
 
     @field_validator("*", mode="before")
     @classmethod
     def _not_null(cls, value: Any, info: ValidationInfo) -> Any:
         if value is None and info.field_name != "model":
-            raise PydanticCustomError("null_refused", "null is no value of this field")
+            raise PydanticCustomError("null_refused", "null is not allowed for this field")
         return value
 
 
 class HeartbeatPatch(Patch):
-    enabled: bool = left_out()
-    model: Line | None = left_out()
-    max_tokens: MaxTokens = left_out()
+    enabled: bool = omittable()
+    model: Line | None = omittable()
+    max_tokens: MaxTokens = omittable()
 
 
 class PatchIn(Patch):
-    """Some fields of a provider. `id` can only be the one that it has."""
+    """Changes to a provider (PATCH). `id` must be the provider's own."""
 
-    id: ProviderId = left_out()
-    endpoint: str = left_out()
-    name: Line = left_out()
-    type: ProviderType = left_out()
-    model: Line | None = left_out()
-    api_key: ApiKey = left_out(repr=False)
-    description: Description = left_out()
-    default: bool = left_out()
-    heartbeat: HeartbeatPatch = left_out()
+    id: ProviderId = omittable()
+    endpoint: str = omittable()
+    name: Line = omittable()
+    type: ProviderType = omittable()
+    model: Line | None = omittable()
+    api_key: ApiKey = omittable(repr=False)
+    description: Description = omittable()
+    default: bool = omittable()
+    heartbeat: HeartbeatPatch = omittable()
 
 
 class HeartbeatView(BaseModel):
@@ -99,7 +100,7 @@ class HeartbeatView(BaseModel):
 
 
 class ProviderView(BaseModel):
-    """A provider as it is read. Times are RFC 3339 UTC, null when never."""
+    """A provider in a response. Times are RFC 3339 in UTC; null means never."""
 
     id: str
     name: str
@@ -126,7 +127,7 @@ class ProviderView(BaseModel):
 
 
 def provider_view(provider: Provider, now: datetime) -> ProviderView:
-    """What may be shown of a provider at this moment."""
+    """Returns the provider's public view at the time `now`."""
     health = provider.health
     return ProviderView(
         id=provider.id,
@@ -139,30 +140,33 @@ def provider_view(provider: Provider, now: datetime) -> ProviderView:
         requires_key=provider.key_ciphertext is not None,
         key_fingerprint=provider.key_fingerprint,
         status=health.status,
-        last_heartbeat_at=_text(health.last_heartbeat_at),
+        last_heartbeat_at=_optional_timestamp(health.last_heartbeat_at),
         last_heartbeat_latency_ms=health.last_heartbeat_latency_ms,
         last_heartbeat_ttft_ms=health.last_heartbeat_ttft_ms,
         last_heartbeat_error=health.last_heartbeat_error,
         last_heartbeat_model=health.last_heartbeat_model,
         consecutive_failures=health.consecutive_failures,
-        status_changed_at=_text(health.status_changed_at),
-        stale=_stale(provider, now),
-        heartbeat=_heartbeat(provider.heartbeat),
+        status_changed_at=_optional_timestamp(health.status_changed_at),
+        stale=_is_stale(provider, now),
+        heartbeat=_heartbeat_view(provider.heartbeat),
         heartbeat_tokens_today=health.heartbeat_tokens if health.heartbeat_tokens_day == utc_day(now) else 0,
         created_at=format_timestamp(provider.created_at),
         updated_at=format_timestamp(provider.updated_at),
     )
 
 
-def _text(moment: datetime | None) -> str | None:
-    return None if moment is None else format_timestamp(moment)
+def _optional_timestamp(time: datetime | None) -> str | None:
+    return None if time is None else format_timestamp(time)
 
 
-def _stale(provider: Provider, now: datetime) -> bool:
-    """No beat for 90 s, whether beats are enabled or not: what is shown is old either way."""
+def _is_stale(provider: Provider, now: datetime) -> bool:
+    """Whether the last heartbeat is more than 90 s old, also where heartbeats are disabled.
+
+    A heartbeat in the future is stale too: the clock was set back.
+    """
     last = provider.health.last_heartbeat_at or provider.created_at
-    return abs((now.astimezone(UTC) - last).total_seconds()) > STALE_AFTER_SECONDS  # a clock may have been set back
+    return abs((now.astimezone(UTC) - last).total_seconds()) > STALE_AFTER_SECONDS
 
 
-def _heartbeat(settings: HeartbeatSettings) -> HeartbeatView:
+def _heartbeat_view(settings: HeartbeatSettings) -> HeartbeatView:
     return HeartbeatView(enabled=settings.enabled, model=settings.model, max_tokens=settings.max_tokens)

@@ -1,4 +1,4 @@
-"""Changing what is registered: what each call keeps, what it replaces, and where a key may go."""
+"""Registers, changes and removes providers."""
 
 import random
 import time
@@ -21,16 +21,20 @@ from gateway.registry.provider import HeartbeatSettings, Provider, origin_of
 from gateway.registry.schemas import PatchIn, ProviderIn, ReplacementIn
 from gateway.registry.store import ProviderStore
 
-ATTEMPTS = 15  # about 2 s of pauses: twenty writers of one provider come to an end in that time
+# The pauses add up to about 2 s on average, in which twenty concurrent writers of one provider all succeed.
+MAX_ATTEMPTS = 15
 MAX_PAUSE_SECONDS = 0.4
-CHECKED = ("endpoint", "model", "key_fingerprint", "heartbeat")  # a beat of other values says nothing about these
-RESETTING = ("endpoint", "model", "key_fingerprint")
-REGISTERED = (*CHECKED, "name", "type", "description", "default")
+# A change of these fields resets the health to `pending`.
+RESET_FIELDS = ("endpoint", "model", "key_fingerprint")
+# A change of these fields makes a new version: heartbeats of the old version are outdated.
+VERSION_FIELDS = (*RESET_FIELDS, "heartbeat")
+# A change of these fields makes a new revision.
+REVISION_FIELDS = (*VERSION_FIELDS, "name", "type", "description", "default")
 
 
 @dataclass(frozen=True)
 class RegistrationResult:
-    """What a change came to. `reset`: the provider's health is unknown from now on."""
+    """The provider after a change. `reset`: the change set its health to `pending`."""
 
     provider: Provider
     created: bool
@@ -38,146 +42,146 @@ class RegistrationResult:
 
 
 class Registry:
-    """Registers, changes and removes providers whose endpoints are within reach.
+    """Registers, changes and removes providers whose endpoints the policy allows.
 
-    Everyone may change a provider at any time: what another one overtook is begun anew with what is there then, and
-    is RegistryBusy only when that happens again and again. With `expected`, the check is made each time, and what is
-    written is written only to the provider that was checked: of two that expect the same, one is refused.
+    Concurrent updates never overwrite each other: a change that loses a race is computed again from the current
+    provider, and raises RegistryBusy after MAX_ATTEMPTS. Each attempt checks `if_match` again and writes only to the
+    provider that it checked, so that one of two changes with the same ETag is rejected.
     """
 
     def __init__(
         self,
-        providers: ProviderStore,
-        keys: KeyCipher,
+        store: ProviderStore,
+        cipher: KeyCipher,
         *,
         clock: Callable[[], datetime],
         endpoint_policy: EndpointPolicy,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._providers = providers
-        self._keys = keys
+        self._store = store
+        self._cipher = cipher
         self._clock = clock
         self._endpoint_policy = endpoint_policy
         self._pause = pause
 
-    def register(self, wanted: ProviderIn, expected: IfMatch | None = None) -> RegistrationResult:
-        """Creates the provider or replaces it (POST). The same registration again changes nothing.
+    def register(self, registration: ProviderIn, if_match: IfMatch | None = None) -> RegistrationResult:
+        """Creates or replaces a provider (POST). Repeating a registration changes nothing.
 
         Raises InvalidEndpoint, ApiKeyRequired, DefaultProviderNeeded, TooManyProviders, PreconditionFailed,
         RegistryBusy.
         """
-        endpoint = self._endpoint(wanted.endpoint)
+        endpoint = self._allowed_endpoint(registration.endpoint)
 
         def attempt() -> RegistrationResult:
-            existing = self._find(wanted.id, expected)
+            existing = self._store.find(registration.id)
+            if if_match is not None:
+                if_match.check(existing)
             if existing is None:
-                return self._create(wanted, endpoint)
-            return self._change(existing, _replaced(existing, wanted, endpoint), wanted, expected)
+                return self._create(registration, endpoint)
+            return self._update(existing, _replaced(existing, registration, endpoint), registration, if_match)
 
-        return self._until_done(attempt)
+        return self._retry_while_busy(attempt)
 
-    def replace(self, provider_id: str, wanted: ReplacementIn, expected: IfMatch | None = None) -> RegistrationResult:
-        """Replaces a provider (PUT), like `register`, and never creates one.
+    def replace(
+        self, provider_id: str, replacement: ReplacementIn, if_match: IfMatch | None = None
+    ) -> RegistrationResult:
+        """Replaces an existing provider (PUT).
 
-        Raises as `register`, and InvalidRequest for another id in the body, ProviderNotFound.
+        Raises InvalidRequest for another id in the body, ProviderNotFound, and the errors of `register`.
         """
-        _refuse_another(provider_id, wanted.id)
-        endpoint = self._endpoint(wanted.endpoint)
+        _require_same_id(provider_id, replacement.id)
+        endpoint = self._allowed_endpoint(replacement.endpoint)
 
         def attempt() -> RegistrationResult:
-            existing = self._there(provider_id, expected)
-            return self._change(existing, _replaced(existing, wanted, endpoint), wanted, expected)
+            existing = self._existing(provider_id, if_match)
+            return self._update(existing, _replaced(existing, replacement, endpoint), replacement, if_match)
 
-        return self._until_done(attempt)
+        return self._retry_while_busy(attempt)
 
-    def patch(self, provider_id: str, changes: PatchIn, expected: IfMatch | None = None) -> RegistrationResult:
-        """Changes the fields that are given and no other (PATCH). Raises as `replace`."""
-        _refuse_another(provider_id, changes.id)
-        given = changes.model_dump(exclude_unset=True)
-        if "endpoint" in given:
-            given["endpoint"] = self._endpoint(given["endpoint"])
+    def patch(self, provider_id: str, patch: PatchIn, if_match: IfMatch | None = None) -> RegistrationResult:
+        """Changes only the fields that the patch contains (PATCH). Raises the errors of `replace`."""
+        _require_same_id(provider_id, patch.id)
+        changes = patch.model_dump(exclude_unset=True)
+        if "endpoint" in changes:
+            changes["endpoint"] = self._allowed_endpoint(changes["endpoint"])
 
         def attempt() -> RegistrationResult:
-            existing = self._there(provider_id, expected)
-            return self._change(existing, _patched(existing, given), changes, expected)
+            existing = self._existing(provider_id, if_match)
+            return self._update(existing, _patched(existing, changes), patch, if_match)
 
-        return self._until_done(attempt)
+        return self._retry_while_busy(attempt)
 
-    def delete(self, provider_id: str, expected: IfMatch | None = None) -> None:
+    def delete(self, provider_id: str, if_match: IfMatch | None = None) -> None:
         """Removes a provider. Raises ProviderNotFound, PreconditionFailed, DefaultProviderNeeded, RegistryBusy."""
-        self._until_done(lambda: self._providers.delete(provider_id, expected))
+        self._retry_while_busy(lambda: self._store.delete(provider_id, if_match))
 
-    def _until_done[T](self, attempt: Callable[[], T]) -> T:
-        for number in range(ATTEMPTS):
+    def _retry_while_busy[T](self, attempt: Callable[[], T]) -> T:
+        for number in range(MAX_ATTEMPTS):
             try:
                 return attempt()
-            except RegistryBusy:  # another one came between: after a pause that is hardly theirs, look again
-                # The system's numbers: those of `random` are the same in all that start from one snapshot (SnapStart).
+            except RegistryBusy:
+                # SystemRandom, because with SnapStart all processes share the state of `random`.
                 self._pause(random.SystemRandom().uniform(0, min(MAX_PAUSE_SECONDS, 0.02 * 2**number)))
         raise RegistryBusy
 
-    def _find(self, provider_id: str, expected: IfMatch | None) -> Provider | None:
-        existing = self._providers.find(provider_id)
-        if expected is not None:
-            expected.check(existing)
+    def _existing(self, provider_id: str, if_match: IfMatch | None) -> Provider:
+        """Raises ProviderNotFound before PreconditionFailed: a missing provider is 404 whatever If-Match says."""
+        existing = self._store.get(provider_id)
+        if if_match is not None:
+            if_match.check(existing)
         return existing
 
-    def _there(self, provider_id: str, expected: IfMatch | None) -> Provider:
-        """What is not there has no state to expect: ProviderNotFound, whatever If-Match says."""
-        existing = self._providers.get(provider_id)
-        if expected is not None:
-            expected.check(existing)
-        return existing
+    def _allowed_endpoint(self, endpoint: str) -> str:
+        normalised = normalise(endpoint)
+        self._endpoint_policy.guard_endpoint(normalised)
+        return normalised
 
-    def _endpoint(self, given: str) -> str:
-        endpoint = normalise(given)
-        self._endpoint_policy.guard_endpoint(endpoint)
-        return endpoint
-
-    def _create(self, wanted: ProviderIn, endpoint: str) -> RegistrationResult:
+    def _create(self, registration: ProviderIn, endpoint: str) -> RegistrationResult:
         now = self._clock()
         provider = Provider(
-            id=wanted.id,
-            name=wanted.name or wanted.id,
-            type=wanted.type,
+            id=registration.id,
+            name=registration.name or registration.id,
+            type=registration.type,
             endpoint=endpoint,
-            model=wanted.model,
-            description=wanted.description,
-            heartbeat=_heartbeat(wanted, HeartbeatSettings()),
-            version=_opaque(),
-            revision=_opaque(),
+            model=registration.model,
+            description=registration.description,
+            heartbeat=_heartbeat_settings(registration, HeartbeatSettings()),
+            version=_random_id(),
+            revision=_random_id(),
             created_at=now,
             updated_at=now,
-            default=bool(wanted.default),
+            default=bool(registration.default),
         )
-        provider = self._with_key(provider, wanted.api_key or "")
-        self._providers.create(provider)
-        return RegistrationResult(self._as_it_is_now(provider), created=True, reset=True)
+        provider = self._with_key(provider, registration.api_key or "")
+        self._store.create(provider)
+        return RegistrationResult(self._read_back(provider), created=True, reset=True)
 
-    def _change(
-        self, existing: Provider, wanted: Provider, given: ReplacementIn | PatchIn, expected: IfMatch | None
+    def _update(
+        self, existing: Provider, changed: Provider, body: ReplacementIn | PatchIn, if_match: IfMatch | None
     ) -> RegistrationResult:
-        """Writes what `wanted` changes, with the key and the default that are `given`; nothing when it is the same."""
-        if existing.default and given.default is False:
+        """Writes `changed` with the body's key and default. Writes nothing when the provider stays the same."""
+        if existing.default and body.default is False:
             raise DefaultProviderNeeded
-        provider = replace(wanted, default=existing.default or bool(given.default))
-        provider = self._with_given_key(existing, provider, given.api_key)
-        reset = _differ(existing, provider, RESETTING)
-        if _differ(existing, provider, REGISTERED):
-            provider = replace(provider, revision=_opaque(), updated_at=self._clock())
-        if _differ(existing, provider, CHECKED):
-            provider = replace(provider, version=_opaque())
+        provider = replace(changed, default=existing.default or bool(body.default))
+        provider = self._with_key_of_body(existing, provider, body.api_key)
+        reset = _differ(existing, provider, RESET_FIELDS)
+        if _differ(existing, provider, REVISION_FIELDS):
+            provider = replace(provider, revision=_random_id(), updated_at=self._clock())
+        if _differ(existing, provider, VERSION_FIELDS):
+            provider = replace(provider, version=_random_id())
         if provider != existing:
-            seen = expected is not None and expected.tags is not None  # being the default is part of a tag
-            hold_default = seen or bool(given.default)
-            self._providers.update(existing, provider, reset_health=reset, hold_default=hold_default)
-        return RegistrationResult(self._as_it_is_now(provider), created=False, reset=reset)
+            # `default` is part of the ETag, but not of the revision that the store compares.
+            matches_etag = if_match is not None and if_match.tags is not None
+            require_same_default = matches_etag or bool(body.default)
+            self._store.update(existing, provider, reset_health=reset, require_same_default=require_same_default)
+        return RegistrationResult(self._read_back(provider), created=False, reset=reset)
 
-    def _as_it_is_now(self, written: Provider) -> Provider:
-        """With the health that is kept and the default as it is named; as it was written if it is gone already."""
-        return self._providers.find(written.id) or written
+    def _read_back(self, written: Provider) -> Provider:
+        """Returns the provider with its current health and default, or as written when it was deleted meanwhile."""
+        return self._store.find(written.id) or written
 
-    def _with_given_key(self, existing: Provider, provider: Provider, key: str | None) -> Provider:
+    def _with_key_of_body(self, existing: Provider, provider: Provider, key: str | None) -> Provider:
+        """Sets the body's key. Without one keeps the stored key, or raises ApiKeyRequired for a new origin."""
         if key is not None:
             return self._with_key(provider, key)
         if existing.key_ciphertext is not None and origin_of(provider.endpoint) != existing.origin:
@@ -185,44 +189,46 @@ class Registry:
         return provider
 
     def _with_key(self, provider: Provider, key: str) -> Provider:
-        """The provider with this key, or with none when it is empty. The same key is encrypted again too: sending it
-        is the way out when the stored ciphertext cannot be decrypted any more."""
+        """Encrypts and sets the key. An empty key removes the stored one.
+
+        An unchanged key is encrypted again too: sending the key replaces a ciphertext that cannot be decrypted.
+        """
         if not key:
             return replace(provider, key_ciphertext=None, key_fingerprint=None)
-        ciphertext = self._keys.encrypt(key, provider_id=provider.id, origin=provider.origin)
+        ciphertext = self._cipher.encrypt(key, provider_id=provider.id, origin=provider.origin)
         return replace(provider, key_ciphertext=ciphertext, key_fingerprint=fingerprint(key, provider_id=provider.id))
 
 
-def _refuse_another(provider_id: str, given: str | None) -> None:
-    if given not in {None, provider_id}:
-        raise InvalidRequest("id is another one than the path's, and an id never changes. Leave it out.", param="id")
+def _require_same_id(provider_id: str, body_id: str | None) -> None:
+    if body_id not in {None, provider_id}:
+        raise InvalidRequest("The id in the body differs from the id in the path. Leave it out.", param="id")
 
 
-def _replaced(existing: Provider, wanted: ReplacementIn, endpoint: str) -> Provider:
+def _replaced(existing: Provider, replacement: ReplacementIn, endpoint: str) -> Provider:
     return replace(
         existing,
-        name=wanted.name or existing.id,
-        type=wanted.type,
+        name=replacement.name or existing.id,
+        type=replacement.type,
         endpoint=endpoint,
-        model=wanted.model,
-        description=wanted.description,
-        heartbeat=_heartbeat(wanted, existing.heartbeat),
+        model=replacement.model,
+        description=replacement.description,
+        heartbeat=_heartbeat_settings(replacement, existing.heartbeat),
     )
 
 
-def _patched(existing: Provider, given: dict[str, Any]) -> Provider:
-    plain = {name: given[name] for name in ("name", "type", "endpoint", "model", "description") if name in given}
-    return replace(existing, **plain, heartbeat=replace(existing.heartbeat, **given.get("heartbeat", {})))
+def _patched(existing: Provider, changes: dict[str, Any]) -> Provider:
+    plain = {name: changes[name] for name in ("name", "type", "endpoint", "model", "description") if name in changes}
+    return replace(existing, **plain, heartbeat=replace(existing.heartbeat, **changes.get("heartbeat", {})))
 
 
-def _heartbeat(wanted: ReplacementIn, kept: HeartbeatSettings) -> HeartbeatSettings:
-    given = wanted.heartbeat
-    return kept if given is None else HeartbeatSettings(given.enabled, given.model, given.max_tokens)
+def _heartbeat_settings(body: ReplacementIn, current: HeartbeatSettings) -> HeartbeatSettings:
+    settings = body.heartbeat
+    return current if settings is None else HeartbeatSettings(settings.enabled, settings.model, settings.max_tokens)
 
 
 def _differ(one: Provider, other: Provider, names: tuple[str, ...]) -> bool:
     return any(getattr(one, name) != getattr(other, name) for name in names)
 
 
-def _opaque() -> str:
+def _random_id() -> str:
     return uuid.uuid4().hex

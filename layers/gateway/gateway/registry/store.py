@@ -1,8 +1,8 @@
-"""The providers table: the only DynamoDB code for providers.
+"""Stores providers in DynamoDB. No other module accesses the providers table.
 
-One item a provider, and the registry item, which names the default and counts: create, delete and change of
-default are transactions with it, so that there is never no default, nor two, nor one provider too many.
-A write that another one overtook is RegistryBusy: whoever asked for it reads again and decides anew.
+Each provider is one item. The registry item stores the id of the default provider and the number of providers. A
+transaction updates it with each create, delete and change of default: while there are providers, exactly one is the
+default, and their number never exceeds MAX_PROVIDERS. A write that loses a race raises RegistryBusy.
 """
 
 import re
@@ -10,171 +10,187 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.core.errors import DefaultProviderNeeded, NoProvider, ProviderNotFound, RegistryBusy, TooManyProviders
 from gateway.registry.etags import IfMatch
-from gateway.registry.items import Item, health_item, provider_of, registry_item, set_and_remove
+from gateway.registry.items import Item, health_item, provider_from_item, registry_item, update_expression
 from gateway.registry.provider import PROVIDER_ID, Health, Provider, format_timestamp
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import Table
 
 MAX_PROVIDERS = 1000
-REGISTRY = "#registry"  # no provider's id can hold a #
-FAILED = "ConditionalCheckFailed"
+# The key of the registry item. PROVIDER_ID does not allow #.
+REGISTRY = "#registry"
+# Codes in the cancellation reasons of a transaction.
+SUCCEEDED = "None"
+CONDITION_FAILED = "ConditionalCheckFailed"
+# The health attributes that a reset writes.
+PENDING = {
+    "status": "pending",
+    "last_heartbeat_error": None,
+    "consecutive_failures": 0,
+    "last_heartbeat_model": None,
+    "last_heartbeat_ttft_ms": None,
+}
 
 
 class ProviderStore:
-    """The registered providers. Reads are consistent: a provider just registered is seen by the next call."""
+    """The registered providers. All reads are strongly consistent."""
 
     def __init__(self, table: "Table") -> None:
         self._table = table
         self._transact = table.meta.client.transact_write_items
 
     def all(self) -> list[Provider]:
-        """Every provider, newest first."""
-        items: list[Item] = []
-        page = self._table.scan(ConsistentRead=True)
-        items += page["Items"]
-        while "LastEvaluatedKey" in page:
-            page = self._table.scan(ConsistentRead=True, ExclusiveStartKey=page["LastEvaluatedKey"])
-            items += page["Items"]
-        default = next((item["default_id"] for item in items if item["id"] == REGISTRY and "default_id" in item), None)
-        found = [provider_of(item, default) for item in items if item["id"] != REGISTRY]
-        return sorted(found, key=lambda provider: (provider.created_at, provider.id), reverse=True)
+        """Returns all providers, newest first."""
+        pages = self._table.meta.client.get_paginator("scan").paginate(TableName=self._table.name, ConsistentRead=True)
+        items: list[Item] = [item for page in pages for item in page["Items"]]
+        registry: Item = next((item for item in items if item["id"] == REGISTRY), {})
+        default_id = registry.get("default_id")
+        providers = [provider_from_item(item, default_id) for item in items if item["id"] != REGISTRY]
+        return sorted(providers, key=lambda provider: (provider.created_at, provider.id), reverse=True)
 
     def find(self, provider_id: str) -> Provider | None:
-        """The provider of this id, if it is registered."""
+        """Returns the provider with this id, or None."""
         item = self._item(provider_id) if re.fullmatch(PROVIDER_ID, provider_id) else None
-        return None if item is None else provider_of(item, self.default_id())
+        return None if item is None else provider_from_item(item, self.default_id())
 
     def get(self, provider_id: str) -> Provider:
-        """The provider of this id. Raises ProviderNotFound."""
+        """Returns the provider with this id. Raises ProviderNotFound."""
         provider = self.find(provider_id)
         if provider is None:
             raise ProviderNotFound
         return provider
 
     def default(self) -> Provider:
-        """The provider that requests go to. Raises NoProvider when none is registered."""
-        default = self.default_id()
-        item = None if default is None else self._item(default)
+        """Returns the default provider. Raises NoProvider when no provider is registered."""
+        default_id = self.default_id()
+        item = None if default_id is None else self._item(default_id)
         if item is None:
             raise NoProvider
-        return provider_of(item, default)
+        return provider_from_item(item, default_id)
 
     def default_id(self) -> str | None:
-        """The default's id."""
+        """Returns the id of the default provider, or None when no provider is registered."""
         return (self._item(REGISTRY) or {}).get("default_id")
 
     def create(self, provider: Provider) -> None:
-        """Adds a provider; the first one becomes the default, and so does one that says so.
+        """Adds a provider. It becomes the default when it is the first one or when its `default` is true.
 
-        Raises RegistryBusy when the id was taken meanwhile, TooManyProviders when there are 1,000.
+        Raises RegistryBusy when a provider with this id exists, TooManyProviders when there are MAX_PROVIDERS.
         """
-        item = registry_item(provider) | health_item(provider.health)
-        put = {
-            "TableName": self._table.name,
-            "Item": {name: value for name, value in item.items() if value is not None},
-            "ConditionExpression": "attribute_not_exists(id)",
-        }
-        default = ":id" if provider.default else "if_not_exists(default_id, :id)"
-        count = {
-            "TableName": self._table.name,
-            "Key": {"id": REGISTRY},
-            "UpdateExpression": f"SET default_id = {default} ADD providers :one",
-            "ConditionExpression": "attribute_not_exists(providers) OR providers < :most",
-            "ExpressionAttributeValues": {":id": provider.id, ":one": 1, ":most": MAX_PROVIDERS},
-        }
-        reasons = self._transaction([{"Put": put}, {"Update": count}])
-        if reasons == ["None", FAILED]:  # with a failure of both, this one is there already and can be replaced
+        reasons = self._transaction([{"Put": self._put(provider)}, {"Update": self._count_up(provider)}])
+        # When the put fails too, the provider exists and the caller can replace it.
+        if reasons == [SUCCEEDED, CONDITION_FAILED]:
             raise TooManyProviders(MAX_PROVIDERS)
         if reasons:
             raise RegistryBusy
 
-    def update(self, before: Provider, after: Provider, *, reset_health: bool, hold_default: bool = False) -> None:
-        """Writes what `after` changes of what was registered, and leaves what beats wrote, but for the way back to
-        `pending`. `hold_default`: only while the provider still is the default, or still is not, as in `before`.
+    def update(
+        self, before: Provider, after: Provider, *, reset_health: bool, require_same_default: bool = False
+    ) -> None:
+        """Writes the registration attributes that differ. `reset_health` also sets the health to `pending`.
 
-        Raises RegistryBusy when the provider is no longer at `before`'s revision.
+        Raises RegistryBusy when the stored revision is not `before`'s, or with `require_same_default` when the
+        provider has become or ceased to be the default.
         """
-        steps: list[dict[str, Any]] = [{"Update": self._update(before, after, reset_health=reset_health)}]
+        steps: list[dict[str, Any]] = [{"Update": self._change(before, after, reset_health=reset_health)}]
         if after.default and not before.default:
-            steps.append({"Update": self._name_default(after.id)})
-        elif hold_default:
-            steps.append({"ConditionCheck": self._still_default(before)})
+            steps.append({"Update": self._set_default(after.id)})
+        elif require_same_default:
+            steps.append({"ConditionCheck": self._check_same_default(before)})
         if self._transaction(steps):
             raise RegistryBusy
 
-    def delete(self, provider_id: str, expected: IfMatch | None = None) -> None:
-        """Removes a provider. The default can go only when it is the last.
+    def delete(self, provider_id: str, if_match: IfMatch | None = None) -> None:
+        """Removes a provider. The default can be removed only as the last one.
 
         Raises ProviderNotFound, PreconditionFailed, DefaultProviderNeeded, RegistryBusy.
         """
         provider = self.get(provider_id)
-        if expected is not None:
-            expected.check(provider)
+        if if_match is not None:
+            if_match.check(provider)
         delete = {
             "TableName": self._table.name,
             "Key": {"id": provider_id},
-            "ConditionExpression": "revision = :seen",
-            "ExpressionAttributeValues": {":seen": provider.revision},
+            "ConditionExpression": "revision = :read_revision",
+            "ExpressionAttributeValues": {":read_revision": provider.revision},
         }
-        registry = self._forget_last if provider.default else self._count_down
-        reasons = self._transaction([{"Delete": delete}, {"Update": registry(provider_id)}])
-        if provider.default and reasons == ["None", FAILED] and self.default_id() == provider_id:
+        update_registry = self._remove_last if provider.default else self._count_down
+        reasons = self._transaction([{"Delete": delete}, {"Update": update_registry(provider_id)}])
+        if provider.default and reasons == [SUCCEEDED, CONDITION_FAILED] and self.default_id() == provider_id:
             raise DefaultProviderNeeded
         if reasons:
             raise RegistryBusy
 
-    def record_beat(self, beaten: Provider, health: Health) -> bool:
-        """Writes what a beat has shown, if the provider is still as the beat read it. False: it is not, or a change of
-        the registry is being written at this very moment.
+    def record_beat(self, provider: Provider, health: Health) -> bool:
+        """Writes a heartbeat's result if version and last heartbeat are still those of `provider`.
 
-        Only what has changed: whoever changes the rest changes the version or the time of the last beat with it.
+        Returns False when they are not, or when a transaction is writing to the item. Writes only the attributes that
+        changed, which is safe because every writer of the others changes the version or the last heartbeat.
         """
-        before = health_item(beaten.health)
+        before = health_item(provider.health)
         changed = {name: value for name, value in health_item(health).items() if value != before[name]}
-        expression, names, values = set_and_remove(changed)
-        seen = before["last_heartbeat_at"]
-        same_beat = "attribute_not_exists(last_heartbeat_at)" if seen is None else "last_heartbeat_at = :seen"
-        values |= {":version": beaten.version} | ({} if seen is None else {":seen": seen})
-        known = self._table.meta.client.exceptions
+        expression, names, values = update_expression(changed)
+        last = before["last_heartbeat_at"]
+        same_last = "attribute_not_exists(last_heartbeat_at)" if last is None else "last_heartbeat_at = :read_last"
+        values |= {":version": provider.version} | ({} if last is None else {":read_last": last})
+        exceptions = self._table.meta.client.exceptions
         try:
             self._table.update_item(
-                Key={"id": beaten.id},
+                Key={"id": provider.id},
                 UpdateExpression=expression,
-                ConditionExpression=f"#version = :version AND {same_beat}",
+                ConditionExpression=f"#version = :version AND {same_last}",
                 ExpressionAttributeNames=names | {"#version": "version"},
                 ExpressionAttributeValues=values,
             )
-        except (known.ConditionalCheckFailedException, known.TransactionConflictException):
+        except (exceptions.ConditionalCheckFailedException, exceptions.TransactionConflictException):
             return False
         return True
 
     def _item(self, key: str) -> Item | None:
         return self._table.get_item(Key={"id": key}, ConsistentRead=True).get("Item")
 
-    def _update(self, before: Provider, after: Provider, *, reset_health: bool) -> dict[str, Any]:
-        # What did not change is not written: a key that is encrypted anew makes no revision, and would be lost.
+    def _put(self, provider: Provider) -> dict[str, Any]:
+        item = registry_item(provider) | health_item(provider.health)
+        return {
+            "TableName": self._table.name,
+            "Item": {name: value for name, value in item.items() if value is not None},
+            "ConditionExpression": "attribute_not_exists(id)",
+        }
+
+    def _change(self, before: Provider, after: Provider, *, reset_health: bool) -> dict[str, Any]:
+        # Unchanged attributes are not written: re-encrypting a key makes no new revision, so a concurrent one is not
+        # detected, and writing the old ciphertext would undo it.
         old = registry_item(before)
         item = {name: value for name, value in registry_item(after).items() if value != old[name] or name == "revision"}
+        condition, condition_values = "#revision = :read_revision", {":read_revision": before.revision}
         if reset_health:
-            item |= {"status": "pending", "last_heartbeat_error": None, "consecutive_failures": 0}
-            item |= {"last_heartbeat_model": None, "last_heartbeat_ttft_ms": None}  # of what is registered no longer
+            item |= PENDING
             if before.health.status != "pending":
                 item |= {"status_changed_at": format_timestamp(after.updated_at)}
-        expression, names, values = set_and_remove(item)
-        # A beat makes no revision: without its own condition a reset would keep the time of a change that it undoes.
-        same_status = " AND #status = :seen_status" if reset_health else ""
-        seen = {":seen_status": before.health.status} if reset_health else {}
+            # Heartbeats make no new revision: `status_changed_at` depends on the status that was read.
+            condition += " AND #status = :read_status"
+            condition_values |= {":read_status": before.health.status}
+        expression, names, values = update_expression(item)
         return {
             "TableName": self._table.name,
             "Key": {"id": after.id},
             "UpdateExpression": expression,
-            "ConditionExpression": "#revision = :expected" + same_status,
+            "ConditionExpression": condition,
             "ExpressionAttributeNames": names,
-            "ExpressionAttributeValues": values | seen | {":expected": before.revision},
+            "ExpressionAttributeValues": values | condition_values,
         }
 
-    def _name_default(self, provider_id: str) -> dict[str, Any]:
+    def _count_up(self, provider: Provider) -> dict[str, Any]:
+        default_id = ":id" if provider.default else "if_not_exists(default_id, :id)"
+        return {
+            "TableName": self._table.name,
+            "Key": {"id": REGISTRY},
+            "UpdateExpression": f"SET default_id = {default_id} ADD providers :one",
+            "ConditionExpression": "attribute_not_exists(providers) OR providers < :max",
+            "ExpressionAttributeValues": {":id": provider.id, ":one": 1, ":max": MAX_PROVIDERS},
+        }
+
+    def _set_default(self, provider_id: str) -> dict[str, Any]:
         return {
             "TableName": self._table.name,
             "Key": {"id": REGISTRY},
@@ -182,7 +198,7 @@ class ProviderStore:
             "ExpressionAttributeValues": {":id": provider_id},
         }
 
-    def _still_default(self, provider: Provider) -> dict[str, Any]:
+    def _check_same_default(self, provider: Provider) -> dict[str, Any]:
         return {
             "TableName": self._table.name,
             "Key": {"id": REGISTRY},
@@ -190,28 +206,29 @@ class ProviderStore:
             "ExpressionAttributeValues": {":id": provider.id},
         }
 
-    def _forget_last(self, provider_id: str) -> dict[str, Any]:
+    def _remove_last(self, provider_id: str) -> dict[str, Any]:
         return {
             "TableName": self._table.name,
             "Key": {"id": REGISTRY},
-            "UpdateExpression": "REMOVE default_id ADD providers :less",
+            "UpdateExpression": "REMOVE default_id ADD providers :minus_one",
             "ConditionExpression": "providers = :one AND default_id = :id",
-            "ExpressionAttributeValues": {":less": -1, ":one": 1, ":id": provider_id},
+            "ExpressionAttributeValues": {":minus_one": -1, ":one": 1, ":id": provider_id},
         }
 
     def _count_down(self, provider_id: str) -> dict[str, Any]:
         return {
             "TableName": self._table.name,
             "Key": {"id": REGISTRY},
-            "UpdateExpression": "ADD providers :less",
+            "UpdateExpression": "ADD providers :minus_one",
             "ConditionExpression": "default_id <> :id",
-            "ExpressionAttributeValues": {":less": -1, ":id": provider_id},
+            "ExpressionAttributeValues": {":minus_one": -1, ":id": provider_id},
         }
 
     def _transaction(self, steps: list[dict[str, Any]]) -> list[str]:
-        """Writes all or nothing. Returns the reason of each step when nothing was written, else an empty list."""
+        """Writes all steps, or none and returns each step's cancellation code."""
         try:
-            self._transact(TransactItems=steps)  # type: ignore[arg-type]  # the resource's client takes plain values
+            # The resource's client takes plain values, which its type stubs do not know.
+            self._transact(TransactItems=steps)  # type: ignore[arg-type]
         except self._table.meta.client.exceptions.TransactionCanceledException as error:
             return [reason["Code"] for reason in error.response["CancellationReasons"]]
         return []

@@ -10,7 +10,7 @@ import pytest
 from gateway.core.errors import GatewayError, KeyServiceFailed, KeyUnreadable
 from gateway.heartbeat.check import Beat
 from gateway.proxy.upstream import Target, Upstream
-from gateway.registry.key_cipher import TROUBLES
+from gateway.registry.key_cipher import FAILURES
 from gateway.registry.provider import Health, Provider
 from tests.unit.gateway.builders import AT, KEY, a_provider, completion
 from tests.unit.gateway.certificates import server_context
@@ -233,18 +233,15 @@ def test_a_provider_that_redirects(patient_upstream: Upstream, serve: Serve) -> 
             "The provider's stored key cannot be decrypted. Register the provider again with its api_key.",
         ),
         (
-            KeyServiceFailed(TROUBLES["AccessDeniedException"]),
+            KeyServiceFailed(FAILURES["AccessDeniedException"]),
             (
-                "KMS refuses the function the providers' keys. "
-                "Give its role, and the policy of the stack's KMS key, the action back."
+                "KMS denied the function access to the providers' keys. "
+                "Restore the permission in the function's role and in the policy of the stack's KMS key."
             ),
         ),
         (
-            KeyServiceFailed(TROUBLES["KMSInvalidStateException"]),
-            (
-                "The KMS key that the providers' keys are encrypted under cannot be used: it waits for its deletion, "
-                "or is being changed. Cancel the deletion, and enable it."
-            ),
+            KeyServiceFailed(FAILURES["KMSInvalidStateException"]),
+            ("The stack's KMS key is pending deletion or being changed. Cancel its deletion and enable it."),
         ),
     ],
 )

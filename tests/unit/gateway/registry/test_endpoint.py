@@ -21,13 +21,13 @@ ENDPOINTS = st.builds(
 
 @BRIEFLY
 @given(ENDPOINTS)
-def test_normalising_twice_is_normalising_once(endpoint: str) -> None:
+def test_normalising_is_idempotent(endpoint: str) -> None:
     once = normalise(endpoint)
     assert normalise(once) == once
 
 
 @pytest.mark.parametrize(
-    ("given_port", "kept"),
+    ("endpoint", "normalised"),
     [
         ("https://h:443/v1", "https://h/v1"),
         ("http://h:80", "http://h/v1"),
@@ -35,14 +35,14 @@ def test_normalising_twice_is_normalising_once(endpoint: str) -> None:
         ("http://h:8080/v1", "http://h:8080/v1"),
     ],
 )
-def test_the_port_that_goes_without_saying_is_not_said(given_port: str, kept: str) -> None:
-    """Else a key that is stored for the one would not be sent to the other, which is the same."""
-    assert normalise(given_port) == kept
+def test_removes_only_the_default_port(endpoint: str, normalised: str) -> None:
+    """Both spellings are the same origin, to which a stored key may be sent."""
+    assert normalise(endpoint) == normalised
 
 
 @BRIEFLY
 @given(ENDPOINTS)
-def test_a_normalised_endpoint_has_a_path_and_no_slash_at_its_end(endpoint: str) -> None:
+def test_normalised_endpoint_has_a_path_without_trailing_slash(endpoint: str) -> None:
     parts = urlsplit(normalise(endpoint))
     assert parts.path
     assert not parts.path.endswith(("/", "/chat/completions"))
@@ -50,7 +50,7 @@ def test_a_normalised_endpoint_has_a_path_and_no_slash_at_its_end(endpoint: str)
 
 @BRIEFLY
 @given(st.text(max_size=60) | st.text("htps:/@?#.[]\\ab1", max_size=30).map(lambda text: "https://" + text))
-def test_any_text_is_normalised_or_refused_and_never_a_surprise(text: str) -> None:
+def test_any_text_is_normalised_or_rejected(text: str) -> None:
     try:
         once = normalise(text)
     except InvalidEndpoint:
@@ -59,7 +59,7 @@ def test_any_text_is_normalised_or_refused_and_never_a_surprise(text: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("given_", "stored"),
+    ("endpoint", "stored"),
     [
         ("https://tokenhub.example.com", "https://tokenhub.example.com/v1"),
         ("https://tokenhub.example.com/", "https://tokenhub.example.com/v1"),
@@ -74,12 +74,12 @@ def test_any_text_is_normalised_or_refused_and_never_a_surprise(text: str) -> No
         ("https://gateway.example.com/openai", "https://gateway.example.com/openai"),
     ],
 )
-def test_an_endpoint_is_stored_in_one_spelling(given_: str, stored: str) -> None:
-    assert normalise(given_) == stored
+def test_normalises_endpoint_spellings(endpoint: str, stored: str) -> None:
+    assert normalise(endpoint) == stored
 
 
 @pytest.mark.parametrize(
-    ("endpoint", "word"),
+    ("endpoint", "expected"),
     [
         ("tokenhub.example.com/v1", "scheme"),
         ("localhost:8090", "scheme"),
@@ -93,26 +93,26 @@ def test_an_endpoint_is_stored_in_one_spelling(given_: str, stored: str) -> None
         ("https://tokenhub.example.com/v1?", "query"),
         ("https://tokenhub.example.com/v1#top", "fragment"),
         ("https://tokenhub.example.com/v1#", "fragment"),
-        ("https://tokenhub.example.com:port/v1", "no URL"),
-        ("https://tokenhub.example.com:70000/v1", "no URL"),
-        ("https://[fd00::1/v1", "no URL"),
-        ("https://tokenhub.example.com/v1\r\nX-Evil: 1", "no URL"),
-        ("https://tokenhub.example.com/a b", "no URL"),
-        (" https://tokenhub.example.com", "no URL"),
-        ("https://tokenhub.example.com/" + "a" * 2048, "no URL"),
+        ("https://tokenhub.example.com:port/v1", "not a valid URL"),
+        ("https://tokenhub.example.com:70000/v1", "not a valid URL"),
+        ("https://[fd00::1/v1", "not a valid URL"),
+        ("https://tokenhub.example.com/v1\r\nX-Evil: 1", "not a valid URL"),
+        ("https://tokenhub.example.com/a b", "not a valid URL"),
+        (" https://tokenhub.example.com", "not a valid URL"),
+        ("https://tokenhub.example.com/" + "a" * 2048, "not a valid URL"),
         ("https://tokenhub..example.com/v1", "host"),
         ("https://" + "a" * 64 + ".example.com/v1", "host"),
     ],
 )
-def test_what_is_no_endpoint_is_refused_with_what_to_write(endpoint: str, word: str) -> None:
+def test_rejects_invalid_endpoints_with_advice(endpoint: str, expected: str) -> None:
     with pytest.raises(InvalidEndpoint) as caught:
         normalise(endpoint)
-    assert word in caught.value.message
+    assert expected in caught.value.message
     assert "secret" not in caught.value.message
     assert caught.value.param == "endpoint"
 
 
-def let_in(endpoint: str, *, private_networks: bool = False, loopback: bool = False) -> bool:
+def is_allowed(endpoint: str, *, private_networks: bool = False, loopback: bool = False) -> bool:
     try:
         EndpointPolicy(private_networks=private_networks, loopback=loopback).guard_endpoint(normalise(endpoint))
     except InvalidEndpoint:
@@ -121,17 +121,17 @@ def let_in(endpoint: str, *, private_networks: bool = False, loopback: bool = Fa
 
 
 @pytest.mark.parametrize("endpoint", ["https://tokenhub.example.com", "https://8.8.8.8", "https://[2606:4700::1]:8443"])
-def test_a_public_https_endpoint_is_let_in(endpoint: str) -> None:
-    assert let_in(endpoint)
+def test_allows_public_https_endpoints(endpoint: str) -> None:
+    assert is_allowed(endpoint)
 
 
 PRIVATE = ["https://10.0.0.1", "https://192.168.1.1", "https://172.16.0.1", "https://[fd00::1]", "https://100.64.0.1"]
 
 
 @pytest.mark.parametrize("endpoint", ["http://tokenhub.example.com", *PRIVATE, "https://[::ffff:10.0.0.1]"])
-def test_plain_http_and_private_addresses_need_private_networks(endpoint: str) -> None:
-    assert not let_in(endpoint)
-    assert let_in(endpoint, private_networks=True)
+def test_plain_http_and_private_addresses_require_private_networks(endpoint: str) -> None:
+    assert not is_allowed(endpoint)
+    assert is_allowed(endpoint, private_networks=True)
 
 
 LOOPBACKS = [
@@ -146,28 +146,28 @@ LOOPBACKS = [
 
 
 @pytest.mark.parametrize("endpoint", LOOPBACKS)
-def test_a_loopback_address_is_let_in_by_the_local_system_only(endpoint: str) -> None:
-    assert not let_in(endpoint)
-    assert not let_in(endpoint, private_networks=True)
-    assert let_in(endpoint, loopback=True)
+def test_only_the_local_system_allows_loopback_addresses(endpoint: str) -> None:
+    assert not is_allowed(endpoint)
+    assert not is_allowed(endpoint, private_networks=True)
+    assert is_allowed(endpoint, loopback=True)
 
 
 @pytest.mark.parametrize("host", ["127.1", "2130706433", "0x7f000001", "0x7f.1", "0177.0.0.1", "localhost."])
-def test_another_spelling_of_a_loopback_address_is_no_way_in(host: str) -> None:
-    assert not let_in(f"https://{host}", private_networks=True)
+def test_rejects_other_spellings_of_loopback_addresses(host: str) -> None:
+    assert not is_allowed(f"https://{host}", private_networks=True)
 
 
-@pytest.mark.parametrize("host", ["127。0。0。1", "１２７.0.0.1", "ⓛocalhost", "bücher.example"])  # noqa: RUF001 — so meant
-def test_a_host_that_is_not_ascii_is_refused_in_words(host: str) -> None:
+@pytest.mark.parametrize("host", ["127。0。0。1", "１２７.0.0.1", "ⓛocalhost", "bücher.example"])  # noqa: RUF001
+def test_rejects_non_ascii_hosts_with_advice(host: str) -> None:
     with pytest.raises(InvalidEndpoint, match="punycode"):
         normalise(f"https://{host}/v1")
 
 
-def test_a_host_in_punycode_is_let_in() -> None:
-    assert let_in("https://xn--bcher-kva.example")
+def test_allows_punycode_hosts() -> None:
+    assert is_allowed("https://xn--bcher-kva.example")
 
 
-def reached(address: str, policy: EndpointPolicy) -> bool:
+def address_is_allowed(address: str, policy: EndpointPolicy) -> bool:
     try:
         policy.guard_address(address)
     except InvalidEndpoint:
@@ -210,14 +210,12 @@ def reached(address: str, policy: EndpointPolicy) -> bool:
         ("0.0.0.0", False, False, False),
     ],
 )
-def test_the_address_that_a_name_leads_to_is_guarded_alike(
-    address: str, public: bool, private: bool, local: bool
-) -> None:
+def test_guards_resolved_addresses(address: str, public: bool, private: bool, local: bool) -> None:
     policies = [EndpointPolicy(False, False), EndpointPolicy(True, False), EndpointPolicy(True, True)]
-    assert [reached(address, policy) for policy in policies] == [public, private, local]
+    assert [address_is_allowed(address, policy) for policy in policies] == [public, private, local]
 
 
-def test_an_endpoint_may_have_2048_characters() -> None:
+def test_rejects_endpoints_longer_than_2048_characters() -> None:
     longest = "https://a.example/".ljust(2048, "x")
     assert normalise(longest) == longest
     with pytest.raises(InvalidEndpoint):
@@ -241,6 +239,6 @@ def test_an_endpoint_may_have_2048_characters() -> None:
         "https://[::169.254.169.254]",
     ],
 )
-def test_link_local_metadata_and_reserved_addresses_are_never_let_in(endpoint: str) -> None:
-    assert not let_in(endpoint, private_networks=True)
-    assert not let_in(endpoint, private_networks=True, loopback=True)
+def test_never_allows_link_local_metadata_or_reserved_addresses(endpoint: str) -> None:
+    assert not is_allowed(endpoint, private_networks=True)
+    assert not is_allowed(endpoint, private_networks=True, loopback=True)

@@ -14,7 +14,7 @@ TAGS = st.builds('"{}"'.format, st.text(st.characters(min_codepoint=0x21, max_co
 SPACES = st.text(" \t", max_size=3)
 
 
-def refused(expected: IfMatch | None, **changes: object) -> bool:
+def is_rejected(expected: IfMatch | None, **changes: object) -> bool:
     assert expected is not None
     try:
         expected.check(a_provider(**changes))
@@ -23,7 +23,7 @@ def refused(expected: IfMatch | None, **changes: object) -> bool:
     return False
 
 
-def test_a_tag_is_strong_and_quoted_and_stands_for_the_revision_and_the_default() -> None:
+def test_etag_is_strong_and_depends_on_revision_and_default() -> None:
     plain = a_provider()
     tags = [etag(p) for p in (plain, replace(plain, default=True), replace(plain, revision="r2"))]
     assert len(set(tags)) == 3
@@ -31,38 +31,39 @@ def test_a_tag_is_strong_and_quoted_and_stands_for_the_revision_and_the_default(
     assert etag(replace(plain, health=replace(plain.health, status="failed"))) == etag(plain)
 
 
-def test_without_a_header_nothing_is_expected() -> None:
+def test_no_header_means_no_condition() -> None:
     assert parse_if_match(None) is None
 
 
 @pytest.mark.parametrize("header", ["*", " * ", "\t*"])
-def test_a_star_is_any_provider_and_not_none(header: str) -> None:
+def test_star_matches_any_existing_provider(header: str) -> None:
     expected = parse_if_match(header)
     assert expected == IfMatch(None)
-    assert not refused(expected)
+    assert not is_rejected(expected)
     with pytest.raises(PreconditionFailed):
         IfMatch().check(None)
 
 
-def test_a_tag_is_the_provider_that_was_seen_and_no_other() -> None:
+def test_tag_matches_only_the_same_revision_and_default() -> None:
     expected = parse_if_match(etag(a_provider()))
-    assert not refused(expected)
-    assert refused(expected, revision="r2")
-    assert refused(expected, default=True)
+    assert not is_rejected(expected)
+    assert is_rejected(expected, revision="r2")
+    assert is_rejected(expected, default=True)
 
 
-def test_what_is_gone_is_not_what_was_seen() -> None:
+def test_tag_does_not_match_missing_provider() -> None:
     with pytest.raises(PreconditionFailed):
         IfMatch(frozenset({etag(a_provider())})).check(None)
 
 
 @pytest.mark.parametrize("header", ['W/"r1"', '"R1"', '""', '"r"', '"r1 "', '"r1,"', '"*"'])
-def test_a_tag_that_only_looks_like_it_is_refused(header: str) -> None:
+def test_rejects_similar_tags(header: str) -> None:
     assert etag(a_provider()) == '"r1"'
     try:
-        assert refused(parse_if_match(header))
+        assert is_rejected(parse_if_match(header))
     except InvalidRequest:
-        assert " " in header  # no space in a tag
+        # Only a tag with a space is malformed.
+        assert " " in header
 
 
 MALFORMED = [
@@ -72,7 +73,7 @@ MALFORMED = [
 
 
 @pytest.mark.parametrize("header", MALFORMED)
-def test_a_malformed_header_is_refused_in_words_that_do_not_repeat_it(header: str) -> None:
+def test_rejects_malformed_headers_without_repeating_them(header: str) -> None:
     with pytest.raises(InvalidRequest, match="with its quotes") as caught:
         parse_if_match(header)
     assert (caught.value.status, caught.value.param) == (400, "If-Match")
@@ -80,7 +81,7 @@ def test_a_malformed_header_is_refused_in_words_that_do_not_repeat_it(header: st
 
 @BRIEFLY
 @given(st.lists(st.tuples(st.booleans(), TAGS, SPACES, SPACES), min_size=1))
-def test_every_list_of_tags_is_read_whatever_is_in_them(listed: list[tuple[bool, str, str, str]]) -> None:
+def test_parses_any_list_of_tags(listed: list[tuple[bool, str, str, str]]) -> None:
     header = ",".join(f"{before}{'W/' * weak}{tag}{behind}" for weak, tag, before, behind in listed)
     expected = parse_if_match(header)
     assert expected is not None
@@ -89,7 +90,7 @@ def test_every_list_of_tags_is_read_whatever_is_in_them(listed: list[tuple[bool,
 
 @BRIEFLY
 @given(st.text(st.sampled_from('"W/*, \ta')))
-def test_any_other_text_is_refused_and_nothing_else_happens(text: str) -> None:
+def test_any_other_text_is_parsed_or_rejected(text: str) -> None:
     try:
         expected = parse_if_match(text)
     except InvalidRequest:
@@ -98,6 +99,6 @@ def test_any_other_text_is_refused_and_nothing_else_happens(text: str) -> None:
     assert expected.tags is None or all(tag.endswith('"') for tag in expected.tags)
 
 
-def test_a_long_header_of_commas_takes_no_time() -> None:
+def test_long_header_of_commas_is_fast() -> None:
     with pytest.raises(InvalidRequest):
         parse_if_match('"a"' + ", " * 20_000 + "x")

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.registry.items import health_item, provider_of, registry_item, set_and_remove
+from gateway.registry.items import health_item, provider_from_item, registry_item, update_expression
 from gateway.registry.provider import Health, HeartbeatSettings, Provider, utc_day
 from tests.conftest import Aws
 from tests.unit.gateway.builders import AT, a_provider
@@ -54,18 +54,18 @@ def stored(provider: Provider) -> dict[str, Any]:
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(PROVIDERS)
-def test_a_provider_comes_back_from_the_table_as_it_went_in(aws: Aws, provider: Provider) -> None:
+def test_provider_round_trips_through_the_table(aws: Aws, provider: Provider) -> None:
     aws.providers.put_item(Item=stored(provider))
     item = aws.providers.get_item(Key={"id": provider.id})["Item"]
-    assert provider_of(item, provider.id if provider.default else "another") == provider
+    assert provider_from_item(item, provider.id if provider.default else "another") == provider
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(HEALTH, HEALTH)
-def test_an_update_replaces_every_attribute_of_the_health_before(aws: Aws, before: Health, after: Health) -> None:
+def test_update_replaces_every_health_attribute(aws: Aws, before: Health, after: Health) -> None:
     provider = a_provider(health=before)
     aws.providers.put_item(Item=stored(provider))
-    expression, names, values = set_and_remove(health_item(after))
+    expression, names, values = update_expression(health_item(after))
     aws.providers.update_item(
         Key={"id": provider.id},
         UpdateExpression=expression,
@@ -73,31 +73,31 @@ def test_an_update_replaces_every_attribute_of_the_health_before(aws: Aws, befor
         ExpressionAttributeValues=values,
     )
     item = aws.providers.get_item(Key={"id": provider.id})["Item"]
-    assert provider_of(item, None) == a_provider(health=after)
+    assert provider_from_item(item, None) == a_provider(health=after)
 
 
-def test_the_item_of_a_registration_holds_no_health_and_no_default() -> None:
+def test_registry_item_has_no_health_and_no_default() -> None:
     item = registry_item(a_provider(default=True, health=Health(status="failed")))
     assert not {"default", "health", "status", "consecutive_failures"} & item.keys()
 
 
-def test_what_has_no_value_is_removed_and_what_is_false_or_empty_is_set() -> None:
-    expression, names, values = set_and_remove({"a": 0, "b": None, "c": "", "d": None})
+def test_update_expression_removes_only_none() -> None:
+    expression, names, values = update_expression({"a": 0, "b": None, "c": "", "d": None})
     assert expression == "SET #a = :a, #c = :c REMOVE #b, #d"
     assert names == {"#a": "a", "#b": "b", "#c": "c", "#d": "d"}
     assert values == {":a": 0, ":c": ""}
 
 
-def test_the_default_is_the_one_that_is_named() -> None:
+def test_default_id_determines_the_default() -> None:
     item = stored(a_provider())
-    assert [provider_of(item, named).default for named in ("main", "other", None)] == [True, False, False]
+    assert [provider_from_item(item, named).default for named in ("main", "other", None)] == [True, False, False]
 
 
 @pytest.mark.parametrize("added", [{"slow_after_ms": 7}, {"expires_at": 1, "tags": {"a"}}])
-def test_an_attribute_that_a_newer_gateway_wrote_does_not_hinder_an_older_one(added: dict[str, Any]) -> None:
-    assert provider_of(stored(a_provider()) | added, None) == a_provider()
+def test_ignores_unknown_attributes(added: dict[str, Any]) -> None:
+    assert provider_from_item(stored(a_provider()) | added, None) == a_provider()
 
 
-def test_times_are_kept_as_text_that_sorts() -> None:
+def test_stores_times_as_sortable_text() -> None:
     assert registry_item(a_provider())["created_at"] == "2026-01-02T03:04:05.678901Z"
     assert health_item(Health(last_heartbeat_at=AT))["last_heartbeat_at"] == "2026-01-02T03:04:05.678901Z"

@@ -15,7 +15,7 @@ from tests.unit.gateway.builders import BRIEFLY, KEY
 PLACE = {"provider_id": "main", "origin": "https://tokenhub.example.com"}
 
 
-def test_a_key_decrypts_for_its_provider_at_its_origin(cipher: KeyCipher) -> None:
+def test_key_decrypts_for_its_provider_and_origin(cipher: KeyCipher) -> None:
     ciphertext = cipher.encrypt(KEY, **PLACE)
     assert KEY.encode() not in ciphertext
     assert cipher.decrypt(ciphertext, **PLACE) == KEY
@@ -25,9 +25,7 @@ def test_a_key_decrypts_for_its_provider_at_its_origin(cipher: KeyCipher) -> Non
     "elsewhere",
     [{"provider_id": "other"}, {"origin": "https://evil.example.com"}, {"origin": "http://tokenhub.example.com"}],
 )
-def test_a_key_decrypts_for_no_other_provider_and_at_no_other_origin(
-    cipher: KeyCipher, elsewhere: dict[str, str]
-) -> None:
+def test_key_does_not_decrypt_for_another_provider_or_origin(cipher: KeyCipher, elsewhere: dict[str, str]) -> None:
     ciphertext = cipher.encrypt(KEY, **PLACE)
     with pytest.raises(KeyUnreadable) as caught:
         cipher.decrypt(ciphertext, **(PLACE | elsewhere))
@@ -35,7 +33,7 @@ def test_a_key_decrypts_for_no_other_provider_and_at_no_other_origin(
     assert caught.value.__suppress_context__
 
 
-def test_what_is_no_ciphertext_is_unreadable(cipher: KeyCipher) -> None:
+def test_invalid_ciphertext_is_unreadable(cipher: KeyCipher) -> None:
     with pytest.raises(KeyUnreadable):
         cipher.decrypt(b"no ciphertext", **PLACE)
 
@@ -52,26 +50,26 @@ def failing(code: str, call: str = "decrypt") -> KeyCipher:
 
 
 @pytest.mark.parametrize("code", ["InvalidCiphertextException", "IncorrectKeyException"])
-def test_a_ciphertext_of_another_key_is_unreadable(aws: Aws, code: str) -> None:
+def test_ciphertext_of_another_kms_key_is_unreadable(aws: Aws, code: str) -> None:
     with pytest.raises(KeyUnreadable):
         failing(code).decrypt(b"ciphertext", **PLACE)
 
 
-TROUBLES = [
-    ("AccessDeniedException", "refuses the function"),
+FAILURES = [
+    ("AccessDeniedException", "denied the function"),
     ("DisabledException", "is disabled"),
-    ("KMSInvalidStateException", "waits for its deletion"),
-    ("NotFoundException", "is gone"),
-    ("ThrottlingException", "no more calls"),
-    ("LimitExceededException", "no more calls"),
+    ("KMSInvalidStateException", "pending deletion"),
+    ("NotFoundException", "does not exist"),
+    ("ThrottlingException", "throttling"),
+    ("LimitExceededException", "throttling"),
     ("KeyUnavailableException", "not available"),
     ("KMSInternalException", "KMS failed"),
     ("DependencyTimeoutException", "KMS failed"),
 ]
 
 
-@pytest.mark.parametrize(("code", "words"), TROUBLES)
-def test_a_trouble_of_kms_itself_says_which_it_is_and_not_in_kms_own_words(aws: Aws, code: str, words: str) -> None:
+@pytest.mark.parametrize(("code", "words"), FAILURES)
+def test_translates_kms_errors_without_their_text(aws: Aws, code: str, words: str) -> None:
     with pytest.raises(KeyServiceFailed, match=words) as caught:
         failing(code).decrypt(b"ciphertext", **PLACE)
     with pytest.raises(KeyServiceFailed, match=words):
@@ -80,12 +78,12 @@ def test_a_trouble_of_kms_itself_says_which_it_is_and_not_in_kms_own_words(aws: 
     assert caught.value.__suppress_context__
 
 
-def test_a_kms_key_that_is_no_more_is_told_as_that(aws: Aws) -> None:
-    with pytest.raises(KeyServiceFailed, match="is gone"):
+def test_reports_missing_kms_key(aws: Aws) -> None:
+    with pytest.raises(KeyServiceFailed, match="does not exist"):
         KeyCipher(aws.kms, aws.key_arn[:-12] + "000000000000").encrypt(KEY, **PLACE)
 
 
-def test_a_kms_that_nothing_connects_to_is_told_as_that() -> None:
+def test_reports_unreachable_kms() -> None:
     once = Config(retries={"total_max_attempts": 1})
     session = boto3.Session("key", "secret", region_name="us-east-1")
     nowhere = session.client("kms", endpoint_url="http://127.0.0.1:9", config=once)
@@ -93,7 +91,7 @@ def test_a_kms_that_nothing_connects_to_is_told_as_that() -> None:
         KeyCipher(nowhere, "any").encrypt(KEY, **PLACE)
 
 
-def test_a_call_without_credentials_is_a_failure_of_the_service_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_credentials_raise_key_service_failed(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -103,16 +101,16 @@ def test_a_call_without_credentials_is_a_failure_of_the_service_too(monkeypatch:
         KeyCipher(session.client("kms"), "any").encrypt(KEY, **PLACE)
 
 
-def test_a_fingerprint_is_the_first_12_digits_of_a_hash_over_id_and_key() -> None:
+def test_fingerprint_is_12_digits_of_a_hash_over_id_and_key() -> None:
     assert fingerprint(KEY, provider_id="main") == sha256(f"main:{KEY}".encode()).hexdigest()[:12]
 
 
 @BRIEFLY
 @given(st.text(max_size=80), st.text(max_size=80))
-def test_another_key_has_another_fingerprint(one: str, other: str) -> None:
+def test_different_keys_have_different_fingerprints(one: str, other: str) -> None:
     same = fingerprint(one, provider_id="main") == fingerprint(other, provider_id="main")
     assert same == (one == other)
 
 
-def test_the_same_key_of_another_provider_has_another_fingerprint() -> None:
+def test_fingerprint_depends_on_the_provider() -> None:
     assert fingerprint(KEY, provider_id="main") != fingerprint(KEY, provider_id="other")

@@ -12,17 +12,17 @@ MOMENTS = st.datetimes(datetime(1970, 1, 1), datetime(9998, 1, 1), timezones=st.
 
 @BRIEFLY
 @given(MOMENTS)
-def test_a_timestamp_is_read_back_as_it_was(when: datetime) -> None:
+def test_timestamp_round_trips(when: datetime) -> None:
     assert parse_timestamp(format_timestamp(when)) == when
 
 
 @BRIEFLY
 @given(MOMENTS, MOMENTS)
-def test_the_order_of_timestamps_as_text_is_the_order_of_time(one: datetime, other: datetime) -> None:
+def test_timestamps_sort_as_text(one: datetime, other: datetime) -> None:
     assert (format_timestamp(one) < format_timestamp(other)) == (one < other)
 
 
-def test_a_timestamp_is_rfc_3339_in_utc_with_microseconds() -> None:
+def test_timestamp_is_rfc_3339_in_utc_with_microseconds() -> None:
     assert format_timestamp(AT) == "2026-01-02T03:04:05.678901Z"
     assert format_timestamp(AT.replace(microsecond=0)) == "2026-01-02T03:04:05.000000Z"
     assert format_timestamp(AT.astimezone(timezone(timedelta(hours=2)))) == "2026-01-02T03:04:05.678901Z"
@@ -36,17 +36,17 @@ def test_a_timestamp_is_rfc_3339_in_utc_with_microseconds() -> None:
         ("https://[fd00::1]:8090/a/b", "https://[fd00::1]:8090"),
     ],
 )
-def test_an_origin_is_scheme_host_and_port(url: str, origin: str) -> None:
+def test_origin_is_scheme_host_and_port(url: str, origin: str) -> None:
     assert origin_of(url) == origin
     assert a_provider(endpoint=url).origin == origin
 
 
-def test_a_new_provider_is_pending_and_beaten_by_default() -> None:
+def test_new_provider_is_pending_with_heartbeats_enabled() -> None:
     provider = Provider("main", "main", "openai", "https://a.example/v1", "", "v1", "r1", AT, AT)
     assert provider.health == Health("pending", None, None, None, None, None, None, 0, None)
     assert provider.heartbeat == HeartbeatSettings(enabled=True, model=None, max_tokens=16)
     assert (provider.default, provider.model, provider.key_ciphertext) == (False, None, None)
 
 
-def test_a_providers_repr_does_not_show_its_ciphertext() -> None:
+def test_repr_does_not_contain_the_ciphertext() -> None:
     assert "hidden-bytes" not in repr(a_provider(key_ciphertext=b"hidden-bytes"))

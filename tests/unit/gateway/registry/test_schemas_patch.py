@@ -7,13 +7,13 @@ from gateway.registry.schemas import PatchIn, ProviderIn
 from tests.unit.gateway.builders import KEY, patch
 
 
-def findings(**fields: Any) -> list[tuple[str, str]]:
+def validation_errors(**fields: Any) -> list[tuple[str, str]]:
     with pytest.raises(ValidationError) as caught:
         patch(**fields)
     return [(".".join(map(str, error["loc"])), error["type"]) for error in caught.value.errors()]
 
 
-def test_a_patch_holds_what_was_sent_and_nothing_else() -> None:
+def test_patch_contains_only_sent_fields() -> None:
     assert patch().model_dump(exclude_unset=True) == {}
     sent = {"model": None, "default": False, "heartbeat": {"model": None}}
     assert patch(**sent).model_dump(exclude_unset=True) == sent
@@ -22,17 +22,17 @@ def test_a_patch_holds_what_was_sent_and_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in PatchIn.model_fields if name != "model"])
-def test_null_is_refused_for_everything_but_a_model(name: str) -> None:
-    assert findings(**{name: None}) == [(name, "null_refused")]
+def test_rejects_null_except_for_model(name: str) -> None:
+    assert validation_errors(**{name: None}) == [(name, "null_refused")]
 
 
 @pytest.mark.parametrize("name", ["enabled", "max_tokens"])
-def test_null_is_refused_in_the_settings_of_the_beats_too(name: str) -> None:
-    assert findings(heartbeat={name: None}) == [(f"heartbeat.{name}", "null_refused")]
+def test_rejects_null_in_heartbeat_settings(name: str) -> None:
+    assert validation_errors(heartbeat={name: None}) == [(f"heartbeat.{name}", "null_refused")]
 
 
 @pytest.mark.parametrize(
-    ("fields", "found"),
+    ("fields", "error"),
     [
         ({"modle": "x"}, ("modle", "extra_forbidden")),
         ({"heartbeat": {"interval": 5}}, ("heartbeat.interval", "extra_forbidden")),
@@ -47,15 +47,15 @@ def test_null_is_refused_in_the_settings_of_the_beats_too(name: str) -> None:
         ({"endpoint": 7}, ("endpoint", "string_type")),
     ],
 )
-def test_a_patch_is_as_strict_as_a_registration(fields: dict[str, Any], found: tuple[str, str]) -> None:
-    assert findings(**fields) == [found]
+def test_patch_validates_like_a_registration(fields: dict[str, Any], error: tuple[str, str]) -> None:
+    assert validation_errors(**fields) == [error]
 
 
-def test_a_patch_takes_every_field_of_a_registration() -> None:
+def test_patch_has_every_registration_field() -> None:
     assert PatchIn.model_fields.keys() == ProviderIn.model_fields.keys()
 
 
-def test_its_description_shows_no_defaults_and_needs_nothing() -> None:
+def test_schema_has_no_defaults_and_no_required_fields() -> None:
     schema = PatchIn.model_json_schema()
     assert "required" not in schema
     assert "default" not in set().union(*schema["properties"].values())

@@ -13,7 +13,7 @@ from tests.unit.gateway.builders import ENDPOINT, KEY, OTHER_KEY, Clock, wanted
 from tests.unit.gateway.registering import OTHER, beat, key_of
 
 
-def test_a_registration_creates_a_provider_with_its_defaults(registry: Registry, providers: ProviderStore) -> None:
+def test_registration_creates_provider_with_defaults(registry: Registry, providers: ProviderStore) -> None:
     done = registry.register(wanted())
     assert (done.created, done.reset) == (True, True)
     provider = done.provider
@@ -25,8 +25,8 @@ def test_a_registration_creates_a_provider_with_its_defaults(registry: Registry,
     assert provider.version != provider.revision
 
 
-def test_a_registration_keeps_all_that_it_was_given(registry: Registry, cipher: KeyCipher) -> None:
-    given = wanted(
+def test_registration_stores_all_fields(registry: Registry, cipher: KeyCipher) -> None:
+    registration = wanted(
         endpoint="https://TokenHub.example.com/v1/chat/completions",
         name="Main",
         type="vllm",
@@ -35,7 +35,7 @@ def test_a_registration_keeps_all_that_it_was_given(registry: Registry, cipher: 
         api_key=KEY,
         heartbeat={"enabled": False, "model": "small", "max_tokens": 5},
     )
-    provider = registry.register(given).provider
+    provider = registry.register(registration).provider
     assert (provider.name, provider.type, provider.model) == ("Main", "vllm", "echo")
     assert (provider.description, provider.endpoint) == ("The one", ENDPOINT)
     assert provider.heartbeat == HeartbeatSettings(False, "small", 5)
@@ -43,13 +43,13 @@ def test_a_registration_keeps_all_that_it_was_given(registry: Registry, cipher: 
     assert provider.key_fingerprint == fingerprint(KEY, provider_id="main")
 
 
-def test_the_key_is_nowhere_in_the_table(aws: Aws, registry: Registry) -> None:
+def test_table_never_contains_the_plain_key(aws: Aws, registry: Registry) -> None:
     registry.register(wanted(api_key=KEY))
     assert KEY not in repr(aws.providers.scan()["Items"])
 
 
 @pytest.mark.parametrize("fields", [{}, {"api_key": KEY}, {"model": "echo", "description": "x", "default": True}])
-def test_the_same_registration_again_changes_nothing(
+def test_repeated_registration_changes_nothing(
     registry: Registry, providers: ProviderStore, fields: dict[str, object]
 ) -> None:
     first = registry.register(wanted(**fields)).provider
@@ -59,9 +59,7 @@ def test_the_same_registration_again_changes_nothing(
     assert replace(again.provider, key_ciphertext=None) == replace(first, key_ciphertext=None, health=health)
 
 
-def test_a_replacement_keeps_the_time_of_creation_and_the_place_in_the_list(
-    registry: Registry, providers: ProviderStore
-) -> None:
+def test_replacement_keeps_created_at_and_list_position(registry: Registry, providers: ProviderStore) -> None:
     first = registry.register(wanted()).provider
     registry.register(wanted(id="second"))
     again = registry.register(wanted(description="new"))
@@ -70,7 +68,7 @@ def test_a_replacement_keeps_the_time_of_creation_and_the_place_in_the_list(
     assert [provider.id for provider in providers.all()] == ["second", "main"]
 
 
-def test_a_replacement_gives_omitted_fields_their_defaults_and_keeps_key_default_and_heartbeat(
+def test_replacement_resets_omitted_fields_but_keeps_key_default_and_heartbeat(
     registry: Registry, cipher: KeyCipher
 ) -> None:
     registry.register(
@@ -95,7 +93,7 @@ def test_a_replacement_gives_omitted_fields_their_defaults_and_keeps_key_default
         ({"description": "other"}, False, False),
     ],
 )
-def test_health_is_reset_when_endpoint_key_or_model_changed_and_only_then(
+def test_resets_health_only_for_new_endpoint_key_or_model(
     registry: Registry, providers: ProviderStore, fields: dict[str, object], resets: bool, makes_a_version: bool
 ) -> None:
     before = registry.register(wanted(api_key=KEY, model="echo")).provider
@@ -112,19 +110,19 @@ def test_health_is_reset_when_endpoint_key_or_model_changed_and_only_then(
         assert done.provider.health == health
 
 
-def test_a_version_is_never_used_again(registry: Registry) -> None:
+def test_versions_are_never_reused(registry: Registry) -> None:
     models = ["a", "b", "a", "b", "a"]
     versions = [registry.register(wanted(model=model)).provider.version for model in models]
     assert len(set(versions)) == len(models)
 
 
-def test_an_empty_key_removes_the_stored_one(registry: Registry) -> None:
+def test_empty_key_removes_stored_key(registry: Registry) -> None:
     registry.register(wanted(api_key=KEY))
     provider = registry.register(wanted(api_key="")).provider
     assert (provider.key_ciphertext, provider.key_fingerprint) == (None, None)
 
 
-def test_another_key_replaces_the_stored_one(registry: Registry, cipher: KeyCipher) -> None:
+def test_new_key_replaces_stored_key(registry: Registry, cipher: KeyCipher) -> None:
     registry.register(wanted(api_key=KEY))
     provider = registry.register(wanted(api_key=OTHER_KEY)).provider
     assert key_of(provider, cipher) == OTHER_KEY
@@ -132,9 +130,7 @@ def test_another_key_replaces_the_stored_one(registry: Registry, cipher: KeyCiph
 
 
 @pytest.mark.parametrize("endpoint", [OTHER, "http://tokenhub.example.com/v1", "https://tokenhub.example.com:8443/v1"])
-def test_a_stored_key_does_not_travel_to_a_new_origin(
-    aws: Aws, providers: ProviderStore, cipher: KeyCipher, endpoint: str
-) -> None:
+def test_new_origin_requires_key_again(aws: Aws, providers: ProviderStore, cipher: KeyCipher, endpoint: str) -> None:
     registry = Registry(
         providers, cipher, clock=Clock(), endpoint_policy=EndpointPolicy(private_networks=True, loopback=False)
     )
@@ -144,26 +140,26 @@ def test_a_stored_key_does_not_travel_to_a_new_origin(
     assert providers.get("main") == before
 
 
-def test_a_key_that_is_sent_again_goes_to_the_new_origin(registry: Registry, cipher: KeyCipher) -> None:
+def test_new_origin_accepts_resent_key(registry: Registry, cipher: KeyCipher) -> None:
     registry.register(wanted(api_key=KEY))
     provider = registry.register(wanted(endpoint=OTHER, api_key=KEY)).provider
     assert (provider.endpoint, key_of(provider, cipher)) == (OTHER, KEY)
 
 
-def test_a_provider_can_move_without_its_key_when_told_so(registry: Registry) -> None:
+def test_new_origin_accepts_empty_key(registry: Registry) -> None:
     registry.register(wanted(api_key=KEY))
     provider = registry.register(wanted(endpoint=OTHER, api_key="")).provider
     assert (provider.endpoint, provider.key_ciphertext) == (OTHER, None)
 
 
-def test_a_provider_without_a_key_moves_freely_and_a_path_is_no_move(registry: Registry, cipher: KeyCipher) -> None:
+def test_new_origin_without_stored_key_and_new_path_need_no_key(registry: Registry, cipher: KeyCipher) -> None:
     registry.register(wanted())
     assert registry.register(wanted(endpoint=OTHER)).provider.endpoint == OTHER
     registry.register(wanted(endpoint=OTHER, api_key=KEY))
     assert key_of(registry.register(wanted(endpoint=OTHER + "/tenant")).provider, cipher) == KEY
 
 
-def test_a_stored_key_is_of_no_use_to_another_provider_or_origin(registry: Registry, cipher: KeyCipher) -> None:
+def test_stored_key_decrypts_only_for_its_provider_and_origin(registry: Registry, cipher: KeyCipher) -> None:
     ciphertext = registry.register(wanted(api_key=KEY)).provider.key_ciphertext
     assert ciphertext is not None
     for provider_id, origin in [("other", "https://tokenhub.example.com"), ("main", "https://other.example.com")]:
@@ -171,7 +167,7 @@ def test_a_stored_key_is_of_no_use_to_another_provider_or_origin(registry: Regis
             cipher.decrypt(ciphertext, provider_id=provider_id, origin=origin)
 
 
-def test_a_key_that_cannot_be_decrypted_any_more_is_mended_by_sending_it_again(
+def test_resent_key_replaces_unreadable_ciphertext(
     aws: Aws, registry: Registry, providers: ProviderStore, cipher: KeyCipher
 ) -> None:
     registry.register(wanted(api_key=KEY))
@@ -182,7 +178,7 @@ def test_a_key_that_cannot_be_decrypted_any_more_is_mended_by_sending_it_again(
     assert key_of(providers.get("main"), cipher) == KEY
 
 
-def test_the_default_cannot_say_that_it_is_not(registry: Registry, providers: ProviderStore) -> None:
+def test_rejects_default_false_for_the_default(registry: Registry, providers: ProviderStore) -> None:
     registry.register(wanted())
     registry.register(wanted(id="second"))
     with pytest.raises(DefaultProviderNeeded):
@@ -191,7 +187,7 @@ def test_the_default_cannot_say_that_it_is_not(registry: Registry, providers: Pr
     assert not registry.register(wanted(id="second", default=False)).provider.default
 
 
-def test_the_default_moves_to_the_provider_that_says_so(registry: Registry, providers: ProviderStore) -> None:
+def test_default_true_takes_over_the_default(registry: Registry, providers: ProviderStore) -> None:
     registry.register(wanted())
     registry.register(wanted(id="second"))
     done = registry.register(wanted(id="second", default=True))
@@ -201,9 +197,7 @@ def test_the_default_moves_to_the_provider_that_says_so(registry: Registry, prov
 
 
 @pytest.mark.parametrize("endpoint", ["http://tokenhub.example.com", "https://10.0.0.1", "https://127.0.0.1", "x"])
-def test_an_endpoint_that_is_not_let_in_is_not_stored(
-    registry: Registry, providers: ProviderStore, endpoint: str
-) -> None:
+def test_does_not_store_forbidden_endpoints(registry: Registry, providers: ProviderStore, endpoint: str) -> None:
     with pytest.raises(InvalidEndpoint):
         registry.register(wanted(endpoint=endpoint))
     assert providers.all() == []

@@ -1,4 +1,4 @@
-"""PUT and PATCH: what they keep, what they replace, and that the rules of registration hold."""
+"""PUT and PATCH: the fields that they keep and replace, and the rules that they share with registration."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -29,16 +29,16 @@ SETTINGS = {"enabled": False, "model": "small", "max_tokens": 5}
 
 @pytest.fixture(params=["PUT", "PATCH"])
 def change(request: pytest.FixtureRequest, registry: Registry) -> Change:
-    """Changes some fields of `main`; the PUT says again what else it has."""
+    """Changes some fields of `main`. The PUT also sends the current values of the others."""
 
     def put(**fields: object) -> RegistrationResult:
-        stays = {"endpoint": ENDPOINT, "name": "Main", "type": "vllm", "model": "echo", "description": "x"}
-        return registry.replace("main", replacement(**(stays | fields)))
+        current = {"endpoint": ENDPOINT, "name": "Main", "type": "vllm", "model": "echo", "description": "x"}
+        return registry.replace("main", replacement(**(current | fields)))
 
     return put if request.param == "PUT" else lambda **fields: registry.patch("main", patch(**fields))
 
 
-def test_a_replacement_gives_omitted_fields_their_defaults_and_keeps_key_default_and_heartbeat(
+def test_replacement_resets_omitted_fields_but_keeps_key_default_and_heartbeat(
     registry: Registry, cipher: KeyCipher
 ) -> None:
     before = registry.register(wanted(**ALL, heartbeat=SETTINGS)).provider
@@ -50,7 +50,7 @@ def test_a_replacement_gives_omitted_fields_their_defaults_and_keeps_key_default
     assert (provider.created_at, key_of(provider, cipher)) == (before.created_at, KEY)
 
 
-def test_nothing_is_created_by_a_replacement_or_a_patch(registry: Registry, providers: ProviderStore) -> None:
+def test_replacement_and_patch_create_nothing(registry: Registry, providers: ProviderStore) -> None:
     with pytest.raises(ProviderNotFound):
         registry.replace("main", replacement())
     with pytest.raises(ProviderNotFound):
@@ -58,7 +58,7 @@ def test_nothing_is_created_by_a_replacement_or_a_patch(registry: Registry, prov
     assert providers.all() == []
 
 
-def test_what_is_not_there_is_not_found_whatever_is_expected_and_not_created_then(registry: Registry) -> None:
+def test_if_match_on_missing_provider_creates_nothing(registry: Registry) -> None:
     for expected in (IfMatch(), IfMatch(frozenset({'"seen"'}))):
         with pytest.raises(PreconditionFailed):
             registry.register(wanted(), expected)
@@ -70,7 +70,7 @@ def test_what_is_not_there_is_not_found_whatever_is_expected_and_not_created_the
             registry.delete("main", expected)
 
 
-def test_another_id_is_refused_and_the_same_is_not(registry: Registry, providers: ProviderStore) -> None:
+def test_rejects_another_id_in_the_body(registry: Registry, providers: ProviderStore) -> None:
     before = registry.register(wanted()).provider
     with pytest.raises(InvalidRequest) as put:
         registry.replace("main", replacement(id="other", name="x"))
@@ -83,7 +83,7 @@ def test_another_id_is_refused_and_the_same_is_not(registry: Registry, providers
 
 
 @pytest.mark.parametrize(
-    ("fields", "becomes"),
+    ("fields", "expected"),
     [
         ({"name": "Other"}, {"name": "Other"}),
         ({"type": "ollama"}, {"type": "ollama"}),
@@ -96,14 +96,14 @@ def test_another_id_is_refused_and_the_same_is_not(registry: Registry, providers
         ({"api_key": ""}, {"key_ciphertext": None, "key_fingerprint": None}),
     ],
 )
-def test_a_patch_changes_what_it_names_and_nothing_else(
-    registry: Registry, fields: dict[str, object], becomes: dict[str, object]
+def test_patch_changes_only_its_fields(
+    registry: Registry, fields: dict[str, object], expected: dict[str, object]
 ) -> None:
     before = registry.register(wanted(**ALL, heartbeat=SETTINGS)).provider
     after = registry.patch("main", patch(**fields)).provider
     assert after.revision != before.revision
-    news = {"revision": after.revision, "version": after.version, "updated_at": after.updated_at}
-    assert after == replace(before, **becomes, **news)  # type: ignore[arg-type]  # names and values of a provider
+    metadata = {"revision": after.revision, "version": after.version, "updated_at": after.updated_at}
+    assert after == replace(before, **expected, **metadata)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_a_patch_changes_what_it_names_and_nothing_else(
         {"heartbeat": SETTINGS},
     ],
 )
-def test_what_it_is_already_changes_nothing(
+def test_unchanged_values_change_nothing(
     registry: Registry, providers: ProviderStore, change: Change, fields: dict[str, object]
 ) -> None:
     before = registry.register(wanted(**ALL, heartbeat=SETTINGS)).provider
@@ -140,7 +140,7 @@ def test_what_it_is_already_changes_nothing(
         ({"description": "other"}, False, False),
     ],
 )
-def test_health_is_reset_when_endpoint_key_or_model_changed_and_only_then(
+def test_resets_health_only_for_new_endpoint_key_or_model(
     registry: Registry,
     providers: ProviderStore,
     change: Change,
@@ -159,7 +159,7 @@ def test_health_is_reset_when_endpoint_key_or_model_changed_and_only_then(
     assert (done.provider.health.status, done.provider.health.last_heartbeat_error) == expected
 
 
-def test_a_stored_key_does_not_travel_to_a_new_origin(
+def test_new_origin_requires_key_again(
     registry: Registry, providers: ProviderStore, cipher: KeyCipher, change: Change
 ) -> None:
     before = registry.register(wanted(**ALL)).provider
@@ -171,7 +171,7 @@ def test_a_stored_key_does_not_travel_to_a_new_origin(
 
 
 @pytest.mark.parametrize("endpoint", ["http://tokenhub.example.com", "https://10.0.0.1", "https://127.0.0.1", "x"])
-def test_an_endpoint_that_is_not_let_in_is_not_stored(
+def test_does_not_store_forbidden_endpoints(
     registry: Registry, providers: ProviderStore, change: Change, endpoint: str
 ) -> None:
     before = registry.register(wanted(**ALL)).provider
@@ -180,7 +180,7 @@ def test_an_endpoint_that_is_not_let_in_is_not_stored(
     assert providers.get("main") == before
 
 
-def test_the_default_is_taken_over_and_never_given_up(
+def test_default_can_be_taken_over_but_not_given_up(
     registry: Registry, providers: ProviderStore, change: Change
 ) -> None:
     registry.register(wanted(id="first"))
@@ -194,7 +194,7 @@ def test_the_default_is_taken_over_and_never_given_up(
     assert [provider.id for provider in providers.all() if provider.default] == ["main"]
 
 
-def test_a_change_of_default_changes_both_etags(registry: Registry, providers: ProviderStore) -> None:
+def test_change_of_default_changes_both_etags(registry: Registry, providers: ProviderStore) -> None:
     registry.register(wanted())
     registry.register(wanted(id="second"))
     before = [etag(provider) for provider in providers.all()]

@@ -15,7 +15,7 @@ from gateway.registry.provider import Health, HeartbeatSettings
 from gateway.registry.store import MAX_PROVIDERS, REGISTRY, ProviderStore
 from tests.conftest import Aws
 from tests.unit.gateway.builders import a_provider, after, an_outcome
-from tests.unit.gateway.registering import meeting_transactions
+from tests.unit.gateway.registering import conflicting_transactions
 
 
 def add(providers: ProviderStore, *ids: str) -> None:
@@ -27,7 +27,7 @@ def registry_item(aws: Aws) -> dict[str, Any]:
     return dict(aws.providers.get_item(Key={"id": REGISTRY})["Item"])
 
 
-def test_an_empty_registry_has_no_providers_and_no_default(providers: ProviderStore) -> None:
+def test_empty_registry_has_no_providers_and_no_default(providers: ProviderStore) -> None:
     assert providers.all() == []
     assert providers.find("main") is None
     assert providers.default_id() is None
@@ -37,24 +37,24 @@ def test_an_empty_registry_has_no_providers_and_no_default(providers: ProviderSt
         providers.get("main")
 
 
-def test_the_first_provider_is_the_default_and_the_second_is_not(providers: ProviderStore) -> None:
+def test_first_provider_becomes_the_default(providers: ProviderStore) -> None:
     add(providers, "first", "second")
     assert (providers.get("first").default, providers.get("second").default) == (True, False)
     assert providers.default() == providers.get("first")
 
 
-def test_a_new_provider_that_says_so_becomes_the_default(providers: ProviderStore) -> None:
+def test_new_provider_with_default_true_becomes_the_default(providers: ProviderStore) -> None:
     add(providers, "first")
     providers.create(a_provider(id="second", default=True))
     assert [provider.id for provider in providers.all() if provider.default] == ["second"]
 
 
-def test_providers_are_listed_newest_first(providers: ProviderStore) -> None:
+def test_lists_providers_newest_first(providers: ProviderStore) -> None:
     add(providers, "old", "middle", "new")
     assert [provider.id for provider in providers.all()] == ["new", "middle", "old"]
 
 
-def test_a_list_longer_than_a_page_is_listed_whole(aws: Aws, providers: ProviderStore, calls: list[str]) -> None:
+def test_lists_all_pages(aws: Aws, providers: ProviderStore, calls: list[str]) -> None:
     ids = [f"p{number}" for number in range(12)]
     add(providers, *ids)
     events, scan = aws.providers.meta.client.meta.events, "provide-client-params.dynamodb.Scan"
@@ -66,7 +66,7 @@ def test_a_list_longer_than_a_page_is_listed_whole(aws: Aws, providers: Provider
     assert sum(provider.default for provider in found) == 1
 
 
-def test_every_reading_is_consistent(aws: Aws, providers: ProviderStore) -> None:
+def test_all_reads_are_consistent(aws: Aws, providers: ProviderStore) -> None:
     add(providers, "main")
     events, read = aws.providers.meta.client.meta.events, "provide-client-params.dynamodb"
     seen: list[bool] = []
@@ -80,7 +80,7 @@ def test_every_reading_is_consistent(aws: Aws, providers: ProviderStore) -> None
     assert set(seen) == {True}
 
 
-def test_what_was_stored_is_what_is_read(providers: ProviderStore) -> None:
+def test_reads_back_stored_provider(providers: ProviderStore) -> None:
     provider = a_provider(
         model="echo", key_ciphertext=b"\x00\xff", key_fingerprint="0123", heartbeat=HeartbeatSettings(False, "small", 9)
     )
@@ -88,7 +88,7 @@ def test_what_was_stored_is_what_is_read(providers: ProviderStore) -> None:
     assert providers.get("main") == replace(provider, default=True)
 
 
-def test_an_id_can_be_created_once_only(aws: Aws, providers: ProviderStore) -> None:
+def test_rejects_second_create_of_an_id(aws: Aws, providers: ProviderStore) -> None:
     add(providers, "main")
     with pytest.raises(RegistryBusy):
         providers.create(a_provider(name="usurper"))
@@ -97,7 +97,7 @@ def test_an_id_can_be_created_once_only(aws: Aws, providers: ProviderStore) -> N
 
 
 @pytest.mark.parametrize("id_", [REGISTRY, "", "a/b", "é", "x" * 65, "x" * 3000])
-def test_an_id_that_no_provider_can_have_is_not_found_and_is_no_failure(providers: ProviderStore, id_: str) -> None:
+def test_invalid_ids_are_not_found(providers: ProviderStore, id_: str) -> None:
     add(providers, "main")
     assert providers.find(id_) is None
     with pytest.raises(ProviderNotFound):
@@ -107,7 +107,7 @@ def test_an_id_that_no_provider_can_have_is_not_found_and_is_no_failure(provider
     assert providers.default().id == "main"
 
 
-def test_at_most_1000_providers_can_be_created(aws: Aws, providers: ProviderStore) -> None:
+def test_rejects_more_than_1000_providers(aws: Aws, providers: ProviderStore) -> None:
     add(providers, "first")
     aws.providers.update_item(
         Key={"id": REGISTRY},
@@ -119,29 +119,28 @@ def test_at_most_1000_providers_can_be_created(aws: Aws, providers: ProviderStor
         add(providers, "late")
     assert providers.find("late") is None
     with pytest.raises(RegistryBusy):
-        add(providers, "last")  # there already: what came too late for it is a replacement
+        # The id exists already, so the caller can retry as a replacement.
+        add(providers, "last")
     providers.delete("last")
     add(providers, "late")
     assert registry_item(aws)["providers"] == 1000
 
 
-def test_a_provider_that_is_not_the_default_can_be_deleted(aws: Aws, providers: ProviderStore) -> None:
+def test_deletes_provider_that_is_not_the_default(aws: Aws, providers: ProviderStore) -> None:
     add(providers, "first", "second")
     providers.delete("second")
     assert [provider.id for provider in providers.all()] == ["first"]
     assert registry_item(aws)["providers"] == 1
 
 
-def test_the_default_cannot_be_deleted_while_there_are_others(providers: ProviderStore) -> None:
+def test_rejects_deletion_of_the_default_while_others_exist(providers: ProviderStore) -> None:
     add(providers, "first", "second")
     with pytest.raises(DefaultProviderNeeded):
         providers.delete("first")
     assert providers.default().id == "first"
 
 
-def test_the_last_provider_can_be_deleted_and_the_next_one_is_the_default_again(
-    aws: Aws, providers: ProviderStore
-) -> None:
+def test_deletes_last_provider_and_next_one_becomes_the_default(aws: Aws, providers: ProviderStore) -> None:
     add(providers, "first")
     providers.delete("first")
     assert (providers.all(), providers.default_id()) == ([], None)
@@ -150,12 +149,12 @@ def test_the_last_provider_can_be_deleted_and_the_next_one_is_the_default_again(
     assert providers.default().id == "second"
 
 
-def test_what_is_not_there_cannot_be_deleted(providers: ProviderStore) -> None:
+def test_deleting_missing_provider_raises_not_found(providers: ProviderStore) -> None:
     with pytest.raises(ProviderNotFound):
         providers.delete("main")
 
 
-def test_an_update_of_an_outdated_reading_writes_nothing(providers: ProviderStore) -> None:
+def test_update_of_outdated_revision_writes_nothing(providers: ProviderStore) -> None:
     add(providers, "main")
     read = providers.get("main")
     providers.update(read, replace(read, name="first", revision="r2"), reset_health=False)
@@ -164,7 +163,7 @@ def test_an_update_of_an_outdated_reading_writes_nothing(providers: ProviderStor
     assert (providers.get("main").name, providers.get("main").revision) == ("first", "r2")
 
 
-def test_an_update_of_a_deleted_provider_does_not_bring_it_back(providers: ProviderStore) -> None:
+def test_update_does_not_recreate_deleted_provider(providers: ProviderStore) -> None:
     add(providers, "main", "other")
     read = providers.get("other")
     providers.delete("other")
@@ -177,14 +176,14 @@ def test_an_update_of_a_deleted_provider_does_not_bring_it_back(providers: Provi
 HEALTHY = Health("failed", after(1), 5, 6, "no", "echo", "slot", 2, after(1))
 
 
-def test_an_update_leaves_what_beats_wrote(providers: ProviderStore) -> None:
+def test_update_keeps_health(providers: ProviderStore) -> None:
     providers.create(a_provider(health=HEALTHY))
     read = providers.get("main")
     providers.update(read, replace(read, name="other", health=Health()), reset_health=False)
     assert providers.get("main").health == HEALTHY
 
 
-def test_a_reset_goes_back_to_pending_without_an_error_at_the_time_of_the_update(providers: ProviderStore) -> None:
+def test_reset_sets_pending_without_error_at_update_time(providers: ProviderStore) -> None:
     providers.create(a_provider(health=HEALTHY))
     read = providers.get("main")
     providers.update(read, replace(read, updated_at=after(7)), reset_health=True)
@@ -193,7 +192,7 @@ def test_a_reset_goes_back_to_pending_without_an_error_at_the_time_of_the_update
     assert providers.get("main").health == unknown
 
 
-def test_a_replacement_that_was_not_asked_to_be_the_default_does_not_take_it_back(providers: ProviderStore) -> None:
+def test_update_does_not_take_the_default_back(providers: ProviderStore) -> None:
     add(providers, "first", "second")
     first, second = providers.get("first"), providers.get("second")
     providers.update(second, replace(second, default=True, revision="r2"), reset_health=False)
@@ -201,14 +200,14 @@ def test_a_replacement_that_was_not_asked_to_be_the_default_does_not_take_it_bac
     assert providers.default().id == "second"
 
 
-def test_a_beat_is_written_when_the_provider_is_as_the_beat_read_it(providers: ProviderStore) -> None:
+def test_records_beat_of_unchanged_provider(providers: ProviderStore) -> None:
     add(providers, "main")
     health = next_health(Health(), an_outcome(1, model="echo", slot="s"))
     assert providers.record_beat(providers.get("main"), health)
     assert providers.get("main").health == health
 
 
-def test_a_beat_of_another_version_is_refused(providers: ProviderStore) -> None:
+def test_rejects_beat_of_another_version(providers: ProviderStore) -> None:
     add(providers, "main")
     read = providers.get("main")
     providers.update(read, replace(read, version="v2", revision="r2"), reset_health=True)
@@ -216,7 +215,7 @@ def test_a_beat_of_another_version_is_refused(providers: ProviderStore) -> None:
     assert providers.get("main").health == Health()
 
 
-def test_a_beat_that_did_not_see_the_last_one_is_refused(providers: ProviderStore) -> None:
+def test_rejects_beat_that_missed_the_last_one(providers: ProviderStore) -> None:
     add(providers, "main")
     read = providers.get("main")
     newest = next_health(read.health, an_outcome(2))
@@ -225,7 +224,7 @@ def test_a_beat_that_did_not_see_the_last_one_is_refused(providers: ProviderStor
     assert providers.get("main").health == newest
 
 
-def test_a_beat_after_a_beat_is_written(providers: ProviderStore) -> None:
+def test_records_consecutive_beats(providers: ProviderStore) -> None:
     add(providers, "main")
     for seconds in (1, 2, 3):
         read = providers.get("main")
@@ -233,7 +232,7 @@ def test_a_beat_after_a_beat_is_written(providers: ProviderStore) -> None:
     assert providers.get("main").health.consecutive_failures == 3
 
 
-def test_a_beat_does_not_bring_a_deleted_provider_back(providers: ProviderStore) -> None:
+def test_beat_does_not_recreate_deleted_provider(providers: ProviderStore) -> None:
     add(providers, "main")
     read = providers.get("main")
     providers.delete("main")
@@ -241,14 +240,14 @@ def test_a_beat_does_not_bring_a_deleted_provider_back(providers: ProviderStore)
     assert providers.find("main") is None
 
 
-def test_a_beat_removes_the_error_that_is_over(aws: Aws, providers: ProviderStore) -> None:
+def test_successful_beat_removes_error(aws: Aws, providers: ProviderStore) -> None:
     providers.create(a_provider(health=Health("failed", after(1), last_heartbeat_error="no")))
     read = providers.get("main")
     assert providers.record_beat(read, next_health(read.health, an_outcome(2)))
     assert "last_heartbeat_error" not in aws.providers.get_item(Key={"id": "main"})["Item"]
 
 
-def test_a_change_of_the_name_does_not_hinder_a_beat_that_is_on_its_way(providers: ProviderStore) -> None:
+def test_records_beat_after_change_of_name(providers: ProviderStore) -> None:
     add(providers, "main")
     read = providers.get("main")
     providers.update(read, replace(read, name="other", revision="r2"), reset_health=False)
@@ -256,8 +255,8 @@ def test_a_change_of_the_name_does_not_hinder_a_beat_that_is_on_its_way(provider
     assert (providers.get("main").name, providers.get("main").health.status) == ("other", "healthy")
 
 
-def test_two_transactions_that_meet_are_told_as_a_busy_registry(aws: Aws, providers: ProviderStore) -> None:
-    with meeting_transactions(aws, times=1):
+def test_transaction_conflict_raises_registry_busy(aws: Aws, providers: ProviderStore) -> None:
+    with conflicting_transactions(aws, times=1):
         with pytest.raises(RegistryBusy):
             add(providers, "main")
         assert providers.find("main") is None
@@ -265,9 +264,9 @@ def test_two_transactions_that_meet_are_told_as_a_busy_registry(aws: Aws, provid
     assert providers.default().id == "main"
 
 
-def test_a_beat_that_meets_a_change_being_written_is_tried_again(aws: Aws) -> None:
+def test_record_beat_returns_false_on_transaction_conflict(aws: Aws) -> None:
     class Busy:
-        """A table in whose way a transaction is."""
+        """A table with a transaction in progress."""
 
         meta, name = aws.providers.meta, aws.providers.name
 
