@@ -20,7 +20,7 @@ from gateway.core.errors import (
     PreconditionFailed,
     ProviderNotFound,
 )
-from gateway.heartbeat.check import Beat
+from gateway.heartbeat.check import HeartbeatCheck
 from gateway.heartbeat.health import Outcome
 from gateway.heartbeat.history_store import HistoryStore
 from gateway.heartbeat.ticker import Ticker
@@ -62,7 +62,7 @@ PATCHES = st.fixed_dictionaries({}, optional=FIELDS | {"heartbeat": SETTINGS})
 
 
 @dataclass
-class Scripted(Beat):
+class Scripted(HeartbeatCheck):
     """A beat that meets what the test says."""
 
     outcome: Outcome = field(default_factory=lambda: Outcome(BEGIN, 0))
@@ -83,8 +83,8 @@ class RegistryMachine(RuleBasedStateMachine):
         self.registry = Registry(self.providers, KeyCipher(kms, key_arn), clock=self.now, reach=reach)
         self.beat = Scripted()
         self.events = Events()
-        follow = self.events.follow(HistoryStore(heartbeats, kept=WEEK), [])
-        self.ticker = Ticker(self.providers, self.beat, follow, now=self.now)
+        side_effects = self.events.side_effects(HistoryStore(heartbeats, retention=WEEK), [])
+        self.ticker = Ticker(self.providers, self.beat, side_effects, now=self.now)
         self.steps = self.versions = 0
         self.changes: list[tuple[str, str, str]] = []
         self.known: dict[str, Known] = {}
@@ -236,7 +236,7 @@ class RegistryMachine(RuleBasedStateMachine):
 
     @invariant()
     def each_beat_that_counted_is_in_the_history_and_each_change_of_status_was_told_once(self) -> None:
-        told = [(event["id"], event["old_status"], event["new_status"]) for event in self.events.taken]
+        told = [(event["id"], event["old_status"], event["new_status"]) for event in self.events.accepted]
         assert told == self.changes
         items = self.tables[1].scan()["Items"]
         assert {(item["provider_id"], item["at"], item["good"]) for item in items} == self.history
