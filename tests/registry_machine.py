@@ -24,7 +24,7 @@ from gateway.core.errors import (
     PreconditionFailed,
     ProviderNotFound,
 )
-from gateway.heartbeat.check import Beat
+from gateway.heartbeat.check import HeartbeatCheck
 from gateway.heartbeat.health import Outcome
 from gateway.heartbeat.history_store import HistoryStore
 from gateway.heartbeat.ticker import Ticker
@@ -72,7 +72,7 @@ PATCHES = st.fixed_dictionaries({}, optional=FIELDS | {"heartbeat": SETTINGS})
 
 
 @dataclass
-class ScriptedBeat(Beat):
+class ScriptedBeat(HeartbeatCheck):
     """Returns the outcome that the machine sets."""
 
     outcome: Outcome = field(default_factory=lambda: Outcome(BEGIN, 0))
@@ -107,7 +107,7 @@ class RegistryMachine(RuleBasedStateMachine):
         self.registry = Registry(self.store, KeyCipher(kms, key_arn), clock=self.now, endpoint_policy=endpoint_policy)
         self.beat = ScriptedBeat()
         self.events = Events()
-        side_effects = self.events.follow(HistoryStore(heartbeats, kept=WEEK), [])
+        side_effects = self.events.side_effects(HistoryStore(heartbeats, retention=WEEK), [])
         self.ticker = Ticker(self.store, self.beat, side_effects, now=self.now)
         self.steps = self.versions = 0
         self.status_changes: list[tuple[str, str, str]] = []
@@ -260,7 +260,7 @@ class RegistryMachine(RuleBasedStateMachine):
     @invariant()
     def history_and_events_match_the_model(self) -> None:
         """Each recorded heartbeat is in the history, and each change of status was published once."""
-        published = [(event["id"], event["old_status"], event["new_status"]) for event in self.events.taken]
+        published = [(event["id"], event["old_status"], event["new_status"]) for event in self.events.accepted]
         assert published == self.status_changes
         items = self.read_items(self.heartbeats_table)
         assert {(item["provider_id"], item["at"], item["good"]) for item in items} == self.history

@@ -32,7 +32,8 @@ from gateway.core.settings import ProvidersSettings
 from gateway.core.strict_json import NOT_JSON
 from gateway.core.telemetry import make_logger
 from gateway.heartbeat.client import CLIENT_CONFIG, HeartbeatClient
-from gateway.heartbeat.history import moment_of, width_of
+from gateway.heartbeat.commands import FirstBeat, to_json
+from gateway.heartbeat.history import decode_cursor, parse_bucket_width
 from gateway.heartbeat.history_store import HistoryStore
 from gateway.registry.endpoint import EndpointPolicy
 from gateway.registry.etags import IfMatch, etag, parse_if_match
@@ -49,7 +50,7 @@ logger = make_logger("providers", settings.log_level)
 lambdas = boto3.client("lambda", config=Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 2}))
 heartbeat_function = HeartbeatClient(boto3.client("lambda", config=CLIENT_CONFIG), settings.heartbeat_function)
 dynamodb = boto3.resource("dynamodb")
-heartbeats = HistoryStore(dynamodb.Table(settings.heartbeats_table), kept=timedelta(days=settings.history_days))
+heartbeats = HistoryStore(dynamodb.Table(settings.heartbeats_table), retention=timedelta(days=settings.history_days))
 providers = ProviderStore(dynamodb.Table(settings.providers_table))
 registry = Registry(
     providers,
@@ -116,8 +117,8 @@ def list_heartbeats(
     before: str | None = None,
     bucket: str | None = None,
 ) -> Response[HistoryView | BucketsView]:
-    older = None if before is None else moment_of(before)
-    width = None if bucket is None else width_of(bucket)
+    older = None if before is None else decode_cursor(before)
+    width = None if bucket is None else parse_bucket_width(bucket)
     provider, now = providers.get(provider_id), datetime.now(UTC)
     uptime = heartbeats.uptime(provider, now=now)
     if width is None:
@@ -237,7 +238,7 @@ def _beat_soon(provider: Provider) -> None:
     if not provider.heartbeat.enabled:
         return
     try:
-        payload = json.dumps({"provider_id": provider.id})
+        payload = to_json(FirstBeat(provider.id))
         lambdas.invoke(FunctionName=settings.heartbeat_function, InvocationType="Event", Payload=payload)
     except (BotoCoreError, ClientError) as error:
         logger.warning("the first beat could not be started", extra={"reason": type(error).__name__})

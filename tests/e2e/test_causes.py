@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 KEY = "tokenhub_" + 64 * "0"
 HEALED = [("pending", "healthy"), ("healthy", "failed"), ("failed", "healthy")]
 BROKEN = [("pending", "failed")]
-PROVIDERS_ERROR = "Users get it, too: set that right in TokenHub or at the model's provider."
+PROVIDERS_ERROR = "Users get it too. Fix it in TokenHub or at the model's provider."
 
 # How the rehearsal TokenHub answers a beat that is no stream → last_heartbeat_error.
 ANSWERS = {
@@ -46,27 +46,27 @@ ANSWERS = {
         "right in TokenHub."
     ),
     "wrapped_error": (
-        "HTTP 200: a model provider's error came as an answer: Incorrect API key provided: "
+        "HTTP 200: The answer wraps an error of a model's provider: Incorrect API key provided: "
         f"sk-rehear************************sal1. {PROVIDERS_ERROR}"
     ),
     "html": (
-        "HTTP 200: a web page came instead of an answer: something in front of TokenHub, like a login page, answers "
-        "there. Register TokenHub's own address, ending in /v1."
+        "HTTP 200: The answer is a web page, for example the login page of a proxy in front of TokenHub. "
+        "Register TokenHub's own address, ending in /v1."
     ),
     "panic": "HTTP 500. TokenHub failed: look at its log.",
     "cut_close": (
-        "HTTP 200: the answer broke off before its end: look at TokenHub's log, and at what stands in front of it."
+        "HTTP 200: The answer ended before it was complete. Check the logs of TokenHub and of any proxy in front of it."
     ),
-    "hang": "{url} had not answered a ping after 20 s. Is TokenHub overloaded?",
+    "hang": "{url} did not answer within 20 s. Check whether TokenHub is overloaded.",
 }
 # How it answers the first beat, which is a stream.
 STREAMS = {
     "cut_clean": (
-        "HTTP 200: the stream ended before its end mark. Users' streams break off, too: look at TokenHub's log, and "
-        "at what stands in front of it."
+        "HTTP 200: The stream ended before its end marker, so users' streams break off too. "
+        "Check the logs of TokenHub and of any proxy in front of it."
     ),
     "wrapped_error": (
-        "HTTP 200: a model provider's error came as an answer: Incorrect API key provided: "
+        "HTTP 200: The answer wraps an error of a model's provider: Incorrect API key provided: "
         f"sk-rehear************************sal1. {PROVIDERS_ERROR}"
     ),
 }

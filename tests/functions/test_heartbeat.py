@@ -21,7 +21,7 @@ def providers(load: Load, tokenhub: RunningTokenHub) -> Any:
 
 
 @pytest.fixture
-def shown(providers: Any) -> Any:
+def provider(providers: Any) -> Any:
     return lambda: json.loads(providers.handler(event("list"), Context())["body"])[0]
 
 
@@ -31,12 +31,12 @@ def beat(load: Load, providers: Any) -> Any:
     return lambda **changes: app.handler(event("tick", **changes), Context())
 
 
-def test_a_tick_makes_an_answering_provider_healthy(beat: Any, shown: Any, tokenhub: RunningTokenHub) -> None:
-    assert shown()["status"] == "pending"
+def test_a_tick_makes_an_answering_provider_healthy(beat: Any, provider: Any, tokenhub: RunningTokenHub) -> None:
+    assert provider()["status"] == "pending"
 
     assert beat()["beaten"] == 1
 
-    assert (shown()["status"], shown()["last_heartbeat_error"]) == ("healthy", None)
+    assert (provider()["status"], provider()["last_heartbeat_error"]) == ("healthy", None)
     beat(offset_seconds=30)
     first, second = (json.loads(request.body) for request in tokenhub.requests)
     assert first == second | {"stream": True}
@@ -45,131 +45,125 @@ def test_a_tick_makes_an_answering_provider_healthy(beat: Any, shown: Any, token
     assert not [name for request in tokenhub.requests for name in request.headers if name.lower() == "idempotency-key"]
 
 
-def test_a_provider_that_refuses_the_key_is_failed_with_words_that_help(
-    beat: Any, shown: Any, tokenhub: RunningTokenHub
-) -> None:
+def test_reports_a_rejected_key(beat: Any, provider: Any, tokenhub: RunningTokenHub) -> None:
     tokenhub.rehearse("refuse_key")
     beat()
 
-    assert shown()["status"] == "failed"
-    assert shown()["last_heartbeat_error"].startswith("HTTP 401: invalid api key. ")
-    assert shown()["consecutive_failures"] == 1
+    assert provider()["status"] == "failed"
+    assert provider()["last_heartbeat_error"].startswith("HTTP 401: invalid api key. ")
+    assert provider()["consecutive_failures"] == 1
 
 
-def test_a_provider_that_is_gone_is_failed_with_its_address_and_what_to_do(
-    beat: Any, shown: Any, tokenhub: RunningTokenHub
-) -> None:
+def test_reports_an_unreachable_provider_with_its_address(beat: Any, provider: Any, tokenhub: RunningTokenHub) -> None:
     tokenhub.stop()
     beat()
     tokenhub.start()
 
-    error = shown()["last_heartbeat_error"]
+    error = provider()["last_heartbeat_error"]
     assert f"{tokenhub.url}/v1 refused the connection" in error
     assert "Is TokenHub running there" in error
 
 
-def test_the_cause_behind_all_providers_failed_is_shown(beat: Any, shown: Any, tokenhub: RunningTokenHub) -> None:
+def test_shows_the_cause_of_all_providers_failed(beat: Any, provider: Any, tokenhub: RunningTokenHub) -> None:
     beat()
     tokenhub.rehearse("all_failed")
     beat(offset_seconds=30)
 
-    assert shown()["last_heartbeat_error"].startswith(
+    assert provider()["last_heartbeat_error"].startswith(
         "HTTP 502: all providers failed for streaming: API error (status 401): "
     )
     assert [json.loads(request.body).get("stream") for request in tokenhub.requests] == [True, None, True]
 
 
-def test_what_the_beats_of_today_cost_is_shown(beat: Any, shown: Any) -> None:
-    assert shown()["heartbeat_tokens_today"] == 0
+def test_shows_todays_heartbeat_tokens(beat: Any, provider: Any) -> None:
+    assert provider()["heartbeat_tokens_today"] == 0
     beat()
-    assert shown()["heartbeat_tokens_today"] == 512
+    assert provider()["heartbeat_tokens_today"] == 512
     beat(offset_seconds=30)
-    assert shown()["heartbeat_tokens_today"] == 512 + 2
+    assert provider()["heartbeat_tokens_today"] == 512 + 2
 
 
-def test_a_key_that_kms_does_not_decrypt_now_makes_the_provider_failed(load: Load, providers: Any, shown: Any) -> None:
+def test_fails_a_provider_whose_key_kms_does_not_decrypt(load: Load, providers: Any, provider: Any) -> None:
     app = load("heartbeat")
     with Stubber(app.kms) as stub:
         stub.add_client_error("decrypt", "DisabledException")
         app.handler(event("tick"), Context())
 
-    assert shown()["status"] == "failed"
-    assert "The stack's KMS key is disabled" in shown()["last_heartbeat_error"]
+    assert provider()["status"] == "failed"
+    assert "KMS key that the providers' keys are encrypted under is disabled" in provider()["last_heartbeat_error"]
 
 
-def test_every_tick_tells_its_metrics(beat: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_tick_emits_its_metrics(beat: Any, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     beat()
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    [told] = [line for line in lines if "Ticks" in line]
-    assert [told[name] for name in ("Ticks", "ProvidersFailed", "BeatsUnfinished")] == [[1.0], [0.0], [0.0]]
-    assert [told[name] for name in ("BeatsNotWritten", "EventsNotPublished")] == [[0.0], [0.0]]
-    assert told["OldestBeatAge"][0] < 5
-    assert told["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [[]]
+    [metrics] = [line for line in lines if "Ticks" in line]
+    assert [metrics[name] for name in ("Ticks", "ProvidersFailed", "BeatsUnfinished")] == [[1.0], [0.0], [0.0]]
+    assert [metrics[name] for name in ("BeatsNotWritten", "EventsNotPublished")] == [[0.0], [0.0]]
+    assert metrics["OldestBeatAge"][0] < 5
+    assert metrics["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [[]]
 
 
-def test_what_each_tick_writes_by_the_docs_is_written_without_a_provider_too(
-    load: Load, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_tick_without_providers_emits_all_documented_metrics(load: Load, capsys: pytest.CaptureFixture[str]) -> None:
     app = load("heartbeat")
     capsys.readouterr()
     app.handler(event("tick"), Context())
 
-    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     [names] = [
-        [each["Name"] for each in line["_aws"]["CloudWatchMetrics"][0]["Metrics"]] for line in told if "_aws" in line
+        [each["Name"] for each in line["_aws"]["CloudWatchMetrics"][0]["Metrics"]] for line in lines if "_aws" in line
     ]
     rows = re.findall(
         r"^\| `(\w+)` \| \w+ \| none \| each tick(?:;[^|]*)? \|", (ROOT / "docs/metrics.md").read_text(), re.MULTILINE
     )
     assert sorted(names) == sorted(rows)
-    assert [line["OldestBeatAge"] for line in told if "_aws" in line] == [[0.0]]
+    assert [line["OldestBeatAge"] for line in lines if "_aws" in line] == [[0.0]]
 
 
-def test_it_is_healthy_again_after_one_good_beat(beat: Any, shown: Any, tokenhub: RunningTokenHub) -> None:
+def test_one_good_beat_makes_it_healthy_again(beat: Any, provider: Any, tokenhub: RunningTokenHub) -> None:
     tokenhub.rehearse("refuse_key", times=1)
     beat()
     beat(offset_seconds=30)
 
-    assert (shown()["status"], shown()["consecutive_failures"]) == ("healthy", 0)
+    assert (provider()["status"], provider()["consecutive_failures"]) == ("healthy", 0)
 
 
-def test_the_second_beat_of_a_slot_is_dropped(beat: Any, shown: Any, tokenhub: RunningTokenHub, aws: Aws) -> None:
+def test_drops_the_second_beat_of_a_slot(beat: Any, provider: Any, tokenhub: RunningTokenHub, aws: Aws) -> None:
     beat()
     tokenhub.rehearse("refuse_key")
     beat()
 
-    assert shown()["status"] == "healthy"
+    assert provider()["status"] == "healthy"
     assert len(aws.heartbeats.scan()["Items"]) == 1
 
 
-def test_a_200_that_wraps_an_error_is_a_failure(beat: Any, shown: Any, tokenhub: RunningTokenHub) -> None:
+def test_fails_a_200_that_wraps_an_error(beat: Any, provider: Any, tokenhub: RunningTokenHub) -> None:
     tokenhub.rehearse("wrapped_error")
     beat()
 
-    assert shown()["status"] == "failed"
+    assert provider()["status"] == "failed"
 
 
-def test_a_key_that_tokenhub_echoes_stands_nowhere(
-    beat: Any, shown: Any, tokenhub: RunningTokenHub, aws: Aws, caplog: pytest.LogCaptureFixture
+def test_never_shows_stores_or_logs_an_echoed_key(
+    beat: Any, provider: Any, tokenhub: RunningTokenHub, aws: Aws, caplog: pytest.LogCaptureFixture
 ) -> None:
     tokenhub.rehearse("echo_key_error")
     beat()
 
-    assert shown()["status"] == "failed"
-    assert KEY not in json.dumps(shown())
+    assert provider()["status"] == "failed"
+    assert KEY not in json.dumps(provider())
     assert KEY not in str(aws.heartbeats.scan()["Items"]) + str(aws.providers.scan()["Items"])
     assert KEY not in str([vars(record) for record in caplog.records])
 
 
-def test_the_beat_of_a_provider_that_was_deleted_meanwhile_is_dropped(load: Load, providers: Any, aws: Aws) -> None:
+def test_drops_the_beat_of_a_deleted_provider(load: Load, providers: Any, aws: Aws) -> None:
     providers.handler(event("list", httpMethod="DELETE", path="/api/v1/providers/tokenhub"), Context())
 
     assert load("heartbeat").handler(event("first_beat"), Context()) == {"beaten": 0}
     assert aws.providers.scan()["Items"][0]["id"] == "#registry"
 
 
-def test_a_change_of_health_makes_one_event(beat: Any, load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_change_of_health_publishes_one_event(beat: Any, load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     sqs = boto3.client("sqs")
     queue = sqs.create_queue(QueueName="changes")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
@@ -185,39 +179,39 @@ def test_a_change_of_health_makes_one_event(beat: Any, load: Load, monkeypatch: 
     assert [(d["id"], d["old_status"], d["new_status"]) for d in details] == [("tokenhub", "pending", "healthy")]
 
 
-def counted(printed: str) -> dict[str, Any]:
-    """What was written of the metrics that should be 0."""
+def failure_metrics(printed: str) -> dict[str, Any]:
+    """Returns the failure metrics that were emitted outside the ticks."""
     lines = [json.loads(line) for line in printed.splitlines()]
     names = ("BeatsNotWritten", "EventsNotPublished")
     return {name: line[name] for line in lines for name in names if name in line and "Ticks" not in line}
 
 
-@pytest.mark.parametrize("question", [{}, {"now": True}], ids=["first beat", "beat now"])
-def test_a_beat_outside_the_ticks_tells_the_metrics_what_it_left_undone(
-    load: Load, providers: Any, capsys: pytest.CaptureFixture[str], question: dict[str, bool]
+@pytest.mark.parametrize("flags", [{}, {"now": True}], ids=["first beat", "beat now"])
+def test_a_beat_outside_the_ticks_emits_its_failures(
+    load: Load, providers: Any, capsys: pytest.CaptureFixture[str], flags: dict[str, bool]
 ) -> None:
     app = load("heartbeat")
     capsys.readouterr()
     with Stubber(app.events) as stub:
         stub.add_client_error("put_events", "InternalFailure")
-        app.handler({"provider_id": "tokenhub"} | question, Context())
-    assert counted(capsys.readouterr().out) == {"EventsNotPublished": [1.0]}
+        app.handler({"provider_id": "tokenhub"} | flags, Context())
+    assert failure_metrics(capsys.readouterr().out) == {"EventsNotPublished": [1.0]}
 
-    app.handler({"provider_id": "tokenhub"} | question, Context())
-    assert counted(capsys.readouterr().out) == {}
+    app.handler({"provider_id": "tokenhub"} | flags, Context())
+    assert failure_metrics(capsys.readouterr().out) == {}
 
 
-def test_a_beat_now_that_cannot_be_written_down_is_an_error_in_words(
+def test_beat_now_returns_an_error_if_it_cannot_be_stored(
     load: Load, providers: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def refuse(**_: object) -> None:
+    def fail(**_: object) -> None:
         raise ConnectionError
 
     app = load("heartbeat")
-    app.dynamodb.meta.client.meta.events.register("before-call.dynamodb.UpdateItem", refuse)
+    app.dynamodb.meta.client.meta.events.register("before-call.dynamodb.UpdateItem", fail)
     capsys.readouterr()
     error = app.handler({"provider_id": "tokenhub", "now": True}, Context())["error"]
 
     assert (error["status"], error["code"]) == (502, "heartbeat_failed")
-    assert "could not write down what this heartbeat met" in error["message"]
-    assert counted(capsys.readouterr().out) == {"BeatsNotWritten": [1.0]}
+    assert "could not store the outcome of this heartbeat" in error["message"]
+    assert failure_metrics(capsys.readouterr().out) == {"BeatsNotWritten": [1.0]}

@@ -16,7 +16,7 @@ ApiCall = Any
 
 @pytest.fixture
 def lambdas(monkeypatch: pytest.MonkeyPatch) -> Iterator[LambdaService]:
-    """A heartbeat function that fails until a test gives it a handler: what a registration starts is no part of it."""
+    """A Lambda service without a working heartbeat function: the first beat of a registration fails."""
     with serving(LambdaService(lambda event: event["nothing"])) as service:
         monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", service.url)
         yield service
@@ -24,7 +24,7 @@ def lambdas(monkeypatch: pytest.MonkeyPatch) -> Iterator[LambdaService]:
 
 @pytest.fixture
 def call(load: Load, lambdas: LambdaService, tokenhub: RunningTokenHub) -> ApiCall:
-    """Calls the provider API; `tokenhub` is registered, and its first beat was lost."""
+    """Calls the provider API. `tokenhub` is registered without a beat, and the heartbeat function works."""
     app = load("providers")
 
     def handle(name: str, **changes: Any) -> tuple[int, Any]:
@@ -39,12 +39,12 @@ def call(load: Load, lambdas: LambdaService, tokenhub: RunningTokenHub) -> ApiCa
 
 
 def query(**parameters: Any) -> dict[str, Any]:
-    given = {name: str(value) for name, value in parameters.items()}
-    multiple = {name: [value] for name, value in given.items()}
-    return {"queryStringParameters": given, "multiValueQueryStringParameters": multiple}
+    values = {name: str(value) for name, value in parameters.items()}
+    multiple = {name: [value] for name, value in values.items()}
+    return {"queryStringParameters": values, "multiValueQueryStringParameters": multiple}
 
 
-def test_a_beat_now_answers_with_its_outcome_and_is_in_the_history(call: ApiCall) -> None:
+def test_beat_now_returns_its_outcome_and_adds_it_to_the_history(call: ApiCall) -> None:
     status, beat = call("beat_now")
 
     assert status == 200
@@ -55,9 +55,7 @@ def test_a_beat_now_answers_with_its_outcome_and_is_in_the_history(call: ApiCall
     assert (history["next"], history["uptime_24h"], history["beats_24h"], history["good_24h"]) == (None, 1, 1, 1)
 
 
-def test_a_beat_now_that_finds_a_provider_failed_is_a_200_all_the_same(
-    call: ApiCall, tokenhub: RunningTokenHub
-) -> None:
+def test_beat_now_answers_200_for_a_failed_provider(call: ApiCall, tokenhub: RunningTokenHub) -> None:
     tokenhub.rehearse("refuse_key")
 
     status, beat = call("beat_now")
@@ -67,19 +65,19 @@ def test_a_beat_now_that_finds_a_provider_failed_is_a_200_all_the_same(
     assert call("heartbeats")[1]["uptime_24h"] == 0
 
 
-def test_a_beat_now_does_not_look_at_a_body(call: ApiCall) -> None:
+def test_beat_now_ignores_the_body(call: ApiCall) -> None:
     for body in (None, "", "{", "[]", '{"model": 1}'):
         assert call("beat_now", body=body)[0] == 200, body
 
 
-def test_a_disabled_provider_is_beaten_when_it_is_asked_for(call: ApiCall) -> None:
+def test_beat_now_beats_a_disabled_provider(call: ApiCall) -> None:
     body = json.loads(event("register")["body"])
     call("register", body=json.dumps(body | {"heartbeat": {"enabled": False}}))
 
     assert call("beat_now")[1]["at"] == call("heartbeats")[1]["items"][0]["at"]
 
 
-def test_a_heartbeat_function_that_fails_is_a_502_in_the_one_shape(call: ApiCall, lambdas: LambdaService) -> None:
+def test_a_failing_heartbeat_function_is_a_502(call: ApiCall, lambdas: LambdaService) -> None:
     lambdas.handler = lambda event: event["nothing"]
 
     for name in ("beat_now", "provider_models"):
@@ -89,32 +87,32 @@ def test_a_heartbeat_function_that_fails_is_a_502_in_the_one_shape(call: ApiCall
         assert set(answer["error"]) == {"message", "type", "code", "param"}
 
 
-NOBODY = "/api/v1/providers/nobody"
+UNKNOWN_PROVIDER = "/api/v1/providers/nobody"
 
 
 @pytest.mark.parametrize(
     ("name", "path"), [("beat_now", "/heartbeat"), ("heartbeats", "/heartbeats"), ("provider_models", "/models")]
 )
-def test_an_unknown_provider_is_a_404_and_nobody_is_asked(
+def test_an_unknown_provider_is_a_404_without_an_invocation(
     call: ApiCall, lambdas: LambdaService, name: str, path: str
 ) -> None:
-    asked = len(lambdas.asked)
+    invocations = len(lambdas.asked)
 
-    status, answer = call(name, path=NOBODY + path)
+    status, answer = call(name, path=UNKNOWN_PROVIDER + path)
 
     assert (status, answer["error"]["code"]) == (404, "provider_not_found")
-    assert len(lambdas.asked) == asked
+    assert len(lambdas.asked) == invocations
 
 
-def test_a_provider_deleted_meanwhile_is_a_404_from_the_heartbeat_function(load: Load) -> None:
+def test_the_heartbeat_function_relays_a_404_for_a_deleted_provider(load: Load) -> None:
     beat = load("heartbeat").handler
 
-    for asked in ("now", "models"):
-        error = beat({"provider_id": "nobody", asked: True}, Context())["error"]
+    for flag in ("now", "models"):
+        error = beat({"provider_id": "nobody", flag: True}, Context())["error"]
         assert (error["status"], error["code"], error["param"]) == (404, "provider_not_found", "id")
 
 
-def test_a_page_leads_to_the_next_and_the_last_one_to_none(call: ApiCall) -> None:
+def test_pages_link_to_the_next_until_the_last(call: ApiCall) -> None:
     beats = [call("beat_now")[1]["at"] for _ in range(3)]
 
     first = call("heartbeats")[1]
@@ -142,7 +140,7 @@ def test_buckets_have_counts_and_latency(call: ApiCall) -> None:
     assert (history["next"], history["uptime_24h"]) == (None, 1)
 
 
-BAD = [
+MALFORMED = [
     ("limit", "0"),
     ("limit", "501"),
     ("limit", "many"),
@@ -154,21 +152,21 @@ BAD = [
 ]
 
 
-def test_a_malformed_parameter_is_a_400_that_names_it(call: ApiCall) -> None:
-    for name, value in BAD:
+def test_rejects_malformed_parameters_by_name(call: ApiCall) -> None:
+    for name, value in MALFORMED:
         status, answer = call("heartbeats", **query(**{name: value}))
 
         assert (status, answer["error"]["code"], answer["error"]["param"]) == (400, "invalid_request", name), value
         assert answer["error"]["message"].startswith(f"{name} is not valid")
 
 
-def test_no_parameter_is_needed(call: ApiCall) -> None:
+def test_all_parameters_are_optional(call: ApiCall) -> None:
     status, history = call("heartbeats", queryStringParameters=None, multiValueQueryStringParameters=None)
 
     assert (status, history["items"], history["uptime_24h"], history["beats_24h"]) == (200, [], None, 0)
 
 
-def test_the_history_of_a_deleted_provider_is_not_its_successors(call: ApiCall) -> None:
+def test_hides_the_history_of_a_deleted_provider_of_the_same_id(call: ApiCall) -> None:
     call("beat_now")
     providers_path = {"path": "/api/v1/providers/tokenhub", "resource": "/api/v1/providers/{id}"}
     assert call("list", httpMethod="DELETE", **providers_path) == (204, None)
@@ -177,7 +175,7 @@ def test_the_history_of_a_deleted_provider_is_not_its_successors(call: ApiCall) 
     assert call("heartbeats")[1]["items"] == []
 
 
-def test_the_models_are_tokenhubs(call: ApiCall, tokenhub: RunningTokenHub) -> None:
+def test_returns_tokenhubs_models(call: ApiCall, tokenhub: RunningTokenHub) -> None:
     status, answer = call("provider_models")
 
     assert status == 200
@@ -185,13 +183,13 @@ def test_the_models_are_tokenhubs(call: ApiCall, tokenhub: RunningTokenHub) -> N
     assert tokenhub.requests[-1].headers["authorization"] == f"Bearer {KEY}"
 
 
-def test_tokenhubs_null_is_an_empty_list(call: ApiCall, tokenhub: RunningTokenHub) -> None:
+def test_null_becomes_an_empty_list(call: ApiCall, tokenhub: RunningTokenHub) -> None:
     tokenhub.rehearse("no_models")
 
     assert call("provider_models") == (200, {"models": []})
 
 
-def test_a_providers_refusal_comes_with_its_own_status_and_code(call: ApiCall, tokenhub: RunningTokenHub) -> None:
+def test_relays_a_providers_error_with_its_status_and_code(call: ApiCall, tokenhub: RunningTokenHub) -> None:
     body = json.loads(event("register")["body"]) | {"endpoint": f"{tokenhub.url}/nothing"}
     call("register", body=json.dumps(body))
 
@@ -201,7 +199,7 @@ def test_a_providers_refusal_comes_with_its_own_status_and_code(call: ApiCall, t
     assert set(answer["error"]) == {"message", "type", "code", "param"}
 
 
-def test_the_key_stands_in_no_answer_and_no_history(call: ApiCall, tokenhub: RunningTokenHub, aws: Aws) -> None:
+def test_no_answer_and_no_history_contains_the_key(call: ApiCall, tokenhub: RunningTokenHub, aws: Aws) -> None:
     tokenhub.rehearse("refuse_key")
     answers = [call(name) for name in ("beat_now", "heartbeats", "provider_models")]
 

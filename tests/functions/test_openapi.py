@@ -13,7 +13,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from gateway.api.operations import WIDTH
 from gateway.core import errors
-from gateway.heartbeat.history import width_of
+from gateway.heartbeat.history import parse_bucket_width
 from gateway.proxy.upstream_errors import FALLBACK_ERRORS, KNOWN_ERRORS
 from tests.functions.conftest import Context, Load, event
 from tests.lambda_service import LambdaService, serving
@@ -217,7 +217,7 @@ def test_a_header_is_told_of_in_our_words_and_not_in_powertools(document: dict[s
 def test_the_document_takes_the_buckets_that_the_history_takes(number: int, unit: str) -> None:
     bucket = f"{number}{unit}"
     try:
-        taken = bool(width_of(bucket))
+        taken = bool(parse_bucket_width(bucket))
     except errors.InvalidRequest:
         taken = False
 

@@ -21,18 +21,18 @@ def test_first_beat_appears_in_the_history(http: httpx.Client, register: Registe
     register()
 
     assert wait_until(lambda: history(http)["items"], 15, every=0.25)
-    shown = history(http)
-    assert (shown["uptime_24h"], shown["next"]) == (1, None)
+    page = history(http)
+    assert (page["uptime_24h"], page["next"]) == (1, None)
 
 
-def test_beat_now_returns_the_outcome_and_adds_it_to_the_history(
+def test_beat_now_returns_the_newest_beat_of_the_history(
     http: httpx.Client, register: Register, tokenhub: RunningTokenHub
 ) -> None:
     register(heartbeat={"enabled": False})
     good = http.post(f"{ONE}/heartbeat")
     tokenhub.rehearse("refuse_key")
 
-    failed = http.post(f"{ONE}/heartbeat", json={"looked": "at?"})
+    failed = http.post(f"{ONE}/heartbeat", json={"ignored": True})
 
     assert (good.status_code, good.json()["status"]) == (200, "healthy")
     assert (failed.status_code, failed.json()["status"]) == (200, "failed")
@@ -45,15 +45,15 @@ def test_beat_now_returns_the_outcome_and_adds_it_to_the_history(
     assert (bucket["beats"], bucket["good"]) == (2, 1)
 
 
-def test_rejects_a_malformed_cursor(http: httpx.Client, register: Register) -> None:
+def test_rejects_a_malformed_cursor_by_name(http: httpx.Client, register: Register) -> None:
     register(heartbeat={"enabled": False})
 
-    refused = http.get(f"{ONE}/heartbeats", params={"before": "yesterday"})
+    response = http.get(f"{ONE}/heartbeats", params={"before": "yesterday"})
 
-    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "before")
+    assert (response.status_code, response.json()["error"]["param"]) == (400, "before")
 
 
-def test_hides_the_history_of_a_deleted_predecessor(http: httpx.Client, register: Register) -> None:
+def test_hides_the_history_of_a_deleted_provider_of_the_same_id(http: httpx.Client, register: Register) -> None:
     register(heartbeat={"enabled": False})
     http.post(f"{ONE}/heartbeat")
     http.delete(ONE)
@@ -62,7 +62,7 @@ def test_hides_the_history_of_a_deleted_predecessor(http: httpx.Client, register
     assert history(http)["items"] == []
 
 
-def test_lists_tokenhubs_models_and_an_empty_list_for_null(
+def test_returns_tokenhubs_models_or_an_empty_list_for_null(
     http: httpx.Client, register: Register, tokenhub: RunningTokenHub
 ) -> None:
     register(heartbeat={"enabled": False})
@@ -74,38 +74,38 @@ def test_lists_tokenhubs_models_and_an_empty_list_for_null(
     assert http.get(f"{ONE}/models").json() == {"models": []}
 
 
-def test_explains_why_an_unreachable_provider_lists_no_models(http: httpx.Client, register: Register) -> None:
+def test_an_unreachable_provider_lists_no_models(http: httpx.Client, register: Register) -> None:
     register(endpoint="http://127.0.0.1:1/v1", heartbeat={"enabled": False})
 
-    refused = http.get(f"{ONE}/models")
+    response = http.get(f"{ONE}/models")
 
-    assert (refused.status_code, refused.json()["error"]["code"]) == (502, "provider_unreachable")
+    assert (response.status_code, response.json()["error"]["code"]) == (502, "provider_unreachable")
 
 
-def test_returns_404_for_an_unknown_provider_everywhere(http: httpx.Client) -> None:
-    nobody = "/api/v1/providers/nobody"
-    answers = [http.get(f"{nobody}/heartbeats"), http.get(f"{nobody}/models"), http.post(f"{nobody}/heartbeat")]
+def test_an_unknown_provider_is_a_404_on_every_route(http: httpx.Client) -> None:
+    unknown = "/api/v1/providers/nobody"
+    answers = [http.get(f"{unknown}/heartbeats"), http.get(f"{unknown}/models"), http.post(f"{unknown}/heartbeat")]
 
     assert [answer.status_code for answer in answers] == [404, 404, 404]
 
 
-def test_openapi_document_describes_working_calls(http: httpx.Client, system: LocalSystem) -> None:
+def test_the_openapi_servers_lead_to_the_api(http: httpx.Client, system: LocalSystem) -> None:
     document = http.get("/api/v1/openapi.json").json()
 
     OpenAPIV31SpecValidator(document).validate()
     [server] = document["servers"]
-    shown = http.get(httpx.URL(f"{system.url}/api/v1/openapi.json").join(server["url"]).join("health"))
-    assert (shown.status_code, shown.json()) == (200, {"status": "ok"})
+    response = http.get(httpx.URL(f"{system.url}/api/v1/openapi.json").join(server["url"]).join("health"))
+    assert (response.status_code, response.json()) == (200, {"status": "ok"})
 
 
-def test_client_token_cannot_read_history_or_document(system: LocalSystem) -> None:
+def test_the_client_token_may_not_read_history_or_openapi(system: LocalSystem) -> None:
     token = {"Authorization": f"Bearer {system.token('client')}"}
 
     for path in (f"{ONE}/heartbeats", "/api/v1/openapi.json"):
         assert httpx.get(system.url + path, headers=token).status_code == 403
 
 
-def test_provider_api_cannot_decrypt_a_key(system: LocalSystem) -> None:
+def test_the_provider_api_may_not_decrypt_keys(system: LocalSystem) -> None:
     iam = aws.client("iam", system.aws_url)
     roles = [role["RoleName"] for role in iam.list_roles()["Roles"] if "ProvidersRole" in role["RoleName"]]
     policies = [iam.get_role_policy(RoleName=role, PolicyName="providers")["PolicyDocument"] for role in roles]

@@ -20,10 +20,16 @@ def test_each_limit_ends_before_the_outer_limit() -> None:
     assert "Timeout" not in RESOURCES["HeartbeatFunction"]["Properties"]
     [task_timeout] = {task["TimeoutSeconds"] for task in of_type("Task")}
 
-    limits = [check.SECONDS, ticker.SECONDS, ticker.SECONDS + ticker.FOLLOW_SECONDS, task_timeout, lambda_timeout]
+    limits = [
+        check.TIMEOUT_SECONDS,
+        ticker.TIMEOUT_SECONDS,
+        ticker.TIMEOUT_SECONDS + ticker.MIN_SIDE_EFFECT_SECONDS,
+        task_timeout,
+        lambda_timeout,
+    ]
     assert limits == sorted(set(limits))
-    assert (check.SECONDS, ticker.SECONDS, task_timeout) == (20, 23, 25)
-    assert check.SECONDS < client.SECONDS < API_TIMEOUT_S
+    assert (check.TIMEOUT_SECONDS, ticker.TIMEOUT_SECONDS, task_timeout) == (20, 23, 25)
+    assert check.TIMEOUT_SECONDS < client.TIMEOUT_SECONDS < API_TIMEOUT_S
 
 
 def test_second_heartbeat_starts_30_seconds_after_the_first() -> None:

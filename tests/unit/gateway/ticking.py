@@ -1,4 +1,4 @@
-"""A ticker over moto's tables, and beats that meet what a test says."""
+"""A ticker on moto's tables, with real or scripted checks."""
 
 import json
 from collections.abc import Callable
@@ -7,21 +7,21 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 from gateway.core.telemetry import make_logger
-from gateway.heartbeat.check import Beat
-from gateway.heartbeat.health import Outcome, RecordedBeat
+from gateway.heartbeat.check import HeartbeatCheck
+from gateway.heartbeat.health import Outcome, RecordedBeat, next_health
 from gateway.heartbeat.history_store import HistoryStore
 from gateway.heartbeat.side_effects import InternalFailure, SideEffects
 from gateway.heartbeat.ticker import Ticker
 from gateway.proxy.upstream import Target, Upstream
-from gateway.registry.provider import HeartbeatSettings, Provider, format_timestamp
+from gateway.registry.provider import Health, HeartbeatSettings, Provider, format_timestamp
 from gateway.registry.store import ProviderStore
 from tests.conftest import Aws
-from tests.unit.gateway.builders import AT, WEEK, a_provider, after, completion
+from tests.unit.gateway.builders import AT, WEEK, a_provider, after, an_outcome, completion
 from tests.unit.gateway.servers import DONE, END, STREAM, Piece, Received, answer, chunk
 
 GOOD = answer(body=completion())
-WHOLE = [b'data: {"model": "echo", "choices": [{"index": 0, "delta": {"content": "pong"}}]}\n\n', DONE]
-GOOD_STREAM = STREAM + b"".join(chunk(frame) for frame in WHOLE) + END
+COMPLETE_FRAMES = [b'data: {"model": "echo", "choices": [{"index": 0, "delta": {"content": "pong"}}]}\n\n', DONE]
+GOOD_STREAM = STREAM + b"".join(chunk(frame) for frame in COMPLETE_FRAMES) + END
 BAD = answer(502, b'{"error": "all providers failed"}')
 SLOT, NEXT_SLOT = format_timestamp(AT), format_timestamp(after(30))
 
@@ -33,7 +33,7 @@ def now() -> datetime:
 
 
 def good(request: Received) -> tuple[Piece, ...]:
-    """The script of a provider that answers streams and others."""
+    """The script of a provider that answers every request well, streaming or not."""
     return (GOOD_STREAM if b'"stream": true' in request.body else GOOD,)
 
 
@@ -41,49 +41,60 @@ def target_for(provider: Provider) -> Target:
     return Target(provider.id, provider.endpoint)
 
 
-class Events:
-    """An EventBridge that takes events, or does not: `refused` are the ids of providers whose events it leaves."""
+def recorded_beat(id_: str = "main", **changes: Any) -> RecordedBeat:
+    """A recorded beat of a healthy provider. `changes` apply to its outcome."""
+    before, outcome = Health("healthy"), an_outcome(1, **changes)
+    return RecordedBeat(a_provider(id=id_, health=before), outcome, next_health(before, outcome))
 
-    def __init__(self, *refused: str) -> None:
-        self.taken: list[dict[str, Any]] = []
+
+def changed_beats(count: int) -> list[RecordedBeat]:
+    """Recorded beats that changed the status of their providers p0, p1, …"""
+    return [recorded_beat(f"p{number}", error="no") for number in range(count)]
+
+
+class Events:
+    """An EventBridge that accepts all events but those of the providers with the ids `rejected`."""
+
+    def __init__(self, *rejected: str) -> None:
+        self.accepted: list[dict[str, Any]] = []
         self.calls = 0
-        self.refused = refused
-        self.late: list[InternalFailure] = []
+        self.rejected = rejected
+        self.late_failures: list[InternalFailure] = []
 
     def put_events(self, Entries: list[Any]) -> dict[str, Any]:  # noqa: N803 -- boto3's name
         self.calls += 1
         details = [json.loads(entry["Detail"]) for entry in Entries]
-        self.taken += [detail for detail in details if detail["id"] not in self.refused]
-        answers = [{"ErrorCode": "InternalFailure"} if d["id"] in self.refused else {"EventId": "1"} for d in details]
-        return {"FailedEntryCount": 0, "Entries": answers}
+        self.accepted += [detail for detail in details if detail["id"] not in self.rejected]
+        results = [{"ErrorCode": "InternalFailure"} if d["id"] in self.rejected else {"EventId": "1"} for d in details]
+        return {"FailedEntryCount": 0, "Entries": results}
 
-    def follow(self, history: HistoryStore, heard: list[RecordedBeat]) -> SideEffects:
-        return SideEffects(history, cast("Any", self), heard.append, self.late.extend)
+    def side_effects(self, history: HistoryStore, notified: list[RecordedBeat]) -> SideEffects:
+        return SideEffects(history, cast("Any", self), notified.append, self.late_failures.extend)
 
 
 @dataclass
 class System:
-    """A ticker over moto's tables, and what it wrote and told."""
+    """A ticker on moto's tables. `notified` and `events` have what its side effects reported."""
 
     aws: Aws
     providers: ProviderStore
     upstream: Upstream
-    heard: list[RecordedBeat] = field(default_factory=list)
+    notified: list[RecordedBeat] = field(default_factory=list)
     events: Events = field(default_factory=Events)
 
-    def ticker(self, beat: Beat | None = None, *, seconds: float = 5, beat_seconds: float = 3) -> Ticker:
-        beat = beat or Beat(self.upstream, target_for, now=now, logger=LOGGER, seconds=beat_seconds)
-        return Ticker(self.providers, beat, self.follow(), now=now, seconds=seconds)
+    def ticker(self, check: HeartbeatCheck | None = None, *, seconds: float = 5, beat_seconds: float = 3) -> Ticker:
+        check = check or HeartbeatCheck(self.upstream, target_for, now=now, logger=LOGGER, seconds=beat_seconds)
+        return Ticker(self.providers, check, self.side_effects(), now=now, seconds=seconds)
 
-    def follow(self, history: HistoryStore | None = None) -> SideEffects:
-        return self.events.follow(history or HistoryStore(self.aws.heartbeats, kept=WEEK), self.heard)
+    def side_effects(self, history: HistoryStore | None = None) -> SideEffects:
+        return self.events.side_effects(history or HistoryStore(self.aws.heartbeats, retention=WEEK), self.notified)
 
     def add(self, *ids: str, **changes: Any) -> None:
         for id_ in ids:
             self.providers.create(a_provider(id=id_, **changes))
 
-    def set_beats(self, id_: str, **settings: Any) -> None:
-        """What a registration with another `heartbeat` writes."""
+    def change_settings(self, id_: str, **settings: Any) -> None:
+        """Writes what a registration with another `heartbeat` writes."""
         before = self.providers.get(id_)
         after_ = replace(before, heartbeat=HeartbeatSettings(**settings), version="v2", revision="r2")
         self.providers.update(before, after_, reset_health=False)
@@ -97,16 +108,16 @@ class System:
 
     @property
     def changes(self) -> list[tuple[str, str, str]]:
-        return [(each["id"], each["old_status"], each["new_status"]) for each in self.events.taken]
+        return [(event["id"], event["old_status"], event["new_status"]) for event in self.events.accepted]
 
 
-class Scripted(Beat):
-    """A beat that meets `outcome`, after something else has happened."""
+class ScriptedCheck(HeartbeatCheck):
+    """A check that returns `outcome` after it has called `during_check`."""
 
-    def __init__(self, outcome: Outcome, meanwhile: Callable[[Provider], object] = lambda _: None) -> None:
+    def __init__(self, outcome: Outcome, during_check: Callable[[Provider], object] = lambda _: None) -> None:
         self.outcome = outcome
-        self.meanwhile = meanwhile
+        self.during_check = during_check
 
     def run(self, provider: Provider, *, slot: str | None) -> Outcome:
-        self.meanwhile(provider)
+        self.during_check(provider)
         return replace(self.outcome, slot=slot)

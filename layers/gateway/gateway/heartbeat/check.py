@@ -1,4 +1,4 @@
-"""One heartbeat: a real chat completion, and what it met, in words."""
+"""One heartbeat of one provider: real chat completions within a time limit, and their outcome."""
 
 import time
 from collections.abc import Callable
@@ -8,22 +8,24 @@ from aws_lambda_powertools import Logger
 
 from gateway.core.background import begin
 from gateway.core.errors import GatewayError, ProviderError
-from gateway.heartbeat.health import Outcome, stream_is_due
+from gateway.heartbeat.health import Outcome, is_stream_due
 from gateway.heartbeat.probe import NewWatcher, Probe, ProbeProgress
 from gateway.proxy.sse import StreamWatcher
 from gateway.proxy.upstream import Target, Upstream
 from gateway.registry.provider import Provider
 
 MAX_TEXT_CHARACTERS = 4096
-SECONDS = 20.0  # so that two beats fit into a minute
-UNFORESEEN = (
-    "The gateway itself failed during this heartbeat, and may fail with requests, too: "
-    "the logs of the heartbeat function say why."
+# Less than the 30 s between two ticks, so that two beats fit into a minute.
+TIMEOUT_SECONDS = 20.0
+ALL_PROVIDERS_FAILED = "provider_all_failed"
+INTERNAL_ERROR = (
+    "The gateway itself failed during this heartbeat, so users' requests may fail too. "
+    "Check the logs of the heartbeat function."
 )
 
 
-class Beat:
-    """Checks providers. `target_for` gives a provider's endpoint and key, `now` the time that is kept."""
+class HeartbeatCheck:
+    """Checks providers. `target_for` returns a provider's endpoint and key, `now` the time that is stored."""
 
     def __init__(
         self,
@@ -32,21 +34,21 @@ class Beat:
         *,
         now: Callable[[], datetime],
         logger: Logger,
-        seconds: float = SECONDS,
+        seconds: float = TIMEOUT_SECONDS,
         new_watcher: NewWatcher = StreamWatcher,
     ) -> None:
-        self._target_of = target_for
+        self._target_for = target_for
         self._now = now
         self._logger = logger
         self._seconds = seconds
-        # The beat itself keeps the time; the ping's only ends a thread that waits for a head in vain.
-        self._ping = Probe(upstream, new_watcher, within=seconds + 1)
+        # The check keeps the time limit. The probe's longer limit only ends a thread that still waits for a head.
+        self._probe = Probe(upstream, new_watcher, within=seconds + 1)
 
     def run(self, provider: Provider, *, slot: str | None) -> Outcome:
-        """Beats once. Whatever goes wrong is the outcome, never an exception: users' requests would fail, too."""
+        """Runs one heartbeat. Never raises: a failure of any kind is the outcome, because users' requests fail too."""
         started_at, began = self._now(), time.monotonic()
-        stream, progress = stream_is_due(provider.health), ProbeProgress()
-        error = self._error(provider, progress, stream=stream)
+        stream, progress = is_stream_due(provider.health), ProbeProgress()
+        error = self._error_within_timeout(provider, progress, stream=stream)
         return Outcome(
             started_at=started_at,
             latency_ms=round((time.monotonic() - began) * 1000),
@@ -58,71 +60,80 @@ class Beat:
             stream=stream,
         )
 
-    def _error(self, provider: Provider, progress: ProbeProgress, *, stream: bool) -> str | None:
-        """What went wrong within the time of a beat; None: nothing.
+    def _error_within_timeout(self, provider: Provider, progress: ProbeProgress, *, stream: bool) -> str | None:
+        """Probes in another thread and returns the error after the time limit at the latest, or None.
 
-        No timeout of a socket is one of a whole answer, which may come a byte at a time. Work that is late is hung up,
-        and ends in its thread without anybody who hears of it.
+        A socket timeout does not limit an answer that arrives one byte at a time.
         """
-        hidden: list[ProviderError] = []
-        done = begin(lambda: self._ask(provider, progress, hidden, stream=stream), "ping")
+        hiding_failures: list[ProviderError] = []
+        done = begin(lambda: self._probe_for_cause(provider, progress, hiding_failures, stream=stream), "probe")
         try:
             failure = done.exception(timeout=self._seconds)
         except TimeoutError:
-            words = _words(hidden[0]) if hidden else self._late(provider, progress)
-            progress.give_up()  # which changes what the words are made of
-            return words
+            # The message comes before give_up(), which changes the progress that the message is made of.
+            message = _describe(hiding_failures[0]) if hiding_failures else self._timeout_message(provider, progress)
+            progress.give_up()
+            return message
         if failure is None:
             return None
         if isinstance(failure, GatewayError):
-            return _words(failure)
+            return _describe(failure)
         self._log(provider, failure)
-        return UNFORESEEN
+        return INTERNAL_ERROR
 
-    def _ask(self, provider: Provider, progress: ProbeProgress, hidden: list[ProviderError], *, stream: bool) -> None:
-        """Asks once, and again where the failure hides its cause: TokenHub tells it on streams only."""
-        target = self._target_of(provider)
+    def _probe_for_cause(
+        self, provider: Provider, progress: ProbeProgress, hiding_failures: list[ProviderError], *, stream: bool
+    ) -> None:
+        """Probes, and once more with a stream if the failure hides its cause, which TokenHub names in streams only.
+
+        Adds such a failure to `hiding_failures` before the second probe. Raises the failure that names the cause.
+        """
+        target = self._target_for(provider)
         try:
-            self._ping.ask(provider, target, progress, stream=stream)
+            self._probe.run(provider, target, progress, stream=stream)
         except ProviderError as failure:
-            if stream or failure.code != "provider_all_failed":
+            if stream or failure.code != ALL_PROVIDERS_FAILED:
                 raise
-            hidden.append(failure)
-            raise self._cause(provider, target, progress) or failure from None
+            hiding_failures.append(failure)
+            raise self._find_cause(provider, target, progress) or failure from None
 
-    def _cause(self, provider: Provider, target: Target, progress: ProbeProgress) -> ProviderError | None:
+    def _find_cause(self, provider: Provider, target: Target, progress: ProbeProgress) -> ProviderError | None:
+        """Returns None if the stream does not name the cause either."""
         try:
-            self._ping.ask(provider, target, progress, stream=True)
+            self._probe.run(provider, target, progress, stream=True)
         except ProviderError as failure:
-            if failure.code == "provider_all_failed":
+            if failure.code == ALL_PROVIDERS_FAILED:
                 return failure
         except GatewayError:
-            return None  # it hides the cause as well
-        except Exception as failure:  # noqa: BLE001 -- it must not hide what is known
+            return None
+        except Exception as failure:  # noqa: BLE001 -- the first failure must still be reported
             self._log(provider, failure)
         return None
 
-    def _late(self, provider: Provider, progress: ProbeProgress) -> str:
-        seconds = f"{self._seconds:g} s"
-        if not progress.asked:
-            return f"KMS had not decrypted the provider's key after {seconds}: check the heartbeat function's network."
+    def _timeout_message(self, provider: Provider, progress: ProbeProgress) -> str:
+        limit = f"within {self._seconds:g} s"
+        if not progress.started:
+            return f"KMS did not decrypt the provider's key {limit}. Check the heartbeat function's network."
         if progress.status is None:
-            return f"{provider.endpoint} had not answered a ping after {seconds}. Is TokenHub overloaded?"
+            return f"{provider.endpoint} did not answer {limit}. Check whether TokenHub is overloaded."
         return (
-            f"HTTP {progress.status}: {provider.endpoint} had begun to answer a ping, "
-            f"and was not done after {seconds}. Is TokenHub overloaded?"
+            f"HTTP {progress.status}: {provider.endpoint} began to answer but did not finish {limit}. "
+            "Check whether TokenHub is overloaded."
         )
 
     def _log(self, provider: Provider, failure: BaseException) -> None:
-        self._logger.error("unforeseen in a beat", exc_info=failure, extra={"provider": provider.id})
+        self._logger.error("unexpected error in a heartbeat", exc_info=failure, extra={"provider": provider.id})
 
 
 def _storable(text: str | None) -> str | None:
-    """What DynamoDB takes: a status that cannot be written, for a provider's odd text, would stay as it was."""
+    """Shortens a text and replaces lone surrogates. DynamoDB would reject the whole status otherwise."""
     return None if text is None else text[:MAX_TEXT_CHARACTERS].encode(errors="replace").decode()
 
 
-def _words(failure: GatewayError) -> str:
+def _describe(failure: GatewayError) -> str:
+    """Returns the message. A provider's own error starts with its status."""
     status = f"HTTP {failure.status}"
-    said = not isinstance(failure, ProviderError) or failure.message.startswith(status)  # an answer without words
-    return failure.message if said else f"{status}: {failure.message}"
+    # The message of an answer with an empty body already starts with the status.
+    if not isinstance(failure, ProviderError) or failure.message.startswith(status):
+        return failure.message
+    return f"{status}: {failure.message}"

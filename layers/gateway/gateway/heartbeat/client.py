@@ -1,7 +1,7 @@
-"""Asking the heartbeat function about one provider, and what goes over that invocation.
+"""The provider API's client of the heartbeat function, and the result format that both sides share.
 
-Keys are decrypted by the functions that send them to a provider, and by no other: the provider API has neither
-kms:Decrypt nor httpx, and lets the heartbeat function beat and list models.
+The provider API has neither kms:Decrypt nor httpx. It lets the heartbeat function beat providers and list models,
+because only functions that send keys to providers may decrypt them.
 """
 
 import json
@@ -13,60 +13,69 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
 
 from gateway.core.errors import GatewayError, HeartbeatFailed, HeartbeatTimeout, RelayedError
+from gateway.heartbeat.commands import BeatNow, ListModels, to_json
 from gateway.heartbeat.history import PastBeat
 from gateway.registry.provider import format_timestamp, parse_timestamp
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
 
-SECONDS = 25  # above a beat's 20 s and a cold start, below the 29 s after which API Gateway gives up
-# Never twice: a retry would send a second beat, and be cut by API Gateway in its midst.
-CLIENT_CONFIG = Config(read_timeout=SECONDS, connect_timeout=2, retries={"total_max_attempts": 1})
+# More than a beat's 20 s and a cold start, less than the 29 s after which API Gateway gives up.
+TIMEOUT_SECONDS = 25
+# A retry would send a second beat, and API Gateway would give up during it.
+CLIENT_CONFIG = Config(read_timeout=TIMEOUT_SECONDS, connect_timeout=2, retries={"total_max_attempts": 1})
 
 
 class HeartbeatClient:
-    """The deployed function, called and waited for. The client should have been made with CLIENT_CONFIG."""
+    """Invokes the deployed heartbeat function and waits for its result. Make `client` with CLIENT_CONFIG.
+
+    Methods raise HeartbeatFailed, HeartbeatTimeout, or RelayedError for an error that the function returned.
+    """
 
     def __init__(self, client: "LambdaClient", name: str) -> None:
         self._client = client
         self._name = name
 
     def beat(self, provider_id: str) -> PastBeat:
-        """Beats the provider now. Raises ProviderNotFound's twin, HeartbeatFailed, HeartbeatTimeout."""
-        beat = self._ask({"provider_id": provider_id, "now": True})["beat"]
-        return PastBeat(**beat | {"at": parse_timestamp(beat["at"])})
+        """Beats the provider now and returns the outcome."""
+        return _deserialize_beat(self._send(BeatNow(provider_id))["beat"])
 
     def models(self, provider_id: str) -> list[Any]:
-        """The models that the provider lists. Raises what it met as RelayedError, HeartbeatFailed, HeartbeatTimeout."""
-        return list(self._ask({"provider_id": provider_id, "models": True})["models"])
+        """Returns the models that the provider lists."""
+        return list(self._send(ListModels(provider_id))["models"])
 
-    def _ask(self, question: dict[str, Any]) -> dict[str, Any]:
-        answer = self._invoke(json.dumps(question))
-        if "error" in answer:
-            raise RelayedError(answer["error"])
-        return answer
+    def _send(self, command: BeatNow | ListModels) -> dict[str, Any]:
+        result = self._invoke(to_json(command))
+        if "error" in result:
+            raise RelayedError(result["error"])
+        return result
 
     def _invoke(self, payload: str) -> dict[str, Any]:
         try:
-            answer = self._client.invoke(FunctionName=self._name, Payload=payload)
-            content = answer["Payload"].read()
+            response = self._client.invoke(FunctionName=self._name, Payload=payload)
+            content = response["Payload"].read()
         except ReadTimeoutError:
-            raise HeartbeatTimeout(SECONDS) from None
+            raise HeartbeatTimeout(TIMEOUT_SECONDS) from None
         except (BotoCoreError, ClientError):
             raise HeartbeatFailed from None
-        if answer.get("FunctionError"):  # its text is for that function's logs only
+        # The text of a FunctionError belongs in that function's logs only.
+        if response.get("FunctionError"):
             raise HeartbeatFailed
         return dict(json.loads(content))
 
 
-def answer_of(work: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
-    """On the function's side: what `work` gives, or the error that it met, as plain data."""
+def relay_errors(work: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
+    """Called by the heartbeat function: returns the result of `work`, or the GatewayError it raised as plain data."""
     try:
         return dict(work())
     except GatewayError as error:
         return {"error": error.told()}
 
 
-def told_beat(beat: PastBeat) -> dict[str, Any]:
-    """A beat as plain data."""
+def serialize_beat(beat: PastBeat) -> dict[str, Any]:
+    """Returns the beat as plain data for JSON."""
     return asdict(beat) | {"at": format_timestamp(beat.at)}
+
+
+def _deserialize_beat(values: Mapping[str, Any]) -> PastBeat:
+    return PastBeat(**{**values, "at": parse_timestamp(values["at"])})

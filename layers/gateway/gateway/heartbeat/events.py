@@ -1,4 +1,4 @@
-"""Changes of health as events on the account's default EventBridge bus."""
+"""Publishes changes of a provider's status on the account's default EventBridge bus."""
 
 import json
 from collections.abc import Sequence
@@ -12,24 +12,28 @@ if TYPE_CHECKING:
 
 SOURCE = "tokenhub-gateway"
 DETAIL_TYPE = "Provider Health Changed"
-MAX_AT_ONCE = 10  # PutEvents takes no more
+# The limit of PutEvents.
+MAX_EVENTS_PER_CALL = 10
 
 
 def publish(events: "EventBridgeClient", changes: Sequence[RecordedBeat]) -> list[RecordedBeat]:
-    """Tells of up to ten changes of status. Returns those that were not taken: the answer is 200 all the same."""
+    """Publishes up to ten changes of status in one call and returns those that EventBridge rejected.
+
+    PutEvents answers 200 even when it rejects entries.
+    """
     entries: list[Any] = [{"Source": SOURCE, "DetailType": DETAIL_TYPE, "Detail": _detail(each)} for each in changes]
-    answers = events.put_events(Entries=entries)["Entries"]
-    return [change for change, answer in zip(changes, answers, strict=True) if "ErrorCode" in answer]
+    results = events.put_events(Entries=entries)["Entries"]
+    return [change for change, result in zip(changes, results, strict=True) if "ErrorCode" in result]
 
 
 def _detail(change: RecordedBeat) -> str:
     health = change.after
     times = {"changed_at": health.status_changed_at, "last_heartbeat_at": health.last_heartbeat_at}
-    told = {
+    detail = {
         "id": change.before.id,
         "name": change.before.name,
         "old_status": change.before.health.status,
         "new_status": health.status,
         "error": health.last_heartbeat_error,
     }
-    return json.dumps(told | {name: None if at is None else format_timestamp(at) for name, at in times.items()})
+    return json.dumps(detail | {name: None if at is None else format_timestamp(at) for name, at in times.items()})

@@ -1,19 +1,21 @@
-"""What a beat means for a provider's health: a pure function of what was, what was met, and when."""
+"""How a heartbeat changes a provider's health. Pure functions of the previous health and the outcome."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from gateway.registry.provider import Health, Provider, Status, utc_day
 
-STREAM_EVERY = 20
+# Every 20th beat is a stream. TokenHub books each stream at 512 tokens, so not every beat is one.
+STREAM_INTERVAL = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one beat met. `error` None: the provider answered a chat completion. `slot`: the tick that it belongs to.
+    """The outcome of one beat.
 
-    `stream`: it was asked for as a stream. `model` None: it failed, or nobody named one. `tokens` None: nobody told
-    what it cost.
+    `error` is None when the provider answered a chat completion. `model` is None when the beat failed or the answer
+    named no model. `tokens` is None when the cost is unknown. `slot` is the tick that the beat belongs to, None outside
+    the ticks. `stream` says whether the beat asked for a stream.
     """
 
     started_at: datetime
@@ -28,23 +30,23 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class RecordedBeat:
-    """A beat that was written down: the provider as the beat found it, what it met, and the health that came of it."""
+    """A beat that was written to the registry: the provider before it, the outcome, and the health after it."""
 
     before: Provider
     outcome: Outcome
     after: Health
 
     @property
-    def changed(self) -> bool:
-        """Whether the status is another one now."""
+    def status_changed(self) -> bool:
+        """Whether the beat changed the provider's status."""
         return self.after.status != self.before.health.status
 
 
 def next_health(before: Health, outcome: Outcome) -> Health:
-    """One failure makes a provider failed, one success healthy."""
+    """Returns the health after a beat. One failure makes a provider failed, one success makes it healthy."""
     status: Status = "healthy" if outcome.error is None else "failed"
     day = utc_day(outcome.started_at)
-    spent_before = before.heartbeat_tokens if before.heartbeat_tokens_day == day else 0
+    tokens_before = before.heartbeat_tokens if before.heartbeat_tokens_day == day else 0
     after = replace(
         before,
         status=status,
@@ -56,28 +58,32 @@ def next_health(before: Health, outcome: Outcome) -> Health:
         last_heartbeat_slot=outcome.slot or before.last_heartbeat_slot,
         consecutive_failures=0 if outcome.error is None else before.consecutive_failures + 1,
         beats_since_stream=0 if outcome.stream else before.beats_since_stream + 1,
-        heartbeat_tokens=spent_before + (outcome.tokens or 0),
+        heartbeat_tokens=tokens_before + (outcome.tokens or 0),
         heartbeat_tokens_day=day,
     )
     return after if status == before.status else replace(after, status_changed_at=outcome.started_at)
 
 
-def stream_is_due(health: Health) -> bool:
-    """Whether the next beat is a stream: the first of a registration, and every 20th while all is well. TokenHub books
-    each that begins at 512 tokens, so not all are. After a failure the next beat is of the kind that failed: what only
-    one kind meets the other one cannot call mended."""
+def is_stream_due(health: Health) -> bool:
+    """Whether the next beat asks for a stream: the first beat of a registration, and every 20th of a healthy provider.
+
+    After a failure the next beat is of the kind that failed, because a fault of streams alone says nothing about other
+    requests, and the other way round.
+    """
     if health.status == "failed":
         return health.beats_since_stream == 0
-    return health.status == "pending" or health.beats_since_stream >= STREAM_EVERY - 1
+    return health.status == "pending" or health.beats_since_stream >= STREAM_INTERVAL - 1
 
 
-def counts(before: Health, outcome: Outcome) -> bool:
-    """Whether a beat is news: newer than the last one, and not the second of its slot or of an older one (Step
-    Functions Express runs at least once; slots are timestamps)."""
-    if outcome.slot is not None and before.last_heartbeat_slot is not None:
-        return outcome.slot > before.last_heartbeat_slot and _newer(before, outcome)
-    return _newer(before, outcome)
+def is_newer_beat(before: Health, outcome: Outcome) -> bool:
+    """Whether a beat started after the last one and, if it belongs to a tick, whether that tick is a later one.
 
-
-def _newer(before: Health, outcome: Outcome) -> bool:
+    Step Functions Express runs a tick at least once, so a tick may run twice. Slots are timestamps and compare as text.
+    """
+    if (
+        outcome.slot is not None
+        and before.last_heartbeat_slot is not None
+        and outcome.slot <= before.last_heartbeat_slot
+    ):
+        return False
     return before.last_heartbeat_at is None or outcome.started_at > before.last_heartbeat_at

@@ -1,4 +1,4 @@
-"""What a provider's past beats add up to: pages of them, counts per bucket of time, uptime. Pure functions."""
+"""Pages, time buckets and uptime of a provider's past beats. Pure functions."""
 
 import base64
 import re
@@ -13,15 +13,16 @@ from gateway.heartbeat.health import Outcome
 from gateway.registry.provider import format_timestamp, parse_timestamp
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-TICK = timedelta(microseconds=1)  # the finest difference between two beats
-WIDTHS = {"m": timedelta(minutes=1), "h": timedelta(hours=1)}
-WIDEST = timedelta(hours=24)
-UPTIME_OF = timedelta(hours=24)
+# The resolution of timestamps: the smallest difference between two beats.
+RESOLUTION = timedelta(microseconds=1)
+WIDTH_UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1)}
+MAX_BUCKET_WIDTH = timedelta(hours=24)
+UPTIME_WINDOW = timedelta(hours=24)
 
 
 @dataclass(frozen=True, slots=True)
 class PastBeat:
-    """What one beat met. None where it is not known."""
+    """The outcome of a beat as the history shows it. None means unknown."""
 
     at: datetime
     good: bool
@@ -34,7 +35,7 @@ class PastBeat:
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Milliseconds, over good beats only: a failed one's latency is how long it took to fail."""
+    """Milliseconds, over good beats only: the latency of a failed beat is how long it took to fail."""
 
     min: int
     mean: int
@@ -43,7 +44,7 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """The beats that began in one stretch of time. `latency` is None when no beat was good."""
+    """The beats that started within one time bucket. `latency` is None when no beat was good."""
 
     start: datetime
     beats: int
@@ -53,27 +54,27 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class Uptime:
-    """Good beats out of all, over a day."""
+    """The number of beats and of good beats within 24 hours."""
 
     beats: int
     good: int
 
     @property
     def share(self) -> float | None:
-        """0 to 1, or None when there was no beat."""
+        """The share of good beats, 0 to 1. None without beats."""
         return self.good / self.beats if self.beats else None
 
 
 @dataclass(frozen=True, slots=True)
 class Page[T]:
-    """Newest first. `next` is where the next page begins; None: nothing older is left."""
+    """Items, newest first. `next` is the cursor of the next page, None on the last page."""
 
     items: list[T]
     next: str | None
 
 
-def past_beat(outcome: Outcome) -> PastBeat:
-    """An outcome as the history tells it."""
+def to_past_beat(outcome: Outcome) -> PastBeat:
+    """Returns an outcome as the history shows it."""
     return PastBeat(
         at=outcome.started_at,
         good=outcome.error is None,
@@ -85,69 +86,77 @@ def past_beat(outcome: Outcome) -> PastBeat:
     )
 
 
-def page_of(beats: Iterable[PastBeat], limit: int) -> Page[PastBeat]:
-    """The first `limit` of the beats, which come newest first. One more is looked at, so that no page is empty."""
-    found = list(islice(beats, limit + 1))
-    shown = found[:limit]
-    return Page(shown, cursor_of(shown[-1].at) if len(found) > limit else None)
+def first_page(beats: Iterable[PastBeat], limit: int) -> Page[PastBeat]:
+    """Returns the first `limit` of the beats, which must be newest first.
 
-
-def uptime_of(beats: Iterable[PastBeat]) -> Uptime:
-    """How many of the beats were good."""
-    verdicts = [beat.good for beat in beats]
-    return Uptime(beats=len(verdicts), good=sum(verdicts))
-
-
-def starts_of(width: timedelta, newest: datetime, oldest: datetime, limit: int) -> Page[datetime]:
-    """Where the buckets begin that hold `newest`, `oldest` and all between them, `limit` of them at most.
-
-    Buckets begin at whole multiples of their width since 1970, so that they stay where they are.
+    Reads one beat more than it returns, so that `next` never leads to an empty page.
     """
-    first, last = _bucket(newest, width), _bucket(oldest, width)
-    shown = [EPOCH + width * n for n in range(first, max(last - 1, first - limit), -1)]
-    return Page(shown, cursor_of(shown[-1]) if shown and first - limit >= last else None)
+    read = list(islice(beats, limit + 1))
+    items = read[:limit]
+    return Page(items, encode_cursor(items[-1].at) if len(read) > limit else None)
 
 
-def buckets_of(beats: Iterable[PastBeat], starts: Iterable[datetime], width: timedelta) -> list[Bucket]:
-    """The buckets that begin there. One without a beat is there too: a gap must be seen."""
-    held: defaultdict[datetime, list[PastBeat]] = defaultdict(list)
+def count_uptime(beats: Iterable[PastBeat]) -> Uptime:
+    """Counts the beats and the good ones among them."""
+    results = [beat.good for beat in beats]
+    return Uptime(beats=len(results), good=sum(results))
+
+
+def bucket_starts(width: timedelta, newest: datetime, oldest: datetime, limit: int) -> Page[datetime]:
+    """Returns the starts of the buckets from `newest` back to `oldest`, at most `limit`, newest first.
+
+    Buckets start at multiples of their width since 1970, so that the same beat always falls into the same bucket.
+    """
+    first, last = _bucket_number(newest, width), _bucket_number(oldest, width)
+    starts = [EPOCH + width * number for number in range(first, max(last - 1, first - limit), -1)]
+    return Page(starts, encode_cursor(starts[-1]) if starts and first - limit >= last else None)
+
+
+def fill_buckets(beats: Iterable[PastBeat], starts: Iterable[datetime], width: timedelta) -> list[Bucket]:
+    """Returns one bucket for each start, an empty one where no beat started, so that gaps stay visible."""
+    by_start: defaultdict[datetime, list[PastBeat]] = defaultdict(list)
     for beat in beats:
-        held[EPOCH + width * _bucket(beat.at, width)].append(beat)
-    return [_counted(start, held[start]) for start in starts]
+        by_start[EPOCH + width * _bucket_number(beat.at, width)].append(beat)
+    return [_make_bucket(start, by_start[start]) for start in starts]
 
 
-def width_of(text: str) -> timedelta:
-    """How long a bucket like `30m` or `2h` is. Raises InvalidRequest."""
-    found = re.fullmatch(r"([1-9][0-9]{0,3})([mh])", text)
-    width = int(found[1]) * WIDTHS[found[2]] if found else None
-    if width is None or width > WIDEST:
-        raise InvalidRequest("bucket is not valid: write minutes or hours like 30m or 2h, 24h at most.", param="bucket")
+def parse_bucket_width(text: str) -> timedelta:
+    """Parses a width such as `30m` or `2h`. Raises InvalidRequest."""
+    match = re.fullmatch(r"([1-9][0-9]{0,3})([mh])", text)
+    width = int(match[1]) * WIDTH_UNITS[match[2]] if match else None
+    if width is None or width > MAX_BUCKET_WIDTH:
+        raise InvalidRequest(
+            "bucket is not valid. Send minutes or hours such as 30m or 2h, at most 24h.", param="bucket"
+        )
     return width
 
 
-def cursor_of(at: datetime) -> str:
-    """Where a page begins: at what is older than this moment, however many beats have come since."""
+def encode_cursor(at: datetime) -> str:
+    """Returns the cursor of the page of items older than this moment. New beats do not move it."""
     return base64.urlsafe_b64encode(format_timestamp(at).encode()).decode()
 
 
-def moment_of(cursor: str) -> datetime:
-    """The opposite of `cursor_of`. Raises InvalidRequest for any other text."""
+def decode_cursor(cursor: str) -> datetime:
+    """Returns the moment that `encode_cursor` encoded. Raises InvalidRequest for any other text."""
     try:
         at = parse_timestamp(base64.urlsafe_b64decode(cursor.encode("ascii")).decode("ascii"))
-        known = at >= EPOCH + WIDEST and cursor_of(at) == cursor
-    except (ValueError, TypeError):  # TypeError: a time without a zone
-        known = False
-    if not known:
-        raise InvalidRequest("before is not valid: send the next of an earlier answer as it was.", param="before")
+        # A comparison with a time without a zone raises TypeError.
+        valid = at >= EPOCH + MAX_BUCKET_WIDTH and encode_cursor(at) == cursor
+    except (ValueError, TypeError):
+        valid = False
+    if not valid:
+        raise InvalidRequest("before is not valid. Send the next of an earlier answer unchanged.", param="before")
     return at
 
 
-def _bucket(at: datetime, width: timedelta) -> int:
+def _bucket_number(at: datetime, width: timedelta) -> int:
     return (at - EPOCH) // width
 
 
-def _counted(start: datetime, beats: list[PastBeat]) -> Bucket:
+def _make_bucket(start: datetime, beats: list[PastBeat]) -> Bucket:
     good = [beat for beat in beats if beat.good]
-    took = [beat.latency_ms for beat in good if beat.latency_ms is not None]
-    latency = Latency(min(took), round(sum(took) / len(took)), max(took)) if took else None
+    latencies = [beat.latency_ms for beat in good if beat.latency_ms is not None]
+    latency = None
+    if latencies:
+        latency = Latency(min(latencies), round(sum(latencies) / len(latencies)), max(latencies))
     return Bucket(start, beats=len(beats), good=len(good), latency=latency)

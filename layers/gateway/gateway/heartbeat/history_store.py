@@ -1,4 +1,4 @@
-"""The heartbeats table: what each beat met, for some days."""
+"""The heartbeats table: the outcomes of the last days' beats."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,56 +9,63 @@ from boto3.dynamodb.conditions import Attr, Key
 
 from gateway.heartbeat.health import Outcome
 from gateway.heartbeat.history import (
-    TICK,
-    UPTIME_OF,
+    RESOLUTION,
+    UPTIME_WINDOW,
     Bucket,
     Page,
     PastBeat,
     Uptime,
-    buckets_of,
-    page_of,
-    starts_of,
-    uptime_of,
+    bucket_starts,
+    count_uptime,
+    fill_buckets,
+    first_page,
 )
 from gateway.registry.provider import Provider, format_timestamp, parse_timestamp
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import Table
 
-COUNTED = ("at", "good", "latency_ms")  # what counting needs: an error's words are most of an item
-SHOWN = (*COUNTED, "ttft_ms", "error", "model", "tokens")
-NUMBERS = {"latency_ms", "ttft_ms", "tokens"}
-Range = tuple[datetime, datetime | None]
-MAX_AT_ONCE = 25  # BatchWriteItem takes no more
-ATTEMPTS = 4
-PAUSE_SECONDS = 0.1  # doubled after each attempt
+# Buckets read only these attributes, because the text of an error is most of an item.
+BUCKET_ATTRIBUTES = ("at", "good", "latency_ms")
+ALL_ATTRIBUTES = (*BUCKET_ATTRIBUTES, "ttft_ms", "error", "model", "tokens")
+NUMBER_ATTRIBUTES = {"latency_ms", "ttft_ms", "tokens"}
+# The limit of BatchWriteItem.
+MAX_ITEMS_PER_CALL = 25
+MAX_ATTEMPTS = 4
+# The pause doubles after each attempt.
+FIRST_PAUSE_SECONDS = 0.1
+
+# From the first moment to just before the second. None means no end.
+type TimeRange = tuple[datetime, datetime | None]
 
 
 class HistoryFull(Exception):
-    """DynamoDB left some outcomes unwritten, again and again."""
+    """DynamoDB left some outcomes unwritten in every attempt."""
 
 
 class HistoryStore:
-    """The history of beats. Reads are consistent: a beat just written is in them."""
+    """Stores and reads the history of beats. Reads are consistent: they include a beat that was just written."""
 
-    def __init__(self, table: "Table", *, kept: timedelta, sleep: Callable[[float], object] = time.sleep) -> None:
-        """`kept` is how long an outcome is kept and shown; DynamoDB deletes it some time after."""
+    def __init__(self, table: "Table", *, retention: timedelta, sleep: Callable[[float], object] = time.sleep) -> None:
+        """`retention` is how long an outcome is shown. DynamoDB deletes it some time later."""
         self._table = table
-        self._kept = kept
+        self._retention = retention
         self._sleep = sleep
 
     def add(self, provider_id: str, outcome: Outcome) -> None:
-        """Keeps one outcome."""
+        """Stores one outcome. Raises HistoryFull and DynamoDB's errors."""
         self.add_all([(provider_id, outcome)])
 
     def add_all(self, beats: Sequence[tuple[str, Outcome]]) -> None:
-        """Keeps up to 25 outcomes, each under its provider's id. Raises HistoryFull where some could not be kept."""
-        left: Mapping[str, Any] = {self._table.name: [{"PutRequest": {"Item": self._item(*beat)}} for beat in beats]}
-        for attempt in range(ATTEMPTS):
-            left = self._table.meta.client.batch_write_item(RequestItems=left)["UnprocessedItems"]
-            if not left:
+        """Stores up to 25 outcomes, each with its provider's id. Raises HistoryFull and DynamoDB's errors."""
+        unwritten: Mapping[str, Any] = {
+            self._table.name: [{"PutRequest": {"Item": self._item(*beat)}} for beat in beats]
+        }
+        for attempt in range(MAX_ATTEMPTS):
+            unwritten = self._table.meta.client.batch_write_item(RequestItems=unwritten)["UnprocessedItems"]
+            if not unwritten:
                 return
-            self._sleep(PAUSE_SECONDS * 2**attempt)
+            self._sleep(FIRST_PAUSE_SECONDS * 2**attempt)
         raise HistoryFull
 
     def _item(self, provider_id: str, outcome: Outcome) -> dict[str, Any]:
@@ -71,83 +78,90 @@ class HistoryStore:
             "ttft_ms": outcome.ttft_ms,
             "model": outcome.model,
             "tokens": outcome.tokens,
-            "expires_at": int((outcome.started_at + self._kept).timestamp()),
+            "expires_at": int((outcome.started_at + self._retention).timestamp()),
         }
         return {name: value for name, value in item.items() if value is not None}
 
     def page(self, provider: Provider, *, limit: int, before: datetime | None, now: datetime) -> Page[PastBeat]:
-        """The last `limit` beats before that moment, newest first."""
-        kept = (self._oldest(provider, now), before)
-        return page_of(self._beats(provider.id, kept, now, SHOWN, at_once=limit + 1), limit)
+        """Returns the last `limit` beats before that moment, newest first."""
+        times = (self._history_start(provider, now), before)
+        return first_page(self._query(provider.id, times, now, ALL_ATTRIBUTES, page_size=limit + 1), limit)
 
     def buckets(
         self, provider: Provider, width: timedelta, *, limit: int, before: datetime | None, now: datetime
     ) -> Page[Bucket]:
-        """The last `limit` buckets that begin before that moment, from now back to the oldest beat."""
-        whole = (self._oldest(provider, now), None)
-        ascending = self._beats(provider.id, whole, now, COUNTED, newest_first=False, at_once=1)
-        oldest = next(ascending, None)
+        """Returns the last `limit` buckets that start before that moment, from now back to the oldest beat."""
+        oldest = self._oldest_beat(provider, now)
         if oldest is None:
             return Page([], None)
-        newest = now if before is None else min(now, before - TICK)
-        starts = starts_of(width, newest, oldest.at, limit)
+        newest = now if before is None else min(now, before - RESOLUTION)
+        starts = bucket_starts(width, newest, oldest.at, limit)
         if not starts.items:
             return Page([], None)
-        held = (max(oldest.at, starts.items[-1]), starts.items[0] + width)
-        return Page(buckets_of(self._beats(provider.id, held, now, COUNTED), starts.items, width), starts.next)
+        times = (max(oldest.at, starts.items[-1]), starts.items[0] + width)
+        beats = self._query(provider.id, times, now, BUCKET_ATTRIBUTES)
+        return Page(fill_buckets(beats, starts.items, width), starts.next)
 
     def uptime(self, provider: Provider, *, now: datetime) -> Uptime:
-        """How many of the last 24 hours' beats were good."""
-        since = max(self._oldest(provider, now), now - UPTIME_OF)
-        return uptime_of(self._beats(provider.id, (since, None), now, ("at", "good")))
+        """Counts the beats of the last 24 hours and the good ones among them."""
+        since = max(self._history_start(provider, now), now - UPTIME_WINDOW)
+        return count_uptime(self._query(provider.id, (since, None), now, ("at", "good")))
 
-    def _oldest(self, provider: Provider, now: datetime) -> datetime:
-        """Where a provider's history begins: what is older is a deleted predecessor's of the same id, or expired."""
-        return max(provider.created_at, now - self._kept)
+    def _history_start(self, provider: Provider, now: datetime) -> datetime:
+        """Older beats have expired or belong to a deleted provider of the same id."""
+        return max(provider.created_at, now - self._retention)
 
-    def _beats(
+    def _oldest_beat(self, provider: Provider, now: datetime) -> PastBeat | None:
+        times = (self._history_start(provider, now), None)
+        ascending = self._query(provider.id, times, now, BUCKET_ATTRIBUTES, newest_first=False, page_size=1)
+        return next(ascending, None)
+
+    def _query(
         self,
         provider_id: str,
-        between: Range,
+        times: TimeRange,
         now: datetime,
-        names: tuple[str, ...],
+        attributes: tuple[str, ...],
         *,
         newest_first: bool = True,
-        at_once: int | None = None,
+        page_size: int | None = None,
     ) -> Iterator[PastBeat]:
-        """The kept beats from the first moment to just before the second, read as far as they are asked for."""
-        times = _times(between)
-        if times is None:
+        """Yields the beats of a time range that have not expired. Reads further pages only when the caller goes on."""
+        key_range = _key_range(times)
+        if key_range is None:
             return
         query: dict[str, Any] = {
-            "KeyConditionExpression": Key("provider_id").eq(provider_id) & times,
-            "FilterExpression": Attr("expires_at").gt(int(now.timestamp())),  # DynamoDB deletes days too late
-            "ProjectionExpression": ", ".join(f"#{name}" for name in names),
-            "ExpressionAttributeNames": {f"#{name}": name for name in names},  # DynamoDB reserves plain words
+            "KeyConditionExpression": Key("provider_id").eq(provider_id) & key_range,
+            # DynamoDB deletes expired items up to days late.
+            "FilterExpression": Attr("expires_at").gt(int(now.timestamp())),
+            # The placeholders avoid DynamoDB's reserved words.
+            "ProjectionExpression": ", ".join(f"#{name}" for name in attributes),
+            "ExpressionAttributeNames": {f"#{name}": name for name in attributes},
             "ScanIndexForward": not newest_first,
             "ConsistentRead": True,
         }
-        if at_once is not None:
-            query["Limit"] = at_once
+        if page_size is not None:
+            query["Limit"] = page_size
         while True:
-            found = self._table.query(**query)
-            yield from (_past_beat(item) for item in found["Items"])
-            if "LastEvaluatedKey" not in found:
+            result = self._table.query(**query)
+            yield from (_read_beat(item) for item in result["Items"])
+            if "LastEvaluatedKey" not in result:
                 return
-            query["ExclusiveStartKey"] = found["LastEvaluatedKey"]
-            query.pop("Limit", None)  # it counts what has expired, too: one at a time would take thousands of queries
+            query["ExclusiveStartKey"] = result["LastEvaluatedKey"]
+            # Limit also counts expired items: pages of one item could take thousands of queries.
+            query.pop("Limit", None)
 
 
-def _times(between: Range) -> Any:
-    """The condition of a query, or None where it could find nothing: DynamoDB refuses an upside-down BETWEEN."""
-    since, before = between
+def _key_range(times: TimeRange) -> Any:
+    """Returns the key condition of a time range, None for an empty range: DynamoDB rejects a reversed BETWEEN."""
+    since, before = times
     if before is None:
         return Key("at").gte(format_timestamp(since))
-    last = before - TICK
+    last = before - RESOLUTION
     return Key("at").between(format_timestamp(since), format_timestamp(last)) if last >= since else None
 
 
-def _past_beat(item: Mapping[str, Any]) -> PastBeat:
-    """DynamoDB gives numbers as Decimal."""
-    values: dict[str, Any] = {name: int(value) if name in NUMBERS else value for name, value in item.items()}
+def _read_beat(item: Mapping[str, Any]) -> PastBeat:
+    # DynamoDB returns numbers as Decimal.
+    values: dict[str, Any] = {name: int(value) if name in NUMBER_ATTRIBUTES else value for name, value in item.items()}
     return PastBeat(**values | {"at": parse_timestamp(item["at"])})

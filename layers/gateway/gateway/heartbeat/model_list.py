@@ -1,4 +1,4 @@
-"""The models that a provider lists."""
+"""Lists the models of a provider."""
 
 import json
 import uuid
@@ -13,25 +13,27 @@ from gateway.proxy.request import ForwardRequest
 from gateway.proxy.upstream import Target, Upstream
 from gateway.proxy.upstream_errors import MAX_ERROR_BODY_BYTES, upstream_error
 
-SECONDS = 10.0
-MAX_BODY_BYTES = 5 * 1024 * 1024  # so that Lambda's 6 MB hold the answer
-IS_IT_TOKENHUB = "Is it TokenHub, and does the endpoint end in /v1?"
+TIMEOUT_SECONDS = 10.0
+# Leaves room below the 6 MB limit of Lambda's response.
+MAX_BODY_BYTES = 5 * 1024 * 1024
+CHECK_ENDPOINT = "Check that TokenHub listens there and that the endpoint ends in /v1."
 
 
-def list_models(upstream: Upstream, target: Target, *, seconds: float = SECONDS) -> list[Any]:
-    """`GET {endpoint}/models` as it is; TokenHub's `"data": null` is an empty list. Waits for `seconds` at most.
+def list_models(upstream: Upstream, target: Target, *, seconds: float = TIMEOUT_SECONDS) -> list[Any]:
+    """Returns the `data` of `GET {endpoint}/models`, unchanged but for the key, which is redacted.
 
-    The key is taken out, should it be repeated there. Raises ModelListUnusable and every ForwardingError.
+    TokenHub's `"data": null` becomes an empty list. Raises DeadlineExceeded after `seconds`, ModelListUnusable, and
+    every ForwardingError.
     """
-    # No timeout of a socket is one of a whole answer, which may come a byte at a time.
-    listing = begin(lambda: _list(upstream, target, seconds), "models")
+    # A socket timeout does not limit an answer that arrives one byte at a time.
+    listing = begin(lambda: _fetch(upstream, target, seconds), "models")
     try:
         return listing.result(timeout=seconds)
     except TimeoutError:
-        raise DeadlineExceeded(f"{target.endpoint} had not listed its models after {seconds:g} s. Try again.") from None
+        raise DeadlineExceeded(f"{target.endpoint} did not list its models within {seconds:g} s. Try again.") from None
 
 
-def _list(upstream: Upstream, target: Target, seconds: float) -> list[Any]:
+def _fetch(upstream: Upstream, target: Target, seconds: float) -> list[Any]:
     request = ForwardRequest(
         method="GET",
         path="/models",
@@ -45,13 +47,15 @@ def _list(upstream: Upstream, target: Target, seconds: float) -> list[Any]:
     if answer.status >= 400:
         raise upstream_error(answer.status, body, secrets)
     if answer.status != 200:
-        raise ModelListUnusable(f"{target.endpoint}/models answers HTTP {answer.status}, and no list. {IS_IT_TOKENHUB}")
+        raise ModelListUnusable(
+            f"{target.endpoint}/models answered HTTP {answer.status} instead of HTTP 200. {CHECK_ENDPOINT}"
+        )
     if not complete:
-        raise ModelListUnusable("The provider's list of models is larger than 5 MB, and the gateway cannot show it.")
-    return [_without(secrets, model) for model in _data(body, target.endpoint)]
+        raise ModelListUnusable("The provider's list of models is larger than 5 MB. Ask the provider itself for it.")
+    return [_redact(model, secrets) for model in _parse(body, target.endpoint)]
 
 
-def _data(body: bytes, endpoint: str) -> list[Any]:
+def _parse(body: bytes, endpoint: str) -> list[Any]:
     try:
         content = json.loads(body)
     except (ValueError, RecursionError):
@@ -60,14 +64,14 @@ def _data(body: bytes, endpoint: str) -> list[Any]:
         data = content["data"]
         if data is None or isinstance(data, list):
             return data or []
-    raise ModelListUnusable(f"What {endpoint}/models answers is no list of models. {IS_IT_TOKENHUB}")
+    raise ModelListUnusable(f"The answer of {endpoint}/models is not a list of models. {CHECK_ENDPOINT}")
 
 
-def _without(secrets: list[str], value: Any) -> Any:
+def _redact(value: Any, secrets: list[str]) -> Any:
     if isinstance(value, str):
         return without(value, secrets)
     if isinstance(value, list):
-        return [_without(secrets, found) for found in value]
+        return [_redact(item, secrets) for item in value]
     if isinstance(value, dict):
-        return {without(name, secrets): _without(secrets, found) for name, found in value.items()}
+        return {without(name, secrets): _redact(item, secrets) for name, item in value.items()}
     return value

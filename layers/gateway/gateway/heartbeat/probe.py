@@ -1,4 +1,4 @@
-"""One request of a beat: a small chat completion, as a stream or not, by the very `forward()` of users' requests."""
+"""One request of a heartbeat: a small chat completion, sent through the same `forward()` as users' requests."""
 
 import json
 import re
@@ -12,16 +12,16 @@ from typing import Any
 from gateway.core.errors import AnswerTruncated, DeadlineExceeded, StreamTruncated
 from gateway.core.redaction import without_end
 from gateway.heartbeat.verdict import (
-    ANSWER_BROKE,
-    STREAM_BROKE,
+    ANSWER_TRUNCATED,
     STREAM_TOKENS,
+    STREAM_TRUNCATED,
     TOO_LARGE,
-    judge_answer,
-    judge_no_stream,
-    judge_status,
-    judge_stream,
-    name_of,
-    tokens_of,
+    check_answer,
+    check_stream,
+    model_name,
+    not_a_stream_error,
+    status_error,
+    tokens_used,
     unusable,
 )
 from gateway.proxy.request import ForwardRequest
@@ -38,9 +38,9 @@ NewWatcher = Callable[[], StreamWatcher]
 
 @dataclass
 class ProbeProgress:
-    """What the requests of a beat have met so far. Whoever waits for them in vain reads it from another thread."""
+    """The results of a heartbeat's requests so far. The thread that waits for them reads it after a timeout."""
 
-    asked: bool = False
+    started: bool = False
     status: int | None = None
     model: str | None = None
     ttft_ms: int | None = None
@@ -48,76 +48,89 @@ class ProbeProgress:
     given_up: bool = False
     abort: Callable[[], None] | None = None
 
-    def begin(self) -> None:
-        """Before a request: none is made that nobody waits for. Raises DeadlineExceeded."""
+    def start_request(self) -> None:
+        """Must be called before each request. Raises DeadlineExceeded if the heartbeat was given up."""
         if self.given_up:
-            raise DeadlineExceeded("Nobody waits for this heartbeat any more.")
-        self.asked, self.status = True, None
+            raise DeadlineExceeded("The heartbeat was given up. Run another one.")
+        self.started, self.status = True, None
 
-    def answered(self, answer: UpstreamResponse) -> None:
-        """The head of an answer is here. One that comes after the giving up is hung up at once: each side writes its
-        word before it reads the other's."""
+    def receive_head(self, answer: UpstreamResponse) -> None:
+        """Must be called when the head of an answer has arrived. Aborts the answer if the heartbeat was given up.
+
+        Sets `abort` before it reads `given_up`, and give_up() the other way round, so that one of them always aborts.
+        """
         self.abort = answer.abort
         if self.given_up:
             answer.abort()
         self.status = answer.status
 
     def give_up(self) -> None:
-        """Ends, from any thread, the request that is under way, and the work with it."""
+        """Ends the current request from any thread and prevents further ones."""
         self.given_up = True
         if self.abort is not None:
             self.abort()
 
-    def spend(self, tokens: int | None) -> None:
-        """One request's cost; a beat may make two."""
+    def add_tokens(self, tokens: int | None) -> None:
+        """Adds the cost of one request. A heartbeat may make two."""
         if tokens is not None:
             self.tokens = (self.tokens or 0) + tokens
 
 
 @dataclass(frozen=True)
 class Probe:
-    """Asks a provider. `within`: seconds of silence that end a request, whoever waits; a body that goes on without end
-    is hung up by ProbeProgress.give_up()."""
+    """Sends a probe to a provider.
+
+    `within` limits the silence on the connection, in seconds. ProbeProgress.give_up() ends an answer without end.
+    """
 
     upstream: Upstream
     new_watcher: NewWatcher
     within: float
 
-    def ask(self, provider: Provider, target: Target, progress: ProbeProgress, *, stream: bool) -> None:
-        """Returns when the answer is good. Raises a ForwardingError in words."""
-        progress.begin()
+    def run(self, provider: Provider, target: Target, progress: ProbeProgress, *, stream: bool) -> None:
+        """Sends one request and returns when the answer is good. Raises a ForwardingError otherwise."""
+        progress.start_request()
         began = time.monotonic()
         secrets = [target.key] if target.key else []
         answer = self.upstream.forward(_request(provider, stream=stream), target, within=self.within)
         with closing(answer.chunks) as chunks:
-            progress.answered(answer)
+            progress.receive_head(answer)
             if answer.status != 200:
-                raise judge_status(answer.status, _beginning(chunks, secrets), secrets)
-            told = self._watch(answer, progress, secrets, began) if stream else _read(chunks, progress, secrets)
-        # As for users' requests: a model's provider may call it by another name, and that is no substitution.
-        progress.model = name_of(answer.headers.get("x-negotiated-model"), secrets) or told
+                raise status_error(answer.status, _read_beginning(chunks, secrets), secrets)
+            if stream:
+                named = self._read_stream(answer, progress, secrets, began)
+            else:
+                named = _read_answer(chunks, progress, secrets)
+        # A model's provider may use another name for the model that TokenHub negotiated. That is not a substitution.
+        progress.model = model_name(answer.headers.get("x-negotiated-model"), secrets) or named
 
-    def _watch(self, answer: UpstreamResponse, progress: ProbeProgress, secrets: list[str], began: float) -> str | None:
-        """Reads a stream to its end. The model that it names."""
+    def _read_stream(
+        self, answer: UpstreamResponse, progress: ProbeProgress, secrets: list[str], began: float
+    ) -> str | None:
+        """Returns the model that a good stream names. Stops where a client stops: at the end marker or an error."""
         if not answer.is_stream:
-            raise judge_no_stream(_beginning(answer.chunks, secrets), secrets)
-        progress.spend(STREAM_TOKENS)
+            raise not_a_stream_error(_read_beginning(answer.chunks, secrets), secrets)
+        progress.add_tokens(STREAM_TOKENS)
         watcher, beginning = self.new_watcher(), bytearray()
         try:
             for chunk in answer.chunks:
                 beginning += chunk[: MAX_ERROR_BODY_BYTES - len(beginning)]
                 if DATA_FRAME.search(watcher.feed(chunk)) and progress.ttft_ms is None:
                     progress.ttft_ms = round((time.monotonic() - began) * 1000)
-                if watcher.done or watcher.error:  # a client stops here, too
+                if watcher.done or watcher.error:
                     break
         except StreamTruncated:
             if watcher.spoke:
-                raise unusable(STREAM_BROKE) from None
-        return judge_stream(watcher, bytes(beginning), secrets)
+                raise unusable(STREAM_TRUNCATED) from None
+        return check_stream(watcher, bytes(beginning), secrets)
 
 
 def _request(provider: Provider, *, stream: bool) -> ForwardRequest:
-    """No temperature (some reasoning models refuse it), no Idempotency-Key (a replayed 200 would hide an outage)."""
+    """Returns a chat completion request.
+
+    It has no temperature, which some reasoning models reject, and no Idempotency-Key, because a replayed answer would
+    hide an outage.
+    """
     model = provider.heartbeat.model or provider.model
     content: dict[str, Any] = {"model": model} if model else {}
     content |= {"messages": [{"role": "user", "content": "ping"}], "max_tokens": provider.heartbeat.max_tokens}
@@ -134,14 +147,14 @@ def _request(provider: Provider, *, stream: bool) -> ForwardRequest:
     )
 
 
-def _read(chunks: Iterator[bytes], progress: ProbeProgress, secrets: list[str]) -> str | None:
-    """Reads an answer that is no stream. The model that it names."""
-    body = _whole(chunks)
-    progress.spend(tokens_of(body))
-    return judge_answer(body, secrets)
+def _read_answer(chunks: Iterator[bytes], progress: ProbeProgress, secrets: list[str]) -> str | None:
+    """Returns the model that a good answer names."""
+    body = _read_body(chunks)
+    progress.add_tokens(tokens_used(body))
+    return check_answer(body, secrets)
 
 
-def _whole(chunks: Iterator[bytes]) -> bytes:
+def _read_body(chunks: Iterator[bytes]) -> bytes:
     body = bytearray()
     try:
         for chunk in chunks:
@@ -149,12 +162,12 @@ def _whole(chunks: Iterator[bytes]) -> bytes:
             if len(body) > MAX_BODY_BYTES:
                 raise unusable(TOO_LARGE)
     except AnswerTruncated:
-        raise unusable(ANSWER_BROKE) from None
+        raise unusable(ANSWER_TRUNCATED) from None
     return bytes(body)
 
 
-def _beginning(chunks: Iterator[bytes], secrets: list[str]) -> bytes:
-    """As much of a body as there is and as its words need; one that breaks off has said enough."""
+def _read_beginning(chunks: Iterator[bytes], secrets: list[str]) -> bytes:
+    """Returns as much of a body as an error message needs, also when the body is truncated."""
     body = bytearray()
     try:
         for chunk in chunks:

@@ -1,189 +1,93 @@
-"""What follows a beat that was written down: its history, an event when its status changed, and who else listens.
+"""The side effects of a recorded beat: notify a listener, store the history, publish a change of status."""
 
-In batches and in threads of their own, so that a thousand beats cost forty calls and no beat waits for another's.
-"""
-
-import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import batched
-from queue import Empty, SimpleQueue
-from threading import Lock, Thread
 from typing import TYPE_CHECKING, Literal
 
-from gateway.heartbeat import events, history_store
+from gateway.heartbeat import events
 from gateway.heartbeat.health import RecordedBeat
-from gateway.heartbeat.history_store import HistoryStore
+from gateway.heartbeat.history_store import MAX_ITEMS_PER_CALL, HistoryStore
 
 if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient
 
-LINGER_SECONDS = 0.2  # for more beats to come: one call then writes them all
-
-OnBeat = Callable[[RecordedBeat], None]
-What = Literal["beat not written", "history not written", "event not published", "beat not told"]
+FailureKind = Literal["beat not written", "history not written", "event not published", "listener failed"]
 
 
 @dataclass(frozen=True)
 class InternalFailure:
-    """A failure of our own: what did not happen, for which provider, and why where it is known."""
+    """A failure of the gateway, not of the provider.
 
-    what: What
+    `kind` is the message of its log line. `error` is the exception, if there was one.
+    """
+
+    kind: FailureKind
     provider_id: str
     error: BaseException | None = None
 
 
-def not_written(troubles: Iterable[InternalFailure]) -> int:
-    """Beats that are missing in the registry or in the history."""
-    return sum(trouble.what in ("beat not written", "history not written") for trouble in troubles)
+type OnBeat = Callable[[RecordedBeat], None]
+type OnFailures = Callable[[Sequence[InternalFailure]], None]
 
 
-def events_not_published(troubles: Iterable[InternalFailure]) -> int:
-    """Changes of status that EventBridge did not take."""
-    return sum(trouble.what == "event not published" for trouble in troubles)
+def count_not_written(failures: Iterable[InternalFailure]) -> int:
+    """Counts the beats that are missing in the registry or in the history."""
+    return sum(failure.kind in ("beat not written", "history not written") for failure in failures)
 
 
-OnFailures = Callable[[Sequence[InternalFailure]], None]
+def count_not_published(failures: Iterable[InternalFailure]) -> int:
+    """Counts the changes of status that EventBridge did not accept."""
+    return sum(failure.kind == "event not published" for failure in failures)
 
 
 class SideEffects:
-    """Does what follows. One provider's trouble touches no other's, and one kind of trouble no other kind: nothing here
-    raises, all returns what could not be done.
+    """Runs the side effects of recorded beats.
 
-    `on_late` is told of the troubles of beats that came after the end of their tick: nobody else counts them.
+    Methods never raise: they return the failures. A failure affects no other provider and no other kind of side effect.
+    `on_late_failures` receives the failures of beats that end after their tick, because no tick counts those.
     """
 
     def __init__(
-        self, history: HistoryStore, events: "EventBridgeClient", on_beat: OnBeat, on_late: OnFailures
+        self, history: HistoryStore, events: "EventBridgeClient", on_beat: OnBeat, on_late_failures: OnFailures
     ) -> None:
         self._history = history
         self._events = events
         self._on_beat = on_beat
-        self.on_late = on_late
+        self.on_late_failures = on_late_failures
 
-    def up(self, beats: Sequence[RecordedBeat]) -> list[InternalFailure]:
-        """All that follows, in the caller's thread. The history goes first: EventBridge may hang."""
-        troubles = [trouble for beat in beats for trouble in self.tell(beat)]
-        for some in batched(beats, history_store.MAX_AT_ONCE, strict=False):
-            troubles += self.keep(some)
-        for changes in batched((beat for beat in beats if beat.changed), events.MAX_AT_ONCE, strict=False):
-            troubles += self.publish(changes)
-        return troubles
+    def run(self, beats: Sequence[RecordedBeat]) -> list[InternalFailure]:
+        """Runs all side effects in the caller's thread. Stores the history first, because EventBridge may hang."""
+        failures = [failure for beat in beats for failure in self.notify(beat)]
+        for batch in batched(beats, MAX_ITEMS_PER_CALL, strict=False):
+            failures += self.store_history(batch)
+        changes = (beat for beat in beats if beat.status_changed)
+        for batch in batched(changes, events.MAX_EVENTS_PER_CALL, strict=False):
+            failures += self.publish_events(batch)
+        return failures
 
-    def tell(self, beat: RecordedBeat) -> list[InternalFailure]:
-        """Tells `on_beat`."""
+    def notify(self, beat: RecordedBeat) -> list[InternalFailure]:
+        """Calls `on_beat`."""
         try:
             self._on_beat(beat)
-        except Exception as error:  # noqa: BLE001 -- a trouble, whatever it is
-            return [InternalFailure("beat not told", beat.before.id, error)]
+        except Exception as error:  # noqa: BLE001 -- every error is a failure
+            return [InternalFailure("listener failed", beat.before.id, error)]
         return []
 
-    def publish(self, changes: Sequence[RecordedBeat]) -> list[InternalFailure]:
-        """The events of up to ten changes."""
+    def publish_events(self, changes: Sequence[RecordedBeat]) -> list[InternalFailure]:
+        """Publishes the events of up to 10 changes of status."""
         try:
-            lost = events.publish(self._events, changes)
-        except Exception as error:  # noqa: BLE001 -- a trouble, whatever it is
+            rejected = events.publish(self._events, changes)
+        except Exception as error:  # noqa: BLE001 -- every error is a failure
             return [InternalFailure("event not published", change.before.id, error) for change in changes]
-        return [InternalFailure("event not published", change.before.id) for change in lost]
+        return [InternalFailure("event not published", change.before.id) for change in rejected]
 
-    def keep(self, beats: Sequence[RecordedBeat]) -> list[InternalFailure]:
-        """The history of up to 25 beats."""
+    def store_history(self, beats: Sequence[RecordedBeat]) -> list[InternalFailure]:
+        """Stores the outcomes of up to 25 beats. One item may fail a whole batch, so a failed batch is split up."""
         try:
             self._history.add_all([(beat.before.id, beat.outcome) for beat in beats])
-        except Exception as error:  # noqa: BLE001 -- a trouble, whatever it is
+        except Exception as error:  # noqa: BLE001 -- every error is a failure
             if len(beats) == 1:
                 return [InternalFailure("history not written", beats[0].before.id, error)]
-            return [trouble for beat in beats for trouble in self.keep([beat])]  # one may spoil a whole batch
+            return [failure for beat in beats for failure in self.store_history([beat])]
         return []
-
-
-class SideEffectQueue:
-    """Takes the beats of a tick from many threads, and follows them up in two of its own: an EventBridge that hangs
-    costs no history."""
-
-    def __init__(self, follow: SideEffects) -> None:
-        self._follow = follow
-        self._lock = Lock()
-        self._closed = False
-        self._troubles: list[InternalFailure] = []
-        self._history = _Batches(follow.keep, history_store.MAX_AT_ONCE, "history not written")
-        self._changes = _Batches(follow.publish, events.MAX_AT_ONCE, "event not published")
-
-    def put(self, beat: RecordedBeat) -> None:
-        """Tells of a beat, and follows it up soon; at once, and in the caller's thread, where the outbox is closed."""
-        with self._lock:
-            if not self._closed:
-                self._troubles += self._follow.tell(beat)
-                self._history.put(beat)
-                if beat.changed:
-                    self._changes.put(beat)
-                return
-        self._follow.on_late(self._follow.up([beat]))
-
-    def close(self, within: float) -> list[InternalFailure]:
-        """Returns when all that was put is followed up, with every trouble; what is not known to be done after so many
-        seconds is one, too."""
-        until = time.monotonic() + within
-        with self._lock:
-            self._closed = True
-        return [*self._troubles, *self._history.close(until), *self._changes.close(until)]
-
-
-class _Batches:
-    """Does one thing with beats in a thread of its own, with up to `most` that come together at once. `lost` is the
-    trouble of a beat with which it was not done."""
-
-    def __init__(self, do: Callable[[Sequence[RecordedBeat]], list[InternalFailure]], most: int, lost: What) -> None:
-        self._do = do
-        self._most = most
-        self._lost = lost
-        self._waiting: SimpleQueue[RecordedBeat | None] = SimpleQueue()
-        self._lock = Lock()
-        self._open: dict[int, RecordedBeat] = {}  # by identity: waiting or under way
-        self._troubles: list[InternalFailure] = []
-        self._thread = Thread(target=self._run, name="outbox", daemon=True)
-        self._thread.start()
-
-    def put(self, beat: RecordedBeat) -> None:
-        with self._lock:
-            self._open[id(beat)] = beat
-        self._waiting.put(beat)
-
-    def close(self, until: float) -> list[InternalFailure]:
-        """The troubles, once all is done or the monotonic clock says `until`."""
-        self._waiting.put(None)
-        self._thread.join(max(0.0, until - time.monotonic()))
-        self._drop_what_waits()
-        with self._lock:
-            return [*self._troubles, *(InternalFailure(self._lost, beat.before.id) for beat in self._open.values())]
-
-    def _drop_what_waits(self) -> None:
-        with suppress(Empty):
-            while self._waiting.get_nowait() is not None:
-                pass
-            self._waiting.put(None)  # the thread ends by it
-
-    def _run(self) -> None:
-        going = True
-        while going:
-            beats, going = self._some()
-            troubles = self._do(beats) if beats else []
-            with self._lock:
-                self._troubles += troubles
-                for beat in beats:
-                    del self._open[id(beat)]
-
-    def _some(self) -> tuple[list[RecordedBeat], bool]:
-        """The next beats, a moment after the first of them and no more than fit into one call; and whether more may
-        come."""
-        beats: list[RecordedBeat] = []
-        until: float | None = None
-        with suppress(Empty):
-            while len(beats) < self._most:
-                beat = self._waiting.get(timeout=None if until is None else max(0.0, until - time.monotonic()))
-                if beat is None:
-                    return beats, False
-                beats.append(beat)
-                until = until or time.monotonic() + LINGER_SECONDS
-        return beats, True

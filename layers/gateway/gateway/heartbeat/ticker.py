@@ -1,160 +1,172 @@
-"""One tick: a beat of every enabled provider, each outcome written down once."""
+"""Beats providers and records each outcome once: every enabled provider in a tick, or a single one."""
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from gateway.heartbeat.check import Beat
-from gateway.heartbeat.health import Outcome, RecordedBeat, counts, next_health
-from gateway.heartbeat.side_effects import (
-    InternalFailure,
-    SideEffectQueue,
-    SideEffects,
-    events_not_published,
-    not_written,
-)
+from gateway.heartbeat.check import HeartbeatCheck
+from gateway.heartbeat.health import Outcome, RecordedBeat, is_newer_beat, next_health
+from gateway.heartbeat.side_effect_queue import SideEffectQueue
+from gateway.heartbeat.side_effects import InternalFailure, SideEffects, count_not_published, count_not_written
 from gateway.registry.provider import Provider
 from gateway.registry.store import ProviderStore
 
-SECONDS = 23.0  # below the 25 s after which the workflow gives the tick up
-MAX_AT_ONCE = 64
-ATTEMPTS = 3
-FOLLOW_SECONDS = 1.5  # at least, for what the last beats leave to be told
+# Less than the 25 s after which the workflow gives the tick up.
+TIMEOUT_SECONDS = 23.0
+# The last beats of a tick have at least this long for their side effects.
+MIN_SIDE_EFFECT_SECONDS = 1.5
+MAX_CONCURRENT_BEATS = 64
+MAX_WRITE_ATTEMPTS = 3
 
-type Put = Callable[[RecordedBeat], object]
+type OnRecorded = Callable[[RecordedBeat], object]
 
 
 class WriteConflict(Exception):
-    """Others wrote the provider at the same time, again and again."""
+    """Concurrent writes of the provider made every attempt to record a beat fail."""
 
 
-class _TooLate(Exception):
-    """The beat ended after its tick: its outcome is dropped."""
+class _TickEnded(Exception):
+    """The beat ended after its tick. Its outcome is dropped."""
 
 
 @dataclass(frozen=True)
 class TickResult:
-    """What a tick came to. `failed`: the enabled providers that are failed after it. `oldest_beat_s` is 0 when no
-    provider is enabled."""
+    """The result of a tick.
+
+    `providers` counts the enabled providers before it, `failed` those that are enabled and failed after it, and
+    `unfinished` the beats that did not end in time. `oldest_beat_s` is the age of the oldest last beat in seconds,
+    0 without enabled providers.
+    """
 
     providers: int
     failed: int
     unfinished: int
     oldest_beat_s: float
-    troubles: tuple[InternalFailure, ...]
+    failures: tuple[InternalFailure, ...]
 
     @property
     def not_written(self) -> int:
-        """Beats that are missing in the registry or in the history."""
-        return not_written(self.troubles)
+        """The number of beats that are missing in the registry or in the history."""
+        return count_not_written(self.failures)
 
     @property
     def events_not_published(self) -> int:
-        """Changes of status that EventBridge did not take."""
-        return events_not_published(self.troubles)
+        """The number of changes of status that EventBridge did not accept."""
+        return count_not_published(self.failures)
 
 
 @dataclass(frozen=True)
 class SingleBeat:
-    """A beat outside the ticks: what it met, and the provider as it then is; None: it was deleted."""
+    """A beat outside the ticks. `provider` is the provider after it, or None if it was deleted during the beat."""
 
     outcome: Outcome
     provider: Provider | None
-    troubles: tuple[InternalFailure, ...]
+    failures: tuple[InternalFailure, ...]
 
     @property
-    def lost(self) -> bool:
-        """Whether the outcome is not in the registry, though it belongs there."""
-        return any(trouble.what == "beat not written" for trouble in self.troubles)
+    def not_recorded(self) -> bool:
+        """Whether the registry lacks the outcome because of a failure."""
+        return any(failure.kind == "beat not written" for failure in self.failures)
 
 
 class Ticker:
-    """Beats providers and writes down what they answered. `follow` is told of each outcome that was written."""
+    """Beats providers, records the outcomes in the registry and runs their side effects."""
 
     def __init__(
         self,
         providers: ProviderStore,
-        beat: Beat,
-        follow: SideEffects,
+        check: HeartbeatCheck,
+        side_effects: SideEffects,
         *,
         now: Callable[[], datetime],
-        seconds: float = SECONDS,
+        seconds: float = TIMEOUT_SECONDS,
     ) -> None:
         self._providers = providers
-        self._beat = beat
-        self._follow = follow
+        self._check = check
+        self._side_effects = side_effects
         self._now = now
         self._seconds = seconds
 
     def tick(self, slot: str) -> TickResult:
-        """Beats every enabled provider, the oldest beat first. One that is not done in time keeps its status."""
-        until = self._now() + timedelta(seconds=self._seconds)
-        enabled = sorted((p for p in self._providers.all() if p.heartbeat.enabled), key=_last_seen)
-        outbox = SideEffectQueue(self._follow)
-        pool = ThreadPoolExecutor(min(MAX_AT_ONCE, len(enabled) or 1), thread_name_prefix="beat")
-        beats = {pool.submit(self._beat_until, provider, slot, until, outbox.put): provider for provider in enabled}
-        done, _ = wait(beats, timeout=self._left(until))
+        """Beats every enabled provider, the one with the oldest beat first.
+
+        A provider whose beat does not end in time keeps its status.
+        """
+        deadline = self._now() + timedelta(seconds=self._seconds)
+        enabled = sorted((p for p in self._providers.all() if p.heartbeat.enabled), key=_last_beat_or_creation)
+        queue = SideEffectQueue(self._side_effects)
+        pool = ThreadPoolExecutor(min(MAX_CONCURRENT_BEATS, len(enabled) or 1), thread_name_prefix="beat")
+        beats = {pool.submit(self._beat_in_tick, each, slot, deadline, queue.put): each for each in enabled}
+        done, _ = wait(beats, timeout=self._seconds_until(deadline))
         pool.shutdown(wait=False, cancel_futures=True)
-        return self._result(beats, done, outbox.close(within=max(FOLLOW_SECONDS, self._left(until))))
+        failures = queue.close(within=max(MIN_SIDE_EFFECT_SECONDS, self._seconds_until(deadline)))
+        return self._result(beats, done, failures)
 
     def beat_one(self, provider: Provider) -> SingleBeat:
-        """Beats one provider outside the ticks, enabled or not, and writes the outcome down."""
-        outcome = self._beat.run(provider, slot=None)
-        written: list[RecordedBeat] = []
+        """Beats one provider outside the ticks, enabled or not, and records the outcome."""
+        outcome = self._check.run(provider, slot=None)
+        recorded: list[RecordedBeat] = []
         try:
-            after, troubles = self._write(provider, outcome, written.append), []
-        except Exception as error:  # noqa: BLE001 -- told, with the outcome that is known
-            after, troubles = provider, [InternalFailure("beat not written", provider.id, error)]
-        return SingleBeat(outcome, after, (*troubles, *self._follow.up(written)))
+            after, failures = self._record(provider, outcome, recorded.append), []
+        except Exception as error:  # noqa: BLE001 -- returned together with the outcome
+            after, failures = provider, [InternalFailure("beat not written", provider.id, error)]
+        return SingleBeat(outcome, after, (*failures, *self._side_effects.run(recorded)))
 
-    def _left(self, until: datetime) -> float:
-        return max(0.0, (until - self._now()).total_seconds())
+    def _seconds_until(self, deadline: datetime) -> float:
+        return max(0.0, (deadline - self._now()).total_seconds())
 
-    def _beat_until(self, provider: Provider, slot: str, until: datetime, put: Put) -> Provider | None:
-        outcome = self._beat.run(provider, slot=slot)
-        # Lambda freezes what is not done when the handler returns; thawed in a later tick it would tell of the past.
-        if self._now() > until:
-            raise _TooLate
-        return self._write(provider, outcome, put)
+    def _beat_in_tick(
+        self, provider: Provider, slot: str, deadline: datetime, on_recorded: OnRecorded
+    ) -> Provider | None:
+        outcome = self._check.run(provider, slot=slot)
+        # Lambda freezes this thread when the handler returns. Thawed in a later tick, it would record an old outcome.
+        if self._now() > deadline:
+            raise _TickEnded
+        return self._record(provider, outcome, on_recorded)
 
-    def _write(self, provider: Provider, outcome: Outcome, put: Put) -> Provider | None:
-        """Writes the outcome unless it is of the past: the provider deleted, registered anew or beaten since. Returns
-        the provider as it then is, None when deleted. Raises WriteConflict, and DynamoDB's own errors."""
-        known: Provider | None = provider
-        for _ in range(ATTEMPTS):
-            if known is None or known.version != provider.version or not counts(known.health, outcome):
-                return known
-            written = RecordedBeat(known, outcome, next_health(known.health, outcome))
-            if not self._providers.record_beat(known, written.after):
-                known = self._providers.find(provider.id)
-                if known is None or known.health != written.after:
+    def _record(self, provider: Provider, outcome: Outcome, on_recorded: OnRecorded) -> Provider | None:
+        """Records an outcome and returns the provider as it is now, or None if it was deleted.
+
+        Drops the outcome if the provider was deleted, registered again or beaten since. Calls `on_recorded` otherwise.
+        Raises WriteConflict and DynamoDB's errors.
+        """
+        current: Provider | None = provider
+        for _ in range(MAX_WRITE_ATTEMPTS):
+            if current is None or current.version != provider.version or not is_newer_beat(current.health, outcome):
+                return current
+            beat = RecordedBeat(current, outcome, next_health(current.health, outcome))
+            if not self._providers.record_beat(current, beat.after):
+                current = self._providers.find(provider.id)
+                if current is None or current.health != beat.after:
                     continue
-                # Else it is ours: the answer to the first try was lost, and boto3 tried again by itself.
-            put(written)
-            return replace(written.before, health=written.after)
+                # The answer to the first write was lost, and boto3's retry conflicted with it: the outcome is recorded.
+            on_recorded(beat)
+            return replace(beat.before, health=beat.after)
         raise WriteConflict
 
     def _result(
         self,
         beats: dict[Future[Provider | None], Provider],
         done: set[Future[Provider | None]],
-        troubles: list[InternalFailure],
+        failures: list[InternalFailure],
     ) -> TickResult:
-        done = {future for future in done if not isinstance(future.exception(), _TooLate)}
-        errors = {future: error for future in done if (error := future.exception()) is not None}
-        lost = [InternalFailure("beat not written", beats[future].id, error) for future, error in errors.items()]
-        known = [future.result() if future in done - errors.keys() else before for future, before in beats.items()]
-        enabled = [provider for provider in known if provider is not None and provider.heartbeat.enabled]
+        finished = {future for future in done if not isinstance(future.exception(), _TickEnded)}
+        errors = {future: error for future in finished if (error := future.exception()) is not None}
+        not_written = [InternalFailure("beat not written", beats[future].id, error) for future, error in errors.items()]
+        recorded = finished - errors.keys()
+        current = [future.result() if future in recorded else before for future, before in beats.items()]
+        enabled = [provider for provider in current if provider is not None and provider.heartbeat.enabled]
         now = self._now()
+        ages = [(now - _last_beat_or_creation(provider)).total_seconds() for provider in enabled]
         return TickResult(
             providers=len(beats),
             failed=sum(provider.health.status == "failed" for provider in enabled),
-            unfinished=len(beats) - len(done),
-            oldest_beat_s=max(((now - _last_seen(provider)).total_seconds() for provider in enabled), default=0.0),
-            troubles=(*lost, *troubles),
+            unfinished=len(beats) - len(finished),
+            oldest_beat_s=max(ages, default=0.0),
+            failures=(*not_written, *failures),
         )
 
 
-def _last_seen(provider: Provider) -> datetime:
+def _last_beat_or_creation(provider: Provider) -> datetime:
     return provider.health.last_heartbeat_at or provider.created_at

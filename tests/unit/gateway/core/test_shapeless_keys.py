@@ -30,8 +30,8 @@ REFUSED: dict[str, tuple[bool, tuple[Piece, ...]]] = {
 
 def ask(upstream: Upstream, url: str, *, stream: bool) -> ProbeProgress:
     progress = ProbeProgress()
-    ping = Probe(upstream, StreamWatcher, within=5)
-    ping.ask(a_provider(), Target("main", url, key=KEY), progress, stream=stream)
+    probe = Probe(upstream, StreamWatcher, within=5)
+    probe.run(a_provider(), Target("main", url, key=KEY), progress, stream=stream)
     return progress
 
 

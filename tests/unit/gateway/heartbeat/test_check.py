@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.core.settings import Limits
-from gateway.heartbeat.check import Beat
+from gateway.heartbeat.check import HeartbeatCheck
 from gateway.heartbeat.health import Outcome
 from gateway.proxy.upstream import Target, Upstream
 from gateway.registry.provider import Health, HeartbeatSettings, Provider
@@ -25,7 +25,8 @@ from tests.unit.gateway.ticking import LOGGER
 
 type Run = Callable[..., Outcome]
 
-BEATEN = a_provider(health=Health("healthy"))  # no stream is due
+# No stream is due.
+HEALTHY = a_provider(health=Health("healthy"))
 
 
 def target_for(provider: Provider) -> Target:
@@ -35,14 +36,14 @@ def target_for(provider: Provider) -> Target:
 @pytest.fixture
 def run(patient_upstream: Upstream) -> Run:
     def run(endpoint: str, *, seconds: float = 3, slot: str | None = None, **changes: Any) -> Outcome:
-        provider = replace(BEATEN, endpoint=endpoint, **changes)
-        beat = Beat(patient_upstream, target_for, now=lambda: AT, logger=LOGGER, seconds=seconds)
-        return beat.run(provider, slot=slot)
+        provider = replace(HEALTHY, endpoint=endpoint, **changes)
+        check = HeartbeatCheck(patient_upstream, target_for, now=lambda: AT, logger=LOGGER, seconds=seconds)
+        return check.run(provider, slot=slot)
 
     return run
 
 
-def beaten(run: Run, serve: Serve, *pieces: Piece, **options: object) -> Outcome:
+def run_against(run: Run, serve: Serve, *pieces: Piece, **options: object) -> Outcome:
     return run(serve(always(*pieces)).url, **options)
 
 
@@ -53,7 +54,7 @@ def error_of(outcome: Outcome) -> str:
     return outcome.error
 
 
-def test_a_beat_is_one_small_chat_completion_and_nothing_that_could_be_replayed(run: Run, serve: Serve) -> None:
+def test_sends_one_small_chat_completion_without_an_idempotency_key(run: Run, serve: Serve) -> None:
     server: Server = serve(always(answer(body=completion())))
     outcome = run(server.url, slot="s")
     assert outcome == Outcome(AT, outcome.latency_ms, model="echo", tokens=11, slot="s")
@@ -67,7 +68,7 @@ def test_a_beat_is_one_small_chat_completion_and_nothing_that_could_be_replayed(
     assert "idempotency-key" not in received.headers
 
 
-def test_each_beat_has_a_request_id_of_its_own(run: Run, serve: Serve) -> None:
+def test_each_beat_has_a_unique_request_id(run: Run, serve: Serve) -> None:
     server: Server = serve(always(answer(body=completion())))
     run(server.url)
     run(server.url)
@@ -76,26 +77,26 @@ def test_each_beat_has_a_request_id_of_its_own(run: Run, serve: Serve) -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "heartbeat", "asked"),
+    ("model", "heartbeat", "expected"),
     [
         (None, HeartbeatSettings(), {"max_tokens": 16}),
         ("echo", HeartbeatSettings(), {"max_tokens": 16, "model": "echo"}),
         ("echo", HeartbeatSettings(model="small", max_tokens=5), {"max_tokens": 5, "model": "small"}),
     ],
 )
-def test_a_beat_asks_for_its_own_model_or_the_providers(
-    run: Run, serve: Serve, model: str | None, heartbeat: HeartbeatSettings, asked: dict[str, object]
+def test_uses_the_heartbeats_model_or_else_the_providers(
+    run: Run, serve: Serve, model: str | None, heartbeat: HeartbeatSettings, expected: dict[str, object]
 ) -> None:
     server: Server = serve(always(answer(body=completion())))
     run(server.url, model=model, heartbeat=heartbeat)
     body = json.loads(server.received[0].body)
     del body["messages"]
-    assert body == asked
+    assert body == expected
 
 
-def test_the_latency_is_that_of_the_whole_answer(run: Run, serve: Serve) -> None:
+def test_latency_includes_the_whole_answer(run: Run, serve: Serve) -> None:
     body = answer(body=completion())
-    outcome = beaten(run, serve, 0.1, body[:-5], 0.1, body[-5:])
+    outcome = run_against(run, serve, 0.1, body[:-5], 0.1, body[-5:])
     assert 190 <= outcome.latency_ms < 1000
 
 
@@ -105,7 +106,7 @@ def test_the_latency_is_that_of_the_whole_answer(run: Run, serve: Serve) -> None
         (completion(), "echo", 11),
         (completion(""), "echo", 11),
         (completion(None), "echo", 11),
-        (completion('{"error": "I was asked to say this"}'), "echo", 11),
+        (completion('{"error": "the user wants this text"}'), "echo", 11),
         (completion("pong", usage=None), "echo", None),
         (completion("{ no json", usage=None), "echo", None),
         (completion('{"answer": "error"}', usage=None), "echo", None),
@@ -115,10 +116,10 @@ def test_the_latency_is_that_of_the_whole_answer(run: Run, serve: Serve) -> None
         (b'{"choices": [7]}', None, None),
     ],
 )
-def test_a_completion_with_a_choice_is_good_whatever_it_says(
+def test_any_completion_with_a_choice_is_good(
     run: Run, serve: Serve, body: bytes, model: str | None, tokens: int | None
 ) -> None:
-    outcome = beaten(run, serve, answer(body=body))
+    outcome = run_against(run, serve, answer(body=body))
     assert (outcome.error, outcome.model, outcome.tokens) == (None, model, tokens)
 
 
@@ -132,20 +133,20 @@ def test_a_completion_with_a_choice_is_good_whatever_it_says(
         ("tokenhub_auto", completion(), "tokenhub_auto"),
     ],
 )
-def test_the_model_is_the_one_that_tokenhub_says_it_negotiated(
+def test_prefers_the_model_that_tokenhub_negotiated(
     run: Run, serve: Serve, negotiated: str, body: bytes, model: str
 ) -> None:
-    assert beaten(run, serve, answer(body=body, x_negotiated_model=negotiated)).model == model
+    assert run_against(run, serve, answer(body=body, x_negotiated_model=negotiated)).model == model
 
 
 @pytest.mark.parametrize(
-    ("body", "words"),
+    ("body", "message"),
     [
-        (b"", "no JSON"),
-        (b"pong", "no JSON"),
+        (b"", "not JSON"),
+        (b"pong", "not JSON"),
         (b"<html>", "a web page"),
-        (b"\xff", "no JSON"),
-        (b"[" * 100_000, "no JSON"),
+        (b"\xff", "not JSON"),
+        (b"[" * 100_000, "not JSON"),
         (b"{}", "no choices"),
         (b"[]", "no choices"),
         (b'{"choices": []}', "no choices"),
@@ -156,42 +157,44 @@ def test_the_model_is_the_one_that_tokenhub_says_it_negotiated(
         (completion("<!doctype html><title>no credit</title>", usage=None), "a page that is no JSON"),
         (completion(f'{{"error": "{KEY}"}}', usage=None), "[redacted]"),
         (completion('{"error": "' + "x" * 5000 + '"}', usage=None), "x" * 500),
-        (b" " * (1024 * 1024 + 1), "1 MB"),
+        (b" " * (1024 * 1024 + 1), "larger than 1 MB"),
     ],
 )
-def test_a_200_that_is_no_completion_is_a_failure(run: Run, serve: Serve, body: bytes, words: str) -> None:
-    error = error_of(beaten(run, serve, answer(body=body)))
+def test_a_200_without_a_completion_fails(run: Run, serve: Serve, body: bytes, message: str) -> None:
+    error = error_of(run_against(run, serve, answer(body=body)))
     assert error.startswith("HTTP 200: ")
-    assert words in error
+    assert message in error
     assert error.count("x") < 510
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "words"),
+    ("status", "body", "message"),
     [
         (401, b"invalid api key\n", "HTTP 401: invalid api key. TokenHub refuses the registered key"),
         (429, b'{"error": "monthly budget exceeded"}', "HTTP 429: monthly budget exceeded. The registered key's"),
         (502, b'{"error": {"message": "all providers failed"}}', "HTTP 502: all providers failed. Every provider"),
         (500, b"", "HTTP 500. TokenHub failed"),
-        (204, b"", "HTTP 204. That is no answer to a ping: is it TokenHub that answers there?"),
-        (202, b'{"error": "queued."}', "HTTP 202: queued. That is no answer to a ping: is it TokenHub"),
-        (203, b"<html>", "HTTP 203: a web page came instead of an answer"),
-        (206, KEY.encode(), "HTTP 206: [redacted]. That is no answer"),
+        (204, b"", "HTTP 204. A chat completion has status 200. Check that TokenHub listens there."),
+        (202, b'{"error": "queued."}', "HTTP 202: queued. A chat completion has status 200."),
+        (203, b"<html>", "HTTP 203: The answer is a web page"),
+        (206, KEY.encode(), "HTTP 206: [redacted]. A chat completion has status 200"),
         (503, KEY.encode(), "HTTP 503: [redacted]"),
     ],
 )
-def test_a_refusal_is_kept_with_its_status_its_words_and_the_remedy(
-    run: Run, serve: Serve, status: int, body: bytes, words: str
+def test_an_error_has_the_status_the_message_and_a_remedy(
+    run: Run, serve: Serve, status: int, body: bytes, message: str
 ) -> None:
-    assert error_of(beaten(run, serve, answer(status, body))).startswith(words)
+    assert error_of(run_against(run, serve, answer(status, body))).startswith(message)
 
 
-def test_what_keeps_a_beat_from_its_provider_is_told(run: Run, serve: Serve, certificate: Path) -> None:
+def test_names_what_keeps_it_from_reaching_the_provider(run: Run, serve: Serve, certificate: Path) -> None:
     assert "refused the connection" in error_of(run("http://127.0.0.1:9/v1"))
     assert "host name" in error_of(run("http://nosuch.invalid/v1"))
-    assert "redirects" in error_of(beaten(run, serve, answer(302, location="http://127.0.0.1:9")))
-    assert "closed the connection" in error_of(beaten(run, serve, Cut.CLOSE))
-    assert "broke off" in error_of(beaten(run, serve, answer(body=completion())[:-5], Cut.CLOSE))
+    assert "redirects" in error_of(run_against(run, serve, answer(302, location="http://127.0.0.1:9")))
+    assert "closed the connection" in error_of(run_against(run, serve, Cut.CLOSE))
+    assert "ended before it was complete" in error_of(
+        run_against(run, serve, answer(body=completion())[:-5], Cut.CLOSE)
+    )
     assert "certificate" in error_of(run(serve(always(HANG), tls=server_context(certificate)).url))
 
 
@@ -205,11 +208,9 @@ def test_what_keeps_a_beat_from_its_provider_is_told(run: Run, serve: Serve, cer
     ],
     ids=["no head", "half a body", "a head a byte at a time", "a body a byte at a time"],
 )
-def test_a_provider_that_takes_too_long_is_a_failure_after_the_time_and_not_later(
-    run: Run, serve: Serve, pieces: tuple[Piece, ...]
-) -> None:
+def test_fails_a_slow_provider_at_the_time_limit(run: Run, serve: Serve, pieces: tuple[Piece, ...]) -> None:
     began = time.monotonic()
-    error = error_of(beaten(run, serve, *pieces, seconds=0.25))
+    error = error_of(run_against(run, serve, *pieces, seconds=0.25))
     assert 0.2 < time.monotonic() - began < 0.8
     assert "0.25 s" in error
 
@@ -226,15 +227,13 @@ def test_a_provider_that_takes_too_long_is_a_failure_after_the_time_and_not_late
     ],
     ids=["over 1 MB", "well over 1 MB", "refused", "no choices", "redirect", "cut"],
 )
-def test_a_beat_leaves_no_connection_to_the_garbage_collector(
-    make_upstream: MakeUpstream, serve: Serve, piece: bytes
-) -> None:
-    # A collector that closes a response inside httpcore's lock waits for that lock for ever.
+def test_releases_every_connection(make_upstream: MakeUpstream, serve: Serve, piece: bytes) -> None:
+    # A garbage collector that closes a response while it holds httpcore's lock would deadlock.
     upstream, server = make_upstream(Limits()), serve(always(piece, Cut.CLOSE))
     gc.disable()
     try:
-        beat = Beat(upstream, target_for, now=lambda: AT, logger=LOGGER, seconds=3)
-        outcome = beat.run(replace(BEATEN, endpoint=server.url), slot=None)
+        check = HeartbeatCheck(upstream, target_for, now=lambda: AT, logger=LOGGER, seconds=3)
+        outcome = check.run(replace(HEALTHY, endpoint=server.url), slot=None)
         assert outcome.error
         assert_released(upstream)
     finally:
@@ -245,19 +244,17 @@ def test_a_beat_leaves_no_connection_to_the_garbage_collector(
     ("usage", "tokens"),
     [({"prompt_tokens": 10**40}, None), ({"prompt_tokens": -1, "completion_tokens": 3}, 3), ("many", None)],
 )
-def test_a_number_of_tokens_that_is_none_does_not_keep_a_beat_from_being_written(
-    run: Run, serve: Serve, usage: object, tokens: int | None
-) -> None:
-    assert beaten(run, serve, answer(body=completion(usage=usage))).tokens == tokens
+def test_treats_invalid_token_counts_as_missing(run: Run, serve: Serve, usage: object, tokens: int | None) -> None:
+    assert run_against(run, serve, answer(body=completion(usage=usage))).tokens == tokens
 
 
-def test_a_model_that_no_table_could_hold_does_not_keep_a_beat_from_being_written(run: Run, serve: Serve) -> None:
-    odd = beaten(run, serve, answer(body=b'{"choices": [{}], "model": "\\ud800' + b"x" * 500_000 + b'"}'))
-    assert odd.error is None
-    assert len((odd.model or "").encode()) < 5000
+def test_shortens_a_model_name_that_dynamodb_would_reject(run: Run, serve: Serve) -> None:
+    outcome = run_against(run, serve, answer(body=b'{"choices": [{}], "model": "\\ud800' + b"x" * 500_000 + b'"}'))
+    assert outcome.error is None
+    assert len((outcome.model or "").encode()) < 5000
 
 
-TOKENHUBS = [
+REHEARSAL_MODES = [
     ("normal", None),
     ("no_models", "no eligible models registered"),
     ("all_failed", "all providers failed for streaming: API error (status 401): {"),
@@ -266,28 +263,28 @@ TOKENHUBS = [
     ("key_rate_limit", "api key rate limit exceeded"),
     ("refuse_key", "invalid api key"),
     ("no_scope", "insufficient scope"),
-    ("wrapped_error", "a model provider's error came as an answer"),
-    ("wrapped_html", "a model provider's error came as an answer"),
+    ("wrapped_error", "The answer wraps an error of a model's provider"),
+    ("wrapped_html", "The answer wraps an error of a model's provider"),
     ("html", "a web page"),
     ("panic", "HTTP 500"),
-    ("cut_clean", "no JSON"),
-    ("cut_close", "broke off"),
+    ("cut_clean", "not JSON"),
+    ("cut_close", "ended before it was complete"),
     ("other_model", None),
     ("echo_key", None),
     ("echo_key_error", "[redacted]"),
 ]
 
 
-@pytest.mark.parametrize(("mode", "words"), TOKENHUBS)
-def test_a_beat_of_the_rehearsal_tokenhub_sees_each_of_its_oddities(
-    tokenhub: RunningTokenHub, patient_upstream: Upstream, mode: str, words: str | None
+@pytest.mark.parametrize(("mode", "message"), REHEARSAL_MODES)
+def test_reports_each_mode_of_the_rehearsal_tokenhub(
+    tokenhub: RunningTokenHub, patient_upstream: Upstream, mode: str, message: str | None
 ) -> None:
     tokenhub.rehearse(mode)
 
     def with_key(provider: Provider) -> Target:
         return replace(target_for(provider), key=HUB_KEY)
 
-    beat = Beat(patient_upstream, with_key, now=lambda: datetime.now(UTC), logger=LOGGER, seconds=3)
-    error = beat.run(replace(BEATEN, endpoint=tokenhub.url + "/v1", model="echo"), slot=None).error
+    check = HeartbeatCheck(patient_upstream, with_key, now=lambda: datetime.now(UTC), logger=LOGGER, seconds=3)
+    error = check.run(replace(HEALTHY, endpoint=tokenhub.url + "/v1", model="echo"), slot=None).error
     assert HUB_KEY not in (error or "")
-    assert error is None if words is None else words in (error or "")
+    assert error is None if message is None else message in (error or "")

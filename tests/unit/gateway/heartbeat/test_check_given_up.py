@@ -1,11 +1,11 @@
-"""A beat that was given up keeps neither its thread nor its connection."""
+"""A check that gives up leaves neither a thread nor a connection behind."""
 
 import threading
 import time
 
 import pytest
 
-from gateway.heartbeat.check import Beat
+from gateway.heartbeat.check import HeartbeatCheck
 from gateway.proxy.upstream import Target, Upstream
 from gateway.registry.provider import Health, Provider
 from tests.rehearsal import wait_until
@@ -16,21 +16,26 @@ from tests.unit.gateway.ticking import BAD, LOGGER, target_for
 
 SECONDS = 0.3
 HEAD = STREAM.replace(b"text/event-stream", b"application/json")
-DRIPS: tuple[Piece, ...] = (chunk(b" "), 0.05) * 200  # ten seconds, and never silent
+# Ten seconds without a longer silence.
+DRIPS: tuple[Piece, ...] = (chunk(b" "), 0.05) * 200
 
 
-def second_ask(received: Received) -> tuple[Piece, ...]:
+def endless_second_probe(received: Received) -> tuple[Piece, ...]:
     return (STREAM, *DRIPS) if b'"stream": true' in received.body else (BAD,)
 
 
-def give_up(upstream: Upstream, server: Server, *, stream: bool = False) -> str | None:
+def run_until_timeout(upstream: Upstream, server: Server, *, stream: bool = False) -> str | None:
     provider = a_provider(endpoint=server.url, health=Health("pending" if stream else "healthy"))
-    return Beat(upstream, target_for, now=lambda: AT, logger=LOGGER, seconds=SECONDS).run(provider, slot=None).error
+    return (
+        HeartbeatCheck(upstream, target_for, now=lambda: AT, logger=LOGGER, seconds=SECONDS)
+        .run(provider, slot=None)
+        .error
+    )
 
 
-def at_work() -> list[str]:
-    """The beat's thread, and the server's that talks: it ends when it sees that nobody is there any more."""
-    return [thread.name for thread in threading.enumerate() if thread.name == "ping" or "_talk" in thread.name]
+def running_threads() -> list[str]:
+    """The threads of the check and of the server's connection, which ends when the check disconnects."""
+    return [thread.name for thread in threading.enumerate() if thread.name == "probe" or "_talk" in thread.name]
 
 
 @pytest.mark.parametrize(
@@ -39,29 +44,29 @@ def at_work() -> list[str]:
         (always(HEAD, *DRIPS), False),
         (always(STREAM, *DRIPS), True),
         (always(HEAD.replace(b"200 OK", b"500 No"), *DRIPS), False),
-        (second_ask, False),
+        (endless_second_probe, False),
         (always(2 * SECONDS, HEAD, *DRIPS), False),
     ],
-    ids=["a body", "a stream", "an error", "the second ask", "a head that comes after the giving up"],
+    ids=["a body", "a stream", "an error", "the second probe", "a head after giving up"],
 )
-def test_an_answer_without_end_is_hung_up(
-    patient_upstream: Upstream, serve: Serve, script: Script, stream: bool
-) -> None:
-    error = give_up(patient_upstream, serve(script), stream=stream)
+def test_aborts_an_endless_answer(patient_upstream: Upstream, serve: Serve, script: Script, stream: bool) -> None:
+    error = run_until_timeout(patient_upstream, serve(script), stream=stream)
 
     assert error
-    assert wait_until(lambda: not at_work(), 2), at_work()
+    assert wait_until(lambda: not running_threads(), 2), running_threads()
 
 
-def test_nothing_is_asked_for_a_beat_that_was_given_up(patient_upstream: Upstream, serve: Serve) -> None:
+def test_sends_no_request_after_giving_up(patient_upstream: Upstream, serve: Serve) -> None:
     def slow_key(provider: Provider) -> Target:
         time.sleep(2 * SECONDS)
         return target_for(provider)
 
     server = serve(always(BAD))
     provider = a_provider(endpoint=server.url, health=Health("healthy"))
-    outcome = Beat(patient_upstream, slow_key, now=lambda: AT, logger=LOGGER, seconds=SECONDS).run(provider, slot=None)
+    outcome = HeartbeatCheck(patient_upstream, slow_key, now=lambda: AT, logger=LOGGER, seconds=SECONDS).run(
+        provider, slot=None
+    )
 
     assert "KMS" in str(outcome.error)
-    assert wait_until(lambda: not at_work(), 2), at_work()
+    assert wait_until(lambda: not running_threads(), 2), running_threads()
     assert server.received == []

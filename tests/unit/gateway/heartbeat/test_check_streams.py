@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from gateway.heartbeat.check import Beat
+from gateway.heartbeat.check import HeartbeatCheck
 from gateway.heartbeat.health import Outcome
 from gateway.proxy.upstream import Target, Upstream
 from gateway.registry.provider import Health, Provider
@@ -19,10 +19,10 @@ type Run = Callable[..., Outcome]
 
 PENDING = a_provider()
 HEALTHY = replace(PENDING, health=Health("healthy"))
-SPOKEN = b'data: {"model": "echo", "choices": [{"index": 0, "delta": {"content": "pong"}}]}\n\n'
+CONTENT = b'data: {"model": "echo", "choices": [{"index": 0, "delta": {"content": "pong"}}]}\n\n'
 FINISHED = b'data: {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}\n\n'
-HIDDEN = answer(502, b'{"error": {"message": "all providers failed"}}')
-TOLD = answer(502, b'{"error": {"message": "all providers failed for streaming: API error (status 401): no credit"}}')
+ALL_FAILED = answer(502, b'{"error": {"message": "all providers failed"}}')
+CAUSE = answer(502, b'{"error": {"message": "all providers failed for streaming: API error (status 401): no credit"}}')
 
 
 def target_for(provider: Provider) -> Target:
@@ -32,8 +32,8 @@ def target_for(provider: Provider) -> Target:
 @pytest.fixture
 def run(patient_upstream: Upstream) -> Run:
     def run(endpoint: str, provider: Provider = PENDING, *, seconds: float = 3) -> Outcome:
-        beat = Beat(patient_upstream, target_for, now=lambda: AT, logger=LOGGER, seconds=seconds)
-        return beat.run(replace(provider, endpoint=endpoint), slot=None)
+        check = HeartbeatCheck(patient_upstream, target_for, now=lambda: AT, logger=LOGGER, seconds=seconds)
+        return check.run(replace(provider, endpoint=endpoint), slot=None)
 
     return run
 
@@ -42,7 +42,7 @@ def streamed(*frames: bytes | float, end: Piece = END) -> tuple[Piece, ...]:
     return (STREAM, *(frame if isinstance(frame, float) else chunk(frame) for frame in frames), end)
 
 
-def test_the_beat_of_a_pending_provider_is_a_stream_and_costs_what_tokenhub_books(run: Run, serve: Serve) -> None:
+def test_streams_to_a_pending_provider_and_counts_512_tokens(run: Run, serve: Serve) -> None:
     server = serve(always(GOOD_STREAM))
     outcome = run(server.url)
     assert (outcome.error, outcome.stream, outcome.model, outcome.tokens) == (None, True, "echo", 512)
@@ -50,15 +50,15 @@ def test_the_beat_of_a_pending_provider_is_a_stream_and_costs_what_tokenhub_book
     assert json.loads(received.body)["stream"] is True
 
 
-def test_the_beat_of_another_provider_is_no_stream(run: Run, serve: Serve) -> None:
+def test_does_not_stream_to_a_healthy_provider(run: Run, serve: Serve) -> None:
     server = serve(always(answer(body=completion())))
     outcome = run(server.url, HEALTHY)
     assert (outcome.error, outcome.stream, outcome.ttft_ms, outcome.tokens) == (None, False, None, 11)
     assert "stream" not in json.loads(server.received[0].body)
 
 
-def test_the_time_to_the_first_token_is_that_of_the_first_data_and_not_of_a_comment(run: Run, serve: Serve) -> None:
-    outcome = run(serve(always(*streamed(b": wait\n\n", 0.2, SPOKEN, 0.2, FINISHED, DONE))).url)
+def test_ttft_ignores_comments(run: Run, serve: Serve) -> None:
+    outcome = run(serve(always(*streamed(b": wait\n\n", 0.2, CONTENT, 0.2, FINISHED, DONE))).url)
     assert outcome.error is None
     assert 190 <= (outcome.ttft_ms or 0) < 390 <= outcome.latency_ms
 
@@ -66,69 +66,71 @@ def test_the_time_to_the_first_token_is_that_of_the_first_data_and_not_of_a_comm
 @pytest.mark.parametrize(
     "pieces",
     [
-        streamed(SPOKEN, DONE),
-        streamed(SPOKEN, FINISHED),
-        streamed(SPOKEN, DONE, end=Cut.RESET),
-        streamed(SPOKEN, DONE, end=HANG),
+        streamed(CONTENT, DONE),
+        streamed(CONTENT, FINISHED),
+        streamed(CONTENT, DONE, end=Cut.RESET),
+        streamed(CONTENT, DONE, end=HANG),
         streamed(b'event: message_start\ndata: {"type": "message_start", "message": {"model": "c"}}\n\n'
                  b'event: message_stop\ndata: {"type": "message_stop"}\n\n'),
     ],
-    ids=["[DONE]", "a finish and a clean end", "a reset after the end mark", "a hang after it", "Anthropic's"],
+    ids=["[DONE]", "a finish reason and a clean end", "a reset after the end marker", "a hang after it", "Anthropic"],
 )  # fmt: skip
-def test_a_stream_that_is_whole_to_users_is_good(run: Run, serve: Serve, pieces: tuple[Piece, ...]) -> None:
+def test_a_complete_stream_is_good(run: Run, serve: Serve, pieces: tuple[Piece, ...]) -> None:
     assert run(serve(always(*pieces)).url).error is None
 
 
-@pytest.mark.parametrize("frame", [SPOKEN, FINISHED], ids=["another name", "no name"])
-def test_the_model_of_a_stream_is_the_one_that_tokenhub_says_it_negotiated(
-    run: Run, serve: Serve, frame: bytes
-) -> None:
+@pytest.mark.parametrize("frame", [CONTENT, FINISHED], ids=["another model", "no model"])
+def test_prefers_the_model_that_tokenhub_negotiated(run: Run, serve: Serve, frame: bytes) -> None:
     head = STREAM.replace(b"\r\n\r\n", b"\r\nX-Negotiated-Model: gpt-4o\r\n\r\n")
     outcome = run(serve(always(head, chunk(frame), chunk(DONE), END)).url)
     assert (outcome.error, outcome.model) == (None, "gpt-4o")
 
 
-PAGE = "a web page came instead of an answer"
-PROVIDERS_PAGE = "a model provider's error came as an answer: a page that is no JSON"
-BROKE = "the stream ended before its end mark"
-WRAPPED = "a model provider's error came as an answer: no credit"
-HELD = "the stream held an error: no credit"
+PAGE = "The answer is a web page"
+PROVIDERS_PAGE = "The answer wraps an error of a model's provider: a page that is no JSON"
+TRUNCATED = "The stream ended before its end marker"
+WRAPPED = "The answer wraps an error of a model's provider: no credit"
+IN_BAND = "The stream contains an error: no credit"
 
 
 @pytest.mark.parametrize(
-    ("pieces", "words", "tokens"),
+    ("pieces", "message", "tokens"),
     [
-        (streamed(SPOKEN), BROKE, 512),
-        (streamed(SPOKEN, end=Cut.CLOSE), BROKE, 512),
-        (streamed(SPOKEN, FINISHED, end=Cut.CLOSE), BROKE, 512),
-        (streamed(SPOKEN, FINISHED[:-1]), BROKE, 512),
-        (streamed(SPOKEN, b'data: {"error": {"message": "no credit."}}\n\n', DONE), HELD, 512),
-        (streamed(SPOKEN, b'event: error\ndata: {"type": "error", "error": {"message": "no credit"}}\n\n'), HELD, 512),
-        (streamed(b'data: {"error": "no credit"}\n\n', end=HANG), HELD, 512),
+        (streamed(CONTENT), TRUNCATED, 512),
+        (streamed(CONTENT, end=Cut.CLOSE), TRUNCATED, 512),
+        (streamed(CONTENT, FINISHED, end=Cut.CLOSE), TRUNCATED, 512),
+        (streamed(CONTENT, FINISHED[:-1]), TRUNCATED, 512),
+        (streamed(CONTENT, b'data: {"error": {"message": "no credit."}}\n\n', DONE), IN_BAND, 512),
+        (
+            streamed(CONTENT, b'event: error\ndata: {"type": "error", "error": {"message": "no credit"}}\n\n'),
+            IN_BAND,
+            512,
+        ),
+        (streamed(b'data: {"error": "no credit"}\n\n', end=HANG), IN_BAND, 512),
         (streamed(f'data: {{"error": "{KEY}"}}\n\n'.encode()), "[redacted]", 512),
-        (streamed(), "held no chunk", 512),
-        (streamed(DONE), "held no chunk", 512),
-        (streamed(end=Cut.CLOSE), "held no chunk", 512),
+        (streamed(), "has no completion chunk", 512),
+        (streamed(DONE), "has no completion chunk", 512),
+        (streamed(end=Cut.CLOSE), "has no completion chunk", 512),
         (streamed(b'{"error": {"message": "no credit"}}'), WRAPPED, 512),
         (streamed(b"<html>"), PROVIDERS_PAGE, 512),
-        ((answer(body=completion()),), "a stream was asked for, and the answer is none", None),
+        ((answer(body=completion()),), "The answer to a streaming request is not a stream", None),
         ((answer(body=b'{"error": {"message": "no credit"}}'),), WRAPPED, None),
         ((answer(body=b"<!doctype html>", content_type="text/html"),), PAGE, None),
-        ((answer(body=b""),), "a stream was asked for, and the answer is none", None),
+        ((answer(body=b""),), "The answer to a streaming request is not a stream", None),
     ],
 )
-def test_any_other_stream_is_a_failure_and_costs_only_where_it_began(
-    run: Run, serve: Serve, pieces: tuple[Piece, ...], words: str, tokens: int | None
+def test_an_incomplete_stream_fails_and_costs_tokens_if_it_began(
+    run: Run, serve: Serve, pieces: tuple[Piece, ...], message: str, tokens: int | None
 ) -> None:
     outcome = run(serve(always(*pieces)).url)
     assert (outcome.error or "").startswith("HTTP 200: ")
-    assert words in (outcome.error or "")
+    assert message in (outcome.error or "")
     assert KEY not in (outcome.error or "")
     assert (outcome.tokens, outcome.model) == (tokens, None)
 
 
-def test_a_stream_that_is_refused_costs_nothing(run: Run, serve: Serve) -> None:
-    outcome = run(serve(always(TOLD)).url)
+def test_a_rejected_stream_costs_nothing(run: Run, serve: Serve) -> None:
+    outcome = run(serve(always(CAUSE)).url)
     assert outcome.error == (
         "HTTP 502: all providers failed for streaming: API error (status 401): no credit. "
         "Every provider behind TokenHub failed, the last one as it says here: set that right in TokenHub."
@@ -136,14 +138,14 @@ def test_a_stream_that_is_refused_costs_nothing(run: Run, serve: Serve) -> None:
     assert outcome.tokens is None
 
 
-def test_a_stream_that_is_not_done_in_time_has_cost_its_tokens(run: Run, serve: Serve) -> None:
-    outcome = run(serve(always(*streamed(SPOKEN, end=HANG))).url, seconds=0.3)
-    assert "had begun to answer a ping, and was not done after 0.3 s" in (outcome.error or "")
+def test_a_stream_that_times_out_costs_tokens(run: Run, serve: Serve) -> None:
+    outcome = run(serve(always(*streamed(CONTENT, end=HANG))).url, seconds=0.3)
+    assert "began to answer but did not finish within 0.3 s" in (outcome.error or "")
     assert outcome.tokens == 512
 
 
-def test_the_cause_behind_all_providers_failed_is_asked_for_by_a_stream(run: Run, serve: Serve) -> None:
-    server = serve(in_turn((HIDDEN,), (TOLD,)))
+def test_finds_the_cause_of_all_providers_failed_with_a_stream(run: Run, serve: Serve) -> None:
+    server = serve(in_turn((ALL_FAILED,), (CAUSE,)))
     outcome = run(server.url, HEALTHY)
     assert "API error (status 401): no credit" in (outcome.error or "")
     assert (outcome.stream, outcome.tokens) == (False, None)
@@ -156,16 +158,16 @@ def test_the_cause_behind_all_providers_failed_is_asked_for_by_a_stream(run: Run
         ((GOOD_STREAM,), 512),
         ((answer(401, b"invalid api key"),), None),
         ((answer(502, b'{"error": {"message": "no eligible models registered"}}'),), None),
-        (streamed(SPOKEN), 512),
+        (streamed(CONTENT), 512),
         ((Cut.CLOSE,), None),
         ((HANG,), None),
     ],
-    ids=["good", "another refusal", "a cooldown", "a broken stream", "a closed connection", "a hang"],
+    ids=["good", "another error", "a cooldown", "a broken stream", "a closed connection", "a hang"],
 )
-def test_where_the_second_beat_hides_the_cause_the_words_of_the_first_stay(
+def test_keeps_the_first_error_if_the_second_probe_hides_the_cause(
     run: Run, serve: Serve, second: tuple[Piece, ...], tokens: int | None
 ) -> None:
-    server = serve(in_turn((HIDDEN,), second))
+    server = serve(in_turn((ALL_FAILED,), second))
     outcome = run(server.url, HEALTHY, seconds=0.5)
     assert outcome.error == (
         "HTTP 502: all providers failed. Every provider behind TokenHub failed: look at TokenHub's log for the cause."
@@ -175,21 +177,21 @@ def test_where_the_second_beat_hides_the_cause_the_words_of_the_first_stay(
 
 
 @pytest.mark.parametrize("first", [answer(500, b"no"), answer(401, b"invalid api key"), answer(body=b"{}")])
-def test_no_other_failure_is_asked_twice(run: Run, serve: Serve, first: bytes) -> None:
+def test_probes_once_for_other_failures(run: Run, serve: Serve, first: bytes) -> None:
     server = serve(always(first))
     assert run(server.url, HEALTHY).error
     assert run(server.url, PENDING).error
     assert len(server.received) == 2
 
 
-def test_all_providers_failed_in_a_stream_is_not_asked_twice(run: Run, serve: Serve) -> None:
-    server = serve(always(TOLD))
+def test_probes_once_if_a_stream_reports_all_providers_failed(run: Run, serve: Serve) -> None:
+    server = serve(always(CAUSE))
     assert run(server.url, PENDING).error
     assert len(server.received) == 1
 
 
 @pytest.mark.parametrize(
-    ("mode", "words"),
+    ("mode", "message"),
     [
         ("normal", None),
         ("slow", None),
@@ -199,11 +201,11 @@ def test_all_providers_failed_in_a_stream_is_not_asked_twice(run: Run, serve: Se
         ("comments", None),
         ("large", None),
         ("tool_calls", None),
-        ("cut_clean", BROKE),
-        ("cut_mid_frame", BROKE),
-        ("cut_reset", BROKE),
-        ("cut_close", BROKE),
-        ("wrapped_error", "a model provider's error came as an answer: Incorrect API key provided"),
+        ("cut_clean", TRUNCATED),
+        ("cut_mid_frame", TRUNCATED),
+        ("cut_reset", TRUNCATED),
+        ("cut_close", TRUNCATED),
+        ("wrapped_error", "The answer wraps an error of a model's provider: Incorrect API key provided"),
         ("wrapped_html", PROVIDERS_PAGE),
         ("html", PAGE),
         ("all_failed", "API error (status 401)"),
@@ -212,10 +214,10 @@ def test_all_providers_failed_in_a_stream_is_not_asked_twice(run: Run, serve: Se
         ("refuse_key", "invalid api key"),
     ],
 )
-def test_a_stream_of_the_rehearsal_tokenhub_is_judged_as_users_see_it(
-    tokenhub: RunningTokenHub, patient_upstream: Upstream, mode: str, words: str | None
+def test_reports_each_stream_mode_of_the_rehearsal_tokenhub(
+    tokenhub: RunningTokenHub, patient_upstream: Upstream, mode: str, message: str | None
 ) -> None:
     tokenhub.rehearse(mode)
-    beat = Beat(patient_upstream, target_for, now=lambda: datetime.now(UTC), logger=LOGGER, seconds=3)
-    error = beat.run(replace(PENDING, endpoint=f"{tokenhub.url}/v1", model="echo"), slot=None).error
-    assert error is None if words is None else words in (error or "")
+    check = HeartbeatCheck(patient_upstream, target_for, now=lambda: datetime.now(UTC), logger=LOGGER, seconds=3)
+    error = check.run(replace(PENDING, endpoint=f"{tokenhub.url}/v1", model="echo"), slot=None).error
+    assert error is None if message is None else message in (error or "")

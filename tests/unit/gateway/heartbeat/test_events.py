@@ -14,20 +14,20 @@ AFTER = Health("failed", after(2), 5, last_heartbeat_error="no", status_changed_
 CHANGE = RecordedBeat(BEFORE, an_outcome(2, error="no"), AFTER)
 
 
-def taken(failed: int) -> dict[str, object]:
+def response(failed: int) -> dict[str, object]:
     entry = {"ErrorCode": "InternalFailure"} if failed else {"EventId": "1"}
     return {"FailedEntryCount": failed, "Entries": [entry]}
 
 
-def test_a_change_is_one_event_with_the_old_and_the_new_status(aws: Aws) -> None:
+def test_publishes_the_old_and_the_new_status(aws: Aws) -> None:
     events = boto3.client("events")
-    seen = []
-    events.meta.events.register("provide-client-params.events.PutEvents", lambda params, **_: seen.append(params))
+    requests = []
+    events.meta.events.register("provide-client-params.events.PutEvents", lambda params, **_: requests.append(params))
     with Stubber(events) as stub:
-        stub.add_response("put_events", taken(0), {"Entries": ANY})
+        stub.add_response("put_events", response(0), {"Entries": ANY})
         assert publish(events, [CHANGE]) == []
         stub.assert_no_pending_responses()
-    (entry,) = seen[0]["Entries"]
+    (entry,) = requests[0]["Entries"]
     assert (entry["Source"], entry["DetailType"]) == ("tokenhub-gateway", "Provider Health Changed")
     assert json.loads(entry["Detail"]) == {
         "id": "main",
@@ -38,11 +38,11 @@ def test_a_change_is_one_event_with_the_old_and_the_new_status(aws: Aws) -> None
         "changed_at": "2026-01-02T03:04:06.678901Z",
         "last_heartbeat_at": "2026-01-02T03:04:07.678901Z",
     }
-    assert KEY not in repr(seen)
+    assert KEY not in repr(requests)
 
 
-def test_an_event_that_was_not_taken_is_given_back(aws: Aws) -> None:
+def test_returns_rejected_events(aws: Aws) -> None:
     events = boto3.client("events")
     with Stubber(events) as stub:
-        stub.add_response("put_events", taken(1), {"Entries": ANY})
+        stub.add_response("put_events", response(1), {"Entries": ANY})
         assert publish(events, [CHANGE]) == [CHANGE]

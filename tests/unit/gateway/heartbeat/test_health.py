@@ -4,7 +4,7 @@ from itertools import takewhile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.heartbeat.health import Outcome, counts, next_health, stream_is_due
+from gateway.heartbeat.health import Outcome, is_newer_beat, is_stream_due, next_health
 from gateway.registry.provider import Health, format_timestamp
 from tests.unit.gateway.builders import AT, BRIEFLY, after, an_outcome
 
@@ -24,79 +24,79 @@ OUTCOMES = st.lists(
 )
 
 
-def live(outcomes: list[Outcome]) -> tuple[Health, list[Outcome]]:
-    """The health after these beats, and those that counted."""
-    health, counted = Health(), []
+def record(outcomes: list[Outcome]) -> tuple[Health, list[Outcome]]:
+    """Returns the health after these beats, and the beats that were recorded."""
+    health, recorded = Health(), []
     for outcome in outcomes:
-        if counts(health, outcome):
+        if is_newer_beat(health, outcome):
             health = next_health(health, outcome)
-            counted.append(outcome)
-    return health, counted
+            recorded.append(outcome)
+    return health, recorded
 
 
 @BRIEFLY
 @given(OUTCOMES)
-def test_the_status_is_that_of_the_newest_beat(outcomes: list[Outcome]) -> None:
-    health, counted = live(outcomes)
-    if not counted:
+def test_status_follows_the_newest_beat(outcomes: list[Outcome]) -> None:
+    health, recorded = record(outcomes)
+    if not recorded:
         assert health == Health()
         return
-    last = counted[-1]
+    last = recorded[-1]
     assert health.status == ("failed" if last.error else "healthy")
     assert (health.last_heartbeat_error, health.last_heartbeat_at) == (last.error, last.started_at)
 
 
 @BRIEFLY
 @given(OUTCOMES)
-def test_beats_that_count_are_ever_newer(outcomes: list[Outcome]) -> None:
-    _, counted = live(outcomes)
-    starts = [outcome.started_at for outcome in counted]
+def test_recorded_beats_are_ever_newer(outcomes: list[Outcome]) -> None:
+    _, recorded = record(outcomes)
+    starts = [outcome.started_at for outcome in recorded]
     assert starts == sorted(set(starts))
 
 
 @BRIEFLY
 @given(OUTCOMES)
-def test_a_slot_counts_once_and_never_after_a_later_one(outcomes: list[Outcome]) -> None:
-    _, counted = live(outcomes)
-    slots = [outcome.slot for outcome in counted if outcome.slot is not None]
+def test_a_slot_is_recorded_once_and_in_order(outcomes: list[Outcome]) -> None:
+    _, recorded = record(outcomes)
+    slots = [outcome.slot for outcome in recorded if outcome.slot is not None]
     assert slots == sorted(set(slots))
 
 
 @BRIEFLY
 @given(OUTCOMES)
-def test_failures_are_counted_since_the_last_success(outcomes: list[Outcome]) -> None:
-    health, counted = live(outcomes)
-    assert health.consecutive_failures == len(list(takewhile(lambda outcome: outcome.error, reversed(counted))))
+def test_counts_failures_since_the_last_success(outcomes: list[Outcome]) -> None:
+    health, recorded = record(outcomes)
+    assert health.consecutive_failures == len(list(takewhile(lambda outcome: outcome.error, reversed(recorded))))
 
 
 @BRIEFLY
 @given(OUTCOMES)
-def test_the_status_changed_when_the_run_of_beats_of_its_kind_began(outcomes: list[Outcome]) -> None:
-    health, counted = live(outcomes)
-    same = list(takewhile(lambda outcome: bool(outcome.error) == (health.status == "failed"), reversed(counted)))
+def test_status_changed_at_is_the_first_beat_of_the_current_status(outcomes: list[Outcome]) -> None:
+    health, recorded = record(outcomes)
+    same = list(takewhile(lambda outcome: bool(outcome.error) == (health.status == "failed"), reversed(recorded)))
     assert health.status_changed_at == (same[-1].started_at if same else None)
 
 
 @BRIEFLY
 @given(OUTCOMES)
-def test_a_beat_that_counted_never_counts_again(outcomes: list[Outcome]) -> None:
-    health, counted = live(outcomes)
-    assert not any(counts(health, outcome) for outcome in counted)
+def test_a_recorded_beat_is_never_recorded_again(outcomes: list[Outcome]) -> None:
+    health, recorded = record(outcomes)
+    assert not any(is_newer_beat(health, outcome) for outcome in recorded)
 
 
-def test_one_failure_fails_and_one_success_heals() -> None:
+def test_one_beat_changes_the_status() -> None:
     failed = next_health(Health("healthy"), an_outcome(1, error="no"))
     assert (failed.status, failed.last_heartbeat_error, failed.status_changed_at) == ("failed", "no", after(1))
     healed = next_health(failed, an_outcome(2))
     assert (healed.status, healed.last_heartbeat_error, healed.status_changed_at) == ("healthy", None, after(2))
 
 
-def test_a_beat_of_the_same_kind_does_not_move_the_time_of_the_change() -> None:
+def test_same_result_keeps_status_changed_at() -> None:
     first = next_health(Health(), an_outcome(1))
     assert next_health(first, an_outcome(2)).status_changed_at == after(1)
 
 
-def test_the_last_known_time_to_first_token_and_model_are_kept() -> None:
+def test_a_failure_keeps_the_known_ttft_and_model() -> None:
     before = Health("healthy", AT, last_heartbeat_ttft_ms=7, last_heartbeat_model="echo", last_heartbeat_slot="s")
     health = next_health(before, an_outcome(1, error="no"))
     assert (health.last_heartbeat_ttft_ms, health.last_heartbeat_model) == (7, "echo")
@@ -105,46 +105,46 @@ def test_the_last_known_time_to_first_token_and_model_are_kept() -> None:
 
 @BRIEFLY
 @given(OUTCOMES)
-def test_the_model_is_the_last_that_was_told_and_unknown_only_before(outcomes: list[Outcome]) -> None:
-    health, counted = live(outcomes)
-    named = [outcome.model for outcome in counted if outcome.model is not None]
+def test_model_is_the_last_known_one(outcomes: list[Outcome]) -> None:
+    health, recorded = record(outcomes)
+    named = [outcome.model for outcome in recorded if outcome.model is not None]
     assert health.last_heartbeat_model == (named[-1] if named else None)
 
 
 @BRIEFLY
 @given(OUTCOMES)
-def test_the_time_to_the_first_token_is_that_of_the_last_beat_that_was_a_stream(outcomes: list[Outcome]) -> None:
-    health, counted = live(outcomes)
-    streams = [outcome.ttft_ms for outcome in counted if outcome.stream]
+def test_ttft_is_that_of_the_last_stream(outcomes: list[Outcome]) -> None:
+    health, recorded = record(outcomes)
+    streams = [outcome.ttft_ms for outcome in recorded if outcome.stream]
     assert health.last_heartbeat_ttft_ms == (streams[-1] if streams else None)
 
 
-def test_a_stream_without_data_leaves_no_time_of_an_older_one() -> None:
+def test_a_stream_without_data_clears_the_ttft() -> None:
     before = Health("healthy", AT, last_heartbeat_ttft_ms=7)
     assert next_health(before, an_outcome(1, error="no", stream=True)).last_heartbeat_ttft_ms is None
     assert next_health(before, an_outcome(1, error="no", stream=True, ttft_ms=9)).last_heartbeat_ttft_ms == 9
 
 
-def test_a_good_beat_that_names_no_model_leaves_the_known_one() -> None:
+def test_a_good_beat_without_a_model_keeps_the_known_one() -> None:
     before = Health("healthy", AT, last_heartbeat_model="echo")
     assert next_health(before, an_outcome(1)).last_heartbeat_model == "echo"
 
 
-def test_a_beat_without_a_slot_counts_when_it_is_newer() -> None:
+def test_a_beat_without_a_slot_must_be_newer() -> None:
     before = replace(Health(), last_heartbeat_at=AT, last_heartbeat_slot=format_timestamp(AT))
-    assert counts(before, an_outcome(1))
-    assert not counts(before, an_outcome(0))
-    assert not counts(before, an_outcome(-1))
+    assert is_newer_beat(before, an_outcome(1))
+    assert not is_newer_beat(before, an_outcome(0))
+    assert not is_newer_beat(before, an_outcome(-1))
 
 
 @BRIEFLY
 @given(OUTCOMES)
-def test_the_tokens_of_a_day_are_those_of_its_beats(outcomes: list[Outcome]) -> None:
-    health, counted = live(outcomes)
-    assert health.heartbeat_tokens == sum(outcome.tokens or 0 for outcome in counted)
+def test_sums_the_tokens_of_a_day(outcomes: list[Outcome]) -> None:
+    health, recorded = record(outcomes)
+    assert health.heartbeat_tokens == sum(outcome.tokens or 0 for outcome in recorded)
 
 
-def test_another_day_begins_without_tokens() -> None:
+def test_a_new_day_resets_the_tokens() -> None:
     first = next_health(Health(), an_outcome(0, tokens=500))
     late = next_health(first, an_outcome(20 * 3600, tokens=7))
     assert (first.heartbeat_tokens, first.heartbeat_tokens_day) == (500, "2026-01-02")
@@ -155,18 +155,18 @@ def test_another_day_begins_without_tokens() -> None:
 
 @BRIEFLY
 @given(OUTCOMES)
-def test_beats_are_counted_since_the_last_stream(outcomes: list[Outcome]) -> None:
-    health, counted = live(outcomes)
-    since = len(list(takewhile(lambda outcome: not outcome.stream, reversed(counted))))
+def test_counts_beats_since_the_last_stream(outcomes: list[Outcome]) -> None:
+    health, recorded = record(outcomes)
+    since = len(list(takewhile(lambda outcome: not outcome.stream, reversed(recorded))))
     assert health.beats_since_stream == since
 
 
 def test_a_stream_is_due_at_registration_and_after_19_other_beats() -> None:
-    assert stream_is_due(Health("pending", beats_since_stream=3))
-    due = [stream_is_due(Health("healthy", beats_since_stream=number)) for number in (0, 18, 19, 25)]
+    assert is_stream_due(Health("pending", beats_since_stream=3))
+    due = [is_stream_due(Health("healthy", beats_since_stream=number)) for number in (0, 18, 19, 25)]
     assert due == [False, False, True, True]
 
 
-def test_after_a_failure_beats_stay_of_the_kind_that_failed_so_that_nothing_flips() -> None:
-    due = [stream_is_due(Health("failed", beats_since_stream=number)) for number in (0, 1, 19, 25)]
+def test_after_a_failure_the_kind_of_beat_stays_the_same() -> None:
+    due = [is_stream_due(Health("failed", beats_since_stream=number)) for number in (0, 1, 19, 25)]
     assert due == [True, False, False, False]

@@ -9,22 +9,23 @@ from gateway.proxy.upstream import Target, Upstream
 from tests.raw_upstream import JSON, RawUpstream, Script
 from tests.rehearsal import RunningTokenHub
 
-KEY = "a-key-of-no-shape-0123456789"  # so that only who is told of it can take it out
+# No pattern of the redactor matches this key.
+KEY = "a-key-of-no-shape-0123456789"
 
-DRIPPING: list[bytes | float] = [b" ", 0.05] * 40
-
-
-def listed(upstream: Upstream, url: str, **more: Any) -> list[Any]:
-    return list_models(upstream, Target("main", url, key=KEY), **more)
+ONE_BYTE_AT_A_TIME: list[bytes | float] = [b" ", 0.05] * 40
 
 
-def answered(upstream: Upstream, *body: bytes | float, status: int = 200) -> list[Any]:
+def list_from(upstream: Upstream, url: str, **options: Any) -> list[Any]:
+    return list_models(upstream, Target("main", url, key=KEY), **options)
+
+
+def list_from_answer(upstream: Upstream, *body: bytes | float, status: int = 200) -> list[Any]:
     with RawUpstream(lambda _: Script(body, headers=JSON, status=status)) as provider:
-        return listed(upstream, provider.url, seconds=1)
+        return list_from(upstream, provider.url, seconds=1)
 
 
-def test_the_list_is_tokenhubs_as_it_is(upstream: Upstream, tokenhub: RunningTokenHub) -> None:
-    models = listed(upstream, f"{tokenhub.url}/v1")
+def test_returns_tokenhubs_list_unchanged(upstream: Upstream, tokenhub: RunningTokenHub) -> None:
+    models = list_from(upstream, f"{tokenhub.url}/v1")
 
     assert all(set(model) == {"id", "object", "owned_by"} for model in models)
     assert models
@@ -33,61 +34,61 @@ def test_the_list_is_tokenhubs_as_it_is(upstream: Upstream, tokenhub: RunningTok
     assert request.headers["authorization"] == f"Bearer {KEY}"
 
 
-def test_tokenhubs_null_is_an_empty_list(upstream: Upstream, tokenhub: RunningTokenHub) -> None:
+def test_null_becomes_an_empty_list(upstream: Upstream, tokenhub: RunningTokenHub) -> None:
     tokenhub.rehearse("no_models")
 
-    assert listed(upstream, f"{tokenhub.url}/v1") == []
+    assert list_from(upstream, f"{tokenhub.url}/v1") == []
 
 
 @pytest.mark.parametrize(
     "body", [b"", b"<html>", b"[]", b"{}", b'{"data": {}}', b'{"data": "x"}', b"null", b"[" * 9000]
 )
-def test_what_is_no_list_is_refused_in_words(upstream: Upstream, body: bytes) -> None:
-    with pytest.raises(ModelListUnusable, match="no list of models"):
-        answered(upstream, body)
+def test_rejects_an_answer_that_is_not_a_list(upstream: Upstream, body: bytes) -> None:
+    with pytest.raises(ModelListUnusable, match="is not a list of models"):
+        list_from_answer(upstream, body)
 
 
 @pytest.mark.parametrize("status", [201, 202, 203, 204, 206, 226])
 @pytest.mark.parametrize("body", [b"", b'{"data": []}', b"<html>"])
-def test_an_answer_that_is_neither_a_200_nor_a_refusal_is_a_502(upstream: Upstream, status: int, body: bytes) -> None:
-    with pytest.raises(ModelListUnusable, match=f"HTTP {status}") as refused:
-        answered(upstream, body if status != 204 else b"", status=status)
+def test_rejects_other_2xx_statuses(upstream: Upstream, status: int, body: bytes) -> None:
+    with pytest.raises(ModelListUnusable, match=f"HTTP {status}") as raised:
+        list_from_answer(upstream, body if status != 204 else b"", status=status)
 
-    assert (refused.value.status, refused.value.code) == (502, "model_list_unusable")
+    assert (raised.value.status, raised.value.code) == (502, "model_list_unusable")
 
 
-def test_a_list_of_over_5_mb_is_refused_in_words(upstream: Upstream) -> None:
+def test_rejects_a_list_over_5_mb(upstream: Upstream) -> None:
     with pytest.raises(ModelListUnusable, match="larger than 5 MB"):
-        answered(upstream, b'{"data": ["', b"x" * MAX_BODY_BYTES, b'"]}')
+        list_from_answer(upstream, b'{"data": ["', b"x" * MAX_BODY_BYTES, b'"]}')
 
 
-def test_a_list_of_just_under_5_mb_is_taken(upstream: Upstream) -> None:
+def test_accepts_a_list_just_under_5_mb(upstream: Upstream) -> None:
     body = json.dumps({"data": ["x" * (MAX_BODY_BYTES - 100)]}).encode()
 
-    assert len(answered(upstream, body)[0]) == MAX_BODY_BYTES - 100
+    assert len(list_from_answer(upstream, body)[0]) == MAX_BODY_BYTES - 100
 
 
-def test_a_refusal_keeps_its_status_and_loses_the_key(upstream: Upstream) -> None:
-    with pytest.raises(ProviderError) as refused:
-        answered(upstream, f"invalid api key {KEY}".encode(), status=401)
+def test_an_error_keeps_its_status_without_the_key(upstream: Upstream) -> None:
+    with pytest.raises(ProviderError) as raised:
+        list_from_answer(upstream, f"invalid api key {KEY}".encode(), status=401)
 
-    assert (refused.value.status, refused.value.code) == (401, "provider_key_refused")
-    assert KEY not in refused.value.message
+    assert (raised.value.status, raised.value.code) == (401, "provider_key_refused")
+    assert KEY not in raised.value.message
 
 
-def test_a_provider_that_is_not_there_is_unreachable(upstream: Upstream) -> None:
+def test_an_unreachable_provider_raises(upstream: Upstream) -> None:
     with pytest.raises(ProviderUnreachable):
-        listed(upstream, "http://127.0.0.1:1/v1")
+        list_from(upstream, "http://127.0.0.1:1/v1")
 
 
-def test_a_list_that_comes_a_byte_at_a_time_has_a_deadline(upstream: Upstream) -> None:
-    with pytest.raises(DeadlineExceeded, match="not listed its models after 1 s"):
-        answered(upstream, *DRIPPING)
+def test_a_slow_list_hits_the_deadline(upstream: Upstream) -> None:
+    with pytest.raises(DeadlineExceeded, match="did not list its models within 1 s"):
+        list_from_answer(upstream, *ONE_BYTE_AT_A_TIME)
 
 
-def test_a_key_that_the_list_repeats_is_taken_out_and_nothing_else(upstream: Upstream) -> None:
+def test_redacts_only_the_key(upstream: Upstream) -> None:
     models = [{"id": "tokenhub_fast", KEY: [f"Bearer {KEY}", 1, None]}, KEY]
 
-    shown = answered(upstream, json.dumps({"data": models}).encode())
+    redacted = list_from_answer(upstream, json.dumps({"data": models}).encode())
 
-    assert shown == [{"id": "tokenhub_fast", "[redacted]": ["Bearer [redacted]", 1, None]}, "[redacted]"]
+    assert redacted == [{"id": "tokenhub_fast", "[redacted]": ["Bearer [redacted]", 1, None]}, "[redacted]"]

@@ -2,7 +2,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 
-from gateway.heartbeat.ticker import MAX_AT_ONCE, Ticker
+from gateway.heartbeat.ticker import MAX_CONCURRENT_BEATS, Ticker
 from gateway.registry.provider import Health, Provider, format_timestamp
 from gateway.registry.store import REGISTRY, ProviderStore
 from tests.conftest import Aws
@@ -10,10 +10,10 @@ from tests.rehearsal import wait_until
 from tests.unit.gateway.builders import AT, a_provider, after, an_outcome
 from tests.unit.gateway.conftest import Serve
 from tests.unit.gateway.servers import HANG, always
-from tests.unit.gateway.ticking import BAD, SLOT, Scripted, System, good
+from tests.unit.gateway.ticking import BAD, SLOT, ScriptedCheck, System, good
 
 
-def test_a_provider_that_hangs_fails_and_does_not_hold_the_others_up(system: System, serve: Serve) -> None:
+def test_a_hanging_provider_does_not_delay_the_others(system: System, serve: Serve) -> None:
     system.add("hangs", endpoint=serve(always(HANG)).url)
     system.add("good", endpoint=serve(good).url)
     began = time.monotonic()
@@ -23,7 +23,7 @@ def test_a_provider_that_hangs_fails_and_does_not_hold_the_others_up(system: Sys
     assert [system.status(id_) for id_ in ("hangs", "good")] == ["failed", "healthy"]
 
 
-def test_a_beat_that_is_not_done_in_time_keeps_the_status_for_good(system: System, serve: Serve) -> None:
+def test_an_unfinished_beat_never_changes_the_status(system: System, serve: Serve) -> None:
     system.add("late", endpoint=serve(always(0.7, BAD)).url)
     system.add("good", endpoint=serve(good).url)
     began = time.monotonic()
@@ -37,27 +37,27 @@ def test_a_beat_that_is_not_done_in_time_keeps_the_status_for_good(system: Syste
 
 
 @dataclass
-class Crowd:
-    """How many beats ran at once, and in which order they began."""
+class ConcurrencyCounter:
+    """Counts how many checks run at once, and notes the order in which they start."""
 
     order: list[str] = field(default_factory=list)
     running: int = 0
-    most: int = 0
+    max_running: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
-    hold: float = 0.1
+    seconds: float = 0.1
 
     def __call__(self, provider: Provider) -> None:
         with self.lock:
             self.order.append(provider.id)
             self.running += 1
-            self.most = max(self.most, self.running)
-        time.sleep(self.hold)
+            self.max_running = max(self.max_running, self.running)
+        time.sleep(self.seconds)
         with self.lock:
             self.running -= 1
 
 
-def put(aws: Aws, providers: ProviderStore, count: int) -> None:
-    """Many providers; the higher the number, the older the last beat."""
+def add_many(aws: Aws, providers: ProviderStore, count: int) -> None:
+    """Adds `count` providers: the higher the number of one, the older its last beat."""
     providers.create(a_provider(id="p0", health=Health("healthy", AT)))
     item = aws.providers.get_item(Key={"id": "p0"})["Item"]
     with aws.providers.batch_writer() as batch:
@@ -68,34 +68,34 @@ def put(aws: Aws, providers: ProviderStore, count: int) -> None:
     )
 
 
-def test_at_most_64_beats_run_at_once_and_the_oldest_go_first(system: System) -> None:
-    put(system.aws, system.providers, MAX_AT_ONCE + 6)
-    crowd = Crowd(hold=1.0)
-    result = system.ticker(Scripted(an_outcome(60), crowd), seconds=20).tick(SLOT)
+def test_runs_64_beats_at_once_and_the_oldest_first(system: System) -> None:
+    add_many(system.aws, system.providers, MAX_CONCURRENT_BEATS + 6)
+    counter = ConcurrencyCounter(seconds=1.0)
+    result = system.ticker(ScriptedCheck(an_outcome(60), counter), seconds=20).tick(SLOT)
     assert (result.providers, result.unfinished) == (70, 0)
-    assert crowd.most == MAX_AT_ONCE == 64
-    assert set(crowd.order[64:]) == {f"p{number}" for number in range(6)}
+    assert counter.max_running == MAX_CONCURRENT_BEATS == 64
+    assert set(counter.order[64:]) == {f"p{number}" for number in range(6)}
 
 
-def test_a_beat_that_could_not_begin_in_time_is_unfinished_and_never_begins(system: System) -> None:
-    put(system.aws, system.providers, MAX_AT_ONCE + 3)
-    crowd = Crowd(hold=0.6)
-    result = system.ticker(Scripted(an_outcome(60), crowd), seconds=0.3).tick(SLOT)
+def test_a_beat_that_could_not_start_in_time_never_starts(system: System) -> None:
+    add_many(system.aws, system.providers, MAX_CONCURRENT_BEATS + 3)
+    counter = ConcurrencyCounter(seconds=0.6)
+    result = system.ticker(ScriptedCheck(an_outcome(60), counter), seconds=0.3).tick(SLOT)
     assert result.unfinished == 67
-    assert wait_until(lambda: crowd.running == 0, 5)
-    assert len(crowd.order) == 64
+    assert wait_until(lambda: counter.running == 0, 5)
+    assert len(counter.order) == 64
     assert system.history == []
 
 
 def test_a_beat_that_ends_just_after_the_tick_is_unfinished(system: System) -> None:
-    """It is done when the tick looks, and yet it was not written down."""
+    """Its future is done when the tick ends, but its outcome is not recorded."""
     clock = [AT]
 
-    def pass_the_end(_: Provider) -> None:
+    def pass_the_deadline(_: Provider) -> None:
         clock[0] = after(6)
 
     system.add("late")
-    beat = Scripted(an_outcome(1, error="no"), pass_the_end)
-    result = Ticker(system.providers, beat, system.follow(), now=lambda: clock[0], seconds=5).tick(SLOT)
-    assert (result.providers, result.unfinished, result.failed, result.troubles) == (1, 1, 0, ())
+    check = ScriptedCheck(an_outcome(1, error="no"), pass_the_deadline)
+    result = Ticker(system.providers, check, system.side_effects(), now=lambda: clock[0], seconds=5).tick(SLOT)
+    assert (result.providers, result.unfinished, result.failed, result.failures) == (1, 1, 0, ())
     assert (system.status("late"), system.history, system.changes) == ("pending", [], [])

@@ -1,4 +1,4 @@
-"""What an operator reads: the exact text of each cause. It names the cause, and what to do."""
+"""The exact error of each cause. It names the cause and says what to do."""
 
 import gzip
 from dataclasses import replace
@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from gateway.core.errors import GatewayError, KeyServiceFailed, KeyUnreadable
-from gateway.heartbeat.check import Beat
+from gateway.heartbeat.check import HeartbeatCheck
 from gateway.proxy.upstream import Target, Upstream
 from gateway.registry.key_cipher import FAILURES
 from gateway.registry.provider import Health, Provider
@@ -18,32 +18,33 @@ from tests.unit.gateway.conftest import MakeUpstream, Serve
 from tests.unit.gateway.servers import DONE, END, HANG, STREAM, Cut, Piece, always, answer, chunk, in_turn
 from tests.unit.gateway.ticking import LOGGER
 
-BEATEN = a_provider(health=Health("healthy"))
+HEALTHY = a_provider(health=Health("healthy"))
 ALL_FAILED = answer(502, b'{"error": {"message": "all providers failed", "type": "server_error", "code": null}}')
 CAUSE = answer(
     502, b'{"error": {"message": "all providers failed for streaming: API error (status 401): {\\"error\\": 1}"}}'
 )
 BUDGET = b'{"budget_usd":10,"error":"monthly budget exceeded","spent_usd":10.42}'
 WRAPPED = completion('{"error": {"message": "Incorrect API key provided: sk-abcdefgh1234."}}', usage=None)
-SPOKEN = b'data: {"model": "echo", "choices": [{"index": 0, "delta": {"content": "pong"}}]}\n\n'
+CONTENT = b'data: {"model": "echo", "choices": [{"index": 0, "delta": {"content": "pong"}}]}\n\n'
 
 
-def words(upstream: Upstream, endpoint: str, provider: Provider = BEATEN, *, seconds: float = 3) -> str | None:
+def error_of(upstream: Upstream, endpoint: str, provider: Provider = HEALTHY, *, seconds: float = 3) -> str | None:
     def target_for(provider: Provider) -> Target:
         return Target(provider.id, provider.endpoint, provider.model, key=KEY)
 
-    beat = Beat(upstream, target_for, now=lambda: AT, logger=LOGGER, seconds=seconds)
-    return beat.run(replace(provider, endpoint=endpoint), slot=None).error
+    check = HeartbeatCheck(upstream, target_for, now=lambda: AT, logger=LOGGER, seconds=seconds)
+    return check.run(replace(provider, endpoint=endpoint), slot=None).error
 
 
-class Deaf(httpx.BaseTransport):
+class Unanswering(httpx.BaseTransport):
     """A host behind a firewall that drops every packet."""
 
     def handle_request(self, _: httpx.Request) -> httpx.Response:
         try:
             raise TimeoutError
         except TimeoutError:
-            raise httpx.ConnectTimeout("timed out")  # noqa: B904 -- as httpcore does it, the cause is its context
+            # httpcore raises it without `from` too.
+            raise httpx.ConnectTimeout("timed out")  # noqa: B904
 
 
 ANSWERS = [
@@ -98,130 +99,133 @@ ANSWERS = [
     (
         (answer(body=b"<!DOCTYPE html><title>Sign in</title>", content_type="text/html"),),
         (
-            "HTTP 200: a web page came instead of an answer: something in front of TokenHub, like a login page, "
-            "answers there. Register TokenHub's own address, ending in /v1."
+            "HTTP 200: The answer is a web page, for example the login page of a proxy in front of TokenHub. "
+            "Register TokenHub's own address, ending in /v1."
         ),
     ),
     (
         (answer(body=b"pong", content_type="text/plain"),),
-        "HTTP 200: the answer is no JSON: is it TokenHub that answers there, and does the endpoint end in /v1?",
+        "HTTP 200: The answer is not JSON. Check that TokenHub listens there and that the endpoint ends in /v1.",
     ),
     (
         (answer(body=gzip.compress(completion())),),
-        "HTTP 200: the answer is no JSON: is it TokenHub that answers there, and does the endpoint end in /v1?",
+        "HTTP 200: The answer is not JSON. Check that TokenHub listens there and that the endpoint ends in /v1.",
     ),
     (
         (answer(body=WRAPPED),),
         (
-            "HTTP 200: a model provider's error came as an answer: Incorrect API key provided: [redacted]. "
-            "Users get it, too: set that right in TokenHub or at the model's provider."
+            "HTTP 200: The answer wraps an error of a model's provider: Incorrect API key provided: [redacted]. "
+            "Users get it too. Fix it in TokenHub or at the model's provider."
         ),
     ),
     (
         (answer(body=b'{"error": "no credit"}'),),
         (
-            "HTTP 200: a model provider's error came as an answer: no credit. "
-            "Users get it, too: set that right in TokenHub or at the model's provider."
+            "HTTP 200: The answer wraps an error of a model's provider: no credit. "
+            "Users get it too. Fix it in TokenHub or at the model's provider."
         ),
     ),
     (
         (answer(body=completion())[:-5], Cut.CLOSE),
-        "HTTP 200: the answer broke off before its end: look at TokenHub's log, and at what stands in front of it.",
+        (
+            "HTTP 200: The answer ended before it was complete. "
+            "Check the logs of TokenHub and of any proxy in front of it."
+        ),
     ),
 ]
 
 
 @pytest.mark.parametrize(("pieces", "expected"), ANSWERS)
-def test_an_answer_that_is_no_completion(
+def test_an_answer_without_a_completion(
     patient_upstream: Upstream, serve: Serve, pieces: tuple[Piece, ...], expected: str
 ) -> None:
-    assert words(patient_upstream, serve(always(*pieces)).url) == expected
+    assert error_of(patient_upstream, serve(always(*pieces)).url) == expected
 
 
 def test_all_providers_failed_with_and_without_the_cause(patient_upstream: Upstream, serve: Serve) -> None:
-    assert words(patient_upstream, serve(in_turn((ALL_FAILED,), (CAUSE,))).url) == (
+    assert error_of(patient_upstream, serve(in_turn((ALL_FAILED,), (CAUSE,))).url) == (
         'HTTP 502: all providers failed for streaming: API error (status 401): {"error": 1}. '
         "Every provider behind TokenHub failed, the last one as it says here: set that right in TokenHub."
     )
-    assert words(patient_upstream, serve(always(ALL_FAILED)).url) == (
+    assert error_of(patient_upstream, serve(always(ALL_FAILED)).url) == (
         "HTTP 502: all providers failed. Every provider behind TokenHub failed: look at TokenHub's log for the cause."
     )
 
 
 STREAMS = [
     (
-        (STREAM, chunk(SPOKEN), END),
+        (STREAM, chunk(CONTENT), END),
         (
-            "HTTP 200: the stream ended before its end mark. Users' streams break off, too: "
-            "look at TokenHub's log, and at what stands in front of it."
+            "HTTP 200: The stream ended before its end marker, so users' streams break off too. "
+            "Check the logs of TokenHub and of any proxy in front of it."
         ),
     ),
     (
-        (STREAM, chunk(SPOKEN), chunk(b'data: {"error": {"message": "overloaded"}}\n\n'), END),
+        (STREAM, chunk(CONTENT), chunk(b'data: {"error": {"message": "overloaded"}}\n\n'), END),
         (
-            "HTTP 200: the stream held an error: overloaded. Users' streams break, too: "
-            "set that right in TokenHub or at the model's provider."
+            "HTTP 200: The stream contains an error: overloaded. Users' streams break too. "
+            "Fix it in TokenHub or at the model's provider."
         ),
     ),
     (
         (STREAM, chunk(DONE), END),
-        "HTTP 200: the stream held no chunk of an answer. Users' streams are empty, too: look at TokenHub's log.",
+        "HTTP 200: The stream has no completion chunk, so users' streams are empty too. Check TokenHub's log.",
     ),
     (
         (answer(body=completion()),),
         (
-            "HTTP 200: a stream was asked for, and the answer is none. Users' streams fail the same way: "
-            "is it TokenHub that answers there, and does everything in front of it pass streams on?"
+            "HTTP 200: The answer to a streaming request is not a stream, so users' streams fail too. "
+            "Check that TokenHub listens there and that every proxy in front of it passes streams through."
         ),
     ),
 ]
 
 
 @pytest.mark.parametrize(("pieces", "expected"), STREAMS)
-def test_a_stream_that_is_not_whole(
+def test_an_incomplete_stream(
     patient_upstream: Upstream, serve: Serve, pieces: tuple[Piece, ...], expected: str
 ) -> None:
-    assert words(patient_upstream, serve(always(*pieces)).url, a_provider()) == expected
+    assert error_of(patient_upstream, serve(always(*pieces)).url, a_provider()) == expected
 
 
-def test_a_provider_that_cannot_be_reached(
+def test_an_unreachable_provider(
     patient_upstream: Upstream, make_upstream: MakeUpstream, serve: Serve, certificate: Path
 ) -> None:
-    assert words(patient_upstream, "http://127.0.0.1:9/v1") == (
+    assert error_of(patient_upstream, "http://127.0.0.1:9/v1") == (
         "http://127.0.0.1:9/v1 refused the connection. Is TokenHub running there, and is the port right?"
     )
-    assert words(patient_upstream, "http://nosuch.invalid/v1") == (
+    assert error_of(patient_upstream, "http://nosuch.invalid/v1") == (
         "The host name of http://nosuch.invalid/v1 is not known. Check its spelling and its DNS entry."
     )
     secure = serve(always(HANG), tls=server_context(certificate)).url
-    assert words(patient_upstream, secure) == (
-        f"The certificate of {secure} is not from a trusted authority. Give it one of a public authority."
+    assert error_of(patient_upstream, secure) == (
+        f"The certificate of {secure} is of no authority that is known. Give it one of a public authority."
     )
-    deaf = make_upstream(transport=Deaf)
-    assert words(deaf, "http://192.0.2.1/v1") == (
+    unanswering = make_upstream(transport=Unanswering)
+    assert error_of(unanswering, "http://192.0.2.1/v1") == (
         "http://192.0.2.1/v1 did not accept a connection in time. Is the address right? Is a firewall in between?"
     )
 
 
 def test_a_provider_that_does_not_answer(patient_upstream: Upstream, serve: Serve) -> None:
     hangs, begun = serve(always(HANG)).url, serve(always(answer(body=completion())[:-5], HANG)).url
-    assert words(patient_upstream, hangs, seconds=0.2) == (
-        f"{hangs} had not answered a ping after 0.2 s. Is TokenHub overloaded?"
+    assert error_of(patient_upstream, hangs, seconds=0.2) == (
+        f"{hangs} did not answer within 0.2 s. Check whether TokenHub is overloaded."
     )
-    assert words(patient_upstream, begun, seconds=0.2) == (
-        f"HTTP 200: {begun} had begun to answer a ping, and was not done after 0.2 s. Is TokenHub overloaded?"
+    assert error_of(patient_upstream, begun, seconds=0.2) == (
+        f"HTTP 200: {begun} began to answer but did not finish within 0.2 s. Check whether TokenHub is overloaded."
     )
     closes = serve(always(Cut.CLOSE)).url
-    assert words(patient_upstream, closes) == (
-        f"{closes} closed the connection without an HTTP response. "
+    assert error_of(patient_upstream, closes) == (
+        f"{closes} closed the connection without an answer, or gave one that is no HTTP. "
         "Try again; if it stays so, check the port, and look at TokenHub's log."
     )
 
 
 def test_a_provider_that_redirects(patient_upstream: Upstream, serve: Serve) -> None:
     url = serve(always(answer(302, location="https://login.example.com/"))).url
-    assert words(patient_upstream, url) == (
-        f"{url} redirects (HTTP 302), and the gateway sends a key to no other address. Register the final address."
+    assert error_of(patient_upstream, url) == (
+        f"{url} redirects (HTTP 302), and no key follows. Register the final address."
     )
 
 
@@ -245,20 +249,23 @@ def test_a_provider_that_redirects(patient_upstream: Upstream, serve: Serve) -> 
         ),
     ],
 )
-def test_a_key_that_is_not_to_be_had(patient_upstream: Upstream, error: GatewayError, expected: str) -> None:
+def test_an_unavailable_key(patient_upstream: Upstream, error: GatewayError, expected: str) -> None:
     def target_for(_: Provider) -> Target:
         raise error
 
-    assert Beat(patient_upstream, target_for, now=lambda: AT, logger=LOGGER).run(BEATEN, slot=None).error == expected
+    assert (
+        HeartbeatCheck(patient_upstream, target_for, now=lambda: AT, logger=LOGGER).run(HEALTHY, slot=None).error
+        == expected
+    )
 
 
 def test_a_spent_budget_does_not_say_to_try_again(patient_upstream: Upstream, serve: Serve) -> None:
-    assert "again" not in (words(patient_upstream, serve(always(answer(429, BUDGET))).url) or "again")
+    assert "again" not in (error_of(patient_upstream, serve(always(answer(429, BUDGET))).url) or "again")
 
 
 @pytest.mark.parametrize("text", ["<think>\nOkay", "<reasoning>", "<|channel|>", "<3", "< 5", "pong", "", "{}", "[1]"])
-def test_a_models_own_text_without_a_usage_is_fine(patient_upstream: Upstream, serve: Serve, text: str) -> None:
-    assert words(patient_upstream, serve(always(answer(body=completion(text, usage=None)))).url) is None
+def test_accepts_a_models_text_without_usage(patient_upstream: Upstream, serve: Serve, text: str) -> None:
+    assert error_of(patient_upstream, serve(always(answer(body=completion(text, usage=None)))).url) is None
 
 
 @pytest.mark.parametrize(
@@ -273,16 +280,14 @@ def test_a_models_own_text_without_a_usage_is_fine(patient_upstream: Upstream, s
         '{"type": "error", "error": {"message": "no"}}',
     ],
 )
-def test_a_providers_error_that_came_as_a_models_text_is_a_failure(
-    patient_upstream: Upstream, serve: Serve, text: str
-) -> None:
-    said = words(patient_upstream, serve(always(answer(body=completion(text, usage=None)))).url)
+def test_rejects_a_providers_error_sent_as_a_models_text(patient_upstream: Upstream, serve: Serve, text: str) -> None:
+    error = error_of(patient_upstream, serve(always(answer(body=completion(text, usage=None)))).url)
 
-    assert "a model provider's error came as an answer" in (said or "")
+    assert "The answer wraps an error of a model's provider" in (error or "")
 
 
-def test_a_model_that_is_called_like_a_key_keeps_its_name(patient_upstream: Upstream, serve: Serve) -> None:
+def test_keeps_a_model_name_that_looks_like_a_key(patient_upstream: Upstream, serve: Serve) -> None:
     url = serve(always(answer(body=completion("pong", model="tokenhub_auto")))).url
-    beat = Beat(patient_upstream, lambda _: Target("main", url, key=KEY), now=lambda: AT, logger=LOGGER)
+    check = HeartbeatCheck(patient_upstream, lambda _: Target("main", url, key=KEY), now=lambda: AT, logger=LOGGER)
 
-    assert beat.run(BEATEN, slot=None).model == "tokenhub_auto"
+    assert check.run(HEALTHY, slot=None).model == "tokenhub_auto"

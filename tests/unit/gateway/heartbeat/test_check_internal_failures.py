@@ -1,11 +1,11 @@
-"""What goes wrong on our own side is an outcome, too: users' requests would fail the same way."""
+"""Failures of the gateway itself are outcomes too, because users' requests would fail the same way."""
 
 import threading
 
 import pytest
 
 from gateway.core.errors import KeyUnreadable
-from gateway.heartbeat.check import Beat
+from gateway.heartbeat.check import HeartbeatCheck
 from gateway.proxy.sse import StreamWatcher
 from gateway.proxy.upstream import Target, Upstream
 from gateway.registry.provider import Health, Provider
@@ -13,38 +13,37 @@ from tests.unit.gateway.builders import AT, a_provider
 from tests.unit.gateway.conftest import Serve
 from tests.unit.gateway.ticking import LOGGER, good, target_for
 
-BEATEN = a_provider(health=Health("healthy"))  # no stream is due
+# No stream is due.
+HEALTHY = a_provider(health=Health("healthy"))
 
 
-def test_a_key_that_cannot_be_decrypted_is_an_outcome_too(upstream: Upstream) -> None:
+def test_reports_a_key_that_cannot_be_decrypted(upstream: Upstream) -> None:
     def unreadable(_: Provider) -> Target:
         raise KeyUnreadable
 
-    outcome = Beat(upstream, unreadable, now=lambda: AT, logger=LOGGER).run(BEATEN, slot=None)
+    outcome = HeartbeatCheck(upstream, unreadable, now=lambda: AT, logger=LOGGER).run(HEALTHY, slot=None)
     assert "cannot be decrypted" in str(outcome.error)
 
 
-def test_a_kms_that_does_not_answer_is_told_as_that(upstream: Upstream) -> None:
-    free = threading.Event()
+def test_reports_a_kms_that_does_not_answer(upstream: Upstream) -> None:
+    released = threading.Event()
 
     def stuck(_: Provider) -> Target:
-        free.wait(5)
+        released.wait(5)
         raise KeyUnreadable
 
-    outcome = Beat(upstream, stuck, now=lambda: AT, logger=LOGGER, seconds=0.1).run(BEATEN, slot=None)
-    free.set()
+    outcome = HeartbeatCheck(upstream, stuck, now=lambda: AT, logger=LOGGER, seconds=0.1).run(HEALTHY, slot=None)
+    released.set()
     assert str(outcome.error) == (
-        "KMS had not decrypted the provider's key after 0.1 s: check the heartbeat function's network."
+        "KMS did not decrypt the provider's key within 0.1 s. Check the heartbeat function's network."
     )
 
 
-def test_a_key_lookup_that_breaks_is_a_failure_and_the_cause_is_in_the_log(
-    upstream: Upstream, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_logs_an_unexpected_error_of_the_key_lookup(upstream: Upstream, caplog: pytest.LogCaptureFixture) -> None:
     def broken(_: Provider) -> Target:
         raise ZeroDivisionError
 
-    error = str(Beat(upstream, broken, now=lambda: AT, logger=LOGGER).run(BEATEN, slot=None).error)
+    error = str(HeartbeatCheck(upstream, broken, now=lambda: AT, logger=LOGGER).run(HEALTHY, slot=None).error)
     assert error.startswith("The gateway itself failed during this heartbeat")
     assert "logs of the heartbeat function" in error
     [line] = caplog.records
@@ -52,14 +51,14 @@ def test_a_key_lookup_that_breaks_is_a_failure_and_the_cause_is_in_the_log(
     assert line.exc_info[0] is ZeroDivisionError
 
 
-def test_a_stream_watcher_that_breaks_is_a_failure_too(
+def test_logs_an_unexpected_error_of_the_stream_watcher(
     patient_upstream: Upstream, serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Broken(StreamWatcher):
         def feed(self, chunk: bytes) -> bytes:
             raise ZeroDivisionError(chunk)
 
-    beat = Beat(patient_upstream, target_for, now=lambda: AT, logger=LOGGER, seconds=3, new_watcher=Broken)
-    outcome = beat.run(a_provider(endpoint=serve(good).url), slot=None)
+    check = HeartbeatCheck(patient_upstream, target_for, now=lambda: AT, logger=LOGGER, seconds=3, new_watcher=Broken)
+    outcome = check.run(a_provider(endpoint=serve(good).url), slot=None)
     assert (outcome.error or "").startswith("The gateway itself failed during this heartbeat")
     assert [line.levelname for line in caplog.records] == ["ERROR"]
