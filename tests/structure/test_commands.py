@@ -1,6 +1,6 @@
-"""Every command that README.md and docs/ show is run by the test named here, or stands here with a reason why not.
+"""Every command in README.md and docs/ has a test listed here, or a reason why it is not tested.
 
-The tests of tests/e2e take the commands out of the pages; that the named one runs this very command is for its reader.
+The tests in tests/e2e read the commands from the pages. Whether the listed test runs the command is not checked here.
 """
 
 import re
@@ -40,13 +40,13 @@ RUN_BY = {
     "make -s e2e": "tests/e2e/test_smoke.py::test_every_check_passes_with_a_provider_that_is_registered_for_it",
 }
 NOT_RUN = {
-    "git clone": "the address is yours to fill in; tests/e2e/test_readme.py clones this repository instead",
-    "aws dynamodb scan": "needs the AWS CLI; tests/e2e/test_deploy_cycle.py reads the kept table with boto3",
+    "git clone": "the URL is a placeholder; tests/e2e/test_readme.py clones this repository instead",
+    "aws dynamodb scan": "needs the AWS CLI; tests/e2e/test_deploy_cycle.py reads the retained table with boto3",
 }
 
 
 def commands(block: str) -> Iterator[str]:
-    """The commands of a block: a line, and those that an open quote or a backslash make part of it."""
+    """The commands of a block: one per line, joined over open quotes and trailing backslashes."""
     command = ""
     for line in block.splitlines():
         command += line + "\n"
@@ -54,7 +54,8 @@ def commands(block: str) -> Iterator[str]:
             continue
         try:
             shlex.split(command)
-        except ValueError:  # a quote is open
+        # A quote is still open.
+        except ValueError:
             continue
         yield command.strip()
         command = ""
@@ -69,25 +70,25 @@ SHOWN = [
 
 
 @pytest.mark.parametrize("command", SHOWN)
-def test_each_command_is_run_by_a_test_or_is_not_for_a_reason(command: str) -> None:
+def test_each_command_is_tested_or_exempt(command: str) -> None:
     assert len([start for start in RUN_BY | NOT_RUN if command.startswith(start)]) == 1
 
 
 @pytest.mark.parametrize("place", sorted(set(RUN_BY.values())))
-def test_each_test_that_is_named_is_there(place: str) -> None:
+def test_each_named_test_exists(place: str) -> None:
     file, _, name = place.partition("::")
 
     assert f"\ndef {name}(" in (ROOT / file).read_text()
 
 
-def test_nothing_is_listed_that_no_page_shows() -> None:
+def test_lists_only_commands_shown_on_a_page() -> None:
     shown = [parameter.values[0] for parameter in SHOWN]
 
     assert [start for start in RUN_BY | NOT_RUN if not any(str(c).startswith(start) for c in shown)] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_make_target_and_every_page_that_is_named_is_there(page: object) -> None:
+def test_make_targets_and_links_exist(page: object) -> None:
     text = (ROOT / str(page)).read_text()
     targets = set(re.findall(r"^(\w[\w-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     links = re.findall(r"\]\(([\w./-]+\.\w+)\)", text)

@@ -1,4 +1,4 @@
-"""The tables that are computed: what the pages show is what the code says."""
+"""The pages show the computed tables that the code writes, and the computations are correct."""
 
 import re
 
@@ -12,26 +12,26 @@ METRICS_PAGE = (ROOT / "docs/metrics.md").read_text()
 
 
 @pytest.mark.parametrize("page", tables.PAGES)
-def test_a_page_shows_what_make_docs_would_write(page: str) -> None:
+def test_pages_match_make_docs(page: str) -> None:
     text = (ROOT / page).read_text()
 
     assert tables.filled(text) == text, "run `make docs`"
 
 
-def test_every_table_stands_on_a_page() -> None:
+def test_every_table_is_on_a_page() -> None:
     shown = [name for page in tables.PAGES for name, _ in tables.BLOCK.findall((ROOT / page).read_text())]
 
     assert sorted(shown) == sorted(tables.TABLES)
 
 
-def test_the_configuration_table_has_every_parameter_with_its_default() -> None:
+def test_configuration_table_lists_every_parameter() -> None:
     rows = [row.split(" | ") for row in parameters.table().splitlines()]
     shown = {row[0].strip("| `"): row[1].strip("`") for row in rows if row[0].startswith("| `")}
 
     assert shown == {name: str(declared["Default"]) for name, declared in template()["Parameters"].items()}
 
 
-def test_every_price_names_its_source_or_that_there_is_none() -> None:
+def test_every_price_has_a_source() -> None:
     rows = cost.price_table().splitlines()[2:]
 
     assert len(rows) == len(cost.prices())
@@ -41,18 +41,18 @@ def test_every_price_names_its_source_or_that_there_is_none() -> None:
 def test_every_price_is_used() -> None:
     used: set[str] = set()
 
-    class Watched(dict[str, float]):
+    class Recording(dict[str, float]):
         def __getitem__(self, name: str) -> float:
             used.add(name)
             return super().__getitem__(name)
 
-    cost.parts(Watched(cost.prices()))
-    cost.parts(Watched(cost.prices()), express=False)
+    cost.parts(Recording(cost.prices()))
+    cost.parts(Recording(cost.prices()), express=False)
 
     assert used == cost.prices().keys()
 
 
-def test_the_sums_are_those_that_a_hand_makes() -> None:
+def test_cost_matches_manual_calculation() -> None:
     usd = dict.fromkeys(cost.prices(), 0.0)
 
     streams = cost.parts(usd | {"lambda.gb_second_arm64": 1.0})[0]
@@ -64,7 +64,7 @@ def test_the_sums_are_those_that_a_hand_makes() -> None:
     assert (sum(part.at(0) for part in read), sum(part.at(1) for part in read)) == (0, 17_520 * 4)
 
 
-def test_providers_cost_what_they_add_to_a_beat_and_their_metrics() -> None:
+def test_cost_per_provider() -> None:
     nothing = dict.fromkeys(cost.prices(), 0.0)
 
     def of(count: int, **usd: float) -> float:
@@ -77,19 +77,19 @@ def test_providers_cost_what_they_add_to_a_beat_and_their_metrics() -> None:
     assert of(11, kms__request=1.0) == 11 * 730
 
 
-def test_nobody_is_authorized_at_a_gateway_that_is_idle() -> None:
+def test_idle_gateway_has_no_authorizations() -> None:
     usd = dict.fromkeys(cost.prices(), 0.0) | {"lambda.request": 1.0}
 
     assert sum(part.at(0) for part in cost.parts(usd)) == cost.BEATS
 
 
-def test_the_largest_part_is_the_largest_on_both_sides_of_a_crossing() -> None:
+def test_finds_the_largest_part_on_both_sides_of_a_crossing() -> None:
     bill = [cost.Part("fixed", 10), cost.Part("steep", 0, 2), cost.Part("flat", 4, 1)]
 
     assert [(at, part.name) for at, part in cost.largest(bill)] == [(0, "fixed"), (5, "steep")]
 
 
-def test_the_metrics_that_are_paid_for_are_those_of_the_metrics_page() -> None:
+def test_billed_metrics_match_the_metrics_page() -> None:
     rows = re.findall(r"^\| `\w+` \| \w+ \| (none|provider|none, provider) \| (each \w+)", METRICS_PAGE, re.MULTILINE)
     paid = [written for dimensions, written in rows for _ in dimensions.split(", ")]
 
@@ -97,7 +97,7 @@ def test_the_metrics_that_are_paid_for_are_those_of_the_metrics_page() -> None:
     assert len(paid) == cost.METRICS + cost.METRICS_IN_USE
 
 
-def test_the_workflow_is_what_the_cost_page_takes_it_for() -> None:
+def test_cost_assumptions_match_the_template() -> None:
     workflow = template()["Resources"]["HeartbeatWorkflow"]["Properties"]
 
     assert workflow["Type"] == "EXPRESS"
@@ -105,7 +105,7 @@ def test_the_workflow_is_what_the_cost_page_takes_it_for() -> None:
     assert template()["Parameters"]["HeartbeatMemory"]["Default"] == cost.BEAT_GB * 1024
 
 
-def test_ci_does_what_dot_ci_run_does_with_no_more_rights_than_it_needs() -> None:
+def test_ci_runs_dot_ci_run_with_minimal_permissions() -> None:
     ci = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
     steps = ci["jobs"]["run"]["steps"]
 

@@ -111,7 +111,7 @@ def _workflow(usd: Mapping[str, float], *, express: bool) -> float:
 def _watched() -> tuple[int, int]:
     """Alarms and dashboards that the template always has."""
     resources = yaml_parse((ROOT / "template.yaml").read_text())["Resources"].values()
-    kinds = [resource["Type"] for resource in resources if resource.get("Condition") != "GoGradually"]
+    kinds = [resource["Type"] for resource in resources if resource.get("Condition") != "DeploysGradually"]
     return kinds.count("AWS::CloudWatch::Alarm"), kinds.count("AWS::CloudWatch::Dashboard")
 
 
