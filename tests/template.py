@@ -1,4 +1,4 @@
-"""The template as the tests read it."""
+"""The parsed template for tests."""
 
 import functools
 from pathlib import Path
@@ -11,12 +11,12 @@ ROOT = Path(__file__).parent.parent
 
 @functools.cache
 def template() -> dict[str, Any]:
-    """template.yaml, parsed; intrinsics in their long form."""
+    """template.yaml as a dict, with intrinsic functions in their long form."""
     return dict(yaml_parse((ROOT / "template.yaml").read_text()))
 
 
 def table(logical_id: str) -> dict[str, Any]:
-    """The arguments of CreateTable that a table resource stands for."""
+    """The CreateTable arguments of a table resource."""
     properties = template()["Resources"][logical_id]["Properties"]
-    kept = ("AttributeDefinitions", "KeySchema", "BillingMode")
-    return {name: properties[name] for name in kept}
+    arguments = ("AttributeDefinitions", "KeySchema", "BillingMode")
+    return {name: properties[name] for name in arguments}

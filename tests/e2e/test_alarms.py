@@ -11,7 +11,7 @@ import pytest
 
 from tests.local_system import LocalSystem
 from tests.rehearsal import KEY, RunningTokenHub, wait_until
-from tests.structure.watched import ALARMS, REFERENCE, dashboard
+from tests.structure.observability import ALARMS, REFERENCE, dashboard
 from tools.local import aws
 from tools.local.settings import STACK
 

@@ -1,4 +1,4 @@
-"""Choices of the template's parameters that between them try each pair of choices that may meet."""
+"""Sets of template parameters that together cover every pair of choices."""
 
 from collections.abc import Iterator
 from itertools import combinations, product
@@ -13,7 +13,7 @@ VPC: Choice = {
 }
 DOMAIN: Choice = {"DomainName": "llm.example.com", "CertificateArn": CERTIFICATE}
 RESERVED: Choice = {"CompletionsConcurrency": "200", "HeartbeatConcurrency": "5", "AuthorizerConcurrency": "10"}
-# Of each kind one choice is made; {} is the default.
+# Each set has one choice of each kind. {} is the default.
 KINDS: list[list[Choice]] = [
     ACCESS_LOGS,
     [{}, DOMAIN, DOMAIN | {"HostedZoneId": "Z0123456789ABC"}],
@@ -32,16 +32,16 @@ LOCAL: Choice = {"Platform": "local", "Data": "throw-away", "AwsEndpointUrl": "h
 
 
 def pairwise() -> Iterator[Choice]:
-    """Few choices in which every two choices of different kinds meet at least once."""
-    pairs = {
+    """A small number of sets in which every two choices of different kinds occur together at least once."""
+    uncovered = {
         ((one, a), (other, b))
         for one, other in combinations(range(len(KINDS)), 2)
         for a, b in product(range(len(KINDS[one])), range(len(KINDS[other])))
     }
-    every = list(product(*(range(len(kind)) for kind in KINDS)))
-    while pairs:
-        best = max(every, key=lambda chosen: len(pairs & _pairs(chosen)))
-        pairs -= _pairs(best)
+    candidates = list(product(*(range(len(kind)) for kind in KINDS)))
+    while uncovered:
+        best = max(candidates, key=lambda chosen: len(uncovered & _pairs(chosen)))
+        uncovered -= _pairs(best)
         yield {name: value for kind, i in zip(KINDS, best, strict=True) for name, value in kind[i].items()}
 
 

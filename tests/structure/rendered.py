@@ -1,4 +1,4 @@
-"""The template as SAM renders it for CloudFormation, and what CloudFormation then makes of it."""
+"""The template as SAM renders it for CloudFormation, and as CloudFormation deploys it."""
 
 import copy
 import os
@@ -16,32 +16,31 @@ NO_VALUE = {"Ref": "AWS::NoValue"}
 
 
 def render(parameters: Mapping[str, str] = DEFAULTS, /, **changed_layers: str) -> dict[str, Any]:
-    """The rendered template, with its defaults but for `parameters`. `GatewayLayer="2"` gives that layer other
-    content than it had."""
+    """Renders the template with `parameters` over its defaults. `GatewayLayer="2"` changes the content of a layer."""
     os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
-    given = copy.deepcopy(template())
-    for name, resource in given["Resources"].items():
+    source = copy.deepcopy(template())
+    for name, resource in source["Resources"].items():
         properties = resource.get("Properties", {})
         for uri in ("CodeUri", "ContentUri"):
             if uri in properties:
                 properties[uri] = f"s3://bucket/{name}-{changed_layers.get(name, '1')}"
-    return dict(Translator({}, Parser()).translate(given, chosen(parameters)))
+    return dict(Translator({}, Parser()).translate(source, chosen(parameters)))
 
 
 def chosen(parameters: Mapping[str, str]) -> dict[str, str]:
-    """Every parameter of the template with its value: the default, but for `parameters`."""
+    """The value of every parameter of the template: its default, or the one in `parameters`."""
     defaults = {name: str(declared["Default"]) for name, declared in template()["Parameters"].items()}
     assert parameters.keys() <= defaults.keys()
     return defaults | dict(parameters)
 
 
 def deployed(parameters: Mapping[str, str] = DEFAULTS) -> dict[str, Any]:
-    """The rendered template as CloudFormation takes it: conditions decided, without what they leave out."""
+    """The rendered template with conditions resolved and without the resources and outputs that they exclude."""
     rendered = render(parameters)
     conditions = Conditions(rendered.pop("Conditions"), chosen(parameters))
     for part in ("Resources", "Outputs"):
         rendered[part] = {
-            name: {key: conditions.decide(value) for key, value in item.items() if key != "Condition"}
+            name: {key: conditions.resolve(value) for key, value in item.items() if key != "Condition"}
             for name, item in rendered[part].items()
             if "Condition" not in item or conditions.holds(item["Condition"])
         }
@@ -49,7 +48,7 @@ def deployed(parameters: Mapping[str, str] = DEFAULTS) -> dict[str, Any]:
 
 
 class Conditions:
-    """The conditions of a template, under one choice of parameters."""
+    """The conditions of a template for one set of parameters."""
 
     def __init__(self, declared: Mapping[str, Any], parameters: Mapping[str, str]) -> None:
         self._declared = declared
@@ -77,17 +76,17 @@ class Conditions:
     def _value(self, value: Any) -> str:
         return self._parameters[value["Ref"]] if isinstance(value, dict) else str(value)
 
-    def decide(self, value: Any) -> Any:
-        """The value with every Fn::If decided, without what is AWS::NoValue then."""
+    def resolve(self, value: Any) -> Any:
+        """The value with every Fn::If resolved, without AWS::NoValue."""
         if isinstance(value, list):
-            return [item for item in map(self.decide, value) if item != NO_VALUE]
+            return [item for item in map(self.resolve, value) if item != NO_VALUE]
         if not isinstance(value, dict):
             return value
         if value.keys() == {"Fn::If"}:
             condition, then, otherwise = value["Fn::If"]
-            return self.decide(then if self.holds(condition) else otherwise)
-        decided = {key: self.decide(item) for key, item in value.items()}
-        return {key: item for key, item in decided.items() if item != NO_VALUE}
+            return self.resolve(then if self.holds(condition) else otherwise)
+        resolved = {key: self.resolve(item) for key, item in value.items()}
+        return {key: item for key, item in resolved.items() if item != NO_VALUE}
 
 
 def of_type(resource_type: str, resources: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`python -m tests.structure.scan CHECKOV`: checkov over the template as SAM renders it, without the network."""
+"""`python -m tests.structure.scan CHECKOV`: runs checkov on the rendered template, offline."""
 
 import json
 import subprocess
@@ -11,16 +11,16 @@ from tests.structure.rendered import render
 
 
 def scan(checkov: str) -> int:
-    """The exit code: 0 where nothing is found but what a resource's Metadata explains."""
+    """Returns checkov's exit code: 0 without findings. The Metadata of a resource can skip a check with a reason."""
     with tempfile.TemporaryDirectory() as folder:
         rendered = Path(folder) / "template.json"
-        rendered.write_text(json.dumps(_with_the_stages_checks(render()), indent=1))
+        rendered.write_text(json.dumps(_with_stage_metadata(render()), indent=1))
         options = ["--framework", "cloudformation", "--compact", "--quiet", "--skip-download"]
         return subprocess.run([checkov, "-f", str(rendered), *options], check=False).returncode
 
 
-def _with_the_stages_checks(template: dict[str, Any]) -> dict[str, Any]:
-    """SAM leaves an Api's Metadata with the Api, and checkov looks for the stage's own."""
+def _with_stage_metadata(template: dict[str, Any]) -> dict[str, Any]:
+    """Copies the Metadata of the API to its stage, where checkov reads it and SAM does not write it."""
     resources = template["Resources"]
     for resource in resources.values():
         if resource["Type"] == "AWS::ApiGateway::Stage":

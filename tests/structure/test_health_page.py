@@ -1,4 +1,4 @@
-"""docs/health.md's event and example rule against the event that the code makes."""
+"""docs/health.md documents the event that the code publishes, and an example rule that matches it."""
 
 import json
 import re
@@ -18,8 +18,8 @@ PAGE = (ROOT / "docs/health.md").read_text()
 
 
 def block(language: str) -> str:
-    [found] = re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
-    return str(found)
+    [text] = re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+    return str(text)
 
 
 EVENT: dict[str, Any] = json.loads(block("json"))
@@ -28,57 +28,58 @@ PATTERN: dict[str, Any] = RESOURCES["ProviderFailed"]["Properties"]["EventPatter
 
 
 def event_of(change: RecordedBeat) -> dict[str, Any]:
-    """As a rule sees it."""
+    """The event in the form that EventBridge rules match."""
     events = Mock()
     events.put_events.return_value = {"Entries": [{}]}
     publish(events, [change])
     [entry] = events.put_events.call_args.kwargs["Entries"]
-    assert set(entry) == {"Source", "DetailType", "Detail"}  # no bus: the account's default one
+    # Without a bus name the event goes to the default bus.
+    assert set(entry) == {"Source", "DetailType", "Detail"}
     return {"source": entry["Source"], "detail-type": entry["DetailType"], "detail": json.loads(entry["Detail"])}
 
 
 def documented() -> RecordedBeat:
-    """The change that the page tells of."""
-    told = EVENT["detail"]
-    before = a_provider(id=told["id"], name=told["name"], health=Health(told["old_status"]))
-    outcome = Outcome(parse_timestamp(told["last_heartbeat_at"]), 12, error=told["error"])
+    """The health change of the documented event."""
+    detail = EVENT["detail"]
+    before = a_provider(id=detail["id"], name=detail["name"], health=Health(detail["old_status"]))
+    outcome = Outcome(parse_timestamp(detail["last_heartbeat_at"]), 12, error=detail["error"])
     after = Health(
-        told["new_status"],
+        detail["new_status"],
         outcome.started_at,
         last_heartbeat_error=outcome.error,
-        status_changed_at=parse_timestamp(told["changed_at"]),
+        status_changed_at=parse_timestamp(detail["changed_at"]),
     )
     return RecordedBeat(before, outcome, after)
 
 
 def matches(pattern: Any, event: Any) -> bool:
-    """EventBridge's own rule, as far as the page uses it."""
+    """EventBridge's matching, limited to what the page uses."""
     if isinstance(pattern, dict):
         return isinstance(event, dict) and all(
-            name in event and matches(below, event[name]) for name, below in pattern.items()
+            name in event and matches(nested, event[name]) for name, nested in pattern.items()
         )
     return event in pattern
 
 
-def test_the_documented_event_is_the_one_that_the_code_makes_field_by_field() -> None:
+def test_documented_event_matches_published_event() -> None:
     assert event_of(documented()) == EVENT
 
 
-def test_the_documented_event_tells_a_refusal_as_the_code_does() -> None:
-    refused = upstream_error(401, b"invalid api key\n")
+def test_documented_error_matches_the_code() -> None:
+    error = upstream_error(401, b"invalid api key\n")
 
-    assert EVENT["detail"]["error"] == f"HTTP {refused.status}: {refused.message}"
+    assert EVENT["detail"]["error"] == f"HTTP {error.status}: {error.message}"
 
 
-def test_the_example_rule_takes_the_documented_event_and_none_of_a_healed_provider() -> None:
-    healed = EVENT | {"detail": EVENT["detail"] | {"old_status": "failed", "new_status": "healthy", "error": None}}
+def test_example_rule_matches_failures_only() -> None:
+    recovered = EVENT | {"detail": EVENT["detail"] | {"old_status": "failed", "new_status": "healthy", "error": None}}
 
     assert RESOURCES["ProviderFailed"]["Type"] == "AWS::Events::Rule"
     assert matches(PATTERN, event_of(documented()))
-    assert not matches(PATTERN, healed)
+    assert not matches(PATTERN, recovered)
 
 
-def test_the_example_lets_its_rule_publish_to_the_topic_that_it_targets() -> None:
+def test_example_rule_may_publish_to_its_topic() -> None:
     [target] = RESOURCES["ProviderFailed"]["Properties"]["Targets"]
     policy = RESOURCES["TopicTakesEvents"]["Properties"]
     [statement] = policy["PolicyDocument"]["Statement"]

@@ -1,4 +1,4 @@
-"""Arrows point down only: functions → gateway → libraries; and importing a module does nothing else."""
+"""Imports point down only (functions → gateway → libraries), and importing a module does no I/O."""
 
 import ast
 import subprocess
@@ -35,7 +35,8 @@ def imported(path: Path) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level:
-            yield path.parent.name  # a relative import stays in its own package
+            # A relative import stays in its own package.
+            yield path.parent.name
         elif isinstance(node, ast.ImportFrom):
             assert node.module is not None
             yield node.module
@@ -43,7 +44,7 @@ def imported(path: Path) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("folder", MAY_IMPORT, ids=lambda folder: folder.name)
-def test_each_part_imports_only_what_lies_below_it(folder: Path) -> None:
+def test_each_part_imports_only_parts_below_it(folder: Path) -> None:
     for path in sources(folder):
         used = {name.partition(".")[0] for name in imported(path)} & PARTS
         assert used <= MAY_IMPORT[folder], path
@@ -74,8 +75,9 @@ def test_each_module_imports_only_its_own_package_and_those_below(module: str) -
     assert {name.partition(".")[0] for name in used_by(module)} <= set(PACKAGES[: PACKAGES.index(package) + 1])
 
 
-def test_no_modules_import_each_other_in_a_circle() -> None:
-    TopologicalSorter({module: used_by(module) for module in MODULES}).prepare()  # raises CycleError
+def test_gateway_has_no_circular_imports() -> None:
+    """`prepare` raises CycleError for a circular import."""
+    TopologicalSorter({module: used_by(module) for module in MODULES}).prepare()
 
 
 def test_package_files_are_empty() -> None:
@@ -87,11 +89,11 @@ def users_of(package: str) -> list[str]:
     return [name for name, path in MODULES.items() if package in {used.partition(".")[0] for used in imported(path)}]
 
 
-def test_httpx_is_imported_in_one_place() -> None:
+def test_one_module_imports_httpx() -> None:
     assert users_of("httpx") == ["proxy.upstream"]
 
 
-def test_pydantic_is_imported_where_the_provider_apis_shapes_are_and_nowhere_else() -> None:
+def test_only_api_schemas_import_pydantic() -> None:
     assert users_of("pydantic") == ["api.views", "registry.schemas"]
 
 
@@ -107,7 +109,7 @@ def reads_environment(path: Path) -> bool:
     )
 
 
-def test_only_the_functions_name_the_environment() -> None:
+def test_gateway_package_reads_no_environment_variable() -> None:
     assert [path.name for path in sources(GATEWAY) if reads_environment(path)] == []
 
 
@@ -123,21 +125,21 @@ __import__(sys.argv[1])
 
 
 @pytest.mark.parametrize("module", [f"gateway.{name}" for name in MODULES] + ["lambda_streaming"])
-def test_importing_a_module_opens_no_connection_and_needs_no_variable(module: str) -> None:
+def test_importing_opens_no_connection_and_needs_no_variable(module: str) -> None:
     paths = f"{GATEWAY.parent}:{STREAMING.parent}"
     command = [sys.executable, "-c", WATCH, module, paths]
-    done = subprocess.run(command, env={}, capture_output=True, text=True, check=False)
+    process = subprocess.run(command, env={}, capture_output=True, text=True, check=False)
 
-    assert done.returncode == 0, done.stderr
+    assert process.returncode == 0, process.stderr
 
 
-def test_the_completions_function_does_without_what_only_the_provider_api_needs() -> None:
-    """pydantic and the resolver cost a cold start about 130 ms (streaming.md, 3)."""
+def test_completions_function_imports_no_provider_api_libraries() -> None:
+    """pydantic and the Powertools resolver add about 130 ms to a cold start."""
     seen: set[str] = set()
-    todo = [ROOT / "functions/completions/app.py"]
-    while todo:
-        names = set(imported(todo.pop()))
+    pending = [ROOT / "functions/completions/app.py"]
+    while pending:
+        names = set(imported(pending.pop()))
         assert not {name for name in names if name.startswith(("pydantic", "aws_lambda_powertools.event_handler"))}
         used = {name.removeprefix("gateway.") for name in names} & set(MODULES) - seen
         seen |= used
-        todo += [MODULES[name] for name in used]
+        pending += [MODULES[name] for name in used]

@@ -1,4 +1,4 @@
-"""Dashboard, alarms, saved queries and docs/metrics.md against the code: none names what is not there."""
+"""Dashboard, alarms, saved queries and docs/metrics.md name only metrics, resources and fields that exist."""
 
 import json
 import re
@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.core.telemetry import UNITS, make_logger
-from tests.structure.rendered import deployed, of_type
-from tests.structure.watched import (
+from tests.structure.observability import (
     ALARMS,
     NAMES,
     QUERIES,
@@ -25,11 +24,13 @@ from tests.structure.watched import (
     searched,
     widgets,
 )
+from tests.structure.rendered import deployed, of_type
 from tests.template import ROOT, template
 
 OWN = {"Ref": "MetricsNamespace"}
 DOCS = (ROOT / "docs/metrics.md").read_text()
-AWS_METRICS = {  # of each namespace: the dimension, the types of resource that it is, and what is measured
+# By namespace: the dimension, the resource types that it names, and the metrics.
+AWS_METRICS = {
     "AWS/Lambda": (
         "FunctionName",
         {"AWS::Lambda::Function"},
@@ -51,7 +52,7 @@ FROM_LOGS = {
 WITHOUT_DIMENSION = {name for name, dimensions in emitted().items() if "none" in dimensions} | FROM_LOGS
 
 
-def assert_is_a_metric_of_aws(namespace: str, name: str, dimension: str, logical_id: str) -> None:
+def assert_is_aws_metric(namespace: str, name: str, dimension: str, logical_id: str) -> None:
     expected, types, known = AWS_METRICS[namespace]
     resource_type = "stack" if logical_id == "AWS::StackName" else RESOURCES[logical_id]["Type"]
     assert (dimension, name in known, resource_type in types) == (expected, True, True)
@@ -60,11 +61,11 @@ def assert_is_a_metric_of_aws(namespace: str, name: str, dimension: str, logical
 # ---- The code ----------------------------------------------------------------------------------------------------
 
 
-def test_every_metric_has_a_place_that_emits_it() -> None:
+def test_every_metric_is_emitted() -> None:
     assert set(emitted()) == set(NAMES)
 
 
-def test_the_api_goes_by_the_stacks_name_in_its_metrics() -> None:
+def test_api_name_is_the_stack_name() -> None:
     assert RESOURCES["Api"]["Properties"]["Body"]["info"]["title"] == {"Ref": "AWS::StackName"}
 
 
@@ -72,7 +73,7 @@ def test_the_api_goes_by_the_stacks_name_in_its_metrics() -> None:
 
 
 @pytest.mark.parametrize("name", ALARMS)
-def test_an_alarm_watches_a_metric_that_is_there_and_names_no_provider(name: str) -> None:
+def test_alarm_watches_an_existing_metric_without_provider(name: str) -> None:
     alarm = ALARMS[name]
     if alarm["Namespace"] == OWN:
         assert "Dimensions" not in alarm
@@ -80,20 +81,22 @@ def test_an_alarm_watches_a_metric_that_is_there_and_names_no_provider(name: str
     else:
         [dimension] = alarm["Dimensions"]
         resource = dimension["Value"]["Ref"]
-        assert_is_a_metric_of_aws(alarm["Namespace"], alarm["MetricName"], dimension["Name"], resource)
+        assert_is_aws_metric(alarm["Namespace"], alarm["MetricName"], dimension["Name"], resource)
 
 
 @pytest.mark.parametrize("name", ALARMS)
-def test_an_alarm_tells_its_begin_and_its_end_and_says_what_missing_data_means(name: str) -> None:
+def test_alarm_notifies_on_alarm_and_recovery(name: str) -> None:
     assert ALARMS[name]["AlarmActions"] == ALARMS[name]["OKActions"] == [{"Ref": "AlarmTopic"}]
     assert "ActionsEnabled" not in ALARMS[name]
     assert len(ALARMS[name]["AlarmDescription"]) > 40
-    assert "Metrics" not in ALARMS[name]  # metric math: the local AWS does none
+    # The local AWS does not support metric math.
+    assert "Metrics" not in ALARMS[name]
 
 
 AT_LEAST, BELOW = "GreaterThanOrEqualToThreshold", "LessThanThreshold"
 ONCE_IN_FIVE_MINUTES = ("Sum", 300, 1, AT_LEAST, 1)
-WHEN = {  # statistic, period, periods, comparison, threshold; what missing data mean
+# Statistic, period, evaluation periods, comparison, threshold, and the treatment of missing data.
+THRESHOLDS = {
     "ProviderFailedAlarm": ("Maximum", 60, 1, AT_LEAST, 1, "ignore"),
     "NoTicksAlarm": ("Sum", 60, 2, BELOW, 1, "breaching"),
     "BeatsUnfinishedAlarm": (*ONCE_IN_FIVE_MINUTES, "ignore"),
@@ -103,46 +106,50 @@ WHEN = {  # statistic, period, periods, comparison, threshold; what missing data
 
 
 @pytest.mark.parametrize("name", ALARMS)
-def test_an_alarm_rings_when_the_docs_say_so(name: str) -> None:
-    """Most of it no local AWS shows: ministack takes no notice of missing data nor of an alarm's dimensions."""
+def test_alarm_thresholds_match_the_docs(name: str) -> None:
+    """The local AWS ignores missing data and the dimensions of alarms, so no other test covers them."""
     alarm = ALARMS[name]
-    rings = tuple(alarm[key] for key in ("Statistic", "Period", "EvaluationPeriods", "ComparisonOperator", "Threshold"))
+    settings = tuple(
+        alarm[key] for key in ("Statistic", "Period", "EvaluationPeriods", "ComparisonOperator", "Threshold")
+    )
 
-    assert (*rings, alarm["TreatMissingData"]) == WHEN.get(name, (*ONCE_IN_FIVE_MINUTES, "notBreaching"))
+    assert (*settings, alarm["TreatMissingData"]) == THRESHOLDS.get(name, (*ONCE_IN_FIVE_MINUTES, "notBreaching"))
 
 
-STATES = {"ProvidersFailed", "OldestBeatAge", "Duration", "ConcurrentExecutions"}  # what adds up to nothing
+# Metrics whose values cannot be summed.
+GAUGES = {"ProvidersFailed", "OldestBeatAge", "Duration", "ConcurrentExecutions"}
 
 
-def test_a_widget_adds_up_counts_takes_the_worst_of_states_and_the_distribution_of_times() -> None:
+def test_widget_statistic_fits_the_metric() -> None:
     for _, metric, *_, options in charted():
         times = metric.endswith("Time") or metric == "Latency"
-        expected = {"p50", "p90", "p99"} if times else {"Maximum"} if metric in STATES else {"Sum"}
+        expected = {"p50", "p90", "p99"} if times else {"Maximum"} if metric in GAUGES else {"Sum"}
         assert options["stat"] in expected, metric
 
 
-def test_no_two_alarms_say_the_same() -> None:
+def test_alarm_descriptions_are_unique() -> None:
     assert len({alarm["AlarmDescription"] for alarm in ALARMS.values()}) == len(ALARMS)
 
 
-def test_each_function_has_an_alarm_of_its_own() -> None:
+def test_each_function_has_an_alarm() -> None:
     watched = {d["Value"]["Ref"] for alarm in ALARMS.values() for d in alarm.get("Dimensions", [])}
-    of_its_log = {"AuthorizerFunction"}  # by AuthorizerFailures
+    # AuthorizerFailures counts its errors from the log.
+    by_log = {"AuthorizerFunction"}
 
-    assert watched & RESOURCES.keys() == set(of_type("AWS::Lambda::Function", RESOURCES)) - of_its_log | {
+    assert watched & RESOURCES.keys() == set(of_type("AWS::Lambda::Function", RESOURCES)) - by_log | {
         "HeartbeatWorkflow"
     }
     assert RESOURCES["AuthorizerFailures"]["Properties"]["LogGroupName"] == {"Ref": "AuthorizerLogs"}
 
 
-def test_the_authorizers_word_for_a_wrong_token_rings_no_alarm() -> None:
+def test_wrong_tokens_raise_no_alarm() -> None:
     pattern = RESOURCES["AuthorizerFailures"]["Properties"]["FilterPattern"]
-    [word] = re.findall(r'errorMessage != "(\w+)"', pattern)
+    [message] = re.findall(r'errorMessage != "(\w+)"', pattern)
 
-    assert f'raise Exception("{word}")' in (ROOT / "functions/authorizer/app.py").read_text()
+    assert f'raise Exception("{message}")' in (ROOT / "functions/authorizer/app.py").read_text()
 
 
-def test_only_the_alarms_of_this_account_may_publish_to_the_topic() -> None:
+def test_only_alarms_of_this_account_may_publish() -> None:
     [statement] = RESOURCES["AlarmTopicPolicy"]["Properties"]["PolicyDocument"]["Statement"]
 
     assert statement["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
@@ -151,23 +158,21 @@ def test_only_the_alarms_of_this_account_may_publish_to_the_topic() -> None:
 
 
 @pytest.mark.parametrize(
-    ("parameter", "taken", "refused"),
+    ("parameter", "valid", "invalid"),
     [
         ("AlarmEmail", ["", "a.b+c@example.co.uk"], ["a", "a@b", "a b@example.com", "a@b.c,d@e.f"]),
         ("MetricsNamespace", ["TokenHubGateway", "team-a.gateway_2"], ["", "AWS/Lambda", "a b", 'a"b', "2nd"]),
     ],
 )
-def test_a_parameter_takes_what_it_should_and_nothing_else(
-    parameter: str, taken: list[str], refused: list[str]
-) -> None:
+def test_alert_parameters_accept_only_valid_values(parameter: str, valid: list[str], invalid: list[str]) -> None:
     declared = template()["Parameters"][parameter]
     pattern = re.compile(declared["AllowedPattern"])
 
-    assert all(pattern.fullmatch(value) for value in [*taken, declared["Default"]])
-    assert not any(pattern.fullmatch(value) for value in refused)
+    assert all(pattern.fullmatch(value) for value in [*valid, declared["Default"]])
+    assert not any(pattern.fullmatch(value) for value in invalid)
 
 
-def test_what_the_local_aws_does_not_know_is_for_aws_only_and_nothing_else_needs_it() -> None:
+def test_no_other_resource_needs_aws_only_resources() -> None:
     on_aws = {name for name, resource in RESOURCES.items() if resource.get("Condition") == "OnAws"}
     always = json.dumps([resource for name, resource in RESOURCES.items() if name not in on_aws])
 
@@ -178,14 +183,14 @@ def test_what_the_local_aws_does_not_know_is_for_aws_only_and_nothing_else_needs
 # ---- Dashboard ---------------------------------------------------------------------------------------------------
 
 
-def test_the_dashboard_refers_to_what_the_stack_has() -> None:
+def test_dashboard_references_exist() -> None:
     body = RESOURCES["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
     known = RESOURCES.keys() | template()["Parameters"].keys() | {"AWS::Region", "AWS::StackName"}
 
     assert {name.removesuffix(".Arn") for name in REFERENCE.findall(body)} <= known
 
 
-def test_the_widgets_lie_on_24_columns_and_none_on_another() -> None:
+def test_widgets_fit_24_columns_without_overlap() -> None:
     def cells(widget: dict[str, Any]) -> set[tuple[int, int]]:
         across, down = range(widget["width"]), range(widget["height"])
         return {(widget["x"] + x, widget["y"] + y) for x in across for y in down}
@@ -194,36 +199,36 @@ def test_the_widgets_lie_on_24_columns_and_none_on_another() -> None:
     assert not [pair for pair in combinations(map(cells, dashboard()["widgets"]), 2) if pair[0] & pair[1]]
 
 
-def test_the_dashboard_reads_from_top_to_bottom() -> None:
+def test_dashboard_sections_are_in_order() -> None:
     headings = [widget for widget in dashboard()["widgets"] if widget["type"] == "text"]
 
     assert [heading["properties"]["markdown"] for heading in sorted(headings, key=lambda heading: heading["y"])] == [
-        "# Is it up?",
-        "# Since when?",
-        "# What users feel",
-        "# What is behind it",
+        "# Status",
+        "# Recent changes",
+        "# User experience",
+        "# Details",
     ]
 
 
-def test_every_metric_that_a_widget_draws_is_there() -> None:
+def test_charted_metrics_exist() -> None:
     for namespace, name, *more in charted():
         if namespace == "${MetricsNamespace}":
             assert name in WITHOUT_DIMENSION
             assert len(more) == 1, "options and no dimension"
         else:
-            assert_is_a_metric_of_aws(namespace, name, more[0], more[1].strip("${}"))
+            assert_is_aws_metric(namespace, name, more[0], more[1].strip("${}"))
 
 
-def test_every_metric_that_a_widget_searches_for_is_emitted_with_the_provider() -> None:
+def test_searched_metrics_have_the_provider_dimension() -> None:
     assert searched()
     assert searched() <= {name for name, dimensions in emitted().items() if "provider" in dimensions}
 
 
-def test_every_metric_is_drawn() -> None:
+def test_dashboard_shows_every_metric() -> None:
     assert {name for namespace, name, *_ in charted() if namespace == "${MetricsNamespace}"} | searched() == set(NAMES)
 
 
-def test_every_alarm_is_on_the_dashboard() -> None:
+def test_dashboard_shows_every_alarm() -> None:
     [widget] = widgets("alarm")
 
     assert {reference.strip("${}").removesuffix(".Arn") for reference in widget["alarms"]} == set(ALARMS)
@@ -235,10 +240,11 @@ LANGUAGE = {
     *("filter", "fields", "sort", "stats", "limit", "by", "as", "desc", "asc", "and", "or", "not", "in", "SOURCE"),
     *("count", "max", "ispresent", "coalesce"),
 }
-OF_THE_RUNTIME = {"errorType", "errorMessage"}  # awslambdaric, where a function fails before it can log
+# awslambdaric logs these fields when a function fails before it can log.
+RUNTIME_FIELDS = {"errorType", "errorMessage"}
 
 
-def of_every_line(capsys: pytest.CaptureFixture[str]) -> set[str]:
+def common_fields(capsys: pytest.CaptureFixture[str]) -> set[str]:
     try:
         raise ValueError
     except ValueError:
@@ -247,19 +253,19 @@ def of_every_line(capsys: pytest.CaptureFixture[str]) -> set[str]:
 
 
 @pytest.mark.parametrize("name", log_queries())
-def test_every_field_that_a_query_uses_is_one_that_the_code_logs(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_query_fields_are_logged(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     query = log_queries()[name]
     unquoted = re.sub(r"'[^']*'", "", query)
-    made = set(re.findall(r"\bas (\w+)", unquoted))
-    used = set(re.findall(r"(?<![@\w])[A-Za-z_]\w*", unquoted)) - LANGUAGE - made
-    asked = re.findall(r"message = '([^']*)'", query)
+    aliases = set(re.findall(r"\bas (\w+)", unquoted))
+    used = set(re.findall(r"(?<![@\w])[A-Za-z_]\w*", unquoted)) - LANGUAGE - aliases
+    matched = re.findall(r"message = '([^']*)'", query)
 
-    assert set(asked) <= messages()
-    told = set().union(*(logged(message) for message in asked or messages()))
-    assert used <= told | of_every_line(capsys) | OF_THE_RUNTIME
+    assert set(matched) <= messages()
+    fields = set().union(*(logged(message) for message in matched or messages()))
+    assert used <= fields | common_fields(capsys) | RUNTIME_FIELDS
 
 
-def test_each_group_that_a_query_reads_is_a_log_group_of_the_stack() -> None:
+def test_queries_read_every_log_group_of_the_stack() -> None:
     groups = {group["Ref"] for query in QUERIES.values() for group in query["LogGroupNames"]}
 
     assert groups == set(of_type("AWS::Logs::LogGroup", deployed()["Resources"]))
@@ -274,7 +280,7 @@ def rows(heading: str) -> list[list[str]]:
     return [[cell.strip("`") for cell in row] for row in table[1:]]
 
 
-def test_each_metric_stands_in_the_docs_with_its_unit_and_its_dimensions() -> None:
+def test_docs_list_each_metric_with_unit_and_dimensions() -> None:
     dimensions = {name: {"none"} for name in FROM_LOGS} | emitted()
     expected = {name: [str(UNITS.get(name, "Count")), ", ".join(sorted(dimensions[name]))] for name in dimensions}
     units = {name: [unit.rpartition(".")[2], where] for name, (unit, where) in expected.items()}
@@ -283,15 +289,15 @@ def test_each_metric_stands_in_the_docs_with_its_unit_and_its_dimensions() -> No
     assert all(all(cell.strip() for cell in row) and len(row) == 5 for row in rows("Metrics"))
 
 
-def test_the_docs_count_the_metrics_that_are_paid_for() -> None:
-    of_the_gateway = sum("none" in row[2] for row in rows("Metrics"))
-    of_a_provider = sum("provider" in row[2] for row in rows("Metrics"))
+def test_docs_count_the_billed_metrics() -> None:
+    gateway_metrics = sum("none" in row[2] for row in rows("Metrics"))
+    provider_metrics = sum("provider" in row[2] for row in rows("Metrics"))
 
-    assert f"{of_the_gateway} for the gateway and {of_a_provider} for each provider" in DOCS
+    assert f"{gateway_metrics} for the gateway and {provider_metrics} for each provider" in DOCS
     assert f"{len(ALARMS)} alarms and 1 dashboard" in DOCS
 
 
-def test_the_docs_list_the_alarms_the_queries_and_the_fields_of_a_request() -> None:
+def test_docs_list_alarms_queries_and_request_fields() -> None:
     named = [query["Name"]["Fn::Sub"].removeprefix("${AWS::StackName}/") for query in QUERIES.values()]
 
     assert {row[0] for row in rows("Alarms")} == set(ALARMS)

@@ -1,4 +1,4 @@
-"""The template under other parameters than its defaults. Much of that only AWS can deploy: here it is linted."""
+"""The template with parameters other than the defaults. The local AWS cannot deploy many of them: lint them."""
 
 import json
 import re
@@ -14,7 +14,8 @@ from tests.template import template
 
 PARAMETERS: dict[str, dict[str, Any]] = template()["Parameters"]
 FUNCTIONS = ("AuthorizerFunction", "ProvidersFunction", "CompletionsFunction", "PreflightFunction", "HeartbeatFunction")
-USED_WHILE_RENDERING = ["W2001", "W7001"]  # parameters and mappings that only conditions or SAM look at
+# Unused parameters and mappings: after rendering, only conditions and SAM have used them.
+IGNORED_CHECKS = ["W2001", "W7001"]
 CHOICES = [*pairwise(), LOCAL]
 
 
@@ -27,19 +28,20 @@ def functions(choice: Choice) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("choice", CHOICES, ids=lambda choice: ",".join(choice) or "defaults")
-def test_what_cloudformation_would_deploy_has_nothing_to_complain_about(choice: Choice) -> None:
-    options = ManualArgs(regions=["us-east-1"], ignore_checks=USED_WHILE_RENDERING)
-    made = deployed(choice)
+def test_rendered_template_passes_lint(choice: Choice) -> None:
+    options = ManualArgs(regions=["us-east-1"], ignore_checks=IGNORED_CHECKS)
+    rendered = deployed(choice)
     for name, value in choice.items():
-        made["Parameters"][name]["Default"] = value
-    for resource in made["Resources"].values():
-        resource.get("Metadata", {}).pop("cfn-lint", None)  # what is ignored before SAM splits a resource counts here
+        rendered["Parameters"][name]["Default"] = value
+    for resource in rendered["Resources"].values():
+        # Checks that the template ignores before SAM renders it apply to the rendered template.
+        resource.get("Metadata", {}).pop("cfn-lint", None)
 
-    assert [str(found) for found in lint(json.dumps(made), config=options)] == []
+    assert [str(match) for match in lint(json.dumps(rendered), config=options)] == []
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
-def test_each_parameter_says_what_it_is_and_has_a_default_that_is_allowed(name: str) -> None:
+def test_each_parameter_has_a_description_and_valid_default(name: str) -> None:
     declared = PARAMETERS[name]
     default = str(declared["Default"])
 
@@ -51,48 +53,48 @@ def test_each_parameter_says_what_it_is_and_has_a_default_that_is_allowed(name: 
         assert declared["MinValue"] <= int(default) <= declared["MaxValue"]
 
 
-NO_TIME = ["0", "0.0", "00.5", "-1", "5s", "999999", ".5"]  # in which nobody answers
-WRONG = {
+INVALID_SECONDS = ["0", "0.0", "00.5", "-1", "5s", "999999", ".5"]
+INVALID = {
     "VpcSubnetIds": ["subnet-1", "sg-0123456789abcdef0", "subnet-01234567,", "subnet-01234567, subnet-01234568"],
     "VpcSecurityGroupIds": ["subnet-01234567", "sg-"],
     "DomainName": ["https://llm.example.com", "llm", "llm.example.com/v1", "LLM.example.com"],
     "CertificateArn": ["certificate/1", "arn:aws:iam::123456789012:role/a"],
     "HostedZoneId": ["example.com", "/hostedzone/Z1"],
-    "ConnectSeconds": NO_TIME,
-    "FirstByteSeconds": NO_TIME,
-    "StreamIdleSeconds": NO_TIME,
-    "WholeSeconds": NO_TIME,
+    "ConnectSeconds": INVALID_SECONDS,
+    "FirstByteSeconds": INVALID_SECONDS,
+    "StreamIdleSeconds": INVALID_SECONDS,
+    "WholeSeconds": INVALID_SECONDS,
     "KeepAliveSeconds": ["-1", "15s", "999999"],
     "AwsEndpointUrl": ["127.0.0.1:4566", "http://127.0.0.1:4566/", "http://", "ftp://aws", "http://a b"],
 }
 
 
-@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in WRONG.items() for value in values])
-def test_a_value_of_another_shape_is_refused_before_anything_is_deployed(name: str, value: str) -> None:
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in INVALID.items() for value in values])
+def test_rejects_malformed_values(name: str, value: str) -> None:
     assert not re.fullmatch(PARAMETERS[name]["AllowedPattern"], value)
 
 
 @pytest.mark.parametrize(
     ("name", "value"), [("WholeSeconds", "0.4"), ("ConnectSeconds", "5"), ("KeepAliveSeconds", "0")]
 )
-def test_seconds_may_have_a_fraction_and_comments_may_be_off(name: str, value: str) -> None:
+def test_accepts_fractional_seconds_and_zero_keep_alive(name: str, value: str) -> None:
     assert re.fullmatch(PARAMETERS[name]["AllowedPattern"], value)
 
 
 @pytest.mark.parametrize("choice", CHOICES, ids=lambda choice: ",".join(choice) or "defaults")
-def test_what_is_tried_here_is_allowed(choice: Choice) -> None:
+def test_tested_choices_are_valid(choice: Choice) -> None:
     for name, value in choice.items():
         assert re.fullmatch(PARAMETERS[name].get("AllowedPattern", ".*"), value)
         assert value in map(str, PARAMETERS[name].get("AllowedValues", [value]))
 
 
-def test_each_parameter_stands_in_one_group() -> None:
+def test_each_parameter_is_in_one_group() -> None:
     groups = template()["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
 
     assert Counter(name for group in groups for name in group["Parameters"]) == Counter(list(PARAMETERS))
 
 
-def test_with_a_vpc_all_that_handles_keys_of_providers_runs_in_it() -> None:
+def test_functions_with_provider_keys_run_in_the_vpc() -> None:
     assert {name for name, f in functions(VPC).items() if "VpcConfig" in f} == {
         "ProvidersFunction",
         "CompletionsFunction",
@@ -101,19 +103,19 @@ def test_with_a_vpc_all_that_handles_keys_of_providers_runs_in_it() -> None:
     assert not [name for name, function in functions({}).items() if "VpcConfig" in function]
 
 
-def test_only_with_a_vpc_and_only_there_roles_may_make_network_interfaces() -> None:
-    def may(choice: Choice) -> set[str]:
+def test_only_vpc_functions_may_create_network_interfaces() -> None:
+    def allowed_roles(choice: Choice) -> set[str]:
         roles = of_type("AWS::IAM::Role", resources(choice))
         return {name for name, role in roles.items() if "ec2:CreateNetworkInterface" in json.dumps(role)}
 
-    assert may(VPC) == {"ProvidersRole", "CompletionsRole", "HeartbeatRole"}
-    assert may({}) == set()
+    assert allowed_roles(VPC) == {"ProvidersRole", "CompletionsRole", "HeartbeatRole"}
+    assert allowed_roles({}) == set()
 
 
-def test_concurrency_is_reserved_only_when_asked_for() -> None:
-    asked = {name: f.get("ReservedConcurrentExecutions") for name, f in functions(RESERVED).items()}
+def test_reserves_concurrency_only_when_configured() -> None:
+    reserved = {name: f.get("ReservedConcurrentExecutions") for name, f in functions(RESERVED).items()}
 
-    assert asked == {
+    assert reserved == {
         "AuthorizerFunction": {"Ref": "AuthorizerConcurrency"},
         "ProvidersFunction": None,
         "PreflightFunction": None,
@@ -123,7 +125,7 @@ def test_concurrency_is_reserved_only_when_asked_for() -> None:
     assert not [name for name, function in functions({}).items() if "ReservedConcurrentExecutions" in function]
 
 
-def test_each_class_of_function_has_memory_of_its_own() -> None:
+def test_memory_parameter_of_each_function() -> None:
     assert {name: function["MemorySize"]["Ref"] for name, function in functions({}).items()} == {
         "AuthorizerFunction": "ApiMemory",
         "ProvidersFunction": "ApiMemory",
@@ -133,68 +135,71 @@ def test_each_class_of_function_has_memory_of_its_own() -> None:
     }
 
 
-def test_snapshots_are_of_published_versions_and_off_by_default() -> None:
+def test_snapshots_apply_to_published_versions_and_default_to_off() -> None:
     snapshots = {"ApplyOn": "PublishedVersions"}
 
     assert [function["SnapStart"] for function in functions({"SnapStart": "on"}).values()] == [snapshots] * 5
     assert not [name for name, function in functions({}).items() if "SnapStart" in function]
 
 
-def test_a_domain_leads_to_the_stage_and_the_outputs_name_it() -> None:
-    made = deployed(DOMAIN)
+def test_custom_domain_maps_to_the_stage_and_outputs() -> None:
+    rendered = deployed(DOMAIN)
 
-    assert made["Resources"]["DomainPath"]["Properties"]["Stage"] == {"Ref": "ApiprodStage"}
-    assert made["Outputs"]["Url"]["Value"] == {"Fn::Sub": "https://${DomainName}"}
-    assert not of_type("AWS::Route53::RecordSet", made["Resources"])
+    assert rendered["Resources"]["DomainPath"]["Properties"]["Stage"] == {"Ref": "ApiprodStage"}
+    assert rendered["Outputs"]["Url"]["Value"] == {"Fn::Sub": "https://${DomainName}"}
+    assert not of_type("AWS::Route53::RecordSet", rendered["Resources"])
     assert not of_type("AWS::ApiGateway::DomainName", resources({}))
 
 
 @pytest.mark.parametrize("choice", ACCESS_LOGS, ids=["off", "existing", "create"])
-def test_access_logs_are_json_without_a_token_or_a_query_string(choice: Choice) -> None:
-    made = resources(choice)
-    setting = made["ApiprodStage"]["Properties"].get("AccessLogSetting")
+def test_access_logs_hold_no_token_and_no_query_string(choice: Choice) -> None:
+    deployed_resources = resources(choice)
+    setting = deployed_resources["ApiprodStage"]["Properties"].get("AccessLogSetting")
 
     assert (setting is not None) == bool(choice)
-    assert ("ApiGatewayAccount" in made) == (choice.get("AccessLogs") == "create")
+    assert ("ApiGatewayAccount" in deployed_resources) == (choice.get("AccessLogs") == "create")
     if setting:
         used = set(re.findall(r"\$context\.([\w.]+)", setting["Format"]))
         assert set(json.loads(setting["Format"]).values()) == {f"$context.{name}" for name in used}
         assert not [name for name in used if re.search(r"path$|querystring|header|authoriz.*token|body", name)]
 
 
-def test_the_accounts_logging_role_is_set_once_the_api_is_there() -> None:
-    """AWS sets none in an account without an API; and the stage must not begin to log before."""
-    made = resources({"AccessLogs": "create"})
+def test_logging_role_is_set_after_the_api_and_before_the_logs() -> None:
+    """AWS accepts the role only in an account with an API. The stage waits for the role through the log group."""
+    deployed_resources = resources({"AccessLogs": "create"})
 
-    assert made["ApiGatewayAccount"]["DependsOn"] == "Api"
-    assert {"Ref": "ApiGatewayAccount"} in [tag["Value"] for tag in made["AccessLogGroup"]["Properties"]["Tags"]]
-
-
-def test_the_accounts_logging_role_outlives_the_stack_that_set_it() -> None:
-    made = resources({"AccessLogs": "create"})
-
-    assert {made[name]["DeletionPolicy"] for name in ("ApiGatewayAccount", "LoggingRole")} == {"Retain"}
+    assert deployed_resources["ApiGatewayAccount"]["DependsOn"] == "Api"
+    assert {"Ref": "ApiGatewayAccount"} in [
+        tag["Value"] for tag in deployed_resources["AccessLogGroup"]["Properties"]["Tags"]
+    ]
 
 
-def test_a_gradual_deployment_goes_back_when_the_function_fails() -> None:
-    made = resources({"Deployment": "Canary10Percent5Minutes"})
-    groups = of_type("AWS::CodeDeploy::DeploymentGroup", made)
+def test_logging_role_is_retained() -> None:
+    deployed_resources = resources({"AccessLogs": "create"})
+
+    assert {deployed_resources[name]["DeletionPolicy"] for name in ("ApiGatewayAccount", "LoggingRole")} == {"Retain"}
+
+
+def test_gradual_deployment_rolls_back_on_function_errors() -> None:
+    deployed_resources = resources({"Deployment": "Canary10Percent5Minutes"})
+    groups = of_type("AWS::CodeDeploy::DeploymentGroup", deployed_resources)
 
     assert len(groups) == len(FUNCTIONS)
     for name, group in groups.items():
         [alarm] = group["AlarmConfiguration"]["Alarms"]
-        watched = made[alarm["Name"]["Ref"]]["Properties"]
+        watched = deployed_resources[alarm["Name"]["Ref"]]["Properties"]
         function = name.removesuffix("DeploymentGroup")
-        if function == "AuthorizerFunction":  # whose errors are wrong tokens too
+        # Lambda counts wrong tokens as errors of the authorizer.
+        if function == "AuthorizerFunction":
             assert watched["MetricName"] == "AuthorizerFailures"
         else:
             live = [{"Ref": function}, {"Fn::Sub": f"${{{function}}}:live"}]
             assert [dimension["Value"] for dimension in watched["Dimensions"]] == live
-        assert "UpdatePolicy" in made[f"{function}Aliaslive"]
+        assert "UpdatePolicy" in deployed_resources[f"{function}Aliaslive"]
 
 
-def test_a_new_heartbeat_is_taken_back_by_fewer_failures_than_there_are_beats_in_a_minute() -> None:
-    """The workflow that begins each minute calls it twice, and catches what fails instead of trying again."""
+def test_heartbeat_rollback_threshold_is_reachable_in_a_minute() -> None:
+    """The workflow calls the function twice a minute and does not retry failures."""
     alarm = resources({"Deployment": "Canary10Percent5Minutes"})["NewHeartbeatFails"]["Properties"]
     workflow = template()["Resources"]["HeartbeatWorkflow"]["Properties"]
     beats = json.dumps(workflow["Definition"]).count("HeartbeatFunction")
@@ -203,21 +208,21 @@ def test_a_new_heartbeat_is_taken_back_by_fewer_failures_than_there_are_beats_in
     assert alarm["Threshold"] + 1 < beats
 
 
-def test_every_gradual_deployment_that_is_offered_is_known_to_sam() -> None:
-    gradual = template()["Mappings"]["Gradual"]
+def test_sam_mapping_covers_every_deployment_option() -> None:
+    gradual = template()["Mappings"]["DeploymentPreferences"]
 
     assert set(gradual) == set(PARAMETERS["Deployment"]["AllowedValues"])
     assert [name for name, row in gradual.items() if row["Enabled"] != "true"] == ["AllAtOnce"]
 
 
-def test_by_default_nothing_is_deployed_that_the_local_aws_does_not_know() -> None:
+def test_local_stack_has_no_codedeploy_and_no_route53() -> None:
     kinds = {resource["Type"] for resource in resources(LOCAL).values()}
 
     assert not {kind for kind in kinds if kind.startswith(("AWS::CodeDeploy", "AWS::Route53"))}
 
 
 @pytest.mark.parametrize("choice", [DOMAIN, {}], ids=["domain", "none"])
-def test_the_commands_for_the_tokens_name_the_secret_and_hold_no_token(choice: Choice) -> None:
+def test_token_commands_name_the_secret_and_hold_no_token(choice: Choice) -> None:
     outputs = deployed(choice)["Outputs"]
 
     for role in ("Admin", "Client"):
@@ -228,18 +233,18 @@ def test_the_commands_for_the_tokens_name_the_secret_and_hold_no_token(choice: C
     assert "SecretString}" not in json.dumps(outputs)
 
 
-def test_a_stack_to_throw_away_keeps_nothing_and_another_keeps_registry_and_key() -> None:
-    def kept(choice: Choice) -> set[str]:
-        return {name for name, made in resources(choice).items() if made.get("DeletionPolicy") == "Retain"}
+def test_throw_away_stack_retains_no_data() -> None:
+    def retained(choice: Choice) -> set[str]:
+        return {name for name, resource in resources(choice).items() if resource.get("DeletionPolicy") == "Retain"}
 
-    assert kept({}) >= {"ProvidersTable", "ProviderKeysKey"}
-    assert not kept({"Data": "throw-away"}) & {"ProvidersTable", "ProviderKeysKey"}
+    assert retained({}) >= {"ProvidersTable", "ProviderKeysKey"}
+    assert not retained({"Data": "throw-away"}) & {"ProvidersTable", "ProviderKeysKey"}
     assert resources({})["ProvidersTable"]["Properties"]["DeletionProtectionEnabled"] is True
 
 
-def test_rules_say_in_words_what_goes_together() -> None:
+def test_rules_describe_their_assertions() -> None:
     rules = render()["Rules"].values()
-    described = [assertion["AssertDescription"] for rule in rules for assertion in rule["Assertions"]]
+    descriptions = [assertion["AssertDescription"] for rule in rules for assertion in rule["Assertions"]]
 
-    assert len(described) == 4
-    assert all(words.endswith(".") for words in described)
+    assert len(descriptions) == 4
+    assert all(description.endswith(".") for description in descriptions)

@@ -1,4 +1,4 @@
-"""A snapshot of a function (SnapStart) is taken after its init and started many times: what its init may not do."""
+"""SnapStart restores many environments from one snapshot of init, so init opens no connection and starts no thread."""
 
 import json
 import re
@@ -39,24 +39,24 @@ def test_init_opens_no_connection_and_starts_no_thread(name: str) -> None:
     variables = dict.fromkeys(FUNCTIONS[name]["Environment"]["Variables"].keys() | ALL.keys(), "")
     variables |= {key: value for key, value in VALUES.items() if key in variables}
     credentials = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "us-east-1"}
-    needs_a_name = {key: "name" for key in variables if key.endswith(NAMES)}
+    names = {key: "name" for key in variables if key.endswith(NAMES)}
     folders = [ROOT / FUNCTIONS[name]["CodeUri"], ROOT / "layers/gateway", ROOT / "layers/streaming/python"]
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", INIT, *map(str, folders)],
-        env=variables | needs_a_name | credentials,
+        env=variables | names | credentials,
         capture_output=True,
         text=True,
         check=False,
     )
 
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == []
+    assert process.returncode == 0, process.stderr
+    assert json.loads(process.stdout) == []
 
 
 REPEATED = re.compile(r"\brandom\.(?!SystemRandom\b)\w|from random import|uuid1")
 
 
-def test_no_number_is_one_of_pythons_own_random_ones_which_a_snapshot_would_repeat() -> None:
+def test_code_uses_no_random_generator_that_a_snapshot_repeats() -> None:
     sources = [path for part in ("functions", "layers") for path in (ROOT / part).rglob("*.py")]
 
     assert [path.name for path in sources if REPEATED.search(path.read_text())] == []

@@ -83,13 +83,13 @@ def test_headline_states_the_totals_of_the_cost_table() -> None:
 def test_every_price_is_used() -> None:
     used: set[str] = set()
 
-    class Watched(dict[str, float]):
+    class Recording(dict[str, float]):
         def __getitem__(self, name: str) -> float:
             used.add(name)
             return super().__getitem__(name)
 
-    cost.parts(Watched(cost.prices()))
-    cost.parts(Watched(cost.prices()), express=False)
+    cost.parts(Recording(cost.prices()))
+    cost.parts(Recording(cost.prices()), express=False)
 
     assert used == cost.prices().keys()
 

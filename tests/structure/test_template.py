@@ -1,4 +1,4 @@
-"""What no local AWS can show of the template: how it is rendered, and that code and template agree."""
+"""The rendered template, and the agreement of template and code, which the local AWS cannot test."""
 
 import ast
 import importlib.util
@@ -17,13 +17,15 @@ from tests.template import ROOT, template
 
 FUNCTIONS = of_type("AWS::Serverless::Function", template()["Resources"])
 ALL_FUNCTIONS = template()["Globals"]["Function"]
-NAMED = {  # these are no names of resources
-    "AWS::Logs::QueryDefinition",  # what the console shows of it
-    "AWS::Route53::RecordSet",  # the domain's
+# Types whose Name is a label or a domain instead of a physical name.
+TYPES_WITH_OTHER_NAMES = {"AWS::Logs::QueryDefinition", "AWS::Route53::RecordSet"}
+# Lambda rejects a role without these actions on every resource. A Deny statement withholds them from the code.
+ACTIONS_ON_EVERY_RESOURCE = {"ec2:CreateNetworkInterface", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets"}
+ACTIONS_ON_EVERY_RESOURCE |= {
+    "ec2:DeleteNetworkInterface",
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:UnassignPrivateIpAddresses",
 }
-# Lambda refuses a role with which it may not do these on every network interface; a Deny keeps the code from them.
-ON_EVERYTHING = {"ec2:CreateNetworkInterface", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets"}
-ON_EVERYTHING |= {"ec2:DeleteNetworkInterface", "ec2:AssignPrivateIpAddresses", "ec2:UnassignPrivateIpAddresses"}
 
 
 def methods() -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -34,7 +36,7 @@ def methods() -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 
 @pytest.mark.parametrize(("path", "method", "operation"), [pytest.param(*m, id=f"{m[1]} {m[0]}") for m in methods()])
-def test_every_v1_route_streams_and_no_other_one_does(path: str, method: str, operation: dict[str, Any]) -> None:
+def test_only_v1_routes_stream(path: str, method: str, operation: dict[str, Any]) -> None:
     integration = operation["x-amazon-apigateway-integration"]
     uri = str(integration["uri"])
 
@@ -45,25 +47,25 @@ def test_every_v1_route_streams_and_no_other_one_does(path: str, method: str, op
         assert integration["timeoutInMillis"] == 310_000
 
 
-def test_no_method_is_any() -> None:
+def test_no_route_uses_method_any() -> None:
     assert {method for _, method, _ in methods()} <= {"get", "post", "put", "patch", "delete", "options"}
 
 
-def test_every_route_but_health_and_the_preflights_asks_the_authorizer() -> None:
+def test_only_health_and_preflights_skip_the_authorizer() -> None:
     open_to_all = {(path, method) for path, method, operation in methods() if is_open(operation)}
     preflights = {(path, "options") for path, _, _ in methods()}
 
     assert open_to_all == preflights | {("/health", "get")}
 
 
-def test_no_path_has_methods_of_one_function_with_and_without_the_authorizer() -> None:
-    """`sam local` takes the methods of one path and one function for one route, whose authorizer is any of theirs."""
-    opened: dict[tuple[str, str], set[bool]] = {}
+def test_function_does_not_mix_authorized_and_open_methods_on_a_path() -> None:
+    """`sam local` merges the methods of one path and one function into one route with any of their authorizers."""
+    openness: dict[tuple[str, str], set[bool]] = {}
     for path, _, operation in methods():
         uri = str(operation["x-amazon-apigateway-integration"]["uri"])
-        opened.setdefault((path, uri), set()).add(is_open(operation))
+        openness.setdefault((path, uri), set()).add(is_open(operation))
 
-    assert {route for route, both in opened.items() if len(both) > 1} == set()
+    assert {route for route, values in openness.items() if len(values) > 1} == set()
 
 
 def is_open(operation: dict[str, Any]) -> bool:
@@ -78,7 +80,7 @@ def versions(**changed: str) -> set[str]:
     return set(of_type("AWS::Lambda::Version", render({}, **changed)["Resources"]))
 
 
-def test_a_change_of_a_layer_alone_makes_new_versions_of_the_functions_that_use_it() -> None:
+def test_changed_layer_publishes_new_function_versions() -> None:
     before = versions()
 
     assert versions() == before
@@ -86,24 +88,25 @@ def test_a_change_of_a_layer_alone_makes_new_versions_of_the_functions_that_use_
     assert {name[:19] for name in versions(StreamingLayer="2") - before} == {"CompletionsFunction"}
 
 
-def test_no_resource_has_a_physical_name() -> None:
+def test_resources_have_no_physical_names() -> None:
     named = re.compile(
         r"^(FunctionName|TableName|RoleName|LogGroupName|LayerName|StateMachineName|Name|TopicName|AliasName)$"
     )
-    found = [
+    names = [
         f"{name}.{key}"
         for name, resource in template()["Resources"].items()
         for key, value in resource.get("Properties", {}).items()
-        if named.match(key) and "Ref" not in value  # one that refers to a log group names nothing
-        if resource["Type"] not in NAMED
+        # A LogGroupName that is a reference is no physical name.
+        if named.match(key) and "Ref" not in value
+        if resource["Type"] not in TYPES_WITH_OTHER_NAMES
     ]
-    assert found == []
+    assert names == []
 
 
 def statements() -> Iterator[tuple[str, dict[str, Any]]]:
     resources = deployed(EVERYTHING)["Resources"]
     for name, role in of_type("AWS::IAM::Role", resources).items():
-        assert not role.get("ManagedPolicyArns"), f"{name} takes a managed policy"
+        assert not role.get("ManagedPolicyArns"), f"{name} has a managed policy"
         for policy in role["Policies"]:
             yield from ((name, statement) for statement in policy["PolicyDocument"]["Statement"])
     for name, key in of_type("AWS::KMS::Key", resources).items():
@@ -114,14 +117,14 @@ def as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def test_no_action_has_a_star_and_no_role_acts_on_everything() -> None:
+def test_policies_have_no_wildcards() -> None:
     for name, statement in statements():
         assert not [action for action in as_list(statement["Action"]) if "*" in action], name
-        if "Principal" not in statement and not set(as_list(statement["Action"])) <= ON_EVERYTHING:
+        if "Principal" not in statement and not set(as_list(statement["Action"])) <= ACTIONS_ON_EVERY_RESOURCE:
             assert "*" not in as_list(statement["Resource"]), name
 
 
-def test_the_workflow_may_invoke_what_it_names_and_nothing_else() -> None:
+def test_workflow_may_invoke_only_its_functions() -> None:
     workflow = template()["Resources"]["HeartbeatWorkflow"]["Properties"]
     [policy] = template()["Resources"]["HeartbeatWorkflowRole"]["Properties"]["Policies"]
     [statement] = policy["PolicyDocument"]["Statement"]
@@ -130,13 +133,13 @@ def test_the_workflow_may_invoke_what_it_names_and_nothing_else() -> None:
     assert as_list(statement["Resource"]) == list(workflow["DefinitionSubstitutions"].values())
 
 
-def test_each_function_has_a_role_of_its_own() -> None:
+def test_each_function_has_its_own_role() -> None:
     roles = [str(function["Role"]) for function in FUNCTIONS.values()]
 
     assert len(set(roles)) == len(roles) == 5
 
 
-def test_preflights_are_answered_by_a_function_that_may_do_nothing() -> None:
+def test_preflight_function_may_only_write_logs() -> None:
     uris = {str(o["x-amazon-apigateway-integration"]["uri"]) for _, method, o in methods() if method == "options"}
     granted = [action for role, s in statements() if role == "PreflightRole" for action in as_list(s["Action"])]
 
@@ -149,7 +152,7 @@ def source(function: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_each_handler_is_there(name: str) -> None:
+def test_each_handler_exists(name: str) -> None:
     module, _, handler = FUNCTIONS[name].get("Handler", ALL_FUNCTIONS["Handler"]).rpartition(".")
     tree = ast.parse((ROOT / FUNCTIONS[name]["CodeUri"] / f"{module}.py").read_text())
 
@@ -189,7 +192,7 @@ def test_each_function_uses_every_variable_that_it_is_given(name: str) -> None:
     assert declared(name) <= {attribute.upper() for attribute in used}
 
 
-def test_every_limit_of_a_forwarded_request_is_a_parameter_whose_default_is_the_codes() -> None:
+def test_limit_parameters_document_the_defaults_of_the_code() -> None:
     variables = FUNCTIONS["CompletionsFunction"]["Environment"]["Variables"]
     limits = {f"{field.name.upper()}_SECONDS": field.default for field in fields(settings.Limits)}
     assert limits.keys() == {name for name in declared("CompletionsFunction") if name.endswith("_SECONDS")}
@@ -201,14 +204,14 @@ def test_every_limit_of_a_forwarded_request_is_a_parameter_whose_default_is_the_
         assert f"Empty for the default, {default:g}" in shown["Description"]
 
 
-def test_the_streaming_layer_is_used_where_the_routes_stream_and_nowhere_else() -> None:
+def test_only_the_completions_function_uses_the_streaming_layer() -> None:
     using = {name for name in FUNCTIONS if "lambda_streaming" in source(FUNCTIONS[name])}
     with_layer = {name for name, function in FUNCTIONS.items() if "StreamingLayer" in str(function["Layers"])}
 
     assert using == with_layer == {"CompletionsFunction"}
 
 
-def test_the_layers_packages_are_pinned_and_found() -> None:
+def test_layer_packages_are_pinned_and_importable() -> None:
     lines = (ROOT / "layers/gateway/requirements.txt").read_text().split()
 
     assert all("==" in line for line in lines)
@@ -217,7 +220,7 @@ def test_the_layers_packages_are_pinned_and_found() -> None:
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_each_function_writes_its_own_log_group_and_does_nothing_else_with_logs(name: str) -> None:
+def test_each_function_may_only_write_its_own_log_group(name: str) -> None:
     role, attribute = FUNCTIONS[name]["Role"]["Fn::GetAtt"]
     group = FUNCTIONS[name]["LoggingConfig"]["LogGroup"]["Ref"]
 

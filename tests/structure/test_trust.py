@@ -1,4 +1,4 @@
-"""Who may take a role, publish to the topic, and hold a token how long: as it is rendered, to the letter."""
+"""Trust in the rendered template: who may assume a role, publish to the topic, and use a token for how long."""
 
 from typing import Any
 
@@ -14,7 +14,8 @@ SERVICES = {
     "PreflightRole": "lambda",
     "HeartbeatRole": "lambda",
     "HeartbeatWorkflowRole": "states",
-    "HeartbeatWorkflowEveryMinuteRole": "events",  # SAM's: the rule starts the workflow by it
+    # SAM creates this role, with which the schedule rule starts the workflow.
+    "HeartbeatWorkflowEveryMinuteRole": "events",
     "DeploymentRole": "codedeploy",
     "LoggingRole": "apigateway",
 }
@@ -26,23 +27,23 @@ def in_this_account(service: str, resource: str) -> dict[str, str]:
 
 def granted(role: str, policy: str) -> list[tuple[str, Any, Any]]:
     """Effect, actions and resource of each statement of a role's policy."""
-    [found] = [p for p in RESOURCES[role]["Properties"]["Policies"] if p["PolicyName"] == policy]
-    return [(s["Effect"], s["Action"], s["Resource"]) for s in found["PolicyDocument"]["Statement"]]
+    [document] = [p["PolicyDocument"] for p in RESOURCES[role]["Properties"]["Policies"] if p["PolicyName"] == policy]
+    return [(s["Effect"], s["Action"], s["Resource"]) for s in document["Statement"]]
 
 
-def test_each_role_is_taken_by_one_service_of_aws_and_by_nobody_else() -> None:
-    taken = {}
+def test_each_role_trusts_exactly_one_aws_service() -> None:
+    trusted = {}
     for name, role in of_type("AWS::IAM::Role", RESOURCES).items():
         [statement] = role["AssumeRolePolicyDocument"]["Statement"]
         [(kind, service)] = statement["Principal"].items()
         assert (kind, statement["Effect"]) == ("Service", "Allow")
         assert statement["Action"] in ("sts:AssumeRole", ["sts:AssumeRole"])
-        [taken[name]] = [service] if isinstance(service, str) else service
+        [trusted[name]] = [service] if isinstance(service, str) else service
 
-    assert taken == {name: f"{service}.amazonaws.com" for name, service in SERVICES.items()}
+    assert trusted == {name: f"{service}.amazonaws.com" for name, service in SERVICES.items()}
 
 
-def test_the_alarms_of_this_account_publish_to_the_topic_and_nobody_else() -> None:
+def test_only_alarms_of_this_account_publish_to_the_topic() -> None:
     [policy] = of_type("AWS::SNS::TopicPolicy", RESOURCES).values()
     [statement] = policy["PolicyDocument"]["Statement"]
 
@@ -53,25 +54,26 @@ def test_the_alarms_of_this_account_publish_to_the_topic_and_nobody_else() -> No
     }
 
 
-def test_tokens_are_as_long_as_those_that_a_rotation_makes() -> None:
+def test_generated_tokens_match_rotation_length() -> None:
     secrets = of_type("AWS::SecretsManager::Secret", RESOURCES).values()
 
     assert [secret["GenerateSecretString"]["PasswordLength"] for secret in secrets] == [rotate.LENGTH] * 2
-    assert rotate.LENGTH * 5 > 128  # bits: a letter or a digit is nearly six
+    # A letter or a digit carries nearly six bits.
+    assert rotate.LENGTH * 5 > 128
 
 
-def test_a_revoked_token_is_dead_when_the_rotation_says_so() -> None:
-    """The authorizer's memory of a minute, and API Gateway's cache."""
+def test_revocation_time_matches_the_caches() -> None:
+    """The authorizer caches tokens for 60 s, and API Gateway caches its policy."""
     [scheme] = RESOURCES["Api"]["Properties"]["Body"]["components"]["securitySchemes"].values()
-    cached = scheme["x-amazon-apigateway-authorizer"]["authorizerResultTtlInSeconds"]
+    cache_seconds = scheme["x-amazon-apigateway-authorizer"]["authorizerResultTtlInSeconds"]
 
-    assert 60 + cached == rotate.DEAD_AFTER.total_seconds()
-
-
-# What only AWS can prove: the local AWS has no CodeDeploy, no network interfaces and no access logs.
+    assert 60 + cache_seconds == rotate.DEAD_AFTER.total_seconds()
 
 
-def test_a_gradual_deployment_may_look_at_alarms_and_move_aliases() -> None:
+# The local AWS cannot test these: it has no CodeDeploy, no network interfaces and no access logs.
+
+
+def test_deployment_role_may_read_alarms_and_update_aliases() -> None:
     assert granted("DeploymentRole", "deployment") == [
         ("Allow", "cloudwatch:DescribeAlarms", in_this_account("cloudwatch", "alarm:*")),
         (
@@ -82,7 +84,7 @@ def test_a_gradual_deployment_may_look_at_alarms_and_move_aliases() -> None:
     ]
 
 
-def test_api_gateways_logging_role_may_do_what_aws_asks_of_it() -> None:
+def test_logging_role_has_the_required_permissions() -> None:
     """docs.aws.amazon.com/apigateway: AmazonAPIGatewayPushToCloudWatchLogs, in this account."""
     written = ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogGroups", "logs:DescribeLogStreams"]
     read = ["logs:PutLogEvents", "logs:GetLogEvents", "logs:FilterLogEvents"]
@@ -90,7 +92,7 @@ def test_api_gateways_logging_role_may_do_what_aws_asks_of_it() -> None:
     assert granted("LoggingRole", "access-logs") == [("Allow", written + read, in_this_account("logs", "*"))]
 
 
-def test_network_interfaces_are_lambdas_to_make_and_not_the_codes() -> None:
+def test_only_lambda_itself_may_manage_network_interfaces() -> None:
     """docs.aws.amazon.com/lambda, "Giving Lambda functions access to resources in a VPC"."""
     actions = [
         *("ec2:CreateNetworkInterface", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets"),
@@ -104,7 +106,7 @@ def test_network_interfaces_are_lambdas_to_make_and_not_the_codes() -> None:
         }
 
 
-def test_the_key_of_the_keys_is_used_and_administered_in_this_account_only() -> None:
+def test_only_this_account_uses_and_administers_the_kms_key() -> None:
     [key] = of_type("AWS::KMS::Key", RESOURCES).values()
     statements = {s["Sid"]: s for s in key["KeyPolicy"]["Statement"]}
 
@@ -115,7 +117,7 @@ def test_the_key_of_the_keys_is_used_and_administered_in_this_account_only() -> 
     assert not {"kms:Encrypt", "kms:Decrypt"} & set(statements["AdministeredByTheAccount"]["Action"])
 
 
-def test_a_domain_of_ones_own_speaks_tls_1_2_and_later() -> None:
+def test_custom_domain_requires_tls_1_2() -> None:
     [domain] = of_type("AWS::ApiGateway::DomainName", RESOURCES).values()
 
     assert domain["SecurityPolicy"] == "TLS_1_2"

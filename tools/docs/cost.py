@@ -145,7 +145,7 @@ def _workflow(usd: Mapping[str, float], *, express: bool) -> float:
 def _alarms_and_dashboards() -> tuple[int, int]:
     """The numbers of alarms and dashboards that every stack has."""
     resources = yaml_parse((ROOT / "template.yaml").read_text())["Resources"].values()
-    kinds = [resource["Type"] for resource in resources if resource.get("Condition") != "GoGradually"]
+    kinds = [resource["Type"] for resource in resources if resource.get("Condition") != "DeploysGradually"]
     return kinds.count("AWS::CloudWatch::Alarm"), kinds.count("AWS::CloudWatch::Dashboard")
 
 

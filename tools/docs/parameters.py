@@ -1,4 +1,4 @@
-"""The template's parameters as a table, in the groups of its Interface metadata."""
+"""The template's parameters as a Markdown table, in the groups of its Interface metadata."""
 
 from pathlib import Path
 
@@ -8,9 +8,9 @@ TEMPLATE = Path(__file__).parents[2] / "template.yaml"
 
 
 def table() -> str:
-    """Name, default and meaning of each."""
+    """Returns the table: one row per parameter with its name, default and description."""
     template = yaml_parse(TEMPLATE.read_text())
-    rows = ["| Parameter | Default | |", "|---|---|---|"]
+    rows = ["| Parameter | Default | Description |", "|---|---|---|"]
     for group in template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]:
         rows.append(f"| **{group['Label']['default']}** | | |")
         rows += [_row(name, template["Parameters"][name]) for name in group["Parameters"]]

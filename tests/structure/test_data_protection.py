@@ -1,4 +1,4 @@
-"""What is kept: encrypted, recoverable, protected, and gone when it should be."""
+"""Stored data is encrypted, recoverable and protected from deletion, and it expires."""
 
 from typing import Any
 
@@ -8,40 +8,40 @@ from tests.structure.rendered import of_type, render
 from tests.template import template
 
 RESOURCES = template()["Resources"]
-KEPT = ("ProvidersTable", "ProviderKeysKey")
+RETAINED = ("ProvidersTable", "ProviderKeysKey")
 
 
 @pytest.mark.parametrize("name", of_type("AWS::DynamoDB::Table", RESOURCES))
-def test_every_table_is_encrypted_under_a_kms_key(name: str) -> None:
+def test_tables_are_encrypted_with_kms(name: str) -> None:
     assert RESOURCES[name]["Properties"]["SSESpecification"] == {"SSEEnabled": True}
 
 
-def test_the_registry_can_be_recovered_and_is_not_deleted_by_mistake() -> None:
+def test_registry_has_recovery_and_deletion_protection() -> None:
     registry = RESOURCES["ProvidersTable"]["Properties"]
 
     assert registry["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
-    assert registry["DeletionProtectionEnabled"] == {"Fn::If": ["KeepData", True, False]}
+    assert registry["DeletionProtectionEnabled"] == {"Fn::If": ["RetainData", True, False]}
 
 
-@pytest.mark.parametrize("name", KEPT)
-def test_the_registry_and_its_key_outlive_the_stack_unless_it_is_for_throwing_away(name: str) -> None:
+@pytest.mark.parametrize("name", RETAINED)
+def test_registry_and_key_are_retained_by_default(name: str) -> None:
     for policy in ("DeletionPolicy", "UpdateReplacePolicy"):
-        assert RESOURCES[name][policy] == {"Fn::If": ["KeepData", "Retain", "Delete"]}
+        assert RESOURCES[name][policy] == {"Fn::If": ["RetainData", "Retain", "Delete"]}
     assert template()["Parameters"]["Data"]["Default"] == "keep"
 
 
-def test_the_key_is_rotated() -> None:
+def test_key_rotation_is_enabled() -> None:
     assert RESOURCES["ProviderKeysKey"]["Properties"]["EnableKeyRotation"] is True
 
 
-def test_the_history_expires_by_itself() -> None:
+def test_history_expires() -> None:
     history = RESOURCES["HeartbeatsTable"]["Properties"]
 
     assert history["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
 
 
-def test_every_function_logs_into_a_group_with_a_retention() -> None:
-    """CloudWatch encrypts every group; what it keeps for ever is a choice that nobody made."""
+def test_each_function_has_a_log_group_with_retention() -> None:
+    """Without a retention CloudWatch keeps logs forever."""
     groups = of_type("AWS::Logs::LogGroup", RESOURCES)
     used = [f["LoggingConfig"]["LogGroup"]["Ref"] for f in of_type("AWS::Serverless::Function", RESOURCES).values()]
 
@@ -50,8 +50,8 @@ def test_every_function_logs_into_a_group_with_a_retention() -> None:
     assert all(group["RetentionInDays"] == {"Ref": "LogRetentionDays"} for group in groups.values())
 
 
-def test_no_function_is_told_to_log_its_events() -> None:
-    """An event of the authorizer is a token; one of the others has a prompt or a key in it."""
+def test_functions_do_not_log_events() -> None:
+    """Events hold secrets: the token for the authorizer, prompts and keys for the other functions."""
     for function in of_type("AWS::Lambda::Function", render()["Resources"]).values():
         assert not [name for name in function["Environment"]["Variables"] if name.startswith("POWERTOOLS_")]
         assert "ApplicationLogLevel" not in function["LoggingConfig"]
@@ -65,6 +65,6 @@ def skips() -> list[tuple[str, dict[str, Any]]]:
     ]
 
 
-def test_every_finding_that_is_passed_over_says_why() -> None:
+def test_skipped_findings_have_a_reason() -> None:
     assert skips()
     assert not [(name, skip) for name, skip in skips() if len(skip.get("comment", "")) < 20]

@@ -1,4 +1,4 @@
-"""What may come in, as it is rendered: networks, pages, rates, and API Gateway's own answers, for every combination."""
+"""Access to the API in the rendered template: networks, web pages, rate limits and gateway responses."""
 
 import itertools
 import json
@@ -18,18 +18,18 @@ COMBINATIONS = list(itertools.product(CIDRS, ORIGINS, ("keep", "throw-away")))
 
 
 def rendered(cidrs: str = "", origins: str = "", data: str = "keep") -> dict[str, Any]:
-    """The resources, with what the parameters decide decided."""
+    """The deployed resources, with every intrinsic that depends on a parameter resolved."""
     parameters = {"AllowedCidrs": cidrs, "AllowedOrigins": origins, "Data": data}
     resolver = Resolver(template(), chosen(parameters))
     return dict(resolver.resolve(deployed(parameters)["Resources"]))
 
 
 @pytest.mark.parametrize(("cidrs", "origins", "data"), COMBINATIONS)
-def test_networks_and_pages_are_rendered_as_they_are_meant(cidrs: str, origins: str, data: str) -> None:
+def test_renders_allowed_networks_and_origins(cidrs: str, origins: str, data: str) -> None:
     resources = rendered(cidrs, origins, data)
     api = resources["Api"]["Properties"]
 
-    assert denied_but(api.get("Policy")) == CIDRS[cidrs]
+    assert allowed_networks(api.get("Policy")) == CIDRS[cidrs]
     for response in api["Body"]["x-amazon-apigateway-gateway-responses"].values():
         headers = {name.rpartition(".")[2]: value for name, value in response["responseParameters"].items()}
         for_pages = {"Access-Control-Allow-Origin": "'*'", "Access-Control-Expose-Headers": "'X-Request-Id'"}
@@ -39,8 +39,8 @@ def test_networks_and_pages_are_rendered_as_they_are_meant(cidrs: str, origins: 
         assert variables["ALLOWED_ORIGINS"] == origins
 
 
-def denied_but(policy: dict[str, Any] | None) -> list[str] | None:
-    """The networks that a policy lets in; None where there is no policy."""
+def allowed_networks(policy: dict[str, Any] | None) -> list[str] | None:
+    """The networks that a resource policy allows, or None without a policy."""
     if policy is None:
         return None
     allow, deny = policy["Statement"]
@@ -49,26 +49,27 @@ def denied_but(policy: dict[str, Any] | None) -> list[str] | None:
     return list(deny["Condition"]["NotIpAddress"]["aws:SourceIp"])
 
 
-def test_a_changed_parameter_is_deployed_to_the_stage() -> None:
-    """SAM names a deployment after a hash of the API, in which no parameter behind an If is."""
+def test_stage_is_redeployed_on_every_deployment() -> None:
+    """SAM names a deployment by a hash of the API definition. A parameter inside Fn::If does not change that hash."""
     assert template()["Resources"]["Api"]["Properties"]["AlwaysDeploy"] is True
 
 
 def stage() -> dict[str, Any]:
-    [found] = [r for r in render()["Resources"].values() if r["Type"] == "AWS::ApiGateway::Stage"]
-    return dict(found["Properties"])
+    [resource] = [r for r in render()["Resources"].values() if r["Type"] == "AWS::ApiGateway::Stage"]
+    return dict(resource["Properties"])
 
 
-def test_the_stage_throttles_every_method_and_logs_no_body() -> None:
+def test_stage_throttles_every_method_and_logs_no_body() -> None:
     [settings] = stage()["MethodSettings"]
 
     assert (settings["ResourcePath"], settings["HttpMethod"]) == ("/*", "*")
     assert settings["ThrottlingRateLimit"] == {"Ref": "ThrottleRate"}
     assert settings["ThrottlingBurstLimit"] == {"Ref": "ThrottleBurst"}
-    assert "DataTraceEnabled" not in settings  # it would write prompts and answers to the log
+    # Data tracing logs prompts and responses.
+    assert "DataTraceEnabled" not in settings
 
 
-def test_the_parameters_take_no_star_and_no_path() -> None:
+def test_access_parameters_reject_wildcards_and_paths() -> None:
     pattern = template()["Parameters"]["AllowedOrigins"]["AllowedPattern"]
 
     assert matches(pattern, ORIGINS)

@@ -1,6 +1,7 @@
-"""What the template watches, and what the code emits and logs, each read from where it is written."""
+"""Alarms, dashboard and queries of the template, and the metrics and log fields that the code emits."""
 
 import ast
+import functools
 import json
 import re
 from collections.abc import Iterator
@@ -13,13 +14,14 @@ from tests.template import ROOT
 NAMES: tuple[str, ...] = get_args(MetricName)
 RESOURCES: dict[str, Any] = render()["Resources"]
 SOURCES = [*sorted((ROOT / "functions").rglob("*.py")), *sorted((ROOT / "layers/gateway/gateway").rglob("*.py"))]
-ALARMS = of_type("AWS::CloudWatch::Alarm", deployed()["Resources"])  # without a gradual deployment's: those ring nobody
+# Without the rollback alarms of gradual deployments, which notify nobody.
+ALARMS = of_type("AWS::CloudWatch::Alarm", deployed()["Resources"])
 QUERIES = of_type("AWS::Logs::QueryDefinition", RESOURCES)
 REFERENCE = re.compile(r"\$\{([^!}][^}]*)\}")
 
 
 def dashboard() -> dict[str, Any]:
-    """The dashboard's body; a reference stays as it is written, `${LogicalId}`."""
+    """The dashboard's body. References stay unresolved: `${LogicalId}`."""
     body: dict[str, Any] = json.loads(RESOURCES["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"])
     return body
 
@@ -29,45 +31,50 @@ def widgets(kind: str) -> list[dict[str, Any]]:
 
 
 def charted() -> Iterator[list[Any]]:
-    """`[namespace, name, dimension, value, …, options]` of each metric that a widget draws by its name."""
+    """`[namespace, name, dimension, value, …, options]` of each metric that a widget names."""
     for widget in widgets("metric"):
         yield from (metric for metric in widget["metrics"] if isinstance(metric[0], str))
 
 
 def searched() -> set[str]:
-    """The metrics that a widget finds for each provider."""
+    """The metrics that a widget searches by provider."""
     expressions = [m[0]["expression"] for w in widgets("metric") for m in w["metrics"] if isinstance(m[0], dict)]
     return {name for expression in expressions for name in re.findall(r'MetricName="(\w+)"', expression)}
 
 
 def log_queries() -> dict[str, str]:
-    """Every query, saved or on the dashboard, by its name."""
-    drawn = {f"dashboard: {widget['title']}": widget["query"] for widget in widgets("log")}
-    return drawn | {name: query["QueryString"] for name, query in QUERIES.items()}
+    """Every saved or dashboard query by name."""
+    charts = {f"dashboard: {widget['title']}": widget["query"] for widget in widgets("log")}
+    return charts | {name: query["QueryString"] for name, query in QUERIES.items()}
 
 
-def functions() -> Iterator[ast.FunctionDef]:
-    for path in SOURCES:
-        yield from (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef))
+@functools.cache
+def functions() -> list[ast.FunctionDef]:
+    """Every function of the Lambda functions and the gateway package."""
+    trees = [ast.parse(path.read_text()) for path in SOURCES]
+    return [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
 
 
-def calls(function: ast.FunctionDef) -> Iterator[tuple[str, ast.Call]]:
-    """Each call in a function, with the last part of the name that it goes by."""
-    for node in ast.walk(function):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
-            yield (node.func.id if isinstance(node.func, ast.Name) else node.func.attr), node
+@functools.cache
+def calls(function: ast.FunctionDef) -> list[tuple[str, ast.Call]]:
+    """Each call in a function, with the last part of the called name."""
+    return [
+        (node.func.id if isinstance(node.func, ast.Name) else node.func.attr, node)
+        for node in ast.walk(function)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute)
+    ]
 
 
 def emitted() -> dict[str, set[str]]:
-    """Where each metric is emitted: `none`, `provider`, or both."""
-    found: dict[str, set[str]] = {}
+    """The dimensions of each metric: `none`, `provider`, or both."""
+    dimensions: dict[str, set[str]] = {}
     for function in functions():
         for name, call in calls(function):
             if name == "emit" and call.args:
-                dimension = "provider" if "provider" in {word.arg for word in call.keywords} else "none"
+                dimension = "provider" if "provider" in {keyword.arg for keyword in call.keywords} else "none"
                 for metric in keys(function, call.args[0]):
-                    found.setdefault(metric, set()).add(dimension)
-    return found
+                    dimensions.setdefault(metric, set()).add(dimension)
+    return dimensions
 
 
 def logged(message: str) -> set[str]:
@@ -76,23 +83,23 @@ def logged(message: str) -> set[str]:
         field
         for function in functions()
         for name, call in calls(function)
-        if name in {"info", "warning", "error", "exception"} and first_word(call) == message
-        for word in call.keywords
-        if word.arg == "extra"
-        for field in keys(function, word.value)
+        if name in {"info", "warning", "error", "exception"} and log_message(call) == message
+        for keyword in call.keywords
+        if keyword.arg == "extra"
+        for field in keys(function, keyword.value)
     }
 
 
 def messages() -> set[str]:
-    return {first_word(call) for function in functions() for _, call in calls(function)}
+    return {log_message(call) for function in functions() for _, call in calls(function)}
 
 
-def first_word(call: ast.Call) -> str:
+def log_message(call: ast.Call) -> str:
     return str(call.args[0].value) if call.args and isinstance(call.args[0], ast.Constant) else ""
 
 
 def keys(function: ast.FunctionDef, expression: ast.AST) -> Iterator[str]:
-    """The keys of the dicts that make an expression up, through the variables that hold them."""
+    """The keys of the dicts in an expression, including dicts assigned to its variables."""
     for node in ast.walk(expression):
         if isinstance(node, ast.Dict):
             yield from (str(key.value) for key in node.keys if isinstance(key, ast.Constant))
