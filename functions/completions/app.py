@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import boto3
 
 from gateway.core.cors import Cors
-from gateway.core.errors import DeadlineExceeded, GatewayError, NotAStream
+from gateway.core.errors import DeadlineExceeded, GatewayError, InternalError, NotAStream
 from gateway.core.redaction import Redactor
 from gateway.core.sam_local import require_local_aws
 from gateway.core.settings import CompletionsSettings
@@ -120,7 +120,7 @@ def _send(record: RequestLog, provider_id: str | None, deadline: float) -> tuple
         raise
     except Exception:
         logger.exception("unforeseen", extra={"request_id": record.request.request_id})
-        raise GatewayError("The gateway failed. Its logs say more under this X-Request-Id.") from None
+        raise InternalError(record.request.request_id) from None
 
 
 def _answer(

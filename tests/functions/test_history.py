@@ -44,7 +44,7 @@ def query(**parameters: Any) -> dict[str, Any]:
     return {"queryStringParameters": given, "multiValueQueryStringParameters": multiple}
 
 
-def test_a_beat_now_answers_with_its_outcome_and_is_in_the_history(call: ApiCall) -> None:
+def test_beat_now_answers_its_result_and_stores_it(call: ApiCall) -> None:
     status, beat = call("beat_now")
 
     assert status == 200
@@ -67,12 +67,12 @@ def test_a_beat_now_that_finds_a_provider_failed_is_a_200_all_the_same(
     assert call("heartbeats")[1]["uptime_24h"] == 0
 
 
-def test_a_beat_now_does_not_look_at_a_body(call: ApiCall) -> None:
+def test_beat_now_ignores_the_body(call: ApiCall) -> None:
     for body in (None, "", "{", "[]", '{"model": 1}'):
         assert call("beat_now", body=body)[0] == 200, body
 
 
-def test_a_disabled_provider_is_beaten_when_it_is_asked_for(call: ApiCall) -> None:
+def test_beat_now_checks_a_disabled_provider(call: ApiCall) -> None:
     body = json.loads(event("register")["body"])
     call("register", body=json.dumps(body | {"heartbeat": {"enabled": False}}))
 
@@ -114,7 +114,7 @@ def test_a_provider_deleted_meanwhile_is_a_404_from_the_heartbeat_function(load:
         assert (error["status"], error["code"], error["param"]) == (404, "provider_not_found", "id")
 
 
-def test_a_page_leads_to_the_next_and_the_last_one_to_none(call: ApiCall) -> None:
+def test_pages_have_a_cursor_except_the_last(call: ApiCall) -> None:
     beats = [call("beat_now")[1]["at"] for _ in range(3)]
 
     first = call("heartbeats")[1]
@@ -162,13 +162,13 @@ def test_a_malformed_parameter_is_a_400_that_names_it(call: ApiCall) -> None:
         assert answer["error"]["message"].startswith(f"{name} is not valid")
 
 
-def test_no_parameter_is_needed(call: ApiCall) -> None:
+def test_needs_no_parameter(call: ApiCall) -> None:
     status, history = call("heartbeats", queryStringParameters=None, multiValueQueryStringParameters=None)
 
     assert (status, history["items"], history["uptime_24h"], history["beats_24h"]) == (200, [], None, 0)
 
 
-def test_the_history_of_a_deleted_provider_is_not_its_successors(call: ApiCall) -> None:
+def test_hides_the_history_of_a_deleted_provider_from_its_successor(call: ApiCall) -> None:
     call("beat_now")
     providers_path = {"path": "/api/v1/providers/tokenhub", "resource": "/api/v1/providers/{id}"}
     assert call("list", httpMethod="DELETE", **providers_path) == (204, None)
@@ -177,7 +177,7 @@ def test_the_history_of_a_deleted_provider_is_not_its_successors(call: ApiCall) 
     assert call("heartbeats")[1]["items"] == []
 
 
-def test_the_models_are_tokenhubs(call: ApiCall, tokenhub: RunningTokenHub) -> None:
+def test_answers_the_models_of_tokenhub(call: ApiCall, tokenhub: RunningTokenHub) -> None:
     status, answer = call("provider_models")
 
     assert status == 200
@@ -185,13 +185,13 @@ def test_the_models_are_tokenhubs(call: ApiCall, tokenhub: RunningTokenHub) -> N
     assert tokenhub.requests[-1].headers["authorization"] == f"Bearer {KEY}"
 
 
-def test_tokenhubs_null_is_an_empty_list(call: ApiCall, tokenhub: RunningTokenHub) -> None:
+def test_answers_an_empty_list_for_null(call: ApiCall, tokenhub: RunningTokenHub) -> None:
     tokenhub.rehearse("no_models")
 
     assert call("provider_models") == (200, {"models": []})
 
 
-def test_a_providers_refusal_comes_with_its_own_status_and_code(call: ApiCall, tokenhub: RunningTokenHub) -> None:
+def test_passes_on_the_status_and_code_of_a_provider_error(call: ApiCall, tokenhub: RunningTokenHub) -> None:
     body = json.loads(event("register")["body"]) | {"endpoint": f"{tokenhub.url}/nothing"}
     call("register", body=json.dumps(body))
 
@@ -201,7 +201,7 @@ def test_a_providers_refusal_comes_with_its_own_status_and_code(call: ApiCall, t
     assert set(answer["error"]) == {"message", "type", "code", "param"}
 
 
-def test_the_key_stands_in_no_answer_and_no_history(call: ApiCall, tokenhub: RunningTokenHub, aws: Aws) -> None:
+def test_answers_and_history_contain_no_key(call: ApiCall, tokenhub: RunningTokenHub, aws: Aws) -> None:
     tokenhub.rehearse("refuse_key")
     answers = [call(name) for name in ("beat_now", "heartbeats", "provider_models")]
 

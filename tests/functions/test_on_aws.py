@@ -38,13 +38,13 @@ def register(load: Load, endpoint: str) -> Any:
     return load("providers").handler(event("register", body=json.dumps(body)), Context())
 
 
-def test_no_loopback_endpoint_is_registered(load: Load) -> None:
+def test_refuses_to_register_a_loopback_endpoint(load: Load) -> None:
     answer = register(load, "https://127.0.0.1:8090/v1")
 
     assert (answer["statusCode"], json.loads(answer["body"])["error"]["code"]) == (400, "invalid_endpoint")
 
 
-def test_a_name_that_leads_inside_gets_no_request(load: Load, inside: RawUpstream) -> None:
+def test_forwards_no_request_to_a_private_address(load: Load, inside: RawUpstream) -> None:
     port = inside.url.rpartition(":")[2].removesuffix("/v1")
     assert register(load, f"https://{NAME}:{port}/v1")["statusCode"] == 201
 
@@ -54,7 +54,7 @@ def test_a_name_that_leads_inside_gets_no_request(load: Load, inside: RawUpstrea
     assert inside.requests == []
 
 
-def test_a_name_that_leads_inside_gets_no_heartbeat(load: Load, inside: RawUpstream) -> None:
+def test_sends_no_heartbeat_to_a_private_address(load: Load, inside: RawUpstream) -> None:
     port = inside.url.rpartition(":")[2].removesuffix("/v1")
     register(load, f"https://{NAME}:{port}/v1")
 
@@ -65,7 +65,7 @@ def test_a_name_that_leads_inside_gets_no_heartbeat(load: Load, inside: RawUpstr
 
 
 @pytest.mark.parametrize("function", ["completions", "heartbeat"])
-def test_what_was_registered_under_laxer_rules_gets_no_key(
+def test_sends_no_key_to_an_endpoint_that_is_no_longer_allowed(
     load: Load, monkeypatch: pytest.MonkeyPatch, function: str
 ) -> None:
     monkeypatch.setenv("PRIVATE_NETWORKS", "allow")
@@ -79,7 +79,7 @@ def test_what_was_registered_under_laxer_rules_gets_no_key(
 
 
 @pytest.mark.parametrize("function", ["completions", "heartbeat"])
-def test_the_functions_own_log_takes_out_each_key_that_was_decrypted(
+def test_logs_redact_every_decrypted_key(
     load: Load, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], function: str
 ) -> None:
     # Lambda makes one in a process; here another test may have, which would stay.

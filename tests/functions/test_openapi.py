@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from gateway.api.operations import WIDTH
+from gateway.api.operations import BUCKET_WIDTH
 from gateway.core import errors
 from gateway.heartbeat.history import width_of
 from gateway.proxy.upstream_errors import FALLBACK_ERRORS, KNOWN_ERRORS
@@ -66,11 +66,11 @@ def test_the_document_is_valid_openapi_3_1(document: dict[str, Any]) -> None:
     OpenAPIV31SpecValidator(document).validate()
 
 
-def test_the_document_tells_of_the_routes_that_the_template_deploys_and_of_no_other(document: dict[str, Any]) -> None:
+def test_documents_exactly_the_deployed_routes(document: dict[str, Any]) -> None:
     assert set(operations(document)) == set(deployed_routes())
 
 
-def test_every_operation_has_words_of_its_own_and_the_token_that_it_needs(document: dict[str, Any]) -> None:
+def test_every_operation_has_a_summary_and_its_tokens(document: dict[str, Any]) -> None:
     names = [operation["operationId"] for operation in operations(document).values()]
     for (method, path), operation in operations(document).items():
         assert re.fullmatch("[a-z_]+", operation["operationId"]), path
@@ -95,11 +95,11 @@ def every_code() -> set[str]:
     return found | {upstream_error.code for upstream_error in (*KNOWN_ERRORS, *FALLBACK_ERRORS)}
 
 
-def test_every_error_code_stands_in_the_document(document: dict[str, Any]) -> None:
+def test_documents_every_error_code(document: dict[str, Any]) -> None:
     assert every_code() - {errors.OriginNotAllowed.code} <= told(document)  # a preflight's alone
 
 
-def test_every_error_has_the_one_shape_and_none_is_powertools_own(document: dict[str, Any]) -> None:
+def test_all_errors_have_the_same_schema(document: dict[str, Any]) -> None:
     for operation in operations(document).values():
         assert "422" not in operation["responses"]
         for status, response in operation["responses"].items():
@@ -153,7 +153,7 @@ OPERATIONS: list[tuple[str, str, dict[str, Any], int]] = [
 ]
 
 
-def test_every_route_answers_what_the_document_says(app: Any, document: dict[str, Any]) -> None:
+def test_every_route_matches_the_document(app: Any, document: dict[str, Any]) -> None:
     for method, path, request, status in OPERATIONS:
         answer = app.handler(request, Context())
 
@@ -163,7 +163,7 @@ def test_every_route_answers_what_the_document_says(app: Any, document: dict[str
     assert called == {(method, path) for method, path in operations(document) if not path.startswith("/v1/")}
 
 
-def test_a_history_with_beats_answers_what_the_document_says(app: Any, document: dict[str, Any], load: Load) -> None:
+def test_a_history_with_heartbeats_matches_the_document(app: Any, document: dict[str, Any], load: Load) -> None:
     app.handler(event("register"), Context())
     load("heartbeat").handler({"provider_id": "tokenhub", "now": True}, Context())
 
@@ -173,7 +173,7 @@ def test_a_history_with_beats_answers_what_the_document_says(app: Any, document:
         check(document, "get", f"{ONE}/heartbeats", answer)
 
 
-def test_a_heartbeat_function_that_fails_is_told_of_where_it_is_asked(
+def test_documents_a_failure_of_the_heartbeat_function(
     app: Any, document: dict[str, Any], lambdas: LambdaService
 ) -> None:
     app.handler(event("register"), Context())
@@ -188,7 +188,7 @@ def test_a_heartbeat_function_that_fails_is_told_of_where_it_is_asked(
 @pytest.mark.parametrize(
     "status", [201, 202, 203, 204, 206, 226, 304, 307, 400, 401, 404, 418, 429, 500, 502, 503, 600]
 )
-def test_whatever_a_provider_answers_instead_of_a_list_is_an_error_that_the_document_tells_of(
+def test_documents_every_error_of_a_model_list(
     app: Any, document: dict[str, Any], lambdas: LambdaService, load: Load, status: int
 ) -> None:
     lambdas.handler = lambda asked: load("heartbeat").handler(asked, Context())
@@ -202,7 +202,7 @@ def test_whatever_a_provider_answers_instead_of_a_list_is_an_error_that_the_docu
     check(document, "get", f"{ONE}/models", answer)
 
 
-def test_a_header_is_told_of_in_our_words_and_not_in_powertools(document: dict[str, Any]) -> None:
+def test_describes_the_if_match_header(document: dict[str, Any]) -> None:
     changing = operations(document)["patch", ONE]["parameters"]
     header = next(parameter for parameter in changing if parameter["in"] == "header")
 
@@ -214,17 +214,17 @@ def test_a_header_is_told_of_in_our_words_and_not_in_powertools(document: dict[s
 
 
 @given(st.integers(0, 20_000), st.sampled_from("mhd"))
-def test_the_document_takes_the_buckets_that_the_history_takes(number: int, unit: str) -> None:
+def test_documents_the_bucket_widths_that_the_history_accepts(number: int, unit: str) -> None:
     bucket = f"{number}{unit}"
     try:
         taken = bool(width_of(bucket))
     except errors.InvalidRequest:
         taken = False
 
-    assert bool(re.search(WIDTH, bucket)) == taken
+    assert bool(re.search(BUCKET_WIDTH, bucket)) == taken
 
 
-def test_what_tokenhub_may_refuse_with_any_status_stands_at_every_status(document: dict[str, Any]) -> None:
+def test_documents_fallback_errors_at_every_status(document: dict[str, Any]) -> None:
     answers = operations(document)["post", "/v1/chat"]["responses"]
 
     for status in ("400", "401", "403", "413", "429", "4XX"):  # a web page in front of TokenHub comes with any of them
@@ -234,14 +234,14 @@ def test_what_tokenhub_may_refuse_with_any_status_stands_at_every_status(documen
     assert "`provider_bad_request`" not in answers["404"]["description"]  # a 404 has codes of its own
 
 
-def test_the_document_is_made_once(app: Any) -> None:
+def test_builds_the_document_once(app: Any) -> None:
     app.handler(event("openapi"), Context())
     app.handler(event("openapi"), Context())
 
-    assert app.described.cache_info().misses == 1
+    assert app.openapi_document.cache_info().misses == 1
 
 
-def test_no_parameter_may_be_null(document: dict[str, Any]) -> None:
+def test_no_parameter_is_nullable(document: dict[str, Any]) -> None:
     parameters = operations(document)["get", f"{ONE}/heartbeats"]["parameters"]
 
     assert [parameter["name"] for parameter in parameters] == ["id", "limit", "before", "bucket"]
@@ -257,7 +257,7 @@ def test_no_parameter_may_be_null(document: dict[str, Any]) -> None:
         ("local", "/prod/api/v1/openapi.json", "/"),
     ],
 )
-def test_the_server_is_where_the_document_was_asked_for(
+def test_the_server_is_the_base_path_of_the_request(
     load: Load, monkeypatch: pytest.MonkeyPatch, platform: str, path: str, server: str
 ) -> None:
     monkeypatch.setenv("PLATFORM", platform)

@@ -64,7 +64,7 @@ def answer_of(work: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
     try:
         return dict(work())
     except GatewayError as error:
-        return {"error": error.told()}
+        return {"error": error.to_dict()}
 
 
 def told_beat(beat: PastBeat) -> dict[str, Any]:

@@ -93,7 +93,7 @@ def test_a_body_that_is_no_json_is_refused(body: bytes) -> None:
 
 @pytest.mark.parametrize("body", [b"[]", b"7", b'"x"', b"null"])
 def test_a_body_that_is_no_object_is_refused(body: bytes) -> None:
-    with pytest.raises(InvalidRequest, match="no object"):
+    with pytest.raises(InvalidRequest, match="not a JSON object"):
         read(body)
 
 
