@@ -1,6 +1,6 @@
 """Answers CORS preflights: whether a web page may call. They carry no token, so the function does nothing else.
 
-It is a function of its own also for `sam local`, where all methods of one path and one function share an authorizer.
+It is a separate function also for `sam local`, where all methods of one path and one function share an authorizer.
 """
 
 import logging

@@ -55,9 +55,7 @@ def test_beat_now_answers_its_result_and_stores_it(call: ApiCall) -> None:
     assert (history["next"], history["uptime_24h"], history["beats_24h"], history["good_24h"]) == (None, 1, 1, 1)
 
 
-def test_a_beat_now_that_finds_a_provider_failed_is_a_200_all_the_same(
-    call: ApiCall, tokenhub: RunningTokenHub
-) -> None:
+def test_beat_now_answers_200_for_a_failed_provider(call: ApiCall, tokenhub: RunningTokenHub) -> None:
     tokenhub.rehearse("refuse_key")
 
     status, beat = call("beat_now")
@@ -79,7 +77,7 @@ def test_beat_now_checks_a_disabled_provider(call: ApiCall) -> None:
     assert call("beat_now")[1]["at"] == call("heartbeats")[1]["items"][0]["at"]
 
 
-def test_a_heartbeat_function_that_fails_is_a_502_in_the_one_shape(call: ApiCall, lambdas: LambdaService) -> None:
+def test_answers_502_if_the_heartbeat_function_fails(call: ApiCall, lambdas: LambdaService) -> None:
     lambdas.handler = lambda event: event["nothing"]
 
     for name in ("beat_now", "provider_models"):
@@ -95,7 +93,7 @@ NOBODY = "/api/v1/providers/nobody"
 @pytest.mark.parametrize(
     ("name", "path"), [("beat_now", "/heartbeat"), ("heartbeats", "/heartbeats"), ("provider_models", "/models")]
 )
-def test_an_unknown_provider_is_a_404_and_nobody_is_asked(
+def test_answers_404_for_an_unknown_provider_without_an_invocation(
     call: ApiCall, lambdas: LambdaService, name: str, path: str
 ) -> None:
     asked = len(lambdas.asked)
@@ -106,7 +104,7 @@ def test_an_unknown_provider_is_a_404_and_nobody_is_asked(
     assert len(lambdas.asked) == asked
 
 
-def test_a_provider_deleted_meanwhile_is_a_404_from_the_heartbeat_function(load: Load) -> None:
+def test_the_heartbeat_function_answers_404_for_a_deleted_provider(load: Load) -> None:
     beat = load("heartbeat").handler
 
     for asked in ("now", "models"):
@@ -154,7 +152,7 @@ BAD = [
 ]
 
 
-def test_a_malformed_parameter_is_a_400_that_names_it(call: ApiCall) -> None:
+def test_rejects_malformed_parameters_by_name(call: ApiCall) -> None:
     for name, value in BAD:
         status, answer = call("heartbeats", **query(**{name: value}))
 

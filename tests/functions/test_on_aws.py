@@ -1,4 +1,4 @@
-"""The functions with what they are given on AWS, where no endpoint may be a loopback address."""
+"""The functions on the platform AWS, where no endpoint may be a loopback address."""
 
 import json
 import logging
@@ -12,7 +12,8 @@ from tests.functions.conftest import Context, Load, event
 from tests.raw_upstream import JSON, RawUpstream, Script
 
 NAME = "tokenhub.example.com"
-KEY = "c0ffee-0123456789-abcdefghij"  # of no shape that a redactor could know
+# A key whose shape the redactor does not know.
+KEY = "c0ffee-0123456789-abcdefghij"
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +23,7 @@ def _on_aws(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def inside(monkeypatch: pytest.MonkeyPatch) -> Iterator[RawUpstream]:
-    """A server on loopback that a public name leads to."""
+    """A server on loopback, to which a public name resolves."""
     real = socket.getaddrinfo
 
     def resolve(host: str, *more: Any, **named: Any) -> Any:
@@ -82,7 +83,7 @@ def test_sends_no_key_to_an_endpoint_that_is_no_longer_allowed(
 def test_logs_redact_every_decrypted_key(
     load: Load, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], function: str
 ) -> None:
-    # Lambda makes one in a process; here another test may have, which would stay.
+    # Lambda has one logger per process. Another test may have created it here.
     monkeypatch.delitem(logging.Logger.manager.loggerDict, function, raising=False)
     register(load, f"https://{NAME}/v1")
     app = load(function)

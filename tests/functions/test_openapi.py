@@ -1,4 +1,4 @@
-"""The OpenAPI document against the template, the errors, and what the provider API really answers."""
+"""Compares the OpenAPI document with the template, the errors and the real answers of the provider API."""
 
 import json
 import re
@@ -54,14 +54,14 @@ def operations(document: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]
 
 
 def deployed_routes() -> Iterator[tuple[str, str]]:
-    """But for the preflights, which are between a browser and the gateway."""
+    """All routes of the template except preflights, which only browsers send."""
     for resource in template()["Resources"].values():
         for declared in resource.get("Properties", {}).get("Events", {}).values():
             if declared["Type"] == "Api" and declared["Properties"]["Method"] != "OPTIONS":
                 yield declared["Properties"]["Method"].lower(), declared["Properties"]["Path"]
 
 
-def test_the_document_is_valid_openapi_3_1(document: dict[str, Any]) -> None:
+def test_is_valid_openapi_3_1(document: dict[str, Any]) -> None:
     assert document["openapi"].startswith("3.1")
     OpenAPIV31SpecValidator(document).validate()
 
@@ -80,7 +80,7 @@ def test_every_operation_has_a_summary_and_its_tokens(document: dict[str, Any]) 
     assert len(set(names)) == len(names)
 
 
-def told(document: dict[str, Any]) -> set[str]:
+def documented_codes(document: dict[str, Any]) -> set[str]:
     responses = [response for o in operations(document).values() for response in o["responses"].items()]
     return {code for status, response in responses for code in re.findall(r"`(\w+)`", response["description"])}
 
@@ -96,7 +96,13 @@ def every_code() -> set[str]:
 
 
 def test_documents_every_error_code(document: dict[str, Any]) -> None:
-    assert every_code() - {errors.OriginNotAllowed.code} <= told(document)  # a preflight's alone
+    # Only preflights answer OriginNotAllowed, and the document has no OPTIONS.
+    assert every_code() - {errors.OriginNotAllowed.code} <= documented_codes(document)
+
+
+def test_documents_the_request_id_of_every_answer(document: dict[str, Any]) -> None:
+    for operation in operations(document).values():
+        assert all("X-Request-Id" in response["headers"] for response in operation["responses"].values())
 
 
 def test_all_errors_have_the_same_schema(document: dict[str, Any]) -> None:
@@ -110,7 +116,7 @@ def test_all_errors_have_the_same_schema(document: dict[str, Any]) -> None:
 
 
 def check(document: dict[str, Any], method: str, path: str, answer: dict[str, Any]) -> None:
-    """The answer is one that the document tells of."""
+    """Checks that the document has this answer."""
     responses, status = operations(document)[method, path]["responses"], str(answer["statusCode"])
     response = responses[status] if status in responses else responses[f"{status[0]}XX"]
     if not answer["body"]:
@@ -227,11 +233,13 @@ def test_documents_the_bucket_widths_that_the_history_accepts(number: int, unit:
 def test_documents_fallback_errors_at_every_status(document: dict[str, Any]) -> None:
     answers = operations(document)["post", "/v1/chat"]["responses"]
 
-    for status in ("400", "401", "403", "413", "429", "4XX"):  # a web page in front of TokenHub comes with any of them
+    # A web page in front of TokenHub may answer any status.
+    for status in ("400", "401", "403", "413", "429", "4XX"):
         assert "`provider_bad_request`" in answers[status]["description"]
     for status in ("500", "502", "503", "504", "5XX"):
         assert "`provider_error`" in answers[status]["description"]
-    assert "`provider_bad_request`" not in answers["404"]["description"]  # a 404 has codes of its own
+    # A 404 always has other codes.
+    assert "`provider_bad_request`" not in answers["404"]["description"]
 
 
 def test_builds_the_document_once(app: Any) -> None:
@@ -252,8 +260,9 @@ def test_no_parameter_is_nullable(document: dict[str, Any]) -> None:
     ("platform", "path", "server"),
     [
         ("aws", "/prod/api/v1/openapi.json", "/prod"),
-        ("aws", "/api/v1/openapi.json", "/"),  # a domain of one's own
-        ("aws", "/gateway/api/v1/openapi.json", "/gateway"),  # and its base path
+        # A custom domain, then one with a base path.
+        ("aws", "/api/v1/openapi.json", "/"),
+        ("aws", "/gateway/api/v1/openapi.json", "/gateway"),
         ("local", "/prod/api/v1/openapi.json", "/"),
     ],
 )

@@ -17,7 +17,7 @@ def api(load: Load) -> Api:
     return Api(load("providers"))
 
 
-def test_a_put_answers_200_with_the_provider_as_it_is_now(api: Api) -> None:
+def test_put_answers_the_changed_provider(api: Api) -> None:
     api.post(model="echo", description="old", api_key=KEY)
 
     answer = api("PUT", "main", {"endpoint": ENDPOINT, "name": "Main"})
@@ -124,7 +124,7 @@ def test_changes_follow_the_rules_of_registration(api: Api, method: str) -> None
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
-def test_what_is_not_registered_is_a_404(api: Api, method: str) -> None:
+def test_answers_404_for_an_unknown_provider(api: Api, method: str) -> None:
     assert api(method, "nobody", {"endpoint": ENDPOINT}).error == (404, "provider_not_found", "id")
 
 

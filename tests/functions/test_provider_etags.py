@@ -45,7 +45,7 @@ def test_answers_with_one_provider_have_a_strong_etag(api: Api) -> None:
     assert "ETag" not in api("GET").headers
 
 
-def test_an_answer_is_never_kept_and_a_get_is_never_a_304(api: Api) -> None:
+def test_answers_are_never_cached_and_never_304(api: Api) -> None:
     created = api.post()
 
     assert created.headers["Cache-Control"] == "no-store"
@@ -121,7 +121,7 @@ def test_a_registration_with_if_match_creates_nothing(api: Api) -> None:
 
 
 @every_change
-def test_a_malformed_one_is_a_400_that_says_what_to_send(api: Api, method: str) -> None:
+def test_rejects_malformed_etags(api: Api, method: str) -> None:
     seen = api.post().etag
 
     answer = change(api, method, seen.strip('"'))

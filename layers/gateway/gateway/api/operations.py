@@ -65,7 +65,7 @@ def _subclasses(base: type[errors.GatewayError]) -> Iterator[type[errors.Gateway
 
 
 def _forwarding_errors(*excluded: type[errors.GatewayError]) -> Errors:
-    """All errors between the gateway and the provider except `excluded`. ProviderError has no code of its own."""
+    """All errors between the gateway and the provider except `excluded`. ProviderError has no fixed code."""
     return tuple(e for e in _subclasses(errors.ForwardingError) if e not in (errors.ProviderError, *excluded))
 
 

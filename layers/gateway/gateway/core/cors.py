@@ -1,4 +1,4 @@
-"""Cross-origin requests: pages of the allowed origins may call the gateway, each with a token of its own."""
+"""Cross-origin requests: pages of the allowed origins may call the gateway, each with its own token."""
 
 from collections.abc import Mapping
 

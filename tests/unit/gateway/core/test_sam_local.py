@@ -1,4 +1,4 @@
-"""The functions as `sam local` runs them: they call the local AWS or none."""
+"""Under `sam local` the functions call the local AWS only."""
 
 import socket
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ SAM_LOCAL = {"AWS_SAM_LOCAL": "true"}
 
 @pytest.fixture(autouse=True)
 def session() -> Iterator[None]:
-    """boto3's session for all is a global of its own; the next test gets a new one."""
+    """Resets boto3's global default session after the test."""
     yield
     boto3.DEFAULT_SESSION = None
 
