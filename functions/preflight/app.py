@@ -1,29 +1,35 @@
-"""Answers browsers' preflights: whether a web page may call. They bring no token, so this function may do nothing else.
+"""Answers CORS preflights: whether a web page may call. They carry no token, so the function does nothing else.
 
-A function of its own also for `sam local`, which lets a path's methods of one function share an authorizer, or none.
+It is a separate function also for `sam local`, where all methods of one path and one function share an authorizer.
 """
 
-import json
+import logging
 import os
 from typing import Any
 
+from gateway.api.error_answer import error_answer
 from gateway.core.cors import Cors
 from gateway.core.errors import OriginNotAllowed
 from gateway.core.settings import PreflightSettings
 
 settings = PreflightSettings.from_environ(os.environ)
+logger = logging.getLogger("preflight")
+logger.setLevel(settings.log_level)
 cors = Cors(settings.allowed_origins)
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
-    """A REST proxy event of an OPTIONS method, on any path → 204 with the headers that let the page in, or 403."""
-    headers = event.get("headers") or {}
+    """Answers an OPTIONS method on any path: 204 with the headers that allow the page, or 403. Logs one line."""
+    request_id = event["requestContext"]["requestId"]
+    answer = _answer(event.get("headers") or {}, request_id)
+    request = {"request_id": request_id, "method": event["httpMethod"], "route": event["resource"]}
+    logger.info("api request", extra=request | {"status": answer["statusCode"]})
+    return answer
+
+
+def _answer(request: dict[str, str], request_id: str) -> dict[str, Any]:
+    headers = {"X-Request-Id": request_id}
     try:
-        return {"statusCode": 204, "headers": cors.preflight(headers), "body": ""}
+        return {"statusCode": 204, "headers": headers | cors.preflight(request), "body": ""}
     except OriginNotAllowed as error:
-        plain = {"content-type": "application/json"}
-        return {
-            "statusCode": error.status,
-            "headers": plain | cors.headers(headers),
-            "body": json.dumps(error.body()),
-        }
+        return error_answer(error, headers | cors.headers(request))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Annotated, Any
@@ -13,8 +14,10 @@ from aws_lambda_powertools.event_handler.openapi.params import Body, Header, Que
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from gateway.api.error_answer import error_answer
 from gateway.api.openapi import base_path, document
-from gateway.api.validation import invalid_request, require_object
+from gateway.api.responses import empty_response, error_response, json_response, provider_response
+from gateway.api.validation import invalid_request, validated_event
 from gateway.api.views import (
     BeatNowView,
     BucketsView,
@@ -26,7 +29,7 @@ from gateway.api.views import (
     history_view,
 )
 from gateway.core.cors import Cors
-from gateway.core.errors import GatewayError, InvalidRequest, ProviderNotFound
+from gateway.core.errors import GatewayError, InternalError, InvalidRequest, ProviderNotFound
 from gateway.core.sam_local import require_local_aws
 from gateway.core.settings import ProvidersSettings
 from gateway.core.strict_json import NOT_JSON
@@ -36,7 +39,7 @@ from gateway.heartbeat.commands import FirstBeat, to_json
 from gateway.heartbeat.history import decode_cursor, parse_bucket_width
 from gateway.heartbeat.history_store import HistoryStore
 from gateway.registry.endpoint import EndpointPolicy
-from gateway.registry.etags import IfMatch, etag, parse_if_match
+from gateway.registry.etags import IfMatch, parse_if_match
 from gateway.registry.key_cipher import KeyCipher
 from gateway.registry.provider import Provider
 from gateway.registry.schemas import PatchIn, ProviderIn, ProviderView, ReplacementIn, provider_view
@@ -46,7 +49,7 @@ from gateway.registry.store import ProviderStore
 settings = ProvidersSettings.from_environ(os.environ)
 require_local_aws(settings)
 logger = make_logger("providers", settings.log_level)
-# A registration is done without its first beat: no caller should wait for a Lambda that does not answer.
+# A registration succeeds without its first heartbeat: the caller must not wait for a Lambda API that does not answer.
 lambdas = boto3.client("lambda", config=Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 2}))
 heartbeat_function = HeartbeatClient(boto3.client("lambda", config=CLIENT_CONFIG), settings.heartbeat_function)
 dynamodb = boto3.resource("dynamodb")
@@ -61,53 +64,50 @@ registry = Registry(
 cors = Cors(settings.allowed_origins)
 app = APIGatewayRestResolver(enable_validation=True)
 
-WITH_BODY = {"POST", "PUT", "PATCH"}
-BODILESS = {"/api/v1/providers/{id}/heartbeat"}  # what comes with it is not looked at
-
-
-Expected = Annotated[list[str] | str | None, Header(alias="If-Match")]  # a list has the lines of it
+# Powertools passes a list where the request has the header several times.
+IfMatchHeader = Annotated[list[str] | str | None, Header(alias="If-Match")]
 
 
 @app.post("/api/v1/providers")
-def register(provider: Annotated[ProviderIn, Body()], expected: Expected = None) -> Response[ProviderView]:
-    done = registry.register(provider, _seen(expected))
-    if not done.created:
-        return _changed(done, provider)
-    _beat_soon(done.provider)
-    # relative, so that it leads there under whatever stage or domain it was called; a slash at the end is a step down
-    above = "" if app.current_event.path.endswith("/") else "providers/"
-    return _shown(done.provider, 201, Location=f"{above}{done.provider.id}")
+def register(provider: Annotated[ProviderIn, Body()], condition: IfMatchHeader = None) -> Response[ProviderView]:
+    result = registry.register(provider, _if_match(condition))
+    if not result.created:
+        return _changed(result, provider)
+    _start_heartbeat(result.provider)
+    # The location is relative, so that it is right under every stage and domain.
+    parent = "" if app.current_event.path.endswith("/") else "providers/"
+    return provider_response(result.provider, 201, Location=f"{parent}{result.provider.id}")
 
 
 @app.get("/api/v1/providers")
 def list_providers() -> Response[list[ProviderView]]:
     now = datetime.now(UTC)
-    return _answer(200, [provider_view(provider, now) for provider in providers.all()])
+    return json_response(200, [provider_view(provider, now) for provider in providers.all()])
 
 
 @app.get("/api/v1/providers/<provider_id>")
 def get_provider(provider_id: str) -> Response[ProviderView]:
-    return _shown(providers.get(provider_id))  # never a 304: the health in it changes, and the ETag does not
+    return provider_response(providers.get(provider_id))
 
 
 @app.put("/api/v1/providers/<provider_id>")
 def replace_provider(
-    provider_id: str, provider: Annotated[ReplacementIn, Body()], expected: Expected = None
+    provider_id: str, provider: Annotated[ReplacementIn, Body()], condition: IfMatchHeader = None
 ) -> Response[ProviderView]:
-    return _changed(registry.replace(provider_id, provider, _seen(expected)), provider)
+    return _changed(registry.replace(provider_id, provider, _if_match(condition)), provider)
 
 
 @app.patch("/api/v1/providers/<provider_id>")
 def patch_provider(
-    provider_id: str, changes: Annotated[PatchIn, Body()], expected: Expected = None
+    provider_id: str, changes: Annotated[PatchIn, Body()], condition: IfMatchHeader = None
 ) -> Response[ProviderView]:
-    return _changed(registry.patch(provider_id, changes, _seen(expected)), changes)
+    return _changed(registry.patch(provider_id, changes, _if_match(condition)), changes)
 
 
 @app.delete("/api/v1/providers/<provider_id>")
-def delete_provider(provider_id: str, expected: Expected = None) -> Response[str]:
-    registry.delete(provider_id, _seen(expected))
-    return Response(status_code=204, content_type="text/plain", body="")  # the local API Gateway fails on a null
+def delete_provider(provider_id: str, condition: IfMatchHeader = None) -> Response[str]:
+    registry.delete(provider_id, _if_match(condition))
+    return empty_response()
 
 
 @app.get("/api/v1/providers/<provider_id>/heartbeats")
@@ -117,39 +117,40 @@ def list_heartbeats(
     before: str | None = None,
     bucket: str | None = None,
 ) -> Response[HistoryView | BucketsView]:
-    older = None if before is None else decode_cursor(before)
+    older_than = None if before is None else decode_cursor(before)
     width = None if bucket is None else parse_bucket_width(bucket)
     provider, now = providers.get(provider_id), datetime.now(UTC)
     uptime = heartbeats.uptime(provider, now=now)
     if width is None:
-        return _answer(200, history_view(heartbeats.page(provider, limit=limit, before=older, now=now), uptime))
-    buckets = heartbeats.buckets(provider, width, limit=limit, before=older, now=now)
-    return _answer(200, buckets_view(buckets, uptime))
+        page = heartbeats.page(provider, limit=limit, before=older_than, now=now)
+        return json_response(200, history_view(page, uptime))
+    buckets = heartbeats.buckets(provider, width, limit=limit, before=older_than, now=now)
+    return json_response(200, buckets_view(buckets, uptime))
 
 
 @app.post("/api/v1/providers/<provider_id>/heartbeat")
 def beat_now(provider_id: str) -> Response[BeatNowView]:
     provider = providers.get(provider_id)
-    return _answer(200, beat_now_view(provider.id, heartbeat_function.beat(provider.id)))
+    return json_response(200, beat_now_view(provider.id, heartbeat_function.beat(provider.id)))
 
 
 @app.get("/api/v1/providers/<provider_id>/models")
 def list_models(provider_id: str) -> Response[ModelsView]:
     provider = providers.get(provider_id)
-    return _answer(200, ModelsView(models=heartbeat_function.models(provider.id)))
+    return json_response(200, ModelsView(models=heartbeat_function.models(provider.id)))
 
 
 @app.get("/api/v1/openapi.json")
 def openapi() -> Response[dict[str, Any]]:
     context = app.current_event["requestContext"]
-    # Locally the front serves the plain paths, whatever the stage is called.
+    # The local front serves the API without the stage's name.
     base = "/" if settings.local else base_path(context.get("path"), context["resourcePath"])
-    return _answer(200, described() | {"servers": [{"url": base}]})
+    return json_response(200, openapi_document() | {"servers": [{"url": base}]})
 
 
 @cache
-def described() -> dict[str, Any]:
-    """The OpenAPI document, made when it is first asked for: a cold start should not wait for it."""
+def openapi_document() -> dict[str, Any]:
+    """Built on the first request for it, to keep the cold start short."""
     return document(json.loads(app.get_openapi_json_schema()))
 
 
@@ -158,83 +159,71 @@ def health() -> OkView:
     return OkView()
 
 
-def refuse(error: GatewayError) -> Response[str]:
-    return Response(status_code=error.status, content_type="application/json", body=json.dumps(error.body()))
-
-
 def refuse_invalid(error: RequestValidationError) -> Response[str]:
-    return refuse(invalid_request(error.errors()))
+    return error_response(invalid_request(error.errors()))
+
+
+def refuse_nested_too_deeply(_error: RecursionError) -> Response[str]:
+    """Powertools parses the body deeper in the stack than `validated_event` does."""
+    return error_response(InvalidRequest(NOT_JSON))
 
 
 def refuse_unforeseen(error: Exception) -> Response[str]:
     logger.error("unforeseen", exc_info=error)
-    return refuse(GatewayError("The gateway failed. Its logs say more under this X-Request-Id."))
+    return error_response(InternalError(_request_id(app.current_event.raw_event)))
 
 
 @app.not_found
 def refuse_unknown(_error: Exception) -> Response[str]:
-    """API Gateway knows the paths: what Powertools finds none for has an id of characters that no id has."""
-    return refuse(ProviderNotFound())
+    """API Gateway checks the path, so Powertools finds no route only for an id with invalid characters."""
+    return error_response(ProviderNotFound())
 
 
-def refuse_too_deep(_error: RecursionError) -> Response[str]:
-    """What require_object could just read, deeper in the stack."""
-    return refuse(InvalidRequest(NOT_JSON))
-
-
-app.exception_handler(GatewayError)(refuse)
-app.exception_handler(RecursionError)(refuse_too_deep)
+# Called, not used as decorators: Powertools leaves them untyped.
+app.exception_handler(GatewayError)(error_response)
 app.exception_handler(RequestValidationError)(refuse_invalid)
+app.exception_handler(RecursionError)(refuse_nested_too_deeply)
 app.exception_handler(Exception)(refuse_unforeseen)
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """A REST proxy event of an /api/v1 route or /health → its answer."""
-    headers = event.get("headers") or {}
-    try:
-        if "\n" in event["path"]:  # Powertools would drop it at the end, and take the id before it
-            raise ProviderNotFound
-        if event["httpMethod"] in WITH_BODY and event["resource"] not in BODILESS:
-            require_object(event["body"])  # Powertools takes the first item of a list for the body
-            event = _as_json(event)
-    except GatewayError as error:
-        plain = {"content-type": "application/json"}
-        return {"statusCode": error.status, "headers": plain | cors.headers(headers), "body": json.dumps(error.body())}
-    answer = app.resolve(event, context)
-    answer["multiValueHeaders"] |= {name: [value] for name, value in cors.headers(headers).items()}
+    """Answers a REST proxy event of an /api/v1 route or /health, and logs one line about it."""
+    started = time.monotonic()
+    logger.append_keys(request_id=_request_id(event))
+    answer = _answer(event, context)
+    request = {"method": event["httpMethod"], "route": event["resource"], "status": answer["statusCode"]}
+    logger.info("api request", extra=request | {"duration_ms": round((time.monotonic() - started) * 1000)})
     return answer
 
 
-def _as_json(event: dict[str, Any]) -> dict[str, Any]:
-    """A body is JSON whatever its Content-Type says: `curl -d` calls it a form."""
-    kept = {name: value for name, value in (event.get("headers") or {}).items() if name.lower() != "content-type"}
-    return event | {"headers": kept | {"content-type": "application/json"}, "isBase64Encoded": False}
+def _answer(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    headers = {"X-Request-Id": _request_id(event), **cors.headers(event.get("headers") or {})}
+    try:
+        valid = validated_event(event)
+    except GatewayError as error:
+        return error_answer(error, headers)
+    answer = app.resolve(valid, context)
+    answer["multiValueHeaders"] |= {name: [value] for name, value in headers.items()}
+    return answer
 
 
-def _answer[T](status: int, body: T, **headers: str) -> Response[T]:
-    # Cache-Control: a health that a proxy has kept is no health
-    return Response(
-        status, content_type="application/json", body=body, headers={"Cache-Control": "no-store", **headers}
-    )
+def _request_id(event: dict[str, Any]) -> str:
+    return str(event["requestContext"]["requestId"])
 
 
-def _seen(expected: Expected) -> IfMatch | None:
-    return parse_if_match(", ".join(expected) if isinstance(expected, list) else expected)
+def _if_match(header: list[str] | str | None) -> IfMatch | None:
+    return parse_if_match(", ".join(header) if isinstance(header, list) else header)
 
 
-def _shown(provider: Provider, status: int = 200, **headers: str) -> Response[ProviderView]:
-    return _answer(status, provider_view(provider, datetime.now(UTC)), ETag=etag(provider), **headers)
+def _changed(result: RegistrationResult, request: ReplacementIn | PatchIn) -> Response[ProviderView]:
+    # Sending the same key again repairs a key that cannot be decrypted. A heartbeat shows at once whether it did.
+    if result.reset or (request.api_key is not None and result.provider.health.status == "failed"):
+        _start_heartbeat(result.provider)
+    return provider_response(result.provider)
 
 
-def _changed(done: RegistrationResult, given: ReplacementIn | PatchIn) -> Response[ProviderView]:
-    # The same key again is the remedy for one that cannot be decrypted: see at once whether it helps.
-    if done.reset or (given.api_key is not None and done.provider.health.status == "failed"):
-        _beat_soon(done.provider)
-    return _shown(done.provider)
-
-
-def _beat_soon(provider: Provider) -> None:
-    """Starts a beat without waiting for it. If it cannot be started the next tick comes all the same."""
+def _start_heartbeat(provider: Provider) -> None:
+    """Starts a heartbeat without waiting for it. If that fails, the next tick checks the provider."""
     if not provider.heartbeat.enabled:
         return
     try:

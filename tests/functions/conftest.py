@@ -1,4 +1,4 @@
-"""The functions as Lambda loads them: with the environment that the template gives, on a moto AWS."""
+"""Loads the functions as Lambda does: with the environment variables of the template, on a moto AWS."""
 
 import importlib.util
 import json
@@ -15,7 +15,7 @@ from tests.template import ROOT
 
 @dataclass(frozen=True)
 class Context:
-    """As much of Lambda's context as the functions read."""
+    """The attributes of Lambda's context that the functions use."""
 
     aws_request_id: str = "request-1"
     function_name: str = "function"
@@ -31,7 +31,7 @@ Load = Callable[[str], Any]
 
 @pytest.fixture
 def load(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
-    """`load("providers")` imports functions/providers/app.py anew: its import is Lambda's init."""
+    """`load("providers")` imports functions/providers/app.py again. The import is Lambda's init."""
     environment = {
         "ADMIN_TOKEN_SECRET": aws.admin_secret,
         "ALLOWED_ORIGINS": "https://chat.example.com",
@@ -67,7 +67,7 @@ def load(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
 
 
 def event(name: str, **changes: Any) -> dict[str, Any]:
-    """The event events/NAME.json, with some of its fields changed."""
+    """Returns the event events/NAME.json with some fields changed."""
     content: dict[str, Any] = json.loads((ROOT / "events" / f"{name}.json").read_text())
     return content | changes
 
@@ -86,7 +86,7 @@ def register(load: Load, tokenhub: RunningTokenHub) -> Any:
 
 @pytest.fixture
 def complete(load: Load) -> Any:
-    """Calls the function as `sam local` would: the answer comes as one proxy dict."""
+    """Calls the function as `sam local` does, where the answer is a proxy dict."""
     app = load("completions")
 
     def call(body: Any = None, **changes: Any) -> tuple[int, dict[str, str], bytes]:

@@ -1,4 +1,4 @@
-"""The provider API as API Gateway calls it."""
+"""Calls the provider API as API Gateway does."""
 
 import json
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ class ApiResponse:
 
 @dataclass
 class Api:
-    """Calls the handler. `beaten` names the providers whose beat was started at once."""
+    """Calls the handler. `beaten` has the ids of the providers whose heartbeat it started."""
 
     app: Any
     beaten: list[str] = field(default_factory=list)
@@ -42,7 +42,7 @@ class Api:
     def __call__(
         self, method: str, id_: str = "", body: Any = None, if_match: str | list[str] | None = None
     ) -> ApiResponse:
-        """`id_` "/" is the list with a slash at its end, `if_match` a line of the header or several."""
+        """`id_` "/" calls the list with a slash at its end. `if_match` is one header line or several."""
         lines = [if_match] if isinstance(if_match, str) else if_match
         headers = {"content-type": ["application/json"]} | ({} if lines is None else {"if-match": lines})
         request = event(

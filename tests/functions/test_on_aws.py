@@ -1,4 +1,4 @@
-"""The functions with what they are given on AWS, where no endpoint may be a loopback address."""
+"""The functions on the platform AWS, where no endpoint may be a loopback address."""
 
 import json
 import logging
@@ -12,7 +12,8 @@ from tests.functions.conftest import Context, Load, event
 from tests.raw_upstream import JSON, RawUpstream, Script
 
 NAME = "tokenhub.example.com"
-KEY = "c0ffee-0123456789-abcdefghij"  # of no shape that a redactor could know
+# A key whose shape the redactor does not know.
+KEY = "c0ffee-0123456789-abcdefghij"
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +23,7 @@ def _on_aws(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def inside(monkeypatch: pytest.MonkeyPatch) -> Iterator[RawUpstream]:
-    """A server on loopback that a public name leads to."""
+    """A server on loopback, to which a public name resolves."""
     real = socket.getaddrinfo
 
     def resolve(host: str, *more: Any, **named: Any) -> Any:
@@ -38,13 +39,13 @@ def register(load: Load, endpoint: str) -> Any:
     return load("providers").handler(event("register", body=json.dumps(body)), Context())
 
 
-def test_no_loopback_endpoint_is_registered(load: Load) -> None:
+def test_refuses_to_register_a_loopback_endpoint(load: Load) -> None:
     answer = register(load, "https://127.0.0.1:8090/v1")
 
     assert (answer["statusCode"], json.loads(answer["body"])["error"]["code"]) == (400, "invalid_endpoint")
 
 
-def test_a_name_that_leads_inside_gets_no_request(load: Load, inside: RawUpstream) -> None:
+def test_forwards_no_request_to_a_private_address(load: Load, inside: RawUpstream) -> None:
     port = inside.url.rpartition(":")[2].removesuffix("/v1")
     assert register(load, f"https://{NAME}:{port}/v1")["statusCode"] == 201
 
@@ -54,7 +55,7 @@ def test_a_name_that_leads_inside_gets_no_request(load: Load, inside: RawUpstrea
     assert inside.requests == []
 
 
-def test_a_name_that_leads_inside_gets_no_heartbeat(load: Load, inside: RawUpstream) -> None:
+def test_sends_no_heartbeat_to_a_private_address(load: Load, inside: RawUpstream) -> None:
     port = inside.url.rpartition(":")[2].removesuffix("/v1")
     register(load, f"https://{NAME}:{port}/v1")
 
@@ -65,7 +66,7 @@ def test_a_name_that_leads_inside_gets_no_heartbeat(load: Load, inside: RawUpstr
 
 
 @pytest.mark.parametrize("function", ["completions", "heartbeat"])
-def test_what_was_registered_under_laxer_rules_gets_no_key(
+def test_sends_no_key_to_an_endpoint_that_is_no_longer_allowed(
     load: Load, monkeypatch: pytest.MonkeyPatch, function: str
 ) -> None:
     monkeypatch.setenv("PRIVATE_NETWORKS", "allow")
@@ -79,10 +80,10 @@ def test_what_was_registered_under_laxer_rules_gets_no_key(
 
 
 @pytest.mark.parametrize("function", ["completions", "heartbeat"])
-def test_the_functions_own_log_takes_out_each_key_that_was_decrypted(
+def test_logs_redact_every_decrypted_key(
     load: Load, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], function: str
 ) -> None:
-    # Lambda makes one in a process; here another test may have, which would stay.
+    # Lambda has one logger per process. Another test may have created it here.
     monkeypatch.delitem(logging.Logger.manager.loggerDict, function, raising=False)
     register(load, f"https://{NAME}/v1")
     app = load(function)

@@ -1,4 +1,4 @@
-"""The OpenAPI document against the template, the errors, and what the provider API really answers."""
+"""Compares the OpenAPI document with the template, the errors and the real answers of the provider API."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from gateway.api.operations import WIDTH
+from gateway.api.operations import BUCKET_WIDTH
 from gateway.core import errors
 from gateway.heartbeat.history import parse_bucket_width
 from gateway.proxy.upstream_errors import FALLBACK_ERRORS, KNOWN_ERRORS
@@ -54,23 +54,23 @@ def operations(document: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]
 
 
 def deployed_routes() -> Iterator[tuple[str, str]]:
-    """But for the preflights, which are between a browser and the gateway."""
+    """All routes of the template except preflights, which only browsers send."""
     for resource in template()["Resources"].values():
         for declared in resource.get("Properties", {}).get("Events", {}).values():
             if declared["Type"] == "Api" and declared["Properties"]["Method"] != "OPTIONS":
                 yield declared["Properties"]["Method"].lower(), declared["Properties"]["Path"]
 
 
-def test_the_document_is_valid_openapi_3_1(document: dict[str, Any]) -> None:
+def test_is_valid_openapi_3_1(document: dict[str, Any]) -> None:
     assert document["openapi"].startswith("3.1")
     OpenAPIV31SpecValidator(document).validate()
 
 
-def test_the_document_tells_of_the_routes_that_the_template_deploys_and_of_no_other(document: dict[str, Any]) -> None:
+def test_documents_exactly_the_deployed_routes(document: dict[str, Any]) -> None:
     assert set(operations(document)) == set(deployed_routes())
 
 
-def test_every_operation_has_words_of_its_own_and_the_token_that_it_needs(document: dict[str, Any]) -> None:
+def test_every_operation_has_a_summary_and_its_tokens(document: dict[str, Any]) -> None:
     names = [operation["operationId"] for operation in operations(document).values()]
     for (method, path), operation in operations(document).items():
         assert re.fullmatch("[a-z_]+", operation["operationId"]), path
@@ -80,7 +80,7 @@ def test_every_operation_has_words_of_its_own_and_the_token_that_it_needs(docume
     assert len(set(names)) == len(names)
 
 
-def told(document: dict[str, Any]) -> set[str]:
+def documented_codes(document: dict[str, Any]) -> set[str]:
     responses = [response for o in operations(document).values() for response in o["responses"].items()]
     return {code for status, response in responses for code in re.findall(r"`(\w+)`", response["description"])}
 
@@ -95,11 +95,17 @@ def every_code() -> set[str]:
     return found | {upstream_error.code for upstream_error in (*KNOWN_ERRORS, *FALLBACK_ERRORS)}
 
 
-def test_every_error_code_stands_in_the_document(document: dict[str, Any]) -> None:
-    assert every_code() - {errors.OriginNotAllowed.code} <= told(document)  # a preflight's alone
+def test_documents_every_error_code(document: dict[str, Any]) -> None:
+    # Only preflights answer OriginNotAllowed, and the document has no OPTIONS.
+    assert every_code() - {errors.OriginNotAllowed.code} <= documented_codes(document)
 
 
-def test_every_error_has_the_one_shape_and_none_is_powertools_own(document: dict[str, Any]) -> None:
+def test_documents_the_request_id_of_every_answer(document: dict[str, Any]) -> None:
+    for operation in operations(document).values():
+        assert all("X-Request-Id" in response["headers"] for response in operation["responses"].values())
+
+
+def test_all_errors_have_the_same_schema(document: dict[str, Any]) -> None:
     for operation in operations(document).values():
         assert "422" not in operation["responses"]
         for status, response in operation["responses"].items():
@@ -110,7 +116,7 @@ def test_every_error_has_the_one_shape_and_none_is_powertools_own(document: dict
 
 
 def check(document: dict[str, Any], method: str, path: str, answer: dict[str, Any]) -> None:
-    """The answer is one that the document tells of."""
+    """Checks that the document has this answer."""
     responses, status = operations(document)[method, path]["responses"], str(answer["statusCode"])
     response = responses[status] if status in responses else responses[f"{status[0]}XX"]
     if not answer["body"]:
@@ -153,7 +159,7 @@ OPERATIONS: list[tuple[str, str, dict[str, Any], int]] = [
 ]
 
 
-def test_every_route_answers_what_the_document_says(app: Any, document: dict[str, Any]) -> None:
+def test_every_route_matches_the_document(app: Any, document: dict[str, Any]) -> None:
     for method, path, request, status in OPERATIONS:
         answer = app.handler(request, Context())
 
@@ -163,7 +169,7 @@ def test_every_route_answers_what_the_document_says(app: Any, document: dict[str
     assert called == {(method, path) for method, path in operations(document) if not path.startswith("/v1/")}
 
 
-def test_a_history_with_beats_answers_what_the_document_says(app: Any, document: dict[str, Any], load: Load) -> None:
+def test_a_history_with_heartbeats_matches_the_document(app: Any, document: dict[str, Any], load: Load) -> None:
     app.handler(event("register"), Context())
     load("heartbeat").handler({"provider_id": "tokenhub", "now": True}, Context())
 
@@ -173,7 +179,7 @@ def test_a_history_with_beats_answers_what_the_document_says(app: Any, document:
         check(document, "get", f"{ONE}/heartbeats", answer)
 
 
-def test_a_heartbeat_function_that_fails_is_told_of_where_it_is_asked(
+def test_documents_a_failure_of_the_heartbeat_function(
     app: Any, document: dict[str, Any], lambdas: LambdaService
 ) -> None:
     app.handler(event("register"), Context())
@@ -188,7 +194,7 @@ def test_a_heartbeat_function_that_fails_is_told_of_where_it_is_asked(
 @pytest.mark.parametrize(
     "status", [201, 202, 203, 204, 206, 226, 304, 307, 400, 401, 404, 418, 429, 500, 502, 503, 600]
 )
-def test_whatever_a_provider_answers_instead_of_a_list_is_an_error_that_the_document_tells_of(
+def test_documents_every_error_of_a_model_list(
     app: Any, document: dict[str, Any], lambdas: LambdaService, load: Load, status: int
 ) -> None:
     lambdas.handler = lambda asked: load("heartbeat").handler(asked, Context())
@@ -202,7 +208,7 @@ def test_whatever_a_provider_answers_instead_of_a_list_is_an_error_that_the_docu
     check(document, "get", f"{ONE}/models", answer)
 
 
-def test_a_header_is_told_of_in_our_words_and_not_in_powertools(document: dict[str, Any]) -> None:
+def test_describes_the_if_match_header(document: dict[str, Any]) -> None:
     changing = operations(document)["patch", ONE]["parameters"]
     header = next(parameter for parameter in changing if parameter["in"] == "header")
 
@@ -214,34 +220,36 @@ def test_a_header_is_told_of_in_our_words_and_not_in_powertools(document: dict[s
 
 
 @given(st.integers(0, 20_000), st.sampled_from("mhd"))
-def test_the_document_takes_the_buckets_that_the_history_takes(number: int, unit: str) -> None:
+def test_documents_the_bucket_widths_that_the_history_accepts(number: int, unit: str) -> None:
     bucket = f"{number}{unit}"
     try:
         taken = bool(parse_bucket_width(bucket))
     except errors.InvalidRequest:
         taken = False
 
-    assert bool(re.search(WIDTH, bucket)) == taken
+    assert bool(re.search(BUCKET_WIDTH, bucket)) == taken
 
 
-def test_what_tokenhub_may_refuse_with_any_status_stands_at_every_status(document: dict[str, Any]) -> None:
+def test_documents_fallback_errors_at_every_status(document: dict[str, Any]) -> None:
     answers = operations(document)["post", "/v1/chat"]["responses"]
 
-    for status in ("400", "401", "403", "413", "429", "4XX"):  # a web page in front of TokenHub comes with any of them
+    # A web page in front of TokenHub may answer any status.
+    for status in ("400", "401", "403", "413", "429", "4XX"):
         assert "`provider_bad_request`" in answers[status]["description"]
     for status in ("500", "502", "503", "504", "5XX"):
         assert "`provider_error`" in answers[status]["description"]
-    assert "`provider_bad_request`" not in answers["404"]["description"]  # a 404 has codes of its own
+    # A 404 always has other codes.
+    assert "`provider_bad_request`" not in answers["404"]["description"]
 
 
-def test_the_document_is_made_once(app: Any) -> None:
+def test_builds_the_document_once(app: Any) -> None:
     app.handler(event("openapi"), Context())
     app.handler(event("openapi"), Context())
 
-    assert app.described.cache_info().misses == 1
+    assert app.openapi_document.cache_info().misses == 1
 
 
-def test_no_parameter_may_be_null(document: dict[str, Any]) -> None:
+def test_no_parameter_is_nullable(document: dict[str, Any]) -> None:
     parameters = operations(document)["get", f"{ONE}/heartbeats"]["parameters"]
 
     assert [parameter["name"] for parameter in parameters] == ["id", "limit", "before", "bucket"]
@@ -252,12 +260,13 @@ def test_no_parameter_may_be_null(document: dict[str, Any]) -> None:
     ("platform", "path", "server"),
     [
         ("aws", "/prod/api/v1/openapi.json", "/prod"),
-        ("aws", "/api/v1/openapi.json", "/"),  # a domain of one's own
-        ("aws", "/gateway/api/v1/openapi.json", "/gateway"),  # and its base path
+        # A custom domain, then one with a base path.
+        ("aws", "/api/v1/openapi.json", "/"),
+        ("aws", "/gateway/api/v1/openapi.json", "/gateway"),
         ("local", "/prod/api/v1/openapi.json", "/"),
     ],
 )
-def test_the_server_is_where_the_document_was_asked_for(
+def test_the_server_is_the_base_path_of_the_request(
     load: Load, monkeypatch: pytest.MonkeyPatch, platform: str, path: str, server: str
 ) -> None:
     monkeypatch.setenv("PLATFORM", platform)

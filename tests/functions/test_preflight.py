@@ -1,11 +1,12 @@
 import json
+import logging
 from typing import Any
 
 import pytest
 
 from tests.functions.conftest import Context, Load, event
 
-PAGE = "https://chat.example.com"  # the only origin that the function is deployed with here
+PAGE = "https://chat.example.com"  # the only allowed origin in these tests
 ALLOW = "access-control-allow-origin"
 
 
@@ -16,7 +17,7 @@ def ask(load: Load) -> Any:
 
 
 @pytest.mark.parametrize("name", ["Origin", "origin"])  # as on AWS, and as the local API Gateway writes it
-def test_an_allowed_page_may_call_with_its_token(ask: Any, name: str) -> None:
+def test_allows_pages_of_an_allowed_origin_to_send_a_token(ask: Any, name: str) -> None:
     answer = ask(headers={name: PAGE})
 
     assert (answer["statusCode"], answer["body"]) == (204, "")
@@ -25,7 +26,7 @@ def test_an_allowed_page_may_call_with_its_token(ask: Any, name: str) -> None:
 
 
 @pytest.mark.parametrize("headers", [{"Origin": "https://evil.example.com"}, {}, None])
-def test_any_other_page_gets_an_error_that_says_so_and_no_permission(ask: Any, headers: dict[str, str] | None) -> None:
+def test_refuses_any_other_page_with_an_error(ask: Any, headers: dict[str, str] | None) -> None:
     answer = ask(headers=headers)
 
     assert (answer["statusCode"], answer["headers"]["content-type"]) == (403, "application/json")
@@ -33,5 +34,20 @@ def test_any_other_page_gets_an_error_that_says_so_and_no_permission(ask: Any, h
     assert not [name for name in answer["headers"] if name.startswith("access-control-")]
 
 
-def test_every_path_has_the_same_answer(ask: Any) -> None:
+def test_answers_every_path_the_same(ask: Any) -> None:
     assert ask(resource="/v1/models", path="/v1/models") == ask()
+
+
+@pytest.mark.parametrize(("origin", "status"), [(PAGE, 204), ("https://evil.example.com", 403)])
+def test_logs_one_line_that_the_answers_request_id_finds(
+    ask: Any, caplog: pytest.LogCaptureFixture, origin: str, status: int
+) -> None:
+    caplog.set_level(logging.INFO)
+
+    answer = ask(headers={"Origin": origin})
+
+    lines = [vars(record) for record in caplog.records if record.name == "preflight"]
+    [line] = [line for line in lines if line["request_id"] == answer["headers"]["X-Request-Id"]]
+    assert line["message"] == "api request"
+    assert (line["method"], line["route"], line["status"]) == ("OPTIONS", "/api/v1/providers", status)
+    assert origin not in str(line)

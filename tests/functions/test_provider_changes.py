@@ -17,7 +17,7 @@ def api(load: Load) -> Api:
     return Api(load("providers"))
 
 
-def test_a_put_answers_200_with_the_provider_as_it_is_now(api: Api) -> None:
+def test_put_answers_the_changed_provider(api: Api) -> None:
     api.post(model="echo", description="old", api_key=KEY)
 
     answer = api("PUT", "main", {"endpoint": ENDPOINT, "name": "Main"})
@@ -29,13 +29,13 @@ def test_a_put_answers_200_with_the_provider_as_it_is_now(api: Api) -> None:
     assert KEY not in json.dumps(answer.body)
 
 
-def test_a_put_never_creates(api: Api) -> None:
+def test_put_never_creates_a_provider(api: Api) -> None:
     assert api("PUT", "main", {"endpoint": ENDPOINT}).error == (404, "provider_not_found", "id")
     assert api("GET").body == []
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
-def test_the_id_in_the_body_is_the_paths_or_left_out(api: Api, method: str) -> None:
+def test_rejects_a_body_with_another_id_than_the_path(api: Api, method: str) -> None:
     api.post()
     api.post("other")
 
@@ -48,7 +48,7 @@ def test_the_id_in_the_body_is_the_paths_or_left_out(api: Api, method: str) -> N
     assert [provider["name"] for provider in api("GET").body] == ["other", "main"]
 
 
-def test_a_patch_changes_what_it_names_and_leaves_the_rest(api: Api) -> None:
+def test_patch_changes_only_the_fields_that_it_has(api: Api) -> None:
     before = api.post(model="echo", description="old", api_key=KEY, heartbeat={"model": "small", "max_tokens": 5}).body
 
     after = api("PATCH", "main", {"name": "Main", "heartbeat": {"enabled": False}})
@@ -59,7 +59,7 @@ def test_a_patch_changes_what_it_names_and_leaves_the_rest(api: Api) -> None:
     assert after.body["heartbeat"] == {"enabled": False, "model": "small", "max_tokens": 5}
 
 
-def test_a_patch_removes_a_model_with_null_and_a_key_with_nothing_in_it(api: Api) -> None:
+def test_patch_removes_a_model_by_null_and_a_key_by_empty_text(api: Api) -> None:
     api.post(model="echo", api_key=KEY, heartbeat={"model": "small", "max_tokens": 5})
 
     after = api("PATCH", "main", {"model": None, "api_key": "", "heartbeat": {"model": None}}).body
@@ -68,7 +68,7 @@ def test_a_patch_removes_a_model_with_null_and_a_key_with_nothing_in_it(api: Api
     assert after["heartbeat"] == {"enabled": True, "model": None, "max_tokens": 5}
 
 
-def test_a_patch_of_nothing_changes_nothing(api: Api) -> None:
+def test_an_empty_patch_changes_nothing(api: Api) -> None:
     before = api.post()
 
     after = api("PATCH", "main", {})
@@ -83,17 +83,17 @@ NULLS = {name: {name: None} for name in PLAIN} | {
 
 
 @pytest.mark.parametrize(("param", "changes"), NULLS.items(), ids=NULLS.keys())
-def test_null_for_anything_but_a_model_is_refused_in_words(api: Api, param: str, changes: dict[str, Any]) -> None:
+def test_rejects_null_for_all_fields_except_the_model(api: Api, param: str, changes: dict[str, Any]) -> None:
     api.post()
 
     answer = api("PATCH", "main", changes)
 
     assert answer.error == (400, "invalid_request", param)
-    assert answer.body["error"]["message"] == f"{param} cannot be null; leave it out to keep what is there."
+    assert answer.body["error"]["message"] == f"{param} cannot be null; leave it out to keep the stored value."
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
-def test_an_unknown_field_is_refused_by_name_and_nothing_is_changed(api: Api, method: str) -> None:
+def test_rejects_unknown_fields_without_any_change(api: Api, method: str) -> None:
     api.post()
 
     answer = api(method, "main", {"endpoint": ENDPOINT, "description": "new", "modle": "x"})
@@ -104,14 +104,14 @@ def test_an_unknown_field_is_refused_by_name_and_nothing_is_changed(api: Api, me
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
 @pytest.mark.parametrize("body", [None, [], "x", [{"endpoint": ENDPOINT}]])
-def test_a_body_that_is_no_object_is_refused(api: Api, method: str, body: Any) -> None:
+def test_rejects_a_body_that_is_not_an_object(api: Api, method: str, body: Any) -> None:
     api.post()
 
     assert api(method, "main", body).error == (400, "invalid_request", None)
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
-def test_the_rules_of_registration_hold(api: Api, method: str) -> None:
+def test_changes_follow_the_rules_of_registration(api: Api, method: str) -> None:
     api.post(api_key=KEY)
 
     def change(**fields: Any) -> tuple[int, str, str | None]:
@@ -124,12 +124,12 @@ def test_the_rules_of_registration_hold(api: Api, method: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
-def test_what_is_not_registered_is_a_404(api: Api, method: str) -> None:
+def test_answers_404_for_an_unknown_provider(api: Api, method: str) -> None:
     assert api(method, "nobody", {"endpoint": ENDPOINT}).error == (404, "provider_not_found", "id")
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
-def test_a_beat_is_started_when_endpoint_key_or_model_changed_and_only_then(api: Api, method: str) -> None:
+def test_starts_a_heartbeat_only_if_endpoint_key_or_model_changed(api: Api, method: str) -> None:
     api.post(api_key=KEY)
     assert api.beaten == ["main"]
 
@@ -140,7 +140,7 @@ def test_a_beat_is_started_when_endpoint_key_or_model_changed_and_only_then(api:
     assert api.beaten == ["main", "main"]
 
 
-def test_no_beat_is_started_of_a_provider_that_wants_none(api: Api) -> None:
+def test_starts_no_heartbeat_if_heartbeats_are_disabled(api: Api) -> None:
     api.post(heartbeat={"enabled": False})
     api("PATCH", "main", {"model": "echo"})
     assert api.beaten == []
@@ -151,7 +151,7 @@ def test_no_beat_is_started_of_a_provider_that_wants_none(api: Api) -> None:
 
 @pytest.mark.parametrize("slash", ["", "/"])
 @pytest.mark.parametrize("base", ["http://localhost:8080", "https://x.example/prod", "https://own.example/some/base"])
-def test_location_leads_to_the_provider_also_under_a_stage(api: Api, base: str, slash: str) -> None:
+def test_location_works_under_a_stage(api: Api, base: str, slash: str) -> None:
     created = api("POST", slash, {"id": "main", "endpoint": ENDPOINT})
 
     assert created.status == 201

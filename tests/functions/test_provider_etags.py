@@ -28,7 +28,7 @@ def change(api: Api, method: str, if_match: str | list[str]) -> Any:
     return api(method, "" if method == "POST" else "main", CHANGES[method], if_match=if_match)
 
 
-def test_every_answer_that_is_one_provider_has_its_strong_quoted_etag(api: Api) -> None:
+def test_answers_with_one_provider_have_a_strong_etag(api: Api) -> None:
     created = api.post().etag
     assert created[0] == created[-1] == '"'
     assert len(created) > 2
@@ -45,14 +45,14 @@ def test_every_answer_that_is_one_provider_has_its_strong_quoted_etag(api: Api) 
     assert "ETag" not in api("GET").headers
 
 
-def test_an_answer_is_never_kept_and_a_get_is_never_a_304(api: Api) -> None:
+def test_answers_are_never_cached_and_never_304(api: Api) -> None:
     created = api.post()
 
     assert created.headers["Cache-Control"] == "no-store"
     assert api("GET", "main", if_match=created.etag).status == 200
 
 
-def test_another_default_changes_the_etags_of_both(api: Api) -> None:
+def test_a_new_default_changes_the_etags_of_both_providers(api: Api) -> None:
     first, second = api.post("first").etag, api.post("second").etag
 
     taken = api("PATCH", "second", {"default": True})
@@ -65,14 +65,14 @@ def test_another_default_changes_the_etags_of_both(api: Api) -> None:
 
 
 @every_change
-def test_a_change_of_what_was_seen_is_made(api: Api, method: str) -> None:
+def test_accepts_a_change_with_the_current_etag(api: Api, method: str) -> None:
     seen = api.post().etag
 
     assert change(api, method, seen).status == (204 if method == "DELETE" else 200)
 
 
 @every_change
-def test_a_change_of_anything_else_is_refused(api: Api, method: str) -> None:
+def test_refuses_a_change_with_another_etag(api: Api, method: str) -> None:
     seen = api.post().etag
 
     for header in ('"another"', f"W/{seen}", f'"another", W/{seen}', '""', f'"{seen[1:-2]}"'):
@@ -84,7 +84,7 @@ def test_a_change_of_anything_else_is_refused(api: Api, method: str) -> None:
 
 
 @every_change
-def test_what_was_seen_before_another_change_is_refused(api: Api, method: str) -> None:
+def test_refuses_the_etag_from_before_another_change(api: Api, method: str) -> None:
     seen = api.post().etag
     api("PATCH", "main", {"description": "new"})
 
@@ -92,7 +92,7 @@ def test_what_was_seen_before_another_change_is_refused(api: Api, method: str) -
 
 
 @every_change
-def test_what_was_seen_while_it_was_the_default_is_refused_when_it_no_longer_is(api: Api, method: str) -> None:
+def test_refuses_the_etag_of_a_former_default(api: Api, method: str) -> None:
     seen = api.post().etag
     api.post("other", default=True)
 
@@ -100,14 +100,14 @@ def test_what_was_seen_while_it_was_the_default_is_refused_when_it_no_longer_is(
 
 
 @every_change
-def test_a_list_of_tags_is_fine_when_one_of_them_is_right_on_whatever_line(api: Api, method: str) -> None:
+def test_accepts_a_list_of_etags_with_the_current_one(api: Api, method: str) -> None:
     seen = api.post().etag
 
     assert change(api, method, ['"one", "t,wo"', f'W/"three" , {seen}']).status in {200, 204}
 
 
 @every_change
-def test_a_star_is_any_provider_that_is_there(api: Api, method: str) -> None:
+def test_a_star_matches_any_existing_provider(api: Api, method: str) -> None:
     nothing = change(api, method, "*")
     api.post()
 
@@ -115,13 +115,13 @@ def test_a_star_is_any_provider_that_is_there(api: Api, method: str) -> None:
     assert change(api, method, "*").status in {200, 204}
 
 
-def test_a_registration_that_expects_something_creates_nothing(api: Api) -> None:
+def test_a_registration_with_if_match_creates_nothing(api: Api) -> None:
     assert change(api, "POST", '"seen"').error == REFUSED
     assert api("GET").body == []
 
 
 @every_change
-def test_a_malformed_one_is_a_400_that_says_what_to_send(api: Api, method: str) -> None:
+def test_rejects_malformed_etags(api: Api, method: str) -> None:
     seen = api.post().etag
 
     answer = change(api, method, seen.strip('"'))
@@ -131,7 +131,7 @@ def test_a_malformed_one_is_a_400_that_says_what_to_send(api: Api, method: str) 
     assert api("GET", "main").body["name"] == "main"
 
 
-def test_a_beat_does_not_change_the_etag(api: Api) -> None:
+def test_a_heartbeat_does_not_change_the_etag(api: Api) -> None:
     seen = api.post().etag
     read = api.app.providers.get("main")
     assert api.app.providers.record_beat(read, next_health(read.health, an_outcome()))

@@ -13,13 +13,13 @@ GOOD: dict[str, Any] = {"id": "a", "endpoint": "http://localhost:8090/v1"}
 
 BAD_PROVIDERS = {
     "not JSON": (b"{", "is not JSON"),
-    "no object": (b"[1]", "is JSON but no object"),
-    "a list that holds a provider": (json.dumps([GOOD]).encode(), "is JSON but no object"),
+    "no object": (b"[1]", "is not a JSON object"),
+    "a list that holds a provider": (json.dumps([GOOD]).encode(), "is not a JSON object"),
     "a missing field": (b'{"id": "a"}', "endpoint is missing"),
     "an unknown field": (json.dumps(GOOD | {"modle": "x"}).encode(), "modle is not a field"),
     "an endpoint that is no URL": (json.dumps(GOOD | {"endpoint": "tokenhub"}).encode(), "needs a scheme"),
-    "an id with a slash": (json.dumps(GOOD | {"id": "a/b"}).encode(), "no valid id"),
-    "an id of 300 characters": (json.dumps(GOOD | {"id": "a" * 300}).encode(), "no valid id"),
+    "an id with a slash": (json.dumps(GOOD | {"id": "a/b"}).encode(), "not a valid id"),
+    "an id of 300 characters": (json.dumps(GOOD | {"id": "a" * 300}).encode(), "not a valid id"),
     "bytes that are no UTF-8": (b'{"id": "\xff"}', "is not UTF-8"),
 }
 

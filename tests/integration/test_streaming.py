@@ -86,7 +86,7 @@ def test_openai_sdk_raises_on_a_cut_stream(sdk: openai.OpenAI, tokenhub: Running
     tokenhub.rehearse(mode)
     stream = sdk.chat.completions.create(model="gpt-4o", messages=[{"role": "user", "content": "a b c d"}], stream=True)
 
-    with pytest.raises(openai.APIError, match="ended the stream before it was whole"):
+    with pytest.raises(openai.APIError, match="ended the stream before it was complete"):
         list(stream)
 
 

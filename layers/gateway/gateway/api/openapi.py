@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document: what Powertools knows of the provider API, in our words, with /v1 and every error added."""
+"""The OpenAPI 3.1 document: Powertools' own of the provider API, with descriptions, all errors and /v1 added."""
 
 from http import HTTPStatus
 from typing import Any
@@ -14,38 +14,47 @@ INFO = {
     "description": "The serverless front door to TokenHub. Every error has one shape; docs/errors.md lists the codes.",
 }
 SCHEMAS = "#/components/schemas/"
-UNUSED = ("HTTPValidationError", "ValidationError", "ResponseValidationError")  # ours are 400s in the one shape
-NAMES = {"provider_id": "id", "if-match": "If-Match"}  # Powertools writes headers small
+# Powertools' schemas of its 422 answers. The gateway answers 400 with an ErrorView.
+UNUSED_SCHEMAS = ("HTTPValidationError", "ValidationError", "ResponseValidationError")
+# Powertools writes header names in lower case.
+PARAMETER_NAMES = {"provider_id": "id", "if-match": "If-Match"}
 TOKENS = {
-    "AdminToken": {"type": "http", "scheme": "bearer", "description": "Opens everything."},
-    "ClientToken": {"type": "http", "scheme": "bearer", "description": "Opens /v1."},
+    "AdminToken": {"type": "http", "scheme": "bearer", "description": "Allows everything."},
+    "ClientToken": {"type": "http", "scheme": "bearer", "description": "Allows /v1."},
 }
 ADMIN: Json = {"AdminToken": []}
 CLIENT: Json = {"ClientToken": []}
-ANSWERED_BY_STREAMS = ("/v1/chat/completions", "/v1/messages", "/v1/chat")
+STREAMING_PATHS = ("/v1/chat/completions", "/v1/messages", "/v1/chat")
 
-WHICH_PROVIDER = {
+PROVIDER_ID_PARAMETER = {
     "name": "X-Provider-Id",
     "in": "header",
-    "description": "The provider that the request is for; the default one otherwise",
+    "description": "The provider that gets the request. Without it, the default provider",
     "schema": {"type": "string"},
 }
-ANSWER_HEADERS = {
-    "X-Request-Id": {"schema": {"type": "string"}},
-    "X-Provider-Id": {"description": "Who answered", "schema": {"type": "string"}},
-    "X-Provider-Status": {"description": "failed, where its last heartbeat was", "schema": {"type": "string"}},
-    "X-Model-Substituted": {"description": "true: another model than the one asked for", "schema": {"type": "string"}},
+
+
+def _header(description: str, **schema: Any) -> Json:
+    return {"description": description, "schema": {"type": "string", **schema}}
+
+
+REQUEST_ID = {"X-Request-Id": _header("The id of the request, which is also in its log line")}
+FORWARDED_HEADERS = REQUEST_ID | {
+    "X-Provider-Id": _header("The provider that got the request"),
+    "X-Provider-Status": _header("`failed` if its last heartbeat failed"),
+    "X-Model-Substituted": _header("`true` if another model than the requested one answered"),
 }
-SOURCE = {"description": "Whose error it is", "schema": {"type": "string", "enum": ["gateway", "provider"]}}
-SHOULD_RETRY = {"description": "false, where a retry is useless", "schema": {"type": "string"}}
-ERROR_HEADERS = ANSWER_HEADERS | {"X-Error-Source": SOURCE, "X-Should-Retry": SHOULD_RETRY}
-ETAG = {"description": "What is registered, for If-Match; heartbeats do not change it", "schema": {"type": "string"}}
-LOCATION = {"description": "The provider's address, relative", "schema": {"type": "string"}}
-MODEL = {"type": "string", "description": "Without one the provider's registered model is asked"}
+FORWARDED_ERROR_HEADERS = FORWARDED_HEADERS | {
+    "X-Error-Source": _header("Where the error comes from", enum=["gateway", "provider"]),
+    "X-Should-Retry": _header("`false` if a retry is useless"),
+}
+ETAG = {"ETag": _header("A tag of the registered fields, for If-Match. Heartbeats do not change it")}
+LOCATION = {"Location": _header("The relative URL of the provider")}
+MODEL = {"type": "string", "description": "Without it, the registered model of the provider"}
 MESSAGES = {"type": "array", "items": {"type": "object"}, "minItems": 1}
 STREAM = {"type": "boolean", "default": False}
-WRAPPED = {"type": "object", "required": ["messages"], "properties": {"messages": MESSAGES}}
-STREAMED = WRAPPED | {"properties": {"messages": MESSAGES, "stream": STREAM}}
+CHAT_REQUEST = {"type": "object", "required": ["messages"], "properties": {"messages": MESSAGES}}
+STREAMED_CHAT_REQUEST = CHAT_REQUEST | {"properties": {"messages": MESSAGES, "stream": STREAM}}
 BODIES: dict[str, Json] = {
     "/v1/chat/completions": {
         "required": ["messages"],
@@ -59,22 +68,23 @@ BODIES: dict[str, Json] = {
         "required": ["messages", "max_tokens"],
         "properties": {"model": MODEL, "messages": MESSAGES, "max_tokens": {"type": "integer"}, "stream": STREAM},
     },
-    "/v1/chat": {"required": ["request"], "properties": {"request": STREAMED}},
-    "/v1/plan": {"required": ["request"], "properties": {"request": WRAPPED}},
+    "/v1/chat": {"required": ["request"], "properties": {"request": STREAMED_CHAT_REQUEST}},
+    "/v1/plan": {"required": ["request"], "properties": {"request": CHAT_REQUEST}},
 }
 
 
 def document(generated: Json) -> Json:
-    """The whole document from Powertools' own, without `servers`: where it is served is the request's to say."""
+    """Returns the whole document, from the one that Powertools generated. It lacks `servers`: they depend on the
+    request."""
     paths = {path.replace("{provider_id}", "{id}"): item for path, item in generated["paths"].items()}
-    served = [(path, method, operation) for path, item in paths.items() for method, operation in item.items()]
-    for path, method, operation in served:
-        _own(operation)
-        _describe(operation, path, method)
+    for path, item in paths.items():
+        for method, operation in item.items():
+            _correct_input(operation)
+            _describe(operation, path, method)
     for method, path in OPERATIONS:
         if path.startswith("/v1/"):
             paths.setdefault(path, {})[method] = _forwarded(path, method)
-    schemas = {name: schema for name, schema in generated["components"]["schemas"].items() if name not in UNUSED}
+    schemas = {name: s for name, s in generated["components"]["schemas"].items() if name not in UNUSED_SCHEMAS}
     return {
         "openapi": generated["openapi"],
         "info": INFO,
@@ -84,43 +94,46 @@ def document(generated: Json) -> Json:
 
 
 def base_path(path: str | None, resource: str) -> str:
-    """What stands before the API's paths where a request came in: `/prod` for a stage, `/` for none.
+    """Returns the part of a request's path before the resource: `/prod` for a stage, `/` if there is none.
 
-    A root-relative server: generators and schemathesis resolve it against the document's address, and lose a stage
-    that is written as `../..`.
+    It is relative to the root, because schemathesis and code generators lose the stage of a server like `../..`.
     """
     return (path or "").removesuffix(resource).rstrip("/") or "/"
 
 
-def _own(operation: Json) -> None:
-    """Powertools' 422s go: bad input is our 400."""
+def _correct_input(operation: Json) -> None:
+    """Removes Powertools' 422, because invalid input is a 400 here, and describes the parameters."""
     operation["responses"].pop("422", None)
     for parameter in operation.get("parameters", ()):
-        name = NAMES.get(parameter["name"], parameter["name"])
+        name = PARAMETER_NAMES.get(parameter["name"], parameter["name"])
         parameter.update({"name": name, "schema": _without_null(parameter["schema"])} | PARAMETERS.get(name, {}))
 
 
 def _without_null(schema: Json) -> Json:
-    """A parameter that may be left out is not one that may be null."""
-    kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
-    return kinds[0] if len(kinds) == 1 else schema
+    """Powertools declares optional parameters as nullable. A query or a header has no null."""
+    types = [type_ for type_ in schema.get("anyOf", ()) if type_ != {"type": "null"}]
+    return types[0] if len(types) == 1 else schema
 
 
 def _describe(operation: Json, path: str, method: str) -> None:
-    """Adds name, words, token, answers and errors; a route that OPERATIONS does not know keeps Powertools' words."""
-    call = OPERATIONS.get((method, path)) or Operation(operation["operationId"], operation["summary"])
-    words = {"description": call.description} if call.description else {}
-    operation |= {"operationId": call.name, "summary": call.summary, "security": _security(path)} | words
-    answers = operation["responses"]
-    answers["200"]["description"] = "Done"
+    """Adds name, descriptions, token, answers and errors. A route missing in OPERATIONS keeps Powertools' texts."""
+    known = OPERATIONS.get((method, path)) or Operation(operation["operationId"], operation["summary"])
+    description = {"description": known.description} if known.description else {}
+    operation |= {"operationId": known.name, "summary": known.summary, "security": _security(path)} | description
+    answers = _success(operation["responses"], method, known) | _errors(path, method, known)
+    for answer in answers.values():
+        answer["headers"] = REQUEST_ID | answer.get("headers", {})
+    operation["responses"] = dict(sorted(answers.items()))
+
+
+def _success(answers: Json, method: str, known: Operation) -> Json:
     if method == "delete":
-        del answers["200"]
-        answers["204"] = {"description": "Gone"}
-    if call.etag:
-        answers["200"]["headers"] = {"ETag": ETAG}
-    if call.created:
-        answers["201"] = answers["200"] | {"description": "Created", "headers": {"ETag": ETAG, "Location": LOCATION}}
-    operation["responses"] = dict(sorted((answers | _errors(path, method, call)).items()))
+        return {"204": {"description": "Deleted"}}
+    ok = answers["200"] | {"description": "Success"}
+    if known.etag:
+        ok["headers"] = ETAG
+    created = {"201": ok | {"description": "Created", "headers": ETAG | LOCATION}} if known.created else {}
+    return answers | {"200": ok} | created
 
 
 def _security(path: str) -> list[Json]:
@@ -129,15 +142,15 @@ def _security(path: str) -> list[Json]:
     return [CLIENT, ADMIN] if path.startswith("/v1/") else []
 
 
-def _errors(path: str, method: str, call: Operation) -> Json:
-    return {status: _error(status, found) for status, found in codes(method, path, call).items()}
+def _errors(path: str, method: str, known: Operation) -> Json:
+    return {status: _error(status, error_codes) for status, error_codes in codes(method, path, known).items()}
 
 
-def _error(status: str, found: list[str]) -> Json:
-    words = HTTPStatus(int(status)).phrase if status.isdigit() else "Any other"
-    told = ", ".join(f"`{code}`" for code in found)
+def _error(status: str, error_codes: list[str]) -> Json:
+    phrase = HTTPStatus(int(status)).phrase if status.isdigit() else "Any other"
+    code_list = ", ".join(f"`{code}`" for code in error_codes)
     content = {"application/json": {"schema": {"$ref": f"{SCHEMAS}ErrorView"}}}
-    return {"description": f"{words}: {told}", "content": content}
+    return {"description": f"{phrase}: {code_list}", "content": content}
 
 
 def _error_schemas() -> Json:
@@ -146,20 +159,23 @@ def _error_schemas() -> Json:
 
 
 def _forwarded(path: str, method: str) -> Json:
-    """An operation of /v1. What the provider takes and gives is its own to describe."""
+    """An operation of /v1. The schemas of requests have what the gateway checks, answers are the provider's."""
     content: Json = {"application/json": {"schema": {"type": "object"}}}
-    if path in ANSWERED_BY_STREAMS:
+    if path in STREAMING_PATHS:
         content["text/event-stream"] = {"schema": {"type": "string"}}
     if path == "/v1/chat":
-        content["text/plain"] = {"schema": {"type": "string"}}  # what TokenHub calls its JSON there
-    operation: Json = {"parameters": [WHICH_PROVIDER], "operationId": "", "summary": ""}
+        # TokenHub sends its JSON with this content type there.
+        content["text/plain"] = {"schema": {"type": "string"}}
+    operation: Json = {"parameters": [PROVIDER_ID_PARAMETER], "operationId": "", "summary": ""}
     if path in BODIES:
         schema = {"type": "object"} | BODIES[path]
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
-    operation["responses"] = {"200": {"headers": ANSWER_HEADERS, "content": content}}
+    operation["responses"] = {"200": {"content": content}}
     _describe(operation, path, method)
-    for status, answer in operation["responses"].items():
-        if status != "200":
-            answer["headers"] = ERROR_HEADERS
-    operation["responses"]["200"]["description"] = "The provider's answer, byte for byte"
+    for answer in operation["responses"].values():
+        answer["headers"] = FORWARDED_ERROR_HEADERS
+    operation["responses"]["200"] |= {
+        "description": "The provider's answer, byte for byte",
+        "headers": FORWARDED_HEADERS,
+    }
     return operation

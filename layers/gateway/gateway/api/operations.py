@@ -1,4 +1,4 @@
-"""What each call of the gateway does and how it may fail, for the OpenAPI document: what code cannot tell of itself."""
+"""The operations of the gateway's API for the OpenAPI document: their descriptions and their errors."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ from gateway.core import errors
 from gateway.proxy.upstream_errors import FALLBACK_ERRORS, KNOWN_ERRORS, PATH_STATUSES, KnownError
 from gateway.registry.provider import PROVIDER_ID
 
-# API Gateway's own answers (template.yaml, GatewayResponses), by the status of each. On every call:
-DOOR = {
+# API Gateway's own error codes (template.yaml, GatewayResponses) by status. Every operation has these.
+API_GATEWAY_CODES = {
     "400": ["bad_request"],
     "429": ["throttled"],
     "4XX": ["bad_request"],
@@ -18,32 +18,36 @@ DOOR = {
     "504": ["gateway_timeout"],
     "5XX": ["gateway_error"],
 }
-WITH_TOKEN = {"401": ["unauthorized"], "403": ["forbidden"]}
-WITH_BODY = {"413": ["request_too_large"]}
+TOKEN_CODES = {"401": ["unauthorized"], "403": ["forbidden"]}
+BODY_CODES = {"413": ["request_too_large"]}
 
-TAG = r'(W/)?"[!#-~]*"'
-# 24 hours at most: 1440 minutes
-WIDTH = "^([1-9]|1[0-9]|2[0-4])h$|^([1-9][0-9]{0,2}|1[0-3][0-9]{2}|14[0-3][0-9]|1440)m$"
+ETAG = r'(W/)?"[!#-~]*"'
+# The width of a bucket: 24 hours or 1440 minutes at most.
+BUCKET_WIDTH = "^([1-9]|1[0-9]|2[0-4])h$|^([1-9][0-9]{0,2}|1[0-3][0-9]{2}|14[0-3][0-9]|1440)m$"
 
 Errors = tuple[type[errors.GatewayError], ...]
 
-UNKNOWN: Errors = (errors.ProviderNotFound,)
-REFUSED: Errors = (
+NOT_FOUND: Errors = (errors.ProviderNotFound,)
+INVALID: Errors = (errors.InvalidRequest, errors.InvalidEndpoint)
+CHANGE_ERRORS: Errors = (
+    *INVALID,
     errors.Conflict,
     errors.ApiKeyRequired,
     errors.DefaultProviderNeeded,
     errors.RegistryBusy,
     errors.KeyServiceFailed,
+    errors.PreconditionFailed,
 )
-INVALID: Errors = (errors.InvalidRequest, errors.InvalidEndpoint)
-CHANGED: Errors = (*INVALID, *REFUSED, errors.PreconditionFailed)
-ASKED: Errors = (*UNKNOWN, errors.HeartbeatFailed, errors.HeartbeatTimeout)
+HEARTBEAT_ERRORS: Errors = (*NOT_FOUND, errors.HeartbeatFailed, errors.HeartbeatTimeout)
 
 
 @dataclass(frozen=True)
 class Operation:
-    """One method of one path. `etag`: its answer is one provider, whose tag goes with it. `provider`: the provider's
-    own refusals come through, too."""
+    """One method of one path.
+
+    `created`: it may answer 201. `etag`: it answers one provider with its ETag. `provider`: it passes the provider's
+    own errors on.
+    """
 
     name: str
     summary: str
@@ -54,65 +58,69 @@ class Operation:
     provider: bool = False
 
 
-def _families(base: type[errors.GatewayError]) -> Iterator[type[errors.GatewayError]]:
-    yield base
-    for below in base.__subclasses__():
-        yield from _families(below)
+def _subclasses(base: type[errors.GatewayError]) -> Iterator[type[errors.GatewayError]]:
+    for subclass in base.__subclasses__():
+        yield subclass
+        yield from _subclasses(subclass)
 
 
-def _on_the_way(*but: type[errors.GatewayError]) -> Errors:
-    """All that can happen between the gateway and the provider, but for some."""
-    abstract = (errors.ForwardingError, errors.ProviderError)
-    return tuple(error for error in _families(errors.ForwardingError) if error not in (*abstract, *but))
+def _forwarding_errors(*excluded: type[errors.GatewayError]) -> Errors:
+    """All errors between the gateway and the provider except `excluded`. ProviderError has no fixed code."""
+    return tuple(e for e in _subclasses(errors.ForwardingError) if e not in (errors.ProviderError, *excluded))
 
 
-FORWARDED: Errors = (
-    *UNKNOWN,
+REQUEST_ERRORS: Errors = (
+    *NOT_FOUND,
     errors.InvalidRequest,
     errors.NoProvider,
     errors.KeyServiceFailed,
-    *_on_the_way(errors.ModelListUnusable),
+    *_forwarding_errors(errors.ModelListUnusable),
 )
-LISTED: Errors = (*ASKED, errors.KeyServiceFailed, *_on_the_way(errors.NotAStream, errors.StreamTruncated))
-STREAMED = (
-    "With `stream` true the answer is server-sent events as the provider sends them. A whole stream ends with `[DONE]` "
-    "(or `message_stop`); one that broke ends with an `error` event and without it."
+MODEL_LIST_ERRORS: Errors = (
+    *HEARTBEAT_ERRORS,
+    errors.KeyServiceFailed,
+    *_forwarding_errors(errors.NotAStream, errors.StreamTruncated),
+)
+STREAMS = (
+    "With `stream` true the answer is server-sent events, as the provider sends them. A complete stream ends with "
+    "`[DONE]` or `message_stop`. An incomplete stream ends with an `error` event instead."
 )
 
 OPERATIONS = {
     ("post", "/api/v1/providers"): Operation(
         "register_provider",
         "Register a provider, or replace it by its id",
-        "The same again changes nothing. Without `api_key` the stored key is kept; an empty one removes it.",
-        (*CHANGED, errors.TooManyProviders),
+        "Sending the same again changes nothing. Without `api_key` the stored key stays; an empty one removes it.",
+        (*CHANGE_ERRORS, errors.TooManyProviders),
         created=True,
         etag=True,
     ),
     ("get", "/api/v1/providers"): Operation("list_providers", "All providers, newest first"),
     ("get", "/api/v1/providers/{id}"): Operation(
-        "get_provider", "One provider and its health", errors=UNKNOWN, etag=True
+        "get_provider", "One provider and its health", errors=NOT_FOUND, etag=True
     ),
     ("put", "/api/v1/providers/{id}"): Operation(
         "replace_provider",
         "Replace a provider, never create one",
-        "What is left out is as in a registration: `api_key`, `default` and `heartbeat` are kept, the rest takes its "
-        "default. `id` may be left out.",
-        (*UNKNOWN, *CHANGED),
+        "As in a registration, `api_key`, `default` and `heartbeat` keep their values if they are left out, and other "
+        "fields get their defaults. `id` may be left out.",
+        (*NOT_FOUND, *CHANGE_ERRORS),
         etag=True,
     ),
     ("patch", "/api/v1/providers/{id}"): Operation(
         "change_provider",
-        "Change the fields that are given",
-        "What is left out stays, also inside `heartbeat`. `null` removes a model; an empty `api_key` removes the key.",
-        (*UNKNOWN, *CHANGED),
+        "Change some fields of a provider",
+        "Fields that are left out keep their values, also inside `heartbeat`. `null` removes a model; an empty "
+        "`api_key` removes the key.",
+        (*NOT_FOUND, *CHANGE_ERRORS),
         etag=True,
     ),
     ("delete", "/api/v1/providers/{id}"): Operation(
         "delete_provider",
         "Delete a provider",
-        "The default provider can be deleted only when it is the last.",
+        "The default provider can be deleted only if it is the last one.",
         (
-            *UNKNOWN,
+            *NOT_FOUND,
             errors.InvalidRequest,
             errors.DefaultProviderNeeded,
             errors.PreconditionFailed,
@@ -121,70 +129,71 @@ OPERATIONS = {
     ),
     ("get", "/api/v1/providers/{id}/heartbeats"): Operation(
         "list_heartbeats",
-        "The kept heartbeats, of the last seven days unless the gateway was deployed otherwise, newest first",
-        "With `bucket` they are counted per stretch of time instead, without a gap from now to the oldest one; "
-        "`limit` and `before` then count buckets. A bucket's latency is that of its good beats.",
-        (*UNKNOWN, errors.InvalidRequest),
+        "The heartbeats of a provider, newest first",
+        "The gateway keeps them for seven days, unless it was deployed with another time. With `bucket` the answer "
+        "has counts per bucket of time instead, without gaps from now to the oldest heartbeat; `limit` and `before` "
+        "then count buckets. A bucket's latency covers its good heartbeats only.",
+        (*NOT_FOUND, errors.InvalidRequest),
     ),
     ("post", "/api/v1/providers/{id}/heartbeat"): Operation(
         "beat_now",
-        "One heartbeat now, awaited, also of a provider whose heartbeats are disabled",
-        "Answers 200 whatever the outcome was: look at `status`. No body is needed.",
-        ASKED,
+        "Run one heartbeat now and wait for its result, even if heartbeats are disabled",
+        "Answers 200 whatever the result is: see `status`. The body is ignored.",
+        HEARTBEAT_ERRORS,
     ),
     ("get", "/api/v1/providers/{id}/models"): Operation(
         "list_provider_models",
-        "The models that the provider lists, as it lists them",
-        "A provider's own upstream_error keeps its status.",
-        LISTED,
+        "The models that the provider lists, unchanged",
+        "An error of the provider keeps its status.",
+        MODEL_LIST_ERRORS,
         provider=True,
     ),
     ("get", "/api/v1/openapi.json"): Operation("get_openapi", "This document"),
-    ("get", "/health"): Operation("health", "Whether the gateway answers, without a token"),
+    ("get", "/health"): Operation("health", "Whether the gateway answers. Needs no token"),
     ("post", "/v1/chat/completions"): Operation(
-        "create_chat_completion", "OpenAI chat completion", STREAMED, FORWARDED, provider=True
+        "create_chat_completion", "OpenAI chat completion", STREAMS, REQUEST_ERRORS, provider=True
     ),
-    ("post", "/v1/embeddings"): Operation("create_embedding", "OpenAI embeddings", "", FORWARDED, provider=True),
-    ("post", "/v1/messages"): Operation("create_message", "Anthropic message", STREAMED, FORWARDED, provider=True),
-    ("post", "/v1/chat"): Operation("create_chat", "TokenHub's own chat", STREAMED, FORWARDED, provider=True),
-    ("post", "/v1/plan"): Operation("create_plan", "TokenHub's own orchestration", "", FORWARDED, provider=True),
-    ("get", "/v1/models"): Operation("list_models", "TokenHub's models", "", FORWARDED, provider=True),
+    ("post", "/v1/embeddings"): Operation("create_embedding", "OpenAI embeddings", "", REQUEST_ERRORS, provider=True),
+    ("post", "/v1/messages"): Operation("create_message", "Anthropic message", STREAMS, REQUEST_ERRORS, provider=True),
+    ("post", "/v1/chat"): Operation("create_chat", "TokenHub's own chat", STREAMS, REQUEST_ERRORS, provider=True),
+    ("post", "/v1/plan"): Operation("create_plan", "TokenHub's own orchestration", "", REQUEST_ERRORS, provider=True),
+    ("get", "/v1/models"): Operation("list_models", "TokenHub's models", "", REQUEST_ERRORS, provider=True),
 }
 
 PARAMETERS: dict[str, dict[str, Any]] = {
     "id": {"description": "The provider's id", "schema": {"type": "string", "pattern": f"^{PROVIDER_ID}$"}},
     "If-Match": {
-        "description": "The ETag of the last answer, several with commas between, or * for any: 412 if it has changed",
-        "schema": {"type": "string", "pattern": rf"^(\*|{TAG}(, ?{TAG})*)$"},
+        "description": "The ETag of the last answer, a comma list of ETags, or * for any. 412 if none matches",
+        "schema": {"type": "string", "pattern": rf"^(\*|{ETAG}(, ?{ETAG})*)$"},
     },
-    "limit": {"description": "How many at most"},
-    "before": {"description": "The `next` of an earlier answer: what is older follows"},
+    "limit": {"description": "The maximum number of items"},
+    "before": {"description": "The `next` of an earlier answer: the answer has older items"},
     "bucket": {
-        "description": "How long a bucket is: minutes or hours, 1m to 24h; buckets begin at whole multiples of it, UTC",
-        "schema": {"type": "string", "pattern": WIDTH},
+        "description": "The width of a bucket in minutes or hours, 1m to 24h. Buckets begin at its multiples, UTC",
+        "schema": {"type": "string", "pattern": BUCKET_WIDTH},
     },
 }
 
 
-def codes(method: str, path: str, call: Operation) -> dict[str, list[str]]:
-    """Every error code that a call can answer, by status; `4XX` and `5XX` stand for any other one."""
-    found: dict[str, list[str]] = {}
-    every: Errors = (errors.GatewayError, *call.errors)
-    for error in every:
-        found.setdefault(str(error.status), []).append(error.code)
-    for upstream_error in KNOWN_ERRORS if call.provider else ():
-        found.setdefault(str(upstream_error.status), []).append(upstream_error.code)
-    token = {} if path == "/health" else WITH_TOKEN
-    body = WITH_BODY if method in {"post", "put", "patch"} else {}
-    for status, more in (*DOOR.items(), *token.items(), *body.items()):
-        found.setdefault(status, []).extend(more)
-    for upstream_error in FALLBACK_ERRORS if call.provider else ():
-        for status in _any_other(upstream_error, found):
-            found[status].append(upstream_error.code)
-    return {status: sorted(set(found[status])) for status in sorted(found)}
+def codes(method: str, path: str, operation: Operation) -> dict[str, list[str]]:
+    """Returns the error codes that an operation can answer, by status. `4XX` and `5XX` stand for all other statuses."""
+    by_status: dict[str, list[str]] = {}
+    possible: Errors = (errors.GatewayError, *operation.errors)
+    for error in (*possible, *(KNOWN_ERRORS if operation.provider else ())):
+        by_status.setdefault(str(error.status), []).append(error.code)
+    token = {} if path == "/health" else TOKEN_CODES
+    body = BODY_CODES if method in {"post", "put", "patch"} else {}
+    for status, more in (*API_GATEWAY_CODES.items(), *token.items(), *body.items()):
+        by_status.setdefault(status, []).extend(more)
+    for fallback in FALLBACK_ERRORS if operation.provider else ():
+        for status in _fallback_statuses(fallback, by_status):
+            by_status[status].append(fallback.code)
+    return {status: sorted(set(by_status[status])) for status in sorted(by_status)}
 
 
-def _any_other(upstream_error: KnownError, found: Iterable[str]) -> list[str]:
-    """The statuses that it may come with: those of its hundred, because a web page may come with each, but for those
-    that have one code whoever says it."""
-    return [at for at in found if at[0] == str(upstream_error.status)[0] and at not in map(str, PATH_STATUSES)]
+def _fallback_statuses(fallback: KnownError, statuses: Iterable[str]) -> list[str]:
+    """The statuses with which a fallback error may come: all of its class, because a web page in front of TokenHub may
+    answer any of them. Those of PATH_STATUSES always have one code."""
+    return [
+        status for status in statuses if status[0] == str(fallback.status)[0] and status not in map(str, PATH_STATUSES)
+    ]

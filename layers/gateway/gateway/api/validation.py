@@ -1,48 +1,78 @@
-"""Bad input in words: pydantic's findings as one message that names the field and says what to do."""
+"""Validation of the provider API's input: one message that names each invalid field and says what to send."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gateway.core.errors import InvalidRequest
+from gateway.core.errors import InvalidRequest, ProviderNotFound
 from gateway.core.redaction import redact
 from gateway.core.strict_json import read_object
 
-PLACES = {"body", "query"}  # where Powertools found it; no field has such a name
+METHODS_WITH_BODY = {"POST", "PUT", "PATCH"}
+# The body of these requests is ignored.
+RESOURCES_WITHOUT_BODY = {"/api/v1/providers/{id}/heartbeat"}
 EXAMPLE = '{"id": "tokenhub", "endpoint": "https://…/v1"}'
-MAX_FINDINGS = 10  # names of fields are the sender's: an answer must stay below Lambda's 6 MB
-MAX_PATH_CHARACTERS = 64  # characters
-NO_UTF_8 = "The body is not UTF-8. Send it as UTF-8."
-WORDS = {
+
+# Powertools begins a field's path with one of these. No field has such a name.
+LOCATIONS = {"body", "query"}
+# The names of unknown fields come from the caller, and an answer must stay below Lambda's 6 MB.
+MAX_FINDINGS = 10
+MAX_PATH_CHARACTERS = 64
+MESSAGES = {
     "missing": "is missing",
     "extra_forbidden": "is not a field of a provider; leave it out",
-    "null_refused": "cannot be null; leave it out to keep what is there",
+    "null_refused": "cannot be null; leave it out to keep the stored value",
 }
-IDS = "is no valid id: use 1 to 64 letters, digits, dots, underscores or dashes, and begin with a letter or digit"
+INVALID_ID = (
+    "is not a valid id: use 1 to 64 letters, digits, dots, underscores or dashes, and begin with a letter or digit"
+)
+NOT_UTF_8 = "The body is not UTF-8. Send it as UTF-8."
+
+
+def validated_event(event: dict[str, Any]) -> dict[str, Any]:
+    """Returns a REST proxy event that Powertools parses correctly. Raises ProviderNotFound and InvalidRequest.
+
+    Powertools drops a line feed at the end of the path, and would find the provider with the id before it. It takes
+    the first item of a JSON list for the body.
+    """
+    if "\n" in event["path"]:
+        raise ProviderNotFound
+    if event["httpMethod"] not in METHODS_WITH_BODY or event["resource"] in RESOURCES_WITHOUT_BODY:
+        return event
+    require_object(event["body"])
+    return _as_json(event)
 
 
 def require_object(body: str | None) -> None:
     """Raises InvalidRequest unless the body is a JSON object."""
-    if "\ufffd" in (body or ""):  # what API Gateway makes of bytes that are no UTF-8
-        raise InvalidRequest(NO_UTF_8)
+    # API Gateway replaces bytes that are not UTF-8.
+    if "\ufffd" in (body or ""):
+        raise InvalidRequest(NOT_UTF_8)
     read_object(body or "", EXAMPLE)
 
 
 def invalid_request(findings: Sequence[Mapping[str, Any]]) -> InvalidRequest:
-    """One error for all that was found. Never holds the input: it may be a key."""
-    sentences = [f"{_path(finding)} {_words(finding)}." for finding in findings[:MAX_FINDINGS]]
+    """One error for pydantic's findings. It never contains the input, which may be a key."""
+    sentences = [f"{_path(finding)} {_message(finding)}." for finding in findings[:MAX_FINDINGS]]
     more = len(findings) - MAX_FINDINGS
     if more > 0:
         sentences.append(f"And {more} more.")
     return InvalidRequest(" ".join(sentences), param=_path(findings[0]))
 
 
+def _as_json(event: dict[str, Any]) -> dict[str, Any]:
+    """Treats the body as JSON whatever its Content-Type: `curl -d` sends a form's."""
+    headers = {name: value for name, value in (event.get("headers") or {}).items() if name.lower() != "content-type"}
+    return event | {"headers": headers | {"content-type": "application/json"}, "isBase64Encoded": False}
+
+
 def _path(finding: Mapping[str, Any]) -> str:
-    path = ".".join(str(part) for part in finding["loc"] if part not in PLACES)
-    return redact(path)[:MAX_PATH_CHARACTERS]  # cut last: half a key is no key to the redactor
+    path = ".".join(str(part) for part in finding["loc"] if part not in LOCATIONS)
+    # Redacted before it is cut: the redactor does not recognise half a key.
+    return redact(path)[:MAX_PATH_CHARACTERS]
 
 
-def _words(finding: Mapping[str, Any]) -> str:
+def _message(finding: Mapping[str, Any]) -> str:
     if _path(finding) == "id" and finding["type"] != "missing":
-        return IDS
-    known = WORDS.get(finding["type"])
+        return INVALID_ID
+    known = MESSAGES.get(finding["type"])
     return known or f"is not valid: {finding['msg'][0].lower()}{finding['msg'][1:]}"

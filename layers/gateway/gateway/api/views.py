@@ -1,4 +1,4 @@
-"""What the provider API tells of heartbeats, models and errors. Provider records have their own, in `models`."""
+"""The JSON answers about heartbeats, models and errors. Those about providers are in `registry.schemas`."""
 
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
@@ -10,7 +10,7 @@ from gateway.registry.provider import format_timestamp
 
 
 class BeatView(BaseModel):
-    """What one beat met. Null where it is not known."""
+    """The result of one heartbeat. Unknown values are null."""
 
     at: str
     status: Literal["healthy", "failed"]
@@ -22,13 +22,13 @@ class BeatView(BaseModel):
 
 
 class BeatNowView(BeatView):
-    """The beat that was asked for."""
+    """The result of a heartbeat that was requested now."""
 
     id: str
 
 
 class LatencyView(BaseModel):
-    """Milliseconds, over good beats only: a failed one's latency is how long it took to fail."""
+    """Milliseconds of the good heartbeats. Failed ones are excluded: their latency is the time until they failed."""
 
     min: int
     mean: int
@@ -36,7 +36,7 @@ class LatencyView(BaseModel):
 
 
 class BucketView(BaseModel):
-    """The beats that began in one stretch of time; 0 of them where there was a gap."""
+    """The heartbeats that began in one bucket of time. A gap has 0 of them."""
 
     start: str = Field(serialization_alias="from")
     beats: int
@@ -45,7 +45,7 @@ class BucketView(BaseModel):
 
 
 class UptimeView(BaseModel):
-    """`next` is where the next page begins, null at the end; uptime is null when there was no beat in 24 hours."""
+    """`next` is the cursor of the next page, null on the last one. Uptime is null without a heartbeat in 24 hours."""
 
     next: str | None
     uptime_24h: Annotated[float, Field(ge=0, le=1)] | None
@@ -54,13 +54,13 @@ class UptimeView(BaseModel):
 
 
 class HistoryView(UptimeView):
-    """Beats, newest first."""
+    """Heartbeats, newest first."""
 
     items: list[BeatView]
 
 
 class BucketsView(UptimeView):
-    """Buckets of beats, newest first, without a gap."""
+    """Buckets of heartbeats, newest first, without gaps."""
 
     items: list[BucketView]
 
@@ -78,7 +78,7 @@ class OkView(BaseModel):
 
 
 class ErrorDetail(BaseModel):
-    """`message` says what happened and what to do; `code` is stable; `param` names the field, where there is one."""
+    """`message` says what happened and what to do. `code` never changes. `param` is the invalid field, or null."""
 
     message: str
     type: str
@@ -87,28 +87,24 @@ class ErrorDetail(BaseModel):
 
 
 class ErrorView(BaseModel):
-    """The one shape of every error."""
+    """All errors have this shape."""
 
     error: ErrorDetail
 
 
 def beat_view(beat: PastBeat) -> BeatView:
-    """A beat as the history shows it."""
     return BeatView(**_beat(beat))
 
 
 def beat_now_view(provider_id: str, beat: PastBeat) -> BeatNowView:
-    """The outcome of a beat that was asked for."""
     return BeatNowView(id=provider_id, **_beat(beat))
 
 
 def history_view(page: Page[PastBeat], uptime: Uptime) -> HistoryView:
-    """A page of beats."""
     return HistoryView(items=[beat_view(beat) for beat in page.items], next=page.next, **_uptime(uptime))
 
 
 def buckets_view(page: Page[Bucket], uptime: Uptime) -> BucketsView:
-    """A page of buckets."""
     return BucketsView(items=[_bucket(bucket) for bucket in page.items], next=page.next, **_uptime(uptime))
 
 

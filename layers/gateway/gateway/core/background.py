@@ -1,4 +1,4 @@
-"""Work in a thread of its own, whose outcome is waited for only so long."""
+"""Runs work in a thread, so that the caller can wait for it with a timeout."""
 
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -6,19 +6,20 @@ from threading import Thread
 
 
 def begin[T](work: Callable[[], T], name: str) -> Future[T]:
-    """Starts `work` in a daemon thread. The future has what it returns or raises, whether anybody waits or not.
+    """Starts `work` in a daemon thread and returns the future of its result.
 
-    A ThreadPoolExecutor would wait for its threads when the interpreter ends.
+    A ThreadPoolExecutor would wait for its threads at the interpreter's exit.
     """
-    done: Future[T] = Future()
-    Thread(target=_run, args=(work, done), name=name, daemon=True).start()
-    return done
+    future: Future[T] = Future()
+    Thread(target=_run, args=(work, future), name=name, daemon=True).start()
+    return future
 
 
-def _run[T](work: Callable[[], T], done: Future[T]) -> None:
+def _run[T](work: Callable[[], T], future: Future[T]) -> None:
     try:
-        done.set_result(work())
+        future.set_result(work())
     except BaseException as error:  # noqa: BLE001 -- raised again by result()
-        done.set_exception(error)
+        future.set_exception(error)
     finally:
-        del done  # the error's traceback holds this frame: only the garbage collector would free a future in it
+        # The error's traceback refers to this frame. A future in it would be a reference cycle.
+        del future

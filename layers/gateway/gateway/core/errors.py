@@ -1,7 +1,8 @@
-"""Every way a call can fail, drawn once. Each error knows its HTTP status, its stable code and what to do about it.
+"""All errors of the gateway. Each has an HTTP status, a stable code and a message that says what to do.
 
 GatewayError
-├── InvalidRequest            400  what the caller sent
+├── InternalError             500  not foreseen
+├── InvalidRequest            400
 │   └── InvalidEndpoint
 ├── OriginNotAllowed          403
 ├── ProviderNotFound          404
@@ -11,11 +12,11 @@ GatewayError
 │   └── DefaultProviderNeeded
 ├── PreconditionFailed        412  If-Match
 ├── RegistryBusy              503
-├── NoProvider                503  nothing is registered
-├── HeartbeatFailed           502  the heartbeat function, which the provider API asks
+├── NoProvider                503  the registry is empty
+├── HeartbeatFailed           502  the invocation of the heartbeat function
 ├── HeartbeatTimeout          504
-├── RelayedError                        what another function met, as that one told it
-├── KeyServiceFailed          503  KMS, which keeps the providers' keys secret
+├── RelayedError                   an error of the heartbeat function
+├── KeyServiceFailed          503  KMS
 └── ForwardingError                between the gateway and the provider
     ├── ProviderUnreachable   502
     ├── ProviderDisconnected  502
@@ -29,7 +30,7 @@ GatewayError
     ├── FirstByteTimeout      504
     ├── StreamIdleTimeout     504
     ├── DeadlineExceeded      504
-    └── ProviderError           the provider's own status and words
+    └── ProviderError              the provider's own status and message
 """
 
 from collections.abc import Mapping
@@ -43,34 +44,42 @@ TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_
 
 
 class GatewayError(Exception):
-    """A failure in words that its reader can act on. Never holds a key, a token, a prompt or an answer."""
+    """Base of all errors. Its message never contains a key, a token, a prompt or an answer."""
 
     status: int = 500
     code: str = "internal_error"
-    type: str = "server_error"
     source: ClassVar[Source] = "gateway"
     retryable: bool = True
 
     def __init__(self, message: str, *, param: str | None = None) -> None:
-        self.message = redact(message)  # the name of an unknown field may be a key, pasted into the wrong place
+        # The name of an unknown field may be a key that was pasted into the wrong place.
+        self.message = redact(message)
         self.param = None if param is None else redact(param)
         super().__init__(self.message)
 
-    def body(self) -> dict[str, dict[str, Any]]:
-        """The one error shape of every answer."""
-        return {
-            "error": {"message": self.message, "type": self.type, "code": self.code, "param": self.param},
-        }
+    @property
+    def type(self) -> str:
+        return TYPES.get(self.status, "invalid_request_error" if self.status < 500 else "server_error")
 
-    def told(self) -> dict[str, Any]:
-        """Plain data from which another function makes a RelayedError."""
+    def body(self) -> dict[str, dict[str, Any]]:
+        """Returns the JSON body of the answer. All errors have this shape."""
+        return {"error": {"message": self.message, "type": self.type, "code": self.code, "param": self.param}}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain data, from which another function builds a RelayedError."""
         return {"status": self.status, **self.body()["error"]}
+
+
+class InternalError(GatewayError):
+    """`code` and status are those of GatewayError."""
+
+    def __init__(self, request_id: str) -> None:
+        super().__init__(f"The gateway failed. Quote request id {request_id} to its operator.")
 
 
 class InvalidRequest(GatewayError):
     status = 400
     code = "invalid_request"
-    type = "invalid_request_error"
     retryable = False
 
 
@@ -84,30 +93,26 @@ class InvalidEndpoint(InvalidRequest):
 class OriginNotAllowed(GatewayError):
     status = 403
     code = "origin_not_allowed"
-    type = "permission_error"
     retryable = False
 
     def __init__(self) -> None:
         super().__init__(
-            "Web pages of this origin may not call the gateway. The parameter AllowedOrigins of its stack names those "
-            "that may."
+            "Web pages of this origin may not call the gateway. Add the origin to the stack's parameter AllowedOrigins."
         )
 
 
 class ProviderNotFound(GatewayError):
     status = 404
     code = "provider_not_found"
-    type = "invalid_request_error"
     retryable = False
 
     def __init__(self) -> None:
-        super().__init__("No provider has this id. GET /api/v1/providers lists those that are registered.", param="id")
+        super().__init__("No provider has this id. GET /api/v1/providers lists the registered ones.", param="id")
 
 
 class Conflict(GatewayError):
     status = 409
     code = "conflict"
-    type = "invalid_request_error"
     retryable = False
 
 
@@ -116,8 +121,8 @@ class ApiKeyRequired(Conflict):
 
     def __init__(self) -> None:
         super().__init__(
-            "The endpoint moves to another origin, and a stored key never travels to a new host. "
-            'Send api_key again with the new endpoint, or "api_key": "" to go without one.',
+            "The new endpoint has another origin, and the gateway never sends a stored key to a new host. "
+            'Send api_key with the new endpoint, or "api_key": "" to use no key.',
             param="api_key",
         )
 
@@ -125,8 +130,8 @@ class ApiKeyRequired(Conflict):
 class TooManyProviders(Conflict):
     code = "too_many_providers"
 
-    def __init__(self, most: int) -> None:
-        super().__init__(f"At most {most} providers can be registered. Delete one first.")
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"At most {limit} providers can be registered. Delete one first.")
 
 
 class DefaultProviderNeeded(Conflict):
@@ -134,20 +139,19 @@ class DefaultProviderNeeded(Conflict):
 
     def __init__(self) -> None:
         super().__init__(
-            'This is the default provider. Register another one with "default": true first.', param="default"
+            'This is the default provider. Make another one the default first, with "default": true.', param="default"
         )
 
 
 class PreconditionFailed(GatewayError):
     status = 412
     code = "precondition_failed"
-    type = "invalid_request_error"
     retryable = False
 
     def __init__(self) -> None:
         super().__init__(
-            "The provider is no longer as If-Match names it: it was changed or deleted meanwhile, or the default is "
-            "another one now. Read it again, and repeat the change with its new ETag if it is still wanted.",
+            "The provider does not match If-Match: it was changed or deleted, or another provider became the default. "
+            "Read it again, and repeat the change with its new ETag.",
             param="If-Match",
         )
 
@@ -157,7 +161,7 @@ class RegistryBusy(GatewayError):
     code = "registry_busy"
 
     def __init__(self) -> None:
-        super().__init__("Others changed the registry at the same time, again and again. Try again in a second.")
+        super().__init__("Too many changes of the registry at the same time. Try again in a second.")
 
 
 class NoProvider(GatewayError):
@@ -175,10 +179,8 @@ class HeartbeatFailed(GatewayError):
     status = 502
     code = "heartbeat_failed"
 
-    def __init__(self, what: str = "failed or could not be started") -> None:
-        super().__init__(
-            f"The heartbeat function, which asks the provider, {what}. Try again; if it stays so, look at its logs."
-        )
+    def __init__(self, reason: str = "failed or could not be started") -> None:
+        super().__init__(f"The heartbeat function {reason}. Try again; if it fails again, read its logs.")
 
 
 class HeartbeatTimeout(GatewayError):
@@ -187,28 +189,27 @@ class HeartbeatTimeout(GatewayError):
 
     def __init__(self, seconds: float) -> None:
         super().__init__(
-            f"The heartbeat function, which asks the provider, had not answered after {seconds:g} s. "
-            "Try again; if it stays so, look at its logs."
+            f"The heartbeat function did not answer within {seconds:g} s. Try again; if it fails again, read its logs."
         )
 
 
 class RelayedError(GatewayError):
-    """What another function met: `told()` there, this here."""
+    """An error of another function, from its `to_dict()`."""
 
-    def __init__(self, told: Mapping[str, Any]) -> None:
-        super().__init__(told["message"], param=told["param"])
-        self.status, self.code, self.type = told["status"], told["code"], told["type"]
+    def __init__(self, error: Mapping[str, Any]) -> None:
+        super().__init__(error["message"], param=error["param"])
+        self.status, self.code = error["status"], error["code"]
 
 
 class KeyServiceFailed(GatewayError):
-    """KMS does not encrypt or decrypt now. The stored keys are as they were."""
+    """KMS failed to encrypt or decrypt. The stored keys are unchanged."""
 
     status = 503
     code = "key_service_failed"
 
 
 class ForwardingError(GatewayError):
-    """Something between the gateway and the provider."""
+    """Base of the errors between the gateway and the provider."""
 
     status = 502
 
@@ -243,16 +244,14 @@ class AnswerTruncated(ForwardingError):
     code = "answer_truncated"
 
     def __init__(self) -> None:
-        super().__init__("The provider's answer broke off before its end, and half of one is of no use. Try again.")
+        super().__init__("The provider's answer ended before it was complete. Try again.")
 
 
 class StreamTruncated(ForwardingError):
     code = "stream_truncated"
 
     def __init__(self) -> None:
-        super().__init__(
-            "The provider ended the stream before it was whole. What came so far is incomplete: try again."
-        )
+        super().__init__("The provider ended the stream before it was complete. Discard its part and try again.")
 
 
 class NotAStream(ForwardingError):
@@ -261,8 +260,8 @@ class NotAStream(ForwardingError):
 
     def __init__(self) -> None:
         super().__init__(
-            "A stream was asked for, and the provider's answer is none. Ask without stream; "
-            "if it is a web page that answers, register TokenHub's own address."
+            "The request asked for a stream, and the provider's answer is not one. Send it without stream; "
+            "if a web page answers, register TokenHub's own address."
         )
 
 
@@ -287,13 +286,12 @@ class DeadlineExceeded(ForwardingError):
 
 
 class ProviderError(ForwardingError):
-    """The provider's own refusal: its status and its words, in our shape."""
+    """An error that the provider answered: its status and its message in the gateway's shape."""
 
     source = "provider"
 
     def __init__(self, status: int, message: str, *, code: str, retryable: bool) -> None:
         super().__init__(message)
         self.status = status
-        self.type = TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
         self.code = code
         self.retryable = retryable

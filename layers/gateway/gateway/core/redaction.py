@@ -1,94 +1,102 @@
-"""What is said never holds a key: neither one that is registered, nor anything of the shape of one."""
+"""Removes keys from text: registered keys, and everything that has the shape of a key."""
 
 import html.entities
 import re
 from collections.abc import Iterable
 from threading import Lock
 
-# Words are none: a host is called tokenhub_server, and an error says "Bearer token".
+# Ordinary words do not match, such as the host tokenhub_server or "Bearer token" in an error.
 KEY_SHAPED = re.compile(
     r"tokenhub(?:_|(?i:\\+u005f|%(?:25)*5f))(?=\w*\d|\w{16})\w{4,}|\bsk-[\w-]{8,}|\bAIza[\w-]{20,}"
     r"|(?i:bearer(?:\s|%(?:25)?20|\+|:|\\t)+[\"']?|\b(?:x-)?api[-_]?key[\"']?\s*[:=]\s*[\"']?)"
     r"(?=\w*(?:\d|[._~+/-]\w)|[^\s\"',}]{16})[^\s\"',}]+"
 )
 REDACTED = "[redacted]"
-PUBLIC = re.compile(r"tokenhub_|sk-")  # how keys begin that are no secret yet
-MIN_CUT_CHARACTERS = 8  # characters of a key, besides, that are taken for its beginning at the end of a text
-MAX_FORM_FACTOR = 16  # characters that one of a key may be written in
-# Backslashes before an escape, which double each time that JSON is put into JSON. Bounded, as all that repeats here:
-# a provider that answers with nothing else must not stop the process, in which a regular expression holds the GIL.
+# Prefixes of keys that are not secret.
+PUBLIC_PREFIX = re.compile(r"tokenhub_|sk-")
+# A text that ends with the public prefix and so many further characters of a key may have been cut inside the key.
+MIN_CUT_CHARACTERS = 8
+# An escaped character takes at most so many characters.
+MAX_FORM_FACTOR = 16
+# Backslashes before an escape double each time that JSON is put into JSON. All repetitions here are bounded, because a
+# regular expression holds the GIL: a provider that answers only backslashes must not stop the process.
 BACKSLASHES = r"\\{0,16}"
-ESCAPE_CUT = re.compile(r"[\\%&]\S{0,8}")  # an escape that a text breaks off in
+# An escape that was cut at the end of a text.
+ESCAPE_CUT = re.compile(r"[\\%&]\S{0,8}")
 
 
 def redact(original: str, secrets: Iterable[str] = ()) -> str:
-    """The text without the given secrets and without anything of the shape of a key."""
+    """Replaces the secrets, and everything that has the shape of a key."""
     return KEY_SHAPED.sub(REDACTED, without(original, secrets))
 
 
 def without_end(text: str, secrets: Iterable[str]) -> str:
-    """A text that broke off on its way, without the beginning of a secret that it may have broken off in. Of no other
-    text: who chooses how an error ends could try out beginnings until one is taken out."""
+    """Replaces the beginning of a secret at the end of a text that was cut in transit.
+
+    Never use it for a complete text: a client that chooses how an error ends could guess a key character by character.
+    """
     for secret in filter(None, secrets):
         text = _without_cut(text, secret)
     return text
 
 
 def without(original: str, secrets: Iterable[str]) -> str:
-    """The text without the given secrets, and with what merely has the shape of a key: a model may be called
-    tokenhub_something."""
+    """Replaces the secrets only. A name that has the shape of a key stays: a model may be called tokenhub_something."""
     return _without(original, [(_telltale(secret), secret) for secret in secrets if secret])
 
 
 class Redactor:
-    """Redacts the keys that it was told of. One per execution environment: it learns each key as it is decrypted."""
+    """Redacts all keys that it has learned. There is one per execution environment, which learns each decrypted key."""
 
     def __init__(self) -> None:
-        self._lock = Lock()  # beats learn keys in many threads at once
+        # Heartbeats learn keys in many threads.
+        self._lock = Lock()
         self._keys: set[str] = set()
-        self._known: list[tuple[str, str]] = []  # it only grows: other threads may be reading it
+        # The list only grows, because other threads read it without the lock.
+        self._known: list[tuple[str, str]] = []
 
     def learn(self, key: str) -> None:
-        """From now on this key is taken out."""
+        """Redacts this key from now on."""
         with self._lock:
             if key and key not in self._keys:
                 self._keys.add(key)
                 self._known.append((_telltale(key), key))
 
     def __call__(self, text: str) -> str:
-        """The text without any of them."""
         return KEY_SHAPED.sub(REDACTED, _without(text, self._known))
 
 
 def _telltale(secret: str) -> str:
-    """The longest run of letters and digits in it: nobody writes those otherwise."""
+    """Returns the longest run of letters and digits in a secret. No encoding changes letters and digits."""
     return max(re.findall(r"[A-Za-z0-9]+", secret), key=len, default="")
 
 
 def _without(original: str, known: Iterable[tuple[str, str]]) -> str:
-    """Looks for the telltale of each before it makes a pattern of them: a pattern of a thousand keys takes long to
-    compile, and a tick learns a thousand, one after another. The longest comes first: one that begins another would
-    leave the rest of it."""
-    found = sorted((secret for telltale, secret in known if telltale in original), key=len, reverse=True)
-    return re.sub("|".join(map(_any_form, found)), REDACTED, original) if found else original
+    """Compiles a pattern only of the secrets whose telltale is in the text: one of a thousand keys takes long.
+
+    The longest secret comes first, because a secret that is a prefix of another would leave the rest of the other.
+    """
+    candidates = sorted((secret for telltale, secret in known if telltale in original), key=len, reverse=True)
+    return re.sub("|".join(map(_any_form, candidates)), REDACTED, original) if candidates else original
 
 
 def _without_cut(text: str, secret: str) -> str:
-    public = PUBLIC.match(secret)
-    least = MIN_CUT_CHARACTERS + (public.end() if public else 0)
-    first = re.compile(_any_form(secret[:least]))
-    for beginning in first.finditer(text, max(0, len(text) - MAX_FORM_FACTOR * len(secret))):
-        if _goes_to_the_end(text, beginning.end(), secret[least:]):
+    prefix = PUBLIC_PREFIX.match(secret)
+    min_length = MIN_CUT_CHARACTERS + (prefix.end() if prefix else 0)
+    pattern = re.compile(_any_form(secret[:min_length]))
+    for beginning in pattern.finditer(text, max(0, len(text) - MAX_FORM_FACTOR * len(secret))):
+        if _ends_within(text, beginning.end(), secret[min_length:]):
             return text[: beginning.start()] + REDACTED
     return text
 
 
-def _goes_to_the_end(text: str, at: int, rest: str) -> bool:
+def _ends_within(text: str, at: int, rest: str) -> bool:
+    """Whether the text from `at` to its end is the beginning of `rest`."""
     for part in _parts(rest):
-        found = re.compile(_escaped(part)).match(text, at)
-        if found is None:
+        match = re.compile(_escaped(part)).match(text, at)
+        if match is None:
             break
-        at = found.end()
+        at = match.end()
     return at == len(text) or ESCAPE_CUT.fullmatch(text, at) is not None
 
 
@@ -97,13 +105,15 @@ def _any_form(secret: str) -> str:
 
 
 def _parts(secret: str) -> list[str]:
-    """Its characters; backslashes that follow one another are one part, because there are many ways to count them."""
+    """Splits a secret into characters. A run of backslashes is one part, because escaping changes its length."""
     return re.findall(r"\\+|[^\\]", secret)
 
 
 def _escaped(part: str) -> str:
-    """A pattern of one character as it is and as JSON, a URL or a web page may write it, in each other, too. TokenHub
-    puts a provider's error into its own as a text, and Go writes an ampersand in JSON as a number."""
+    """Returns a pattern of one character: as it is, and escaped for JSON, a URL or HTML, also nested.
+
+    TokenHub embeds a provider's error in its own as a string, and Go's JSON encoder escapes an ampersand.
+    """
     character = part[0]
     if character.isascii() and character.isalnum():
         return character
@@ -115,5 +125,6 @@ def _escaped(part: str) -> str:
     in_page = "&(?:amp;){0,4}(?:" + (f"{name}|" if name else "") + f"#0{{0,4}}{number}|#x0{{0,4}}{number:x});"
     escapes = f"(?i:{in_json}|{in_url}|{in_page})"
     if character == "\\":
-        return rf"(?:\\|{escapes}){{1,64}}+"  # possessive: none that is taken is given back
+        # Possessive: the match never gives backslashes back.
+        return rf"(?:\\|{escapes}){{1,64}}+"
     return rf"(?:{escapes}|{BACKSLASHES}{re.escape(character)})"

@@ -1,4 +1,4 @@
-"""Under `sam local` only: the containers call the local AWS, and where there is none they say what to start."""
+"""Under `sam local` only: functions call the local AWS, and say how to start it if it does not run."""
 
 import socket
 from typing import Any
@@ -7,33 +7,34 @@ from urllib.parse import urlsplit
 from gateway.core.errors import GatewayError
 from gateway.core.settings import AwsSettings
 
-START = "The local AWS does not run: start it with `make dev`, or with `make aws` alone, and try again."
-ANSWERS_WITHIN_S = 2.0
+NOT_RUNNING = "The local AWS does not run: start it with `make dev`, or with `make aws` alone, and try again."
+CONNECT_TIMEOUT_S = 2.0
 
 
 def require_local_aws(settings: AwsSettings) -> None:
-    """Looks before every AWS call that the local AWS is there; the call raises GatewayError if it is not.
+    """Makes every AWS call raise GatewayError if the local AWS does not run. Does nothing in Lambda.
 
-    `sam local` hands the credentials of the shell to the containers: a call must never go to the AWS that they open.
-    To be called before the first client is made. Does nothing in Lambda.
+    Call it before you create the first client. `sam local` passes the shell's credentials to its containers, and no
+    call may reach the real AWS account that they belong to.
     """
     if not settings.sam_local:
         return
-    import boto3  # the functions bring it; nothing else here needs it
+    # Imported here, because Lambda's runtime has boto3 and the layer does not.
+    import boto3
 
-    def look(**_request: Any) -> None:
-        _look(settings.aws_endpoint_url)
+    def check(**_request: Any) -> None:
+        _check_connection(settings.aws_endpoint_url)
 
     session = boto3.Session()
-    session.events.register("before-send", look)
+    session.events.register("before-send", check)
     boto3.DEFAULT_SESSION = session
 
 
-def _look(url: str | None) -> None:
+def _check_connection(url: str | None) -> None:
     if url is None:
-        raise GatewayError(START)
+        raise GatewayError(NOT_RUNNING)
     parts = urlsplit(url)
     try:
-        socket.create_connection((parts.hostname or "", parts.port or 80), timeout=ANSWERS_WITHIN_S).close()
+        socket.create_connection((parts.hostname or "", parts.port or 80), timeout=CONNECT_TIMEOUT_S).close()
     except OSError:
-        raise GatewayError(START) from None
+        raise GatewayError(NOT_RUNNING) from None

@@ -1,4 +1,4 @@
-"""A JSON object as its author can only have meant it: one value a name, and no number that JSON does not have."""
+"""Strict JSON objects: rejects duplicate keys, NaN and Infinity."""
 
 import json
 from typing import Any, NoReturn
@@ -6,32 +6,32 @@ from typing import Any, NoReturn
 from gateway.core.errors import InvalidRequest
 
 NOT_JSON = "The body is not JSON. Send a JSON object, with Content-Type: application/json."
-TWICE = "The body names a field twice, and it cannot be told which one counts. Send each field once."
+DUPLICATE_FIELD = "The body has a field twice. Send each field once."
 
 
-class _Twice(ValueError):
-    """A name stands twice in one object."""
+class _DuplicateKey(ValueError):
+    """An object has a key twice."""
 
 
 def read_object(text: str, example: str) -> dict[str, Any]:
-    """The object that a text is. Raises InvalidRequest, with an `example` of an object where it is something else."""
+    """Parses a JSON object. Raises InvalidRequest, whose message shows `example` if the text is other JSON."""
     try:
-        content = json.loads(text, object_pairs_hook=_object, parse_constant=_refuse)
-    except _Twice:
-        raise InvalidRequest(TWICE) from None
+        value = json.loads(text, object_pairs_hook=_object, parse_constant=_reject_constant)
+    except _DuplicateKey:
+        raise InvalidRequest(DUPLICATE_FIELD) from None
     except (ValueError, RecursionError):
         raise InvalidRequest(NOT_JSON) from None
-    if not isinstance(content, dict):
-        raise InvalidRequest(f"The body is JSON but no object. Send a JSON object like {example}.")
-    return content
+    if not isinstance(value, dict):
+        raise InvalidRequest(f"The body is not a JSON object. Send one like {example}.")
+    return value
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise _Twice
-    return found
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        raise _DuplicateKey
+    return content
 
 
-def _refuse(_constant: str) -> NoReturn:
-    raise ValueError("NaN and Infinity are no JSON")
+def _reject_constant(_constant: str) -> NoReturn:
+    raise ValueError("NaN and Infinity are not JSON")

@@ -1,4 +1,4 @@
-"""Log lines and metrics: what the gateway says about itself, and never a key, a prompt or an answer."""
+"""Log lines and metrics. They never contain a key, a prompt or an answer."""
 
 import json
 import logging
@@ -10,8 +10,8 @@ from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
 from gateway.core.redaction import redact
 
-# docs/metrics.md says of each when it is written and what it tells.
-# Alarms use those without a dimension, because providers are not known when the stack is deployed.
+# docs/metrics.md describes each metric.
+# Alarms use the metrics without a dimension, because the providers are not known when the stack is deployed.
 MetricName = Literal[
     "Ticks",
     "ProvidersFailed",
@@ -38,23 +38,25 @@ UNITS = {
 
 
 def make_logger(service: str, level: str, redactor: Callable[[str], str] = redact) -> Logger:
-    """The logger of one function: a JSON line each, every text in it redacted, tracebacks too."""
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # it tells of every request, with its URL
-    logging.getLogger("botocore").setLevel(logging.INFO)  # at DEBUG it writes every answer, decrypted keys included
+    """Returns the logger of a function. It writes JSON lines and redacts all text in them, tracebacks included."""
+    # At INFO httpx logs the URL of every request.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    # At DEBUG botocore logs every answer, with decrypted keys.
+    logging.getLogger("botocore").setLevel(logging.INFO)
 
-    def serialised(line: Mapping[str, Any]) -> str:
-        # In ASCII: what a client writes may be half a character, or one that a terminal obeys.
+    def serialize(line: Mapping[str, Any]) -> str:
+        # ASCII only: a client's text may have lone surrogates or terminal control characters.
         return json.dumps(_redacted(line, redactor), separators=(",", ":"))
 
-    logger = Logger(service=service, level=level, json_serializer=serialised)
-    # Past Powertools' own setLevel: Lambda sets a level (AWS_LAMBDA_LOG_LEVEL) for every function that logs JSON, INFO
-    # unless told otherwise, and Powertools prefers it. Telling Lambda is no way: above INFO it drops the metrics, too.
+    logger = Logger(service=service, level=level, json_serializer=serialize)
+    # Not with Powertools' setLevel: it prefers AWS_LAMBDA_LOG_LEVEL, which Lambda sets to INFO for functions that log
+    # JSON. Setting that level in Lambda itself would drop the metrics too, which are log lines at INFO.
     logging.getLogger(service).setLevel(level)
     return logger
 
 
 def emit(metrics: Mapping[MetricName, float | None], *, namespace: str, provider: str | None = None) -> None:
-    """Writes metrics as one EMF log line, with the provider as their only dimension. None is not written."""
+    """Writes metrics as one EMF log line. The provider is their only dimension. Values of None are left out."""
     known = {name: value for name, value in metrics.items() if value is not None}
     if not known:
         return
@@ -69,8 +71,10 @@ def emit(metrics: Mapping[MetricName, float | None], *, namespace: str, provider
 def _redacted(value: Any, redactor: Callable[[str], str]) -> Any:
     if isinstance(value, str):
         return redactor(value)
-    if isinstance(value, Mapping):  # an id may be tokenhub_europe, and is no key
-        return {name: found if name == "provider" else _redacted(found, redactor) for name, found in value.items()}
+    if isinstance(value, Mapping):
+        # A provider's id may have the shape of a key, such as tokenhub_europe.
+        return {name: item if name == "provider" else _redacted(item, redactor) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_redacted(found, redactor) for found in value]
-    return value if value is None or isinstance(value, int | float) else redactor(str(value))  # an exception, say
+        return [_redacted(item, redactor) for item in value]
+    # Anything else is logged as text, an exception for example.
+    return value if value is None or isinstance(value, int | float) else redactor(str(value))

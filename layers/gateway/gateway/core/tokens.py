@@ -1,4 +1,4 @@
-"""The two tokens that open the gateway, kept in Secrets Manager."""
+"""The admin's and the client's token, which are stored in Secrets Manager."""
 
 import hmac
 import time
@@ -12,16 +12,19 @@ if TYPE_CHECKING:
 
 Role = Literal["admin", "client"]
 
-FRESH_SECONDS = 60.0
-MISS_SECONDS = 5.0
-TROUBLE_SECONDS = 1.0  # after a read that failed
-STAGES = ("AWSCURRENT", "AWSPREVIOUS")  # the previous one still opens, so that a rotation breaks no client
+MAX_AGE_SECONDS = 60.0
+# The minimum time between two reads after an unknown token.
+MISS_INTERVAL_SECONDS = 5.0
+# The same after a failed read.
+RETRY_INTERVAL_SECONDS = 1.0
+# The previous token stays valid, so that a rotation breaks no client.
+STAGES = ("AWSCURRENT", "AWSPREVIOUS")
 
 
 class Tokens:
-    """Tells whose a token is. The secrets are read when first asked, after a minute, and soon after a miss.
+    """Maps a token to its role. Reads the secrets on first use, when they are a minute old, and for an unknown token.
 
-    A reading that fails leaves the last values in force, counts for nothing, and is not repeated for five seconds.
+    A failed read keeps the last values, and is retried after a second.
     """
 
     def __init__(
@@ -30,61 +33,67 @@ class Tokens:
         *,
         admin_secret: str,
         client_secret: str,
-        clock: Callable[[], float] = time.time,  # the monotonic one stops while Lambda freezes the environment
+        # The monotonic clock stops while Lambda freezes the environment.
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._secrets = secrets
         self._names: dict[Role, str] = {"admin": admin_secret, "client": client_secret}
         self._clock = clock
         self._values: dict[Role, tuple[str, ...]] = {}
-        self._trouble: Exception | None = None
+        self._failure: Exception | None = None
         self._read_at = self._tried_at = float("-inf")
 
     def role_of(self, token: str) -> Role | None:
-        """The role that a token opens, or None. Raises botocore's errors when it may be one that could not be read: a
-        client tries a 500 again, and a 401 never."""
-        old = self._age(self._read_at) > FRESH_SECONDS
-        if self._unread or (old and self._may_try):
+        """Returns the role of a token, or None if the token is wrong.
+
+        Raises botocore's errors if the secrets could not be read and the token may be new: clients retry a 500, and
+        never a 401.
+        """
+        old = self._age(self._read_at) > MAX_AGE_SECONDS
+        if self._incomplete or (old and self._may_read):
             self._read()
         role = self._match(token)
-        if role is None and self._may_try:
+        if role is None and self._may_read:
             self._read()
             role = self._match(token)
-        if role is None and self._trouble:
-            raise self._trouble
+        if role is None and self._failure:
+            raise self._failure
         return role
 
     @property
-    def _unread(self) -> bool:
+    def _incomplete(self) -> bool:
         return len(self._values) < len(self._names)
 
     @property
-    def _may_try(self) -> bool:
-        return self._age(self._tried_at) > (TROUBLE_SECONDS if self._trouble else MISS_SECONDS)
+    def _may_read(self) -> bool:
+        interval = RETRY_INTERVAL_SECONDS if self._failure else MISS_INTERVAL_SECONDS
+        return self._age(self._tried_at) > interval
 
     def _age(self, moment: float) -> float:
         age = self._clock() - moment
-        return age if age >= 0 else float("inf")  # a clock that was set back makes nothing young again
+        # If the clock was set back, everything counts as old.
+        return age if age >= 0 else float("inf")
 
     def _match(self, token: str) -> Role | None:
-        found: Role | None = None
-        given = token.encode("utf-8", "surrogatepass")  # a lone surrogate is a wrong token, not a failure
+        match: Role | None = None
+        # A token with a lone surrogate is wrong. It must not raise.
+        encoded = token.encode("utf-8", "surrogatepass")
         for role, values in self._values.items():
-            for value in values:  # every one is compared, so that the time taken tells nothing
-                if hmac.compare_digest(value.encode(), given):
-                    found = role
-        return found
+            # Compares all values, so that the time reveals nothing.
+            for value in values:
+                if hmac.compare_digest(value.encode(), encoded):
+                    match = role
+        return match
 
     def _read(self) -> None:
-        self._tried_at, self._trouble = self._clock(), None
-        for (
-            role,
-            name,
-        ) in self._names.items():  # one that is lost holds up no rotation of the other
+        self._tried_at, self._failure = self._clock(), None
+        for role, name in self._names.items():
+            # If one secret cannot be read, the other one is still updated.
             try:
                 self._values[role] = self._stages(name)
             except (BotoCoreError, ClientError) as error:
-                self._trouble = error
-        if self._trouble is None:
+                self._failure = error
+        if self._failure is None:
             self._read_at = self._tried_at
 
     def _stages(self, name: str) -> tuple[str, ...]:
@@ -97,4 +106,5 @@ class Tokens:
         except self._secrets.exceptions.ResourceNotFoundException:
             if stage == "AWSCURRENT":
                 raise
-            return None  # never rotated
+            # The secret was never rotated.
+            return None

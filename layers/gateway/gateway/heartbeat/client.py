@@ -69,7 +69,7 @@ def relay_errors(work: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
     try:
         return dict(work())
     except GatewayError as error:
-        return {"error": error.told()}
+        return {"error": error.to_dict()}
 
 
 def serialize_beat(beat: PastBeat) -> dict[str, Any]:

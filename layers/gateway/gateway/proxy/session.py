@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from aws_lambda_powertools import Logger
 
-from gateway.core.errors import DeadlineExceeded, GatewayError, NotAStream
+from gateway.core.errors import DeadlineExceeded, GatewayError, InternalError, NotAStream
 from gateway.core.settings import Limits
 from gateway.proxy import request_log
 from gateway.proxy.exchange import Exchange
@@ -112,9 +112,7 @@ class Session:
             raise
         except Exception:
             self._environment.logger.exception("unforeseen", extra={"request_id": self._log.request.request_id})
-            raise GatewayError(
-                f"The gateway failed. Its logs have the reason under request id {self._log.request.request_id}."
-            ) from None
+            raise InternalError(self._log.request.request_id) from None
 
     def _keep_alive_seconds(self) -> float | None:
         """How long the client may wait before a keep-alive is sent. None: no keep-alive, also for a limit of 0."""

@@ -13,7 +13,7 @@ def generated(path: str, **operation: Any) -> dict[str, Any]:
     return {"openapi": "3.1.0", "paths": {path: {"get": plain}}, "components": {"schemas": {"ValidationError": {}}}}
 
 
-def test_a_route_that_nobody_has_described_is_in_the_document_all_the_same() -> None:
+def test_documents_routes_without_a_description() -> None:
     operation = document(generated("/api/v1/new"))["paths"]["/api/v1/new"]["get"]
 
     assert (operation["operationId"], operation["summary"]) == ("an_id", "GET it")
@@ -21,7 +21,7 @@ def test_a_route_that_nobody_has_described_is_in_the_document_all_the_same() -> 
     assert "422" not in operation["responses"]
 
 
-def test_path_parameters_have_the_templates_names() -> None:
+def test_renames_path_parameters_as_in_the_template() -> None:
     parameter = {"name": "provider_id", "in": "path", "schema": {"type": "string"}}
 
     paths = document(generated("/api/v1/providers/{provider_id}", parameters=[parameter]))["paths"]
@@ -29,11 +29,11 @@ def test_path_parameters_have_the_templates_names() -> None:
     assert paths["/api/v1/providers/{id}"]["get"]["parameters"][0]["name"] == "id"
 
 
-def test_the_parts_that_nothing_refers_to_are_left_out() -> None:
+def test_removes_unused_schemas() -> None:
     assert "ValidationError" not in document(generated("/api/v1/new"))["components"]["schemas"]
 
 
-def test_each_code_stands_under_its_status() -> None:
+def test_lists_codes_by_status() -> None:
     call = OPERATIONS["get", "/api/v1/providers/{id}"]
 
     assert call.errors == (ProviderNotFound,)
@@ -45,5 +45,5 @@ def test_each_code_stands_under_its_status() -> None:
 @pytest.mark.parametrize(
     ("path", "base"), [("/prod/api/x", "/prod"), ("/api/x", "/"), ("/a/b/api/x", "/a/b"), (None, "/")]
 )
-def test_the_base_path_is_what_stands_before_the_resource(path: str | None, base: str) -> None:
+def test_base_path_is_the_part_before_the_resource(path: str | None, base: str) -> None:
     assert base_path(path, "/api/x") == base

@@ -14,28 +14,28 @@ SHOWN = {
 }
 
 
-def test_a_beat_is_shown_by_what_it_found() -> None:
+def test_shows_the_result_of_a_heartbeat() -> None:
     assert beat_view(FAILED).model_dump() == SHOWN
     assert beat_view(PastBeat(AT, True)).status == "healthy"
 
 
-def test_what_is_unknown_is_null() -> None:
+def test_unknown_values_are_null() -> None:
     shown = beat_view(PastBeat(AT, True)).model_dump()
 
     assert {name for name, value in shown.items() if value is None} == set(SHOWN) - {"at", "status"}
 
 
-def test_a_beat_that_was_asked_for_says_whose_it_is() -> None:
+def test_a_requested_heartbeat_has_the_id_of_its_provider() -> None:
     assert beat_now_view("main", FAILED).model_dump() == SHOWN | {"id": "main"}
 
 
-def test_a_page_has_its_beats_its_successor_and_the_uptime() -> None:
+def test_a_page_has_heartbeats_a_cursor_and_uptime() -> None:
     shown = history_view(Page([FAILED], "older"), Uptime(beats=4, good=3)).model_dump()
 
     assert shown == {"items": [SHOWN], "next": "older", "uptime_24h": 0.75, "beats_24h": 4, "good_24h": 3}
 
 
-def test_a_bucket_says_where_it_begins() -> None:
+def test_a_bucket_has_its_start() -> None:
     page = Page([Bucket(AT, 2, 1, Latency(1, 2, 3)), Bucket(AT, 0, 0, None)], None)
 
     shown = buckets_view(page, Uptime(0, 0)).model_dump(by_alias=True)

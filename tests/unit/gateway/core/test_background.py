@@ -8,16 +8,16 @@ import pytest
 from gateway.core.background import begin
 
 
-def test_what_the_work_returns_is_there_when_it_is_done() -> None:
+def test_result_returns_the_result_of_the_work() -> None:
     assert begin(lambda: 7, "work").result(timeout=1) == 7
 
 
-def test_what_the_work_raises_is_raised_where_it_is_asked_for() -> None:
+def test_result_raises_the_error_of_the_work() -> None:
     with pytest.raises(ZeroDivisionError):
         begin(lambda: 1 // 0, "work").result(timeout=1)
 
 
-def test_the_work_goes_on_while_nobody_waits() -> None:
+def test_work_continues_while_nobody_waits() -> None:
     free, began = threading.Event(), time.monotonic()
     work = begin(lambda: free.wait(5), "work")
     with pytest.raises(TimeoutError):
@@ -27,7 +27,7 @@ def test_the_work_goes_on_while_nobody_waits() -> None:
     assert work.result(timeout=1)
 
 
-def test_the_work_has_a_named_thread_that_does_not_hold_the_interpreter_up() -> None:
+def test_runs_work_in_a_named_daemon_thread() -> None:
     thread = begin(threading.current_thread, "named").result(timeout=1)
     assert (thread.name, thread.daemon) == ("named", True)
 
@@ -36,7 +36,7 @@ class Witness:
     """Something that a failed piece of work held."""
 
 
-def test_an_error_is_free_without_the_garbage_collector() -> None:
+def test_frees_an_error_without_the_garbage_collector() -> None:
     seen: list[weakref.ref[Witness]] = []
 
     def work() -> None:

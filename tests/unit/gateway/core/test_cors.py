@@ -4,7 +4,7 @@ from gateway.core.cors import Cors
 from gateway.core.errors import OriginNotAllowed
 
 PAGE = "https://chat.example.com"
-FALLBACK_ERRORS = [
+OTHER_ORIGINS = [
     "https://evil.example.com",
     "null",
     "",
@@ -17,7 +17,7 @@ ALLOW = "access-control-allow-origin"
 cors = Cors(frozenset({PAGE, "http://localhost:3000"}))
 
 
-def test_a_page_of_an_allowed_origin_may_read_the_answer_and_its_headers() -> None:
+def test_lets_allowed_origins_read_answers_and_headers() -> None:
     headers = cors.headers({"Origin": PAGE})
 
     assert headers[ALLOW] == PAGE
@@ -25,14 +25,14 @@ def test_a_page_of_an_allowed_origin_may_read_the_answer_and_its_headers() -> No
     assert {"X-Request-Id", "X-Error-Source"} <= set(headers["access-control-expose-headers"].split(", "))
 
 
-@pytest.mark.parametrize("origin", FALLBACK_ERRORS)
-def test_a_page_of_another_origin_may_read_nothing(origin: str) -> None:
+@pytest.mark.parametrize("origin", OTHER_ORIGINS)
+def test_refuses_pages_of_other_origins(origin: str) -> None:
     assert cors.headers({"origin": origin}) == {"vary": "Origin"}
     with pytest.raises(OriginNotAllowed):
         cors.preflight({"origin": origin})
 
 
-def test_a_preflight_of_an_allowed_page_lets_it_bring_its_token() -> None:
+def test_preflight_allows_the_authorization_header() -> None:
     headers = cors.preflight({"origin": PAGE, "Access-Control-Request-Headers": "authorization"})
 
     assert headers[ALLOW] == PAGE
@@ -40,15 +40,15 @@ def test_a_preflight_of_an_allowed_page_lets_it_bring_its_token() -> None:
     assert headers["access-control-allow-methods"] == "GET, POST, PUT, PATCH, DELETE"
 
 
-def test_no_page_is_ever_given_credentials_and_no_answer_is_for_every_origin() -> None:
+def test_never_allows_credentials_or_every_origin() -> None:
     headers = cors.preflight({"origin": PAGE})
 
     assert "access-control-allow-credentials" not in headers
     assert headers[ALLOW] != "*"
 
 
-@pytest.mark.parametrize("origin", [PAGE, *FALLBACK_ERRORS])
-def test_without_allowed_origins_there_is_no_such_header(origin: str) -> None:
+@pytest.mark.parametrize("origin", [PAGE, *OTHER_ORIGINS])
+def test_sends_no_headers_without_allowed_origins(origin: str) -> None:
     closed = Cors(frozenset())
 
     assert closed.headers({"origin": origin}) == {}

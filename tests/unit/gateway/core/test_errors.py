@@ -12,6 +12,7 @@ def tree(kind: type[GatewayError] = GatewayError) -> list[type[GatewayError]]:
 
 def examples() -> list[GatewayError]:
     return [
+        errors.InternalError("request-1"),
         errors.InvalidRequest("x"),
         errors.InvalidEndpoint("x"),
         errors.ProviderNotFound(),
@@ -37,12 +38,12 @@ def examples() -> list[GatewayError]:
     ]
 
 
-def test_the_tree_that_is_drawn_is_the_tree_that_is() -> None:
-    drawn = set(re.findall(r"^[│├└─ ]*([A-Z][A-Za-z]+)", errors.__doc__ or "", re.MULTILINE)) - {"Every"}
+def test_the_docstring_draws_every_error() -> None:
+    drawn = set(re.findall(r"^[│├└─ ]*([A-Z][A-Za-z]+)", errors.__doc__ or "", re.MULTILINE)) - {"All"}
     assert drawn == {kind.__name__ for kind in tree()}
 
 
-def test_each_error_has_a_code_of_its_own() -> None:
+def test_no_two_errors_share_a_code() -> None:
     codes = [error.code for error in examples()]
     assert len(codes) == len(set(codes))
 
@@ -50,6 +51,7 @@ def test_each_error_has_a_code_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("code", "status", "retryable"),
     [
+        ("internal_error", 500, True),
         ("invalid_request", 400, False),
         ("invalid_endpoint", 400, False),
         ("provider_not_found", 404, False),
@@ -73,12 +75,12 @@ def test_each_error_has_a_code_of_its_own() -> None:
         ("deadline", 504, True),
     ],
 )
-def test_a_code_keeps_its_status_and_whether_a_retry_is_of_use(code: str, status: int, retryable: bool) -> None:
+def test_each_code_keeps_its_status_and_retryability(code: str, status: int, retryable: bool) -> None:
     error = next(error for error in examples() if error.code == code)
     assert (error.status, error.retryable) == (status, retryable)
 
 
-def test_the_body_of_an_error_is_the_one_shape() -> None:
+def test_body_has_the_shape_of_all_errors() -> None:
     assert errors.InvalidEndpoint("say it so").body() == {
         "error": {
             "message": "say it so",
@@ -89,7 +91,7 @@ def test_the_body_of_an_error_is_the_one_shape() -> None:
     }
 
 
-def test_every_error_says_in_a_sentence_what_happened() -> None:
+def test_every_message_is_a_sentence() -> None:
     for error in examples():
         assert error.body()["error"]["message"] == error.message == str(error)
     own_words = [error.message for error in examples() if error.message != "x"]
@@ -97,11 +99,11 @@ def test_every_error_says_in_a_sentence_what_happened() -> None:
     assert all(message.endswith(".") and " " in message for message in own_words)
 
 
-def test_the_limit_is_named_when_it_is_reached() -> None:
+def test_too_many_providers_names_the_limit() -> None:
     assert "At most 7 providers" in errors.TooManyProviders(7).message
 
 
-def test_only_the_providers_own_refusal_has_the_provider_as_its_source() -> None:
+def test_only_provider_errors_have_the_provider_as_source() -> None:
     refused = errors.ProviderError(429, "slow down", code="provider_rate_limited", retryable=True)
     assert (refused.source, refused.status, refused.code) == ("provider", 429, "provider_rate_limited")
     assert {error.source for error in examples()} == {"gateway"}
@@ -120,17 +122,17 @@ def test_only_the_providers_own_refusal_has_the_provider_as_its_source() -> None
         (503, "server_error"),
     ],
 )
-def test_a_refusal_has_the_type_that_its_status_stands_for(status: int, type_: str) -> None:
+def test_derives_the_type_from_the_status(status: int, type_: str) -> None:
     refused = errors.ProviderError(status, "no", code="any", retryable=False)
     assert refused.body()["error"]["type"] == type_
 
 
-def test_one_refusal_does_not_change_the_next() -> None:
+def test_a_provider_error_does_not_change_its_class() -> None:
     errors.ProviderError(429, "slow down", code="provider_rate_limited", retryable=False)
     assert (errors.ForwardingError.status, errors.ForwardingError.retryable) == (502, True)
 
 
-def test_an_error_repeats_nothing_of_the_shape_of_a_key() -> None:
+def test_errors_redact_keys() -> None:
     pasted = "tokenhub_0123456789abcdef"
     error = errors.InvalidRequest(f"unknown field {pasted}", param=pasted)
 

@@ -16,20 +16,20 @@ KEYS = st.text(string.ascii_letters + string.digits + "_-.", min_size=1, max_siz
 
 @BRIEFLY
 @given(KEYS, st.lists(st.text(max_size=20), max_size=6), KEYS)
-def test_a_registered_key_never_survives(key: str, around: list[str], other: str) -> None:
+def test_redacts_any_registered_key(key: str, around: list[str], other: str) -> None:
     assume(key not in REDACTED)
     assert key not in redact(key.join(["", *around, ""]), [other, key])
 
 
 @BRIEFLY
 @given(KEYS, KEYS, st.booleans())
-def test_a_key_that_is_a_piece_of_another_leaves_no_piece_of_it(short: str, rest: str, begins: bool) -> None:
+def test_redacts_a_key_that_contains_another(short: str, rest: str, begins: bool) -> None:
     long = f"{short}#{rest}" if begins else f"{rest}#{short}"
 
     assert {redact(f"<{long}>", secrets) for secrets in ([short, long], [long, short])} == {f"<{REDACTED}>"}
 
 
-def test_what_stands_for_a_key_is_not_redacted_again() -> None:
+def test_does_not_redact_the_replacement() -> None:
     redactor = Redactor()
     for letter in "redact[]":
         redactor.learn(letter)
@@ -69,7 +69,7 @@ def in_a_url(key: str) -> str:
         *("URL", "URL with small digits", "URL twice", "URL with slashes", "page", "page twice"),
     ],
 )
-def test_a_key_is_taken_out_however_it_is_written(written: Callable[[str], str]) -> None:
+def test_redacts_a_key_in_every_encoding(written: Callable[[str], str]) -> None:
     key = 'ab"cd\\ef/é+<&>==9876543210'
     redactor = Redactor()
     redactor.learn(key)
@@ -80,13 +80,13 @@ def test_a_key_is_taken_out_however_it_is_written(written: Callable[[str], str])
 
 
 @given(st.text(string.ascii_letters + string.digits + '&/+"', min_size=10, max_size=40), st.data())
-def test_a_key_that_a_text_breaks_off_in_leaves_nothing_of_itself(key: str, data: st.DataObject) -> None:
+def test_redacts_the_beginning_of_a_key_at_a_cut(key: str, data: st.DataObject) -> None:
     cut = data.draw(st.integers(MIN_CUT_CHARACTERS, len(key)))
     for written in (key[:cut], json.dumps(key[:cut])[1:-1], by_go(key[:cut]), in_a_url(key[:cut])):
         assert without_end(f"no key: {written}", [key]) == f"no key: {REDACTED}"
 
 
-def test_an_escape_that_a_text_breaks_off_in_belongs_to_the_key() -> None:
+def test_redacts_a_key_that_is_cut_inside_an_escape() -> None:
     assert without_end("no key: c0ffee0123\\u00", ["c0ffee0123&tea"]) == f"no key: {REDACTED}"
     assert without_end("no key: c0ffee0123 more", ["c0ffee0123&tea"]) == "no key: c0ffee0123 more"
 
@@ -94,12 +94,12 @@ def test_an_escape_that_a_text_breaks_off_in_belongs_to_the_key() -> None:
 @pytest.mark.parametrize(
     "text", ["missing or invalid token", "refused by tokenhub", "invalid tokenhub_", "it is yours"]
 )
-def test_an_ordinary_word_at_the_end_is_no_beginning_of_a_key(text: str) -> None:
+def test_leaves_ordinary_words_at_a_cut_unchanged(text: str) -> None:
     assert without_end(text, [KEY, "your-tokenhub-api-key", "sk-0123456789"]) == text
 
 
 @given(st.text(string.ascii_letters, min_size=10, max_size=40).map("nvapi-{}".format), st.data())
-def test_who_chooses_how_a_whole_error_ends_learns_nothing_of_the_key(key: str, data: st.DataObject) -> None:
+def test_a_complete_error_reveals_nothing_about_the_key(key: str, data: st.DataObject) -> None:
     """TokenHub's "model not found: …" ends with the caller's own words."""
     guess = key[: data.draw(st.integers(MIN_CUT_CHARACTERS, len(key) - 1))]
     assert redact(f"model not found: {guess}", [key]) == f"model not found: {guess}"
@@ -108,7 +108,7 @@ def test_who_chooses_how_a_whole_error_ends_learns_nothing_of_the_key(key: str, 
 @pytest.mark.timeout(10)  # it takes some hundredths of a second; backslashes once took twenty-five
 @pytest.mark.parametrize("key", ["+abcdefghij", "-_abcdefghij", "\\\\!key", "\\\\\\\\!\\key", "abcd" + "/" * 40])
 @pytest.mark.parametrize("unit", ["\\", "%25", "%", "&amp;", "&", "/", "-", "u005c"])
-def test_no_text_keeps_the_process_busy(key: str, unit: str) -> None:
+def test_redacts_hostile_text_in_bounded_time(key: str, unit: str) -> None:
     """A regular expression holds the GIL: a second of it would be a second of nothing for every stream and beat."""
     text = unit * (64 * 1024 // len(unit)) + key[-3:]
 
@@ -117,13 +117,13 @@ def test_no_text_keeps_the_process_busy(key: str, unit: str) -> None:
         assert taken_out(text + key, [key]).endswith(REDACTED)
 
 
-def test_what_merely_has_the_shape_of_a_key_may_stay() -> None:
+def test_can_leave_text_with_the_shape_of_a_key() -> None:
     assert without("tokenhub_fast of c0ffee", ["c0ffee"]) == f"tokenhub_fast of {REDACTED}"
 
 
 @BRIEFLY
 @given(st.text("ab ", max_size=30))
-def test_a_text_without_a_key_stays_as_it_is(text: str) -> None:
+def test_leaves_text_without_a_key_unchanged(text: str) -> None:
     assert redact(text, ["", "other-key"]) == text
 
 
@@ -153,7 +153,7 @@ def test_a_text_without_a_key_stays_as_it_is(text: str) -> None:
         "tokenhub%5Fabc4",
     ],
 )
-def test_what_has_the_shape_of_a_key_is_taken_out_though_nobody_registered_it(text: str) -> None:
+def test_redacts_unregistered_text_with_the_shape_of_a_key(text: str) -> None:
     clean = redact(text)
     assert REDACTED in clean
     assert not any(secret in clean for secret in (KEY, "abc", "123456"))
@@ -168,24 +168,24 @@ def test_what_has_the_shape_of_a_key_is_taken_out_though_nobody_registered_it(te
         "The host name of http://tokenhub_server.invalid:8090/v1 is not known.",
     ],
 )
-def test_an_ordinary_word_is_no_key(text: str) -> None:
+def test_leaves_ordinary_words_unchanged(text: str) -> None:
     assert redact(text) == text
 
 
-def test_a_redactor_takes_out_the_keys_that_it_was_told_of_and_no_other() -> None:
+def test_redactor_redacts_only_the_keys_that_it_learned() -> None:
     redactor = Redactor()
     redactor.learn("c0ffee")
 
     assert redactor("c0ffee and cafe") == f"{REDACTED} and cafe"
 
 
-def test_redactors_do_not_know_each_others_keys() -> None:
+def test_redactors_share_no_keys() -> None:
     Redactor().learn("c0ffee")
 
     assert Redactor()("c0ffee") == "c0ffee"
 
 
-def test_a_key_in_an_error_within_an_error_is_taken_out() -> None:
+def test_redacts_a_key_in_a_nested_error() -> None:
     key = 'ab"cd\\ef/gh'
     inner = json.dumps({"error": key})
     outer = json.dumps({"error": {"message": f"API error: {inner}"}})

@@ -1,4 +1,4 @@
-"""The functions as `sam local` runs them: they call the local AWS or none."""
+"""Under `sam local` the functions call the local AWS only."""
 
 import socket
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ SAM_LOCAL = {"AWS_SAM_LOCAL": "true"}
 
 @pytest.fixture(autouse=True)
 def session() -> Iterator[None]:
-    """boto3's session for all is a global of its own; the next test gets a new one."""
+    """Resets boto3's global default session after the test."""
     yield
     boto3.DEFAULT_SESSION = None
 
@@ -38,7 +38,7 @@ def closed_port() -> int:
         return int(server.getsockname()[1])
 
 
-def test_a_call_reaches_a_local_aws_that_answers() -> None:
+def test_calls_a_running_local_aws() -> None:
     with serving(NO_TABLES) as server:
         require_local_aws(AwsSettings.from_environ(SAM_LOCAL | {"AWS_ENDPOINT_URL": server.url}))
         list_tables(server.url)
@@ -46,7 +46,7 @@ def test_a_call_reaches_a_local_aws_that_answers() -> None:
         assert [request.headers["x-amz-target"] for request in server.received] == ["DynamoDB_20120810.ListTables"]
 
 
-def test_where_none_listens_the_call_says_what_to_start() -> None:
+def test_says_how_to_start_a_local_aws_that_does_not_run() -> None:
     url = f"http://127.0.0.1:{closed_port()}"
     require_local_aws(AwsSettings.from_environ(SAM_LOCAL | {"AWS_ENDPOINT_URL": url}))
 
@@ -55,7 +55,7 @@ def test_where_none_listens_the_call_says_what_to_start() -> None:
 
 
 @pytest.mark.parametrize("endpoint", [{}, {"AWS_ENDPOINT_URL": ""}])
-def test_without_an_endpoint_nothing_is_sent_to_the_real_aws(endpoint: dict[str, str]) -> None:
+def test_sends_nothing_to_the_real_aws_without_an_endpoint(endpoint: dict[str, str]) -> None:
     with serving(NO_TABLES) as server:
         require_local_aws(AwsSettings.from_environ(SAM_LOCAL | endpoint))
 
@@ -64,7 +64,7 @@ def test_without_an_endpoint_nothing_is_sent_to_the_real_aws(endpoint: dict[str,
         assert server.received == []
 
 
-def test_in_lambda_nothing_is_looked_at() -> None:
+def test_does_nothing_in_lambda() -> None:
     require_local_aws(AwsSettings.from_environ({}))
 
     assert boto3.DEFAULT_SESSION is None

@@ -35,7 +35,7 @@ def ask(upstream: Upstream, url: str, *, stream: bool) -> ProbeProgress:
     return progress
 
 
-def test_no_header_that_comes_down_holds_it(serve: Serve, upstream: Upstream) -> None:
+def test_response_headers_never_contain_the_key(serve: Serve, upstream: Upstream) -> None:
     said = {name.replace("-", "_"): f"said {KEY}" for name in FORWARDED_HEADERS if name != "content-type"}
     server = serve(always(answer(200, b"{}", f"text/plain; said={KEY}", **said)))
 
@@ -47,7 +47,9 @@ def test_no_header_that_comes_down_holds_it(serve: Serve, upstream: Upstream) ->
 
 
 @pytest.mark.parametrize(("stream", "pieces"), REFUSED.values(), ids=REFUSED.keys())
-def test_no_words_of_a_ping_hold_it(serve: Serve, upstream: Upstream, stream: bool, pieces: tuple[Piece, ...]) -> None:
+def test_heartbeat_errors_never_contain_the_key(
+    serve: Serve, upstream: Upstream, stream: bool, pieces: tuple[Piece, ...]
+) -> None:
     with pytest.raises(ForwardingError) as refused:
         ask(upstream, serve(always(*pieces)).url, stream=stream)
 
@@ -55,7 +57,7 @@ def test_no_words_of_a_ping_hold_it(serve: Serve, upstream: Upstream, stream: bo
     assert KEY not in str(refused.value)
 
 
-def test_no_words_hold_the_beginning_of_it_where_an_answer_breaks_off(serve: Serve, upstream: Upstream) -> None:
+def test_cut_answers_never_contain_the_beginning_of_the_key(serve: Serve, upstream: Upstream) -> None:
     said = f"bad key {KEY[:27]}".encode()
     head = b"HTTP/1.1 500 Oops\r\nContent-Type: text/plain\r\nContent-Length: 99\r\n\r\n"
 
@@ -71,7 +73,9 @@ def test_no_words_hold_the_beginning_of_it_where_an_answer_breaks_off(serve: Ser
     [(False, (answer(body=completion(model=f"m {KEY}")),)), (True, (STREAM, SPOKEN, chunk(DONE), END))],
     ids=["answer", "stream"],
 )
-def test_no_name_of_a_model_holds_it(serve: Serve, upstream: Upstream, stream: bool, pieces: tuple[Piece, ...]) -> None:
+def test_model_names_never_contain_the_key(
+    serve: Serve, upstream: Upstream, stream: bool, pieces: tuple[Piece, ...]
+) -> None:
     model = ask(upstream, serve(always(*pieces)).url, stream=stream).model
 
     assert model is not None

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.errors import InvalidRequest
-from gateway.core.strict_json import NOT_JSON, TWICE, read_object
+from gateway.core.strict_json import DUPLICATE_FIELD, NOT_JSON, read_object
 from tests.unit.gateway.builders import BRIEFLY
 
 EXAMPLE = '{"a": 1}'
@@ -18,7 +18,7 @@ VALUES = st.recursive(
 
 @BRIEFLY
 @given(st.dictionaries(st.text(), VALUES, max_size=4))
-def test_every_object_is_read_as_it_was_written(content: dict[str, object]) -> None:
+def test_reads_every_object_unchanged(content: dict[str, object]) -> None:
     assert read_object(json.dumps(content), EXAMPLE) == content
 
 
@@ -32,20 +32,20 @@ def test_every_object_is_read_as_it_was_written(content: dict[str, object]) -> N
     ],
     ids=lambda text: text[:20],
 )
-def test_what_is_no_json_is_told_so(text: str) -> None:
+def test_rejects_text_that_is_not_json(text: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         read_object(text, EXAMPLE)
     assert caught.value.message == NOT_JSON
 
 
 @pytest.mark.parametrize("text", ['{"a": 1, "a": 2}', '{"a": {"b": 1, "b": 1}}', '{"a": 1, "\\u0061": 2}'])
-def test_a_name_that_stands_twice_is_refused(text: str) -> None:
+def test_rejects_duplicate_keys(text: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         read_object(text, EXAMPLE)
-    assert caught.value.message == TWICE
+    assert caught.value.message == DUPLICATE_FIELD
 
 
 @pytest.mark.parametrize("text", ["[]", '[{"a": 1}]', '"a"', "1", "null", "true"])
-def test_what_is_no_object_gets_an_example_of_one(text: str) -> None:
+def test_rejects_other_json_with_an_example_of_an_object(text: str) -> None:
     with pytest.raises(InvalidRequest, match=r'like \{"a": 1\}'):
         read_object(text, EXAMPLE)

@@ -18,7 +18,7 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
-def test_metrics_are_one_emf_line_whose_only_dimension_is_the_provider(capsys: pytest.CaptureFixture[str]) -> None:
+def test_writes_metrics_as_one_emf_line_per_provider(capsys: pytest.CaptureFixture[str]) -> None:
     emit({"Requests": 1, "RequestTime": 12, "PromptTokens": None}, namespace="Ours", provider="main")
     (line,) = lines(capsys)
     (described,) = line["_aws"]["CloudWatchMetrics"]
@@ -32,7 +32,7 @@ def test_metrics_are_one_emf_line_whose_only_dimension_is_the_provider(capsys: p
     assert "PromptTokens" not in line
 
 
-def test_metrics_for_alarms_have_no_dimension(capsys: pytest.CaptureFixture[str]) -> None:
+def test_metrics_for_alarms_have_no_dimensions(capsys: pytest.CaptureFixture[str]) -> None:
     emit({"Ticks": 1, "ProvidersFailed": 0, "OldestBeatAge": 31.5}, namespace="Ours")
     (line,) = lines(capsys)
     (described,) = line["_aws"]["CloudWatchMetrics"]
@@ -41,7 +41,7 @@ def test_metrics_for_alarms_have_no_dimension(capsys: pytest.CaptureFixture[str]
     assert (line["ProvidersFailed"], line["OldestBeatAge"]) == ([0.0], [31.5])
 
 
-def test_a_provider_of_one_line_is_not_a_dimension_of_the_next(capsys: pytest.CaptureFixture[str]) -> None:
+def test_dimensions_do_not_leak_into_the_next_metric(capsys: pytest.CaptureFixture[str]) -> None:
     emit({"Requests": 1}, namespace="Ours", provider="main")
     emit({"Ticks": 1}, namespace="Ours")
     _, second = lines(capsys)
@@ -49,13 +49,13 @@ def test_a_provider_of_one_line_is_not_a_dimension_of_the_next(capsys: pytest.Ca
     assert "Requests" not in second
 
 
-def test_nothing_is_written_when_nothing_is_known(capsys: pytest.CaptureFixture[str]) -> None:
+def test_writes_nothing_without_values(capsys: pytest.CaptureFixture[str]) -> None:
     emit({"OldestBeatAge": None}, namespace="Ours")
     emit({}, namespace="Ours")
     assert lines(capsys) == []
 
 
-def test_a_log_line_is_json_with_its_fields(capsys: pytest.CaptureFixture[str]) -> None:
+def test_logs_json_with_fields(capsys: pytest.CaptureFixture[str]) -> None:
     logger = make_logger("unit-test", "INFO")
     logger.debug("too quiet")
     logger.info("request", extra={"status": 200})
@@ -64,9 +64,7 @@ def test_a_log_line_is_json_with_its_fields(capsys: pytest.CaptureFixture[str]) 
     assert line["status"] == 200
 
 
-def test_the_level_is_the_stacks_whatever_lambda_says(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_level_overrides_lambdas(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_LAMBDA_LOG_LEVEL", "INFO")
     logger = make_logger("unit-test-level", "ERROR")
 
@@ -76,7 +74,7 @@ def test_the_level_is_the_stacks_whatever_lambda_says(
     assert [line["message"] for line in lines(capsys)] == ["loud enough"]
 
 
-def test_what_a_client_wrote_breaks_no_line_and_obeys_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_escapes_line_breaks_and_terminal_controls(capsys: pytest.CaptureFixture[str]) -> None:
     model = "\ud800 \x1b[2J \x9b2J \u2028 \x85"
     make_logger("unit-test-odd", "INFO").info("request", extra={"model_asked": model})
 
@@ -86,9 +84,7 @@ def test_what_a_client_wrote_breaks_no_line_and_obeys_no_terminal(capsys: pytest
     assert written.removesuffix("\n").isprintable()
 
 
-def test_httpx_writes_no_line_of_its_own_for_a_request(
-    serve: Serve, upstream: Upstream, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_silences_the_request_log_of_httpx(serve: Serve, upstream: Upstream, caplog: pytest.LogCaptureFixture) -> None:
     make_logger("unit-test", "INFO")
     caplog.set_level(logging.INFO)
     server = serve(always(answer(body=b"{}")))
@@ -96,7 +92,7 @@ def test_httpx_writes_no_line_of_its_own_for_a_request(
     assert [record.name for record in caplog.records if record.name.startswith(("httpx", "httpcore"))] == []
 
 
-def test_every_text_of_a_log_line_is_redacted_its_traceback_too(capsys: pytest.CaptureFixture[str]) -> None:
+def test_redacts_log_lines_and_tracebacks(capsys: pytest.CaptureFixture[str]) -> None:
     redactor = Redactor()
     redactor.learn("c0ffee")
     logger = make_logger("unit-test-redacted", "INFO", redactor)
@@ -114,9 +110,7 @@ def test_every_text_of_a_log_line_is_redacted_its_traceback_too(capsys: pytest.C
     assert "ValueError" in line["exception"]
 
 
-def test_no_decrypted_key_is_logged_also_where_everything_is(
-    cipher: KeyCipher, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_logs_no_decrypted_key_at_debug_level(cipher: KeyCipher, caplog: pytest.LogCaptureFixture) -> None:
     make_logger("service", "DEBUG")
     caplog.set_level(logging.DEBUG)
     place = {"provider_id": "main", "origin": "https://tokenhub.example.com"}

@@ -48,15 +48,13 @@ def door(aws: Aws, calls: list[str]) -> Iterator[Door]:
     door.lose()
 
 
-def test_each_token_opens_its_role_and_no_other_opens_any(door: Door) -> None:
+def test_maps_each_token_to_its_role(door: Door) -> None:
     asked = ["admin-token", "client-token", "other", "", "admin-token ", "ADMIN-TOKEN", "admin-toke", "töken"]
     assert [door.tokens.role_of(token) for token in asked] == ["admin", "client", *[None] * 6]
 
 
 @pytest.mark.parametrize("token", ["admin-token", "client-token", "other"])
-def test_every_token_is_compared_in_constant_time_also_behind_the_one_that_fits(
-    door: Door, token: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_compares_every_token_in_constant_time(door: Door, token: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for role in ("admin", "client"):
         door.rotate(f"its-{role}", f"new-{role}-token")
     compared = []
@@ -73,11 +71,11 @@ def test_every_token_is_compared_in_constant_time_also_behind_the_one_that_fits(
     assert compared == [(value, token.encode()) for value in values]
 
 
-def test_nothing_is_read_before_the_first_question(door: Door) -> None:
+def test_reads_nothing_before_first_use(door: Door) -> None:
     assert door.reads == 0
 
 
-def test_a_token_that_fits_is_answered_from_memory_for_a_minute(door: Door) -> None:
+def test_caches_valid_tokens_for_a_minute(door: Door) -> None:
     door.tokens.role_of("client-token")
     reads = door.reads
     door.clock.now += 60
@@ -88,14 +86,14 @@ def test_a_token_that_fits_is_answered_from_memory_for_a_minute(door: Door) -> N
     assert door.reads == 2 * reads
 
 
-def test_a_new_token_opens_at_once_because_a_miss_looks_again(door: Door) -> None:
+def test_accepts_a_new_token_at_once(door: Door) -> None:
     door.tokens.role_of("client-token")
     door.rotate("its-client", "new-token")
     door.clock.now += 5.1
     assert door.tokens.role_of("new-token") == "client"
 
 
-def test_misses_look_again_at_most_every_five_seconds(door: Door) -> None:
+def test_reads_at_most_every_five_seconds_for_unknown_tokens(door: Door) -> None:
     door.tokens.role_of("client-token")
     reads = door.reads
     for _ in range(20):
@@ -107,7 +105,7 @@ def test_misses_look_again_at_most_every_five_seconds(door: Door) -> None:
     assert door.reads == 2 * reads
 
 
-def test_the_previous_token_opens_still_and_the_one_before_does_not(door: Door) -> None:
+def test_accepts_the_previous_token_only(door: Door) -> None:
     door.rotate("its-client", "second-token")
     assert door.tokens.role_of("client-token") == "client"
     door.rotate("its-client", "third-token")
@@ -117,7 +115,7 @@ def test_the_previous_token_opens_still_and_the_one_before_does_not(door: Door) 
     assert door.tokens.role_of("client-token") is None
 
 
-def test_the_last_tokens_stand_when_the_secrets_cannot_be_read(door: Door) -> None:
+def test_keeps_the_last_tokens_if_a_read_fails(door: Door) -> None:
     door.tokens.role_of("client-token")
     door.lose()
     door.clock.now += 1000
@@ -126,7 +124,7 @@ def test_the_last_tokens_stand_when_the_secrets_cannot_be_read(door: Door) -> No
         door.tokens.role_of("guess")
 
 
-def test_one_failed_reading_locks_a_new_token_out_for_a_second_and_calls_it_no_wrong_one(door: Door) -> None:
+def test_raises_for_a_new_token_after_a_failed_read(door: Door) -> None:
     door.tokens.role_of("client-token")
     door.lose()
     door.clock.now += 10
@@ -140,7 +138,7 @@ def test_one_failed_reading_locks_a_new_token_out_for_a_second_and_calls_it_no_w
     assert door.tokens.role_of("guess") is None
 
 
-def test_a_failed_reading_is_tried_again_after_a_second_and_not_for_every_question(door: Door) -> None:
+def test_retries_a_failed_read_after_a_second(door: Door) -> None:
     door.tokens.role_of("client-token")
     door.lose()
     door.clock.now += 1000
@@ -155,7 +153,7 @@ def test_a_failed_reading_is_tried_again_after_a_second_and_not_for_every_questi
     assert door.reads == before + 4
 
 
-def test_a_revoked_token_is_dead_as_soon_as_the_secrets_can_be_read_again(door: Door) -> None:
+def test_rejects_a_revoked_token_as_soon_as_a_read_succeeds(door: Door) -> None:
     door.tokens.role_of("client-token")
     door.lose()
     door.clock.now += 61
@@ -166,11 +164,11 @@ def test_a_revoked_token_is_dead_as_soon_as_the_secrets_can_be_read_again(door: 
     assert door.tokens.role_of("new-token") == "client"
 
 
-def test_the_age_of_tokens_is_told_by_a_clock_that_runs_while_the_environment_is_frozen() -> None:
+def test_measures_age_by_the_wall_clock() -> None:
     assert inspect.signature(Tokens).parameters["clock"].default is time.time
 
 
-def test_a_clock_that_is_set_back_keeps_no_revoked_token_alive(door: Door) -> None:
+def test_a_clock_set_back_does_not_extend_a_revoked_token(door: Door) -> None:
     door.tokens.role_of("client-token")
     for token in ("second-token", "third-token"):
         door.rotate("its-client", token)
@@ -178,7 +176,7 @@ def test_a_clock_that_is_set_back_keeps_no_revoked_token_alive(door: Door) -> No
     assert door.tokens.role_of("client-token") is None
 
 
-def test_one_secret_that_is_lost_holds_up_nothing_of_the_other(door: Door) -> None:
+def test_a_lost_secret_does_not_block_the_other(door: Door) -> None:
     door.aws.secrets.delete_secret(SecretId="its-admin", ForceDeleteWithoutRecovery=True)
 
     assert door.tokens.role_of("client-token") == "client"
@@ -188,11 +186,11 @@ def test_one_secret_that_is_lost_holds_up_nothing_of_the_other(door: Door) -> No
     assert door.tokens.role_of("admin-token") == "admin"
 
 
-def test_a_lone_surrogate_is_a_wrong_token(door: Door) -> None:
+def test_rejects_a_lone_surrogate(door: Door) -> None:
     assert door.tokens.role_of("client-token\ud800") is None
 
 
-def test_secrets_that_were_never_read_raise_and_are_tried_again(door: Door) -> None:
+def test_raises_and_retries_if_secrets_were_never_read(door: Door) -> None:
     door.lose()
     for _ in range(2):
         with pytest.raises(ClientError, match="ResourceNotFound"):

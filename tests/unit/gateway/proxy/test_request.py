@@ -93,7 +93,7 @@ def test_rejects_a_body_that_is_not_json(body: bytes) -> None:
 
 @pytest.mark.parametrize("body", [b"[]", b"7", b'"x"', b"null"])
 def test_rejects_a_body_that_is_not_an_object(body: bytes) -> None:
-    with pytest.raises(InvalidRequest, match="no object"):
+    with pytest.raises(InvalidRequest, match="not a JSON object"):
         read(body)
 
 

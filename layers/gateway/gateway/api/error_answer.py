@@ -1,0 +1,18 @@
+"""A GatewayError as an answer to API Gateway. Without Powertools, which the preflight function does not import."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from gateway.core.errors import GatewayError
+
+JSON = "application/json"
+
+
+def error_answer(error: GatewayError, headers: Mapping[str, str]) -> dict[str, Any]:
+    """Returns a REST proxy answer: the error's status, these headers, and the error as its JSON body."""
+    return {
+        "statusCode": error.status,
+        "headers": {"content-type": JSON, **headers},
+        "body": json.dumps(error.body()),
+    }
