@@ -56,8 +56,8 @@ def test_the_alarms_of_this_account_publish_to_the_topic_and_nobody_else() -> No
 def test_tokens_are_as_long_as_those_that_a_rotation_makes() -> None:
     secrets = of_type("AWS::SecretsManager::Secret", RESOURCES).values()
 
-    assert [secret["GenerateSecretString"]["PasswordLength"] for secret in secrets] == [rotate.LENGTH] * 2
-    assert rotate.LENGTH * 5 > 128  # bits: a letter or a digit is nearly six
+    assert [secret["GenerateSecretString"]["PasswordLength"] for secret in secrets] == [rotate.TOKEN_LENGTH] * 2
+    assert rotate.TOKEN_LENGTH * 5 > 128  # bits: a letter or a digit is nearly six
 
 
 def test_a_revoked_token_is_dead_when_the_rotation_says_so() -> None:
@@ -65,7 +65,7 @@ def test_a_revoked_token_is_dead_when_the_rotation_says_so() -> None:
     [scheme] = RESOURCES["Api"]["Properties"]["Body"]["components"]["securitySchemes"].values()
     cached = scheme["x-amazon-apigateway-authorizer"]["authorizerResultTtlInSeconds"]
 
-    assert 60 + cached == rotate.DEAD_AFTER.total_seconds()
+    assert 60 + cached == rotate.REVOKED_AFTER.total_seconds()
 
 
 # What only AWS can prove: the local AWS has no CodeDeploy, no network interfaces and no access logs.
