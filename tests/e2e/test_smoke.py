@@ -48,7 +48,7 @@ def test_every_check_passes_with_a_provider_that_is_registered_for_it(system: Lo
     assert not [provider["id"] for provider in left if provider["id"].startswith("smoke-")]
 
 
-ONLY_STREAMED = {"arrival of chunks", "first event alone", "silence", "answer of 7 MB"}
+ONLY_STREAMED = {"chunk timing", "first event", "keep-alive", "response of 7 MB"}
 
 
 def test_an_answer_in_one_piece_passes_all_but_what_the_operating_page_excepts() -> None:
