@@ -98,12 +98,12 @@ NOBODY = "/api/v1/providers/nobody"
 def test_an_unknown_provider_is_a_404_and_nobody_is_asked(
     call: ApiCall, lambdas: LambdaService, name: str, path: str
 ) -> None:
-    asked = len(lambdas.asked)
+    asked = len(lambdas.events)
 
     status, answer = call(name, path=NOBODY + path)
 
     assert (status, answer["error"]["code"]) == (404, "provider_not_found")
-    assert len(lambdas.asked) == asked
+    assert len(lambdas.events) == asked
 
 
 def test_a_provider_deleted_meanwhile_is_a_404_from_the_heartbeat_function(load: Load) -> None:

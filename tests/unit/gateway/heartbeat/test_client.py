@@ -32,14 +32,14 @@ def test_a_beat_comes_back_as_the_function_told_it(service: LambdaService) -> No
     service.handler = lambda _: {"beat": told_beat(BEAT)}
 
     assert function(service).beat("main") == BEAT
-    assert service.asked == [{"provider_id": "main", "now": True}]
+    assert service.events == [{"provider_id": "main", "now": True}]
 
 
 def test_models_come_back_as_they_are(service: LambdaService) -> None:
     service.handler = lambda _: {"models": [{"id": "ä"}, "b", None]}
 
     assert function(service).models("main") == [{"id": "ä"}, "b", None]
-    assert service.asked == [{"provider_id": "main", "models": True}]
+    assert service.events == [{"provider_id": "main", "models": True}]
 
 
 def raising(error: GatewayError) -> Any:
@@ -78,7 +78,7 @@ def test_a_function_that_cannot_be_invoked_is_a_502_and_is_not_asked_twice(servi
     with pytest.raises(HeartbeatFailed):
         function(service).beat("main")
 
-    assert len(service.asked) == 1
+    assert len(service.events) == 1
 
 
 def test_a_function_that_nobody_serves_is_a_502(service: LambdaService) -> None:
@@ -95,7 +95,7 @@ def test_a_function_that_does_not_answer_is_a_504_and_is_not_asked_twice(service
     with pytest.raises(HeartbeatTimeout, match="25 s"):
         asking.beat("main")
 
-    assert len(service.asked) == 1
+    assert len(service.events) == 1
 
 
 def test_what_is_waited_for_ends_before_api_gateway_gives_up() -> None:
