@@ -110,13 +110,13 @@ def unknown_provider(target: Target) -> str:
     return require_error(response, 404, "provider_not_found")
 
 
-def over_lambdas_limit(target: Target) -> str:
+def over_lambda_limit(target: Target) -> str:
     """API Gateway accepts 10 MB and Lambda 6 MB. Only AWS shows the response to a size in between."""
     response = target.gateway.request("POST", "/v1/chat/completions", chat_body_of_size(7 * MB))
     return require(response.status >= 400 and response.error_code is not None, describe(response))
 
 
-def over_the_limit(target: Target) -> str:
+def over_api_limit(target: Target) -> str:
     return require_error(request_with_retries(target.gateway, chat_body_of_size(11 * MB)), 413, "request_too_large")
 
 
@@ -148,6 +148,6 @@ CHECKS = [
     Check("completion", "200 with choices, X-Request-Id, X-Provider-Id", completion),
     Check("bad JSON", "400 invalid_request", bad_json),
     Check("unknown provider", "404 provider_not_found", unknown_provider),
-    Check("request of 7 MB", "an error in the standard format", over_lambdas_limit),
-    Check("request of 11 MB", "413 request_too_large", over_the_limit),
+    Check("request of 7 MB", "an error in the standard format", over_lambda_limit),
+    Check("request of 11 MB", "413 request_too_large", over_api_limit),
 ]

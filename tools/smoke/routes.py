@@ -45,9 +45,9 @@ def route(path: str, body: Json, has_expected_shape: Callable[[Json], object]) -
 
 def describe_headers(response: Response) -> str:
     """Describes the headers that identify the request, the provider and the source of an error."""
-    words = {"X-Provider-Id": "provider", "X-Request-Id": "request", "X-Error-Source": "source"}
-    found = {word: response.headers.get(name.lower()) for name, word in words.items()}
-    return ", ".join(f"{word} {value}" for word, value in found.items() if value) or "no header of the gateway's"
+    labels = {"X-Provider-Id": "provider", "X-Request-Id": "request", "X-Error-Source": "source"}
+    values = {label: response.headers.get(name.lower()) for name, label in labels.items()}
+    return ", ".join(f"{label} {value}" for label, value in values.items() if value) or "no header of the gateway"
 
 
 def own_error(target: Target) -> str:
