@@ -1,4 +1,4 @@
-"""As much of the Lambda service as an invocation needs: HTTP on loopback, with a function's handler behind it."""
+"""A minimal Lambda service for invocations: an HTTP server on loopback that calls a handler."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -11,25 +11,26 @@ from typing import Any
 
 @dataclass
 class LambdaService:
-    """`handler` answers every invocation; an exception of it is a FunctionError. `asked` is what came."""
+    """Calls `handler` for every invocation and reports its exception as a FunctionError. `events` lists the events."""
 
     handler: Callable[[dict[str, Any]], Any]
     status: int = 200
     url: str = ""
-    asked: list[dict[str, Any]] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
 
     def invoke(self, event: dict[str, Any]) -> tuple[dict[str, str], bytes]:
-        self.asked.append(event)
+        self.events.append(event)
         try:
             return {}, json.dumps(self.handler(event)).encode()
-        except Exception as error:  # noqa: BLE001 -- as Lambda does
-            told = {"errorMessage": str(error), "errorType": type(error).__name__}
-            return {"X-Amz-Function-Error": "Unhandled"}, json.dumps(told).encode()
+        # Lambda reports every exception too.
+        except Exception as error:  # noqa: BLE001
+            description = {"errorMessage": str(error), "errorType": type(error).__name__}
+            return {"X-Amz-Function-Error": "Unhandled"}, json.dumps(description).encode()
 
 
 @contextmanager
 def serving(service: LambdaService) -> Iterator[LambdaService]:
-    """The service on a free port; its address is then in `url`."""
+    """Serves on a free port and sets `url` to the address."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -41,7 +42,8 @@ def serving(service: LambdaService) -> Iterator[LambdaService]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 -- the base class's name
+        # The base class defines the parameter's name.
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:

@@ -1,4 +1,4 @@
-"""The real awslambdaric, in a process of its own, at a Runtime API of ours."""
+"""Runs the real awslambdaric in its own process against the test Runtime API."""
 
 import contextlib
 import os
@@ -18,16 +18,17 @@ RUNTIME_PYTHON = ROOT / ".local/emulator/bin/python"
 
 @dataclass
 class Runtime:
-    """A function's process, the Runtime API that it serves and what it has printed."""
+    """A function's process, its Runtime API and the file with its output."""
 
     api: RuntimeApi
     process: subprocess.Popen[bytes]
     output: Path
 
-    def logged(self, text: str, within: float = 5) -> bool:
-        until = time.monotonic() + within
+    def logged(self, text: str, timeout: float = 5) -> bool:
+        """Waits until the output contains the text. Returns whether it does."""
+        deadline = time.monotonic() + timeout
         while text not in self.output.read_text():
-            if time.monotonic() > until:
+            if time.monotonic() > deadline:
                 return False
             time.sleep(0.01)
         return True
@@ -37,12 +38,15 @@ type Start = Callable[..., Runtime]
 
 
 @contextlib.contextmanager
-def starting(python: Path, temporary: pytest.TempPathFactory) -> Iterator[Start]:
-    """What it gives starts `app.handler`, the source given, with more environment if wished; all end with it."""
+def starting(python: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
+    """Yields a function that starts a runtime for `app.handler` from source code and environment variables.
+
+    Ends all started runtimes on exit.
+    """
     started: list[Runtime] = []
 
     def start(source: str, **environment: str) -> Runtime:
-        folder, api = temporary.mktemp("function"), RuntimeApi()
+        folder, api = tmp_path_factory.mktemp("function"), RuntimeApi()
         (folder / "app.py").write_text(source)
         process = launch([], python, folder, AWS_LAMBDA_RUNTIME_API=api.address, **environment)
         started.append(Runtime(api, process, folder / "output"))
@@ -57,8 +61,8 @@ def starting(python: Path, temporary: pytest.TempPathFactory) -> Iterator[Start]
             runtime.api.close()
 
 
-def launch(under: list[str], python: Path, folder: Path, **environment: str) -> subprocess.Popen[bytes]:
-    """The runtime client with the layer, `app.py` of the folder as its function, `output` there as its log."""
+def launch(command_prefix: list[str], python: Path, folder: Path, **environment: str) -> subprocess.Popen[bytes]:
+    """Starts awslambdaric with the layer and `folder/app.py`. Its output goes to `folder/output`."""
     environment = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(ROOT / "layers/streaming/python"),
@@ -66,6 +70,6 @@ def launch(under: list[str], python: Path, folder: Path, **environment: str) -> 
         "AWS_LAMBDA_LOG_LEVEL": "INFO",
         **environment,
     }
-    command = [*under, str(python), "-m", "awslambdaric", "app.handler"]
+    command = [*command_prefix, str(python), "-m", "awslambdaric", "app.handler"]
     with (folder / "output").open("wb") as log:
         return subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)

@@ -99,7 +99,7 @@ def streamed_text(body: bytes) -> str:
 def wait_until(condition: Callable[[], object], limit: float = 2.0, every: float = 0.01) -> bool:
     """Waits until the condition is true, for at most `limit` seconds. Returns whether it became true.
 
-    Raise `every` when the condition is a request to a whole system.
+    Pass a larger `every` (seconds) when the condition sends a request to the local system.
     """
     deadline = time.monotonic() + limit
     while not condition() and time.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""A small Lambda Runtime API on real sockets that keeps every byte with its time."""
+"""A small Lambda Runtime API on real sockets that records every read with its time."""
 
 import contextlib
 import json
@@ -14,8 +14,8 @@ ACCEPTED = b"HTTP/1.1 202 Accepted\r\nContent-Length: 16\r\n\r\n" + b'{"status":
 
 
 @dataclass
-class Exchange:
-    """One POST as it came in: its request line and headers, then its raw body."""
+class Post:
+    """One received POST: its request line and headers, then the reads of its raw body."""
 
     head: str
     reads: list[tuple[float, bytes]] = field(default_factory=list)
@@ -34,54 +34,56 @@ class Exchange:
 
     @property
     def chunks(self) -> list[bytes]:
-        return list(_dechunked(self.raw)[0])
+        return list(_decode_chunked(self.raw)[0])
 
     @property
     def body(self) -> bytes:
-        """What follows the prelude."""
-        whole = b"".join(self.chunks) if "chunked" in self.head else self.raw
-        return whole.partition(bytes(8))[2]
+        """The part after the prelude."""
+        return self._content.partition(bytes(8))[2]
 
     @property
     def prelude(self) -> dict[str, object]:
-        whole = b"".join(self.chunks) if "chunked" in self.head else self.raw
-        return dict(json.loads(whole.partition(bytes(8))[0]))
+        return dict(json.loads(self._content.partition(bytes(8))[0]))
+
+    @property
+    def _content(self) -> bytes:
+        return b"".join(self.chunks) if "chunked" in self.head else self.raw
 
     @property
     def trailers(self) -> dict[str, str]:
-        return dict(line.split(": ", 1) for line in _dechunked(self.raw)[1].decode().splitlines() if line)
+        return dict(line.split(": ", 1) for line in _decode_chunked(self.raw)[1].decode().splitlines() if line)
 
     def arrived(self, text: bytes) -> float:
-        """When the read came in that held `text`."""
-        return next(when for when, data in self.reads if text in data)
+        """Returns the time of the first read that contains `text`."""
+        return next(read_at for read_at, data in self.reads if text in data)
 
 
-def _dechunked(raw: bytes) -> tuple[list[bytes], bytes]:
-    """The chunks and what follows the last one. ValueError while that one is missing."""
+def _decode_chunked(raw: bytes) -> tuple[list[bytes], bytes]:
+    """Returns the chunks and the trailers. Raises ValueError when the last chunk is missing."""
     chunks: list[bytes] = []
-    begin = 0
-    while (end := raw.find(b"\r\n", begin)) >= 0:
-        size, begin = int(raw[begin:end], 16), end + 2
+    start = 0
+    while (end := raw.find(b"\r\n", start)) >= 0:
+        size, start = int(raw[start:end], 16), end + 2
         if size == 0:
-            return chunks, raw[begin:]
-        if raw[begin + size : begin + size + 2] != b"\r\n":
-            raise ValueError("chunk without its end")
-        chunks.append(raw[begin : begin + size])
-        begin += size + 2
-    raise ValueError("not the end yet")
+            return chunks, raw[start:]
+        if raw[start + size : start + size + 2] != b"\r\n":
+            raise ValueError("a chunk is incomplete")
+        chunks.append(raw[start : start + size])
+        start += size + 2
+    raise ValueError("the last chunk is missing")
 
 
-def _is_whole(exchange: Exchange) -> bool:
-    if "transfer-encoding: chunked" in exchange.head.lower():
-        # Only the last reads: to parse everything at every read would make long streams quadratic.
-        tail = b"".join(data for _, data in exchange.reads[-8:])[-2000:]
+def _is_complete(post: Post) -> bool:
+    if "transfer-encoding: chunked" in post.head.lower():
+        # Checks the last reads only: parsing everything at every read would take quadratic time.
+        tail = b"".join(data for _, data in post.reads[-8:])[-2000:]
         return tail == b"0\r\n\r\n" or tail.endswith(b"\r\n0\r\n\r\n") or b"\r\n0\r\nLambda-Runtime" in tail
-    length = next(line for line in exchange.head.lower().splitlines() if line.startswith("content-length:"))
-    return exchange.size >= int(length.split(":")[1])
+    length = next(line for line in post.head.lower().splitlines() if line.startswith("content-length:"))
+    return post.size >= int(length.split(":")[1])
 
 
 class RuntimeApi:
-    """`invoke` gives what the function answered. `reset_after` (bytes), the replies and `pause` trouble a stream."""
+    """`invoke` returns the function's POST. `reset_after` (bytes), the replies and `pause` disturb a stream."""
 
     def __init__(self) -> None:
         self.reset_after: int | None = None
@@ -90,7 +92,7 @@ class RuntimeApi:
         self.pause: threading.Event | None = None
         self._ids = count(1)
         self._events: queue.SimpleQueue[tuple[str, bytes]] = queue.SimpleQueue()
-        self._posts: queue.SimpleQueue[Exchange] = queue.SimpleQueue()
+        self._posts: queue.SimpleQueue[Post] = queue.SimpleQueue()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._open: set[socket.socket] = set()
         threading.Thread(target=self._accept, daemon=True).start()
@@ -99,11 +101,11 @@ class RuntimeApi:
     def address(self) -> str:
         return f"127.0.0.1:{self._listener.getsockname()[1]}"
 
-    def invoke(self, **event: object) -> Exchange:
+    def invoke(self, **event: object) -> Post:
         self._events.put((f"id-{next(self._ids)}", json.dumps(event).encode()))
         return self.next_post()
 
-    def next_post(self, timeout: float = 30) -> Exchange:
+    def next_post(self, timeout: float = 30) -> Post:
         return self._posts.get(timeout=timeout)
 
     def close(self) -> None:
@@ -122,37 +124,37 @@ class RuntimeApi:
     def _serve(self, connection: socket.socket) -> None:
         with contextlib.suppress(OSError), connection:
             while head := _read_head(connection):
-                text, _, first = head.partition(b"\r\n\r\n")
+                text, _, first_read = head.partition(b"\r\n\r\n")
                 if b"/restore/next" in text:
                     connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
                 elif text.startswith(b"GET"):
                     invoke_id, event = self._events.get()
                     connection.sendall(_event(invoke_id, event))
-                elif not self._take(connection, Exchange(text.decode(), [(time.monotonic(), first)])):
+                elif not self._receive(connection, Post(text.decode(), [(time.monotonic(), first_read)])):
                     break
         self._open.discard(connection)
 
-    def _take(self, connection: socket.socket, exchange: Exchange) -> bool:
-        """Whether the connection lives on."""
-        streamed = "chunked" in exchange.head
-        if streamed and self.pause is not None:
+    def _receive(self, connection: socket.socket, post: Post) -> bool:
+        """Receives a POST and replies. Returns whether the connection stays open."""
+        is_stream = "chunked" in post.head
+        if is_stream and self.pause is not None:
             self.pause.wait(30)
-        while not _is_whole(exchange):
-            if streamed and self.reset_after is not None and exchange.size > self.reset_after:
+        while not _is_complete(post):
+            if is_stream and self.reset_after is not None and post.size > self.reset_after:
                 self.reset_after = None
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                self._posts.put(exchange)
+                self._posts.put(post)
                 return False
-            if streamed and self.early_reply is not None and exchange.size > 500:
+            if is_stream and self.early_reply is not None and post.size > 500:
                 connection.sendall(self.early_reply)
                 self.early_reply = None
             data = connection.recv(1 << 16)
             if not data:
-                self._posts.put(exchange)
+                self._posts.put(post)
                 return False
-            exchange.reads.append((time.monotonic(), data))
+            post.reads.append((time.monotonic(), data))
         connection.sendall(self.late_reply)
-        self._posts.put(exchange)
+        self._posts.put(post)
         return True
 
 

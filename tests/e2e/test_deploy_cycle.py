@@ -19,7 +19,7 @@ from tests.rehearsal import KEY
 from tools.local import aws
 from tools.local.settings import REGION, REPOSITORY, LocalError, Settings
 from tools.local.stack import parameters
-from tools.ops.deploy import Account, account, delete, deploy
+from tools.ops.deploy import Account, delete, deploy, find_account
 from tools.ops.environments import Environment
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -52,7 +52,7 @@ class Cycle:
 
     def deploy(self, **more: str) -> dict[str, str]:
         """The outputs."""
-        deploy(self.configure(**more), self.find, terminal=False)
+        deploy(self.configure(**more), self.find, interactive=False)
         stack = self.account().stack(STACK)
         assert stack is not None
         assert stack["StackStatus"] in ("CREATE_COMPLETE", "UPDATE_COMPLETE")
@@ -65,7 +65,7 @@ class Cycle:
         return self.find(Environment("cycle", self.samconfig, {"region": REGION}, ()))
 
     def find(self, environment: Environment) -> Account:
-        return account(environment, expected=lambda url: url == self.system.aws_url)
+        return find_account(environment, is_allowed=lambda url: url == self.system.aws_url)
 
     def client(self, service: str) -> Any:
         return aws.client(service, self.system.aws_url)
@@ -140,10 +140,10 @@ def decrypted(cycle: Cycle, ciphertext: bytes) -> str:
 GUIDED = """
 import sys
 from pathlib import Path
-from tools.ops.deploy import Environment, account, deploy
+from tools.ops.deploy import Environment, deploy, find_account
 samconfig, url = sys.argv[1:]
 guided = Environment.read(Path(samconfig), "guided")
-deploy(guided, lambda environment: account(environment, expected=lambda found: found == url), terminal=True)
+deploy(guided, lambda environment: find_account(environment, is_allowed=lambda found: found == url), interactive=True)
 """
 
 
@@ -175,7 +175,7 @@ def test_first_deployment_is_guided_and_the_next_reuses_the_answers(cycle: Cycle
     assert cycle.account().stack(saved.stack) is not None
     assert "aws secretsmanager get-secret-value --region us-east-1 --secret-id tokenhub-gateway-guided-" in said
 
-    deploy(saved, cycle.find, terminal=False)
+    deploy(saved, cycle.find, interactive=False)
     delete(saved, cycle.account(), confirmed=True)
     assert cycle.account().stack(saved.stack) is None
 

@@ -96,12 +96,12 @@ UNKNOWN_PROVIDER = "/api/v1/providers/nobody"
 def test_an_unknown_provider_is_a_404_without_an_invocation(
     call: ApiCall, lambdas: LambdaService, name: str, path: str
 ) -> None:
-    invocations = len(lambdas.asked)
+    invocations = len(lambdas.events)
 
     status, answer = call(name, path=UNKNOWN_PROVIDER + path)
 
     assert (status, answer["error"]["code"]) == (404, "provider_not_found")
-    assert len(lambdas.asked) == invocations
+    assert len(lambdas.events) == invocations
 
 
 def test_the_heartbeat_function_relays_a_404_for_a_deleted_provider(load: Load) -> None:

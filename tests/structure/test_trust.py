@@ -57,9 +57,9 @@ def test_only_alarms_of_this_account_publish_to_the_topic() -> None:
 def test_generated_tokens_match_rotation_length() -> None:
     secrets = of_type("AWS::SecretsManager::Secret", RESOURCES).values()
 
-    assert [secret["GenerateSecretString"]["PasswordLength"] for secret in secrets] == [rotate.LENGTH] * 2
+    assert [secret["GenerateSecretString"]["PasswordLength"] for secret in secrets] == [rotate.TOKEN_LENGTH] * 2
     # A letter or a digit carries nearly six bits.
-    assert rotate.LENGTH * 5 > 128
+    assert rotate.TOKEN_LENGTH * 5 > 128
 
 
 def test_revocation_time_matches_the_caches() -> None:
@@ -67,7 +67,7 @@ def test_revocation_time_matches_the_caches() -> None:
     [scheme] = RESOURCES["Api"]["Properties"]["Body"]["components"]["securitySchemes"].values()
     cache_seconds = scheme["x-amazon-apigateway-authorizer"]["authorizerResultTtlInSeconds"]
 
-    assert 60 + cache_seconds == rotate.DEAD_AFTER.total_seconds()
+    assert 60 + cache_seconds == rotate.REVOKED_AFTER.total_seconds()
 
 
 # The local AWS cannot test these: it has no CodeDeploy, no network interfaces and no access logs.

@@ -1,4 +1,4 @@
-"""What the gateway is measured against: the relay that one writes in an afternoon, FastAPI + httpx under uvicorn."""
+"""The relay that the benchmark compares the gateway with: FastAPI and httpx under uvicorn."""
 
 import os
 from collections.abc import AsyncIterator
@@ -13,13 +13,15 @@ client = httpx.AsyncClient(timeout=60)
 
 @app.post("/v1/chat/completions")
 async def complete(request: Request) -> StreamingResponse:
-    """Sends the request on and the answer back as it comes."""
-    sent = client.build_request("POST", f"{os.environ['UPSTREAM']}/v1/chat/completions", content=await request.body())
-    answer = await client.send(sent, stream=True)
+    """Forwards the request, and the response chunk by chunk."""
+    request_to_upstream = client.build_request(
+        "POST", f"{os.environ['UPSTREAM']}/v1/chat/completions", content=await request.body()
+    )
+    response = await client.send(request_to_upstream, stream=True)
 
     async def chunks() -> AsyncIterator[bytes]:
-        async for chunk in answer.aiter_raw():
+        async for chunk in response.aiter_raw():
             yield chunk
-        await answer.aclose()
+        await response.aclose()
 
-    return StreamingResponse(chunks(), answer.status_code, media_type=answer.headers["content-type"])
+    return StreamingResponse(chunks(), response.status_code, media_type=response.headers["content-type"])

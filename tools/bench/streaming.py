@@ -1,7 +1,7 @@
-"""`make bench`: what the completions function adds to a stream, against a plain relay, in one run.
+"""`make bench`: measures what the completions function adds to a stream, compared with a plain relay.
 
-The function runs as it does on AWS, under awslambdaric and a Lambda Runtime API that keeps the time of every read of
-its socket. The machine is noisy: only the ratios mean something.
+The function runs as on AWS, under awslambdaric and a Lambda Runtime API that records the time of every socket read.
+Other load on the machine affects both, so only the ratios are meaningful.
 """
 
 import asyncio
@@ -27,30 +27,31 @@ from tools.local.settings import EMULATOR, Settings
 
 ROUNDS = 200
 PAUSE_S = 0.005
-MANY = 10_000
+MANY_EVENTS = 10_000
 BODY = {"model": "bench", "stream": True, "messages": [{"role": "user", "content": "Hello"}]}
 
-Ask = Callable[[], Awaitable[tuple[float, bytes]]]  # asks once: when the first event arrived, and what came then
+# Sends one request. Returns the arrival time of the first event and the bytes that arrived with it.
+SendRequest = Callable[[], Awaitable[tuple[float, bytes]]]
 
 
 @asynccontextmanager
-async def function(system: LocalSystem, url: str) -> AsyncIterator[tuple[Ask, int]]:
-    """The deployed completions function, and its process."""
+async def function(system: LocalSystem, url: str) -> AsyncIterator[tuple[SendRequest, int]]:
+    """Runs the deployed completions function. Yields its request function and its process id."""
     async with aiohttp.ClientSession() as session:
         provider = {"id": "bench", "endpoint": f"{url}/v1", "heartbeat": {"enabled": False}}
         await session.post(f"{system.url}/api/v1/providers", json=provider)
     event = json.loads((ROOT / "events/completion.json").read_text()) | {"body": json.dumps(BODY)}
     api = RuntimeApi()
 
-    async def ask() -> tuple[float, bytes]:
-        answer = await asyncio.to_thread(lambda: api.invoke(**event))
-        arrived = answer.arrived(b'"sent"')
-        return arrived, next(data for when, data in answer.reads if when == arrived)
+    async def send() -> tuple[float, bytes]:
+        posted = await asyncio.to_thread(lambda: api.invoke(**event))
+        arrived = posted.arrived(b'"sent"')
+        return arrived, next(data for read_at, data in posted.reads if read_at == arrived)
 
     process = _start(system, api)
     try:
-        await ask()
-        yield ask, process.pid
+        await send()
+        yield send, process.pid
     finally:
         process.kill()
         process.wait()
@@ -68,8 +69,8 @@ def _start(system: LocalSystem, api: RuntimeApi) -> subprocess.Popen[bytes]:
 
 
 @asynccontextmanager
-async def plain_relay(url: str) -> AsyncIterator[tuple[Ask, int]]:
-    """The relay under uvicorn, and its process."""
+async def plain_relay(url: str) -> AsyncIterator[tuple[SendRequest, int]]:
+    """Runs the relay under uvicorn. Yields its request function and its process id."""
     [port] = free_ports(1)
     python = ROOT / ".local/bench/bin/python"
     options = ("-m", "uvicorn", "tools.bench.plain_relay:app", "--port", str(port), "--log-level", "warning")
@@ -77,39 +78,39 @@ async def plain_relay(url: str) -> AsyncIterator[tuple[Ask, int]]:
     try:
         async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
 
-            async def ask() -> tuple[float, bytes]:
-                async with session.post("/v1/chat/completions", json=BODY) as answer:
-                    chunks = answer.content.iter_any()
+            async def send() -> tuple[float, bytes]:
+                async with session.post("/v1/chat/completions", json=BODY) as response:
+                    chunks = response.content.iter_any()
                     first = await anext(chunks)
                     arrived = time.monotonic()
                     async for _ in chunks:
                         pass
                 return arrived, first
 
-            await _until_answered(ask)
-            yield ask, process.pid
+            await _wait_until_ready(send)
+            yield send, process.pid
     finally:
         process.terminate()
         await process.wait()
 
 
-async def first_byte_ms(ask: Ask) -> float:
-    """How much later than it was sent the first event arrives, in milliseconds."""
-    arrived, first = await ask()
+async def first_byte_ms(send: SendRequest) -> float:
+    """Returns the time from sending the first event to its arrival, in milliseconds."""
+    arrived, first = await send()
     return (arrived - upstream.sent_ns(first) / 1e9) * 1000
 
 
-async def cpu_per_event_us(ask: Ask, process: int) -> float:
-    """User and system time of the process per event, in microseconds."""
+async def cpu_per_event_us(send: SendRequest, process: int) -> float:
+    """Returns the process's user and system time per event, in microseconds."""
     before = _cpu_s(process)
-    await ask()
-    return (_cpu_s(process) - before) / MANY * 1e6
+    await send()
+    return (_cpu_s(process) - before) / MANY_EVENTS * 1e6
 
 
 async def measure() -> None:
-    """Prints both figures for both, and their ratios."""
+    """Prints the first-byte delay and the CPU time of function and relay, and their ratios."""
     with LocalSystem(environ={"TOKENHUB": "off"}) as system:
-        few, many = await upstream.serve(3, PAUSE_S), await upstream.serve(MANY, 0)
+        few, many = await upstream.serve(3, PAUSE_S), await upstream.serve(MANY_EVENTS, 0)
         async with function(system, _url(few)) as (ours, _), plain_relay(_url(few)) as (theirs, _):
             pairs = [(await first_byte_ms(ours), await first_byte_ms(theirs)) for _ in range(ROUNDS)]
         _print("first byte added, ms (median)", *map(statistics.median, zip(*pairs, strict=True)))
@@ -118,8 +119,8 @@ async def measure() -> None:
         _print("CPU per event, µs (median)", *map(statistics.median, zip(*costs, strict=True)))
 
 
-def _print(what: str, ours: float, theirs: float) -> None:
-    print(f"{what}: function {ours:.2f}, FastAPI relay {theirs:.2f}, ratio {ours / theirs:.2f}", flush=True)
+def _print(label: str, ours: float, theirs: float) -> None:
+    print(f"{label}: function {ours:.2f}, FastAPI relay {theirs:.2f}, ratio {ours / theirs:.2f}", flush=True)
 
 
 def _url(server: asyncio.Server) -> str:
@@ -131,10 +132,10 @@ def _cpu_s(process: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-async def _until_answered(ask: Ask, tries: int = 100) -> None:
+async def _wait_until_ready(send: SendRequest, tries: int = 100) -> None:
     for _ in range(tries):
         try:
-            await ask()
+            await send()
         except aiohttp.ClientError:
             await asyncio.sleep(0.1)
         else:

@@ -1,7 +1,7 @@
-"""`make bench BENCH=tick`: one tick over 1, 10, 100 and 1,000 providers, each answering after 200 ms.
+"""`make bench BENCH=tick`: measures one tick over 1, 10, 100 and 1,000 providers that respond after 200 ms.
 
-The heartbeat function, the providers and the local AWS each run in a process of their own, and share the machine: on
-AWS the other two take nothing from the function.
+The heartbeat function, the providers and the local AWS run in separate processes on one machine. On AWS the other two
+take no CPU time from the function.
 """
 
 import json
@@ -27,7 +27,7 @@ from tests.template import ROOT, table
 from tools.local import aws
 from tools.local.settings import ACCOUNT, EMULATOR, REGION
 
-ANSWER_S = 0.2
+RESPONSE_DELAY_S = 0.2
 COUNTS = (1, 10, 100, 1000)
 TABLES = {"providers": "ProvidersTable", "heartbeats": "HeartbeatsTable"}
 PATHS = f"{ROOT}:{ROOT / 'layers/gateway'}"
@@ -35,7 +35,7 @@ PATHS = f"{ROOT}:{ROOT / 'layers/gateway'}"
 
 @dataclass(frozen=True)
 class Bench:
-    """A running local AWS with empty tables, and a running provider."""
+    """A running local AWS and a running provider."""
 
     aws_url: str
     provider_url: str
@@ -44,7 +44,7 @@ class Bench:
     aws_process: int
 
     def aws_cpu_s(self) -> float:
-        """User and system time of the local AWS so far."""
+        """Returns the user and system time of the local AWS so far, in seconds."""
         fields = Path(f"/proc/{self.aws_process}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -53,8 +53,11 @@ class Bench:
         return aws.client("dynamodb", self.aws_url)
 
     def register(self, count: int, *, hanging: int = 0, age_s: float = 30) -> None:
-        """So many healthy providers in the registry, none else, last beaten so long ago. A twentieth of them is due for
-        a stream beat."""
+        """Fills the registry with `count` healthy providers and nothing else.
+
+        Their last heartbeat was `age_s` seconds ago. `hanging` of them never respond. One in 20 is due for a stream
+        heartbeat.
+        """
         dynamodb = aws.resource("dynamodb", self.aws_url)
         for name, logical_id in TABLES.items():
             if name in self.dynamodb.list_tables()["TableNames"]:
@@ -68,9 +71,9 @@ class Bench:
                 batch.put_item(Item=item)
 
     def tick(self, times: int = 1) -> list[dict[str, Any]]:
-        """The figures of so many ticks, one after the other in one environment."""
-        began = datetime.now(UTC)
-        ticks = [format_timestamp(began + timedelta(seconds=number)) for number in range(times)]
+        """Runs ticks one after the other in one process. Returns the figures of each."""
+        started = datetime.now(UTC)
+        ticks = [format_timestamp(started + timedelta(seconds=number)) for number in range(times)]
         result = self.folder / "figures.json"
         command = [sys.executable, "-m", "tools.bench.tick_worker", str(result), *ticks]
         with (self.folder / "log").open("wb") as log:
@@ -78,17 +81,17 @@ class Bench:
         figures: list[dict[str, Any]] = json.loads(result.read_text())
         return figures
 
-    def written(self) -> int:
-        """How many beats the history holds."""
+    def count_history(self) -> int:
+        """Returns the number of heartbeats in the history."""
         pages = self.dynamodb.get_paginator("scan").paginate(TableName="heartbeats", Select="COUNT")
         return sum(page["Count"] for page in pages)
 
-    def beaten_since(self, seconds: float) -> int:
-        """How many healthy providers' last beat is younger than so many seconds."""
+    def count_recently_healthy(self, seconds: float) -> int:
+        """Returns the number of healthy providers whose last heartbeat is less than `seconds` old."""
         oldest = format_timestamp(datetime.now(UTC) - timedelta(seconds=seconds))
         pages = self.dynamodb.get_paginator("scan").paginate(TableName="providers")
-        found = [item for page in pages for item in page["Items"] if item["status"]["S"] == "healthy"]
-        return sum(item["last_heartbeat_at"]["S"] > oldest for item in found)
+        healthy = [item for page in pages for item in page["Items"] if item["status"]["S"] == "healthy"]
+        return sum(item["last_heartbeat_at"]["S"] > oldest for item in healthy)
 
     def _environment(self) -> dict[str, str]:
         variables = {
@@ -106,12 +109,12 @@ class Bench:
 
 
 @contextmanager
-def running(answer_s: float = ANSWER_S) -> Iterator[Bench]:
-    """The local AWS and a provider that answers after so many seconds."""
+def running(response_delay_s: float = RESPONSE_DELAY_S) -> Iterator[Bench]:
+    """Runs the local AWS and a provider that responds after `response_delay_s`."""
     with ExitStack() as parts:
         folder = Path(parts.enter_context(tempfile.TemporaryDirectory(prefix="bench-tick-")))
         url, process = parts.enter_context(_local_aws(folder))
-        port = parts.enter_context(_provider(answer_s))
+        port = parts.enter_context(_provider(response_delay_s))
         key = aws.client("kms", url).create_key()["KeyMetadata"]["Arn"]
         yield Bench(url, f"http://127.0.0.1:{port}", key, folder, process)
 
@@ -119,7 +122,7 @@ def running(answer_s: float = ANSWER_S) -> Iterator[Bench]:
 @contextmanager
 def _local_aws(folder: Path) -> Iterator[tuple[str, int]]:
     [port] = free_ports(1)
-    own = {
+    variables = {
         "GATEWAY_PORT": str(port),
         "BIND_HOST": "127.0.0.1",
         "MINISTACK_REGION": REGION,
@@ -132,7 +135,7 @@ def _local_aws(folder: Path) -> Iterator[tuple[str, int]]:
     command = [str(EMULATOR / "bin/python"), "-m", "tools.local.emulator", str(folder / "state")]
     with ExitStack() as parts:
         log = parts.enter_context((folder / "aws.log").open("wb"))
-        started = subprocess.Popen(command, cwd=ROOT, env=own, stdin=subprocess.PIPE, stdout=log, stderr=log)
+        started = subprocess.Popen(command, cwd=ROOT, env=variables, stdin=subprocess.PIPE, stdout=log, stderr=log)
         parts.enter_context(_ended(started))
         url = f"http://127.0.0.1:{port}"
         _wait_for(url)
@@ -140,8 +143,8 @@ def _local_aws(folder: Path) -> Iterator[tuple[str, int]]:
 
 
 @contextmanager
-def _provider(answer_s: float) -> Iterator[int]:
-    command = [sys.executable, "-m", "tools.bench.slow_provider", str(answer_s)]
+def _provider(response_delay_s: float) -> Iterator[int]:
+    command = [sys.executable, "-m", "tools.bench.slow_provider", str(response_delay_s)]
     with _ended(subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)) as process:
         yield int(process.stdout.readline() if process.stdout else 0)
 
@@ -163,7 +166,7 @@ def _wait_for(url: str, tries: int = 300) -> None:
             time.sleep(0.1)
         else:
             return
-    raise TimeoutError("the local AWS does not answer")
+    raise TimeoutError("the local AWS does not respond")
 
 
 def _item(number: int, endpoint: str, cipher: KeyCipher, age_s: float) -> dict[str, Any]:
@@ -177,7 +180,7 @@ def _item(number: int, endpoint: str, cipher: KeyCipher, age_s: float) -> dict[s
 
 
 def measure() -> None:
-    """Prints the figures of a first tick, which decrypts the keys, and of the one after it."""
+    """Prints the figures of a first tick, which decrypts the keys, and of the next one."""
     with running() as bench:
         for count in COUNTS:
             bench.register(count)
@@ -186,10 +189,10 @@ def measure() -> None:
                 calls = ", ".join(f"{call} {number}" for call, number in sorted(figures["calls"].items()))
                 print(
                     f"{count:5} providers, {name} tick: {figures['seconds']:5.2f} s, CPU {figures['cpu_s']:5.2f} s, "
-                    f"{figures['most_mb']:4.0f} MB at most; {calls}",
+                    f"peak {figures['peak_mb']:4.0f} MB; {calls}",
                     flush=True,
                 )
-            print(f"      the local AWS took {bench.aws_cpu_s() - before:.2f} s of the processor for both", flush=True)
+            print(f"      the local AWS used {bench.aws_cpu_s() - before:.2f} s of CPU time for both", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`python -m tools.ops.deploy [--delete] ENV`: deploys this template to AWS, or deletes it, with your credentials."""
+"""`python -m tools.ops.deploy [--delete] ENV`: deploys the stack to AWS, or deletes it, with your credentials."""
 
 import argparse
 import os
@@ -18,181 +18,207 @@ from tools.local import version_marker
 from tools.local.settings import REPOSITORY, LocalError
 from tools.ops.environments import Environment
 
-BUILDS = REPOSITORY / ".local" / "deploy"  # its own: `sam build` and `make dev` build for other processors
+# Separate from the folders of `sam build` and `make dev`, which may build for another processor architecture.
+BUILDS = REPOSITORY / ".local" / "deploy"
 CAPABILITIES = ("CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND")
 AWS_HOSTS = (".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu", ".api.aws")
-REGISTRY = {"ProvidersTable": "the table of the providers", "ProviderKeysKey": "the KMS key of their API keys"}
-ACCOUNT = {"LoggingRole": "the logging role of the account's APIs"}
-WHY = dict.fromkeys(REGISTRY, "Data=keep") | dict.fromkeys(ACCOUNT, "AccessLogs=create")
+# The resources that a deletion may retain, by logical id: what they are, and the parameter that retains them.
+REGISTRY_RESOURCES = {
+    "ProvidersTable": "the table of the providers",
+    "ProviderKeysKey": "the KMS key of their API keys",
+}
+ACCOUNT_RESOURCES = {"LoggingRole": "the logging role of the account's APIs"}
+RETAINED_BY = dict.fromkeys(REGISTRY_RESOURCES, "Data=keep") | dict.fromkeys(ACCOUNT_RESOURCES, "AccessLogs=create")
 
 
 def is_aws(url: str) -> bool:
-    """Whether an endpoint is one of AWS itself, its VPC endpoints included."""
+    """Returns whether an endpoint belongs to AWS. VPC endpoints do."""
     return (urlsplit(url).hostname or "").endswith(AWS_HOSTS)
 
 
-def is_this_machine(url: str) -> bool:
-    """Whether an endpoint is a local AWS."""
+def is_local(url: str) -> bool:
+    """Returns whether an endpoint is on this machine, as the local AWS is."""
     return urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")
 
 
-def expected_endpoint() -> Callable[[str], bool]:
-    """AWS, or with REHEARSE=1 a local AWS and nothing else: what is said in one shell must not reach the other."""
-    return is_this_machine if os.environ.get("REHEARSE") == "1" else is_aws
+def endpoint_check() -> Callable[[str], bool]:
+    """Returns the check for allowed endpoints: AWS only, or with REHEARSE=1 the local AWS only.
+
+    Settings left over in a shell therefore never direct a rehearsal to AWS, or a deployment to the local AWS.
+    """
+    return is_local if os.environ.get("REHEARSE") == "1" else is_aws
 
 
 @dataclass(frozen=True)
 class Account:
-    """An account and a region that answered."""
+    """An AWS account and region that responded. `cloudformation` is a boto3 client."""
 
     number: str
     region: str
-    formation: Any
+    cloudformation: Any
 
     def stack(self, name: str) -> dict[str, Any] | None:
-        """CloudFormation's description of the stack, or None."""
+        """Returns CloudFormation's description of the stack, or None if there is none. Raises LocalError."""
         try:
-            return dict(self.formation.describe_stacks(StackName=name)["Stacks"][0])
+            return dict(self.cloudformation.describe_stacks(StackName=name)["Stacks"][0])
         except ClientError as error:
             if "does not exist" in str(error):
                 return None
-            raise LocalError(f"CloudFormation does not tell of the stack {name}: {error}") from None
+            raise LocalError(f"CloudFormation cannot describe the stack {name}: {error}") from None
 
 
-def account(environment: Environment, *, expected: Callable[[str], bool] = is_aws) -> Account:
-    """Where the environment is deployed. Raises LocalError with what to do."""
+def find_account(environment: Environment, *, is_allowed: Callable[[str], bool] = is_aws) -> Account:
+    """Returns the account and region of the environment. Raises LocalError, which says what to do."""
     try:
         session = environment.session()
         for service in ("cloudformation", "s3", "sts"):
             url = session.client(service).meta.endpoint_url
-            if not expected(url):
-                if expected is is_this_machine:
-                    raise LocalError(
-                        f"REHEARSE=1 reaches a local AWS only, and {service} would be called at {url}. "
-                        "Start `make dev` and set AWS_ENDPOINT_URL=http://localhost:4566, or unset REHEARSE."
-                    )
-                raise LocalError(
-                    f"{service} would be called at {url}, which is not AWS. Unset AWS_ENDPOINT_URL, and endpoint_url "
-                    "in your AWS configuration. To the local AWS deploy `make dev` and `make aws`."
-                )
+            if not is_allowed(url):
+                raise LocalError(_wrong_endpoint_message(service, url, is_rehearsal=is_allowed is is_local))
         number = session.client("sts").get_caller_identity()["Account"]
         return Account(number, session.region_name, session.client("cloudformation"))
     except (BotoCoreError, ClientError) as error:
         raise LocalError(f"No AWS account answers: {error}\nLog in (`aws sso login`) or set AWS_PROFILE.") from None
 
 
-def deploy(environment: Environment, find: Callable[[Environment], Account], *, terminal: bool) -> None:
-    """Build and deploy to the account that `find` gives. Raises LocalError."""
-    to = find(environment)
-    new = environment.stack is None or to.stack(environment.stack) is None
-    if environment.stack is None and not terminal:
-        environment.named_stack()
-    print(f"{environment.stack or 'A new stack'} in account {to.number}, {to.region}.", flush=True)
-    build_and_deploy(environment, to, guided=new and terminal, terminal=terminal)
-    answered = Environment.read(environment.samconfig, environment.name)
-    if answered != environment:
-        to = find(answered)  # guided, the user may have named another region
-    if answered.architecture != environment.architecture:
+def _wrong_endpoint_message(service: str, url: str, *, is_rehearsal: bool) -> str:
+    if is_rehearsal:
+        return (
+            f"REHEARSE=1 allows the local AWS only, but {service} would be called at {url}. "
+            "Start `make dev` and set AWS_ENDPOINT_URL=http://localhost:4566, or unset REHEARSE."
+        )
+    return (
+        f"{service} would be called at {url}, which is not AWS. Unset AWS_ENDPOINT_URL, and endpoint_url "
+        "in your AWS configuration. To deploy to the local AWS, use `make dev` and `make aws`."
+    )
+
+
+def deploy(environment: Environment, find: Callable[[Environment], Account], *, interactive: bool) -> None:
+    """Builds and deploys to the account that `find` returns. Raises LocalError."""
+    account = find(environment)
+    is_new = environment.stack is None or account.stack(environment.stack) is None
+    if environment.stack is None and not interactive:
+        environment.require_stack()
+    stack = environment.stack or "a new stack"
+    print(f"Deploying {stack} to account {account.number}, {account.region}.", flush=True)
+    build_and_deploy(environment, account, guided=is_new and interactive, interactive=interactive)
+    saved = Environment.read(environment.samconfig, environment.name)
+    if saved != environment:
+        # In a guided deployment the user may have chosen another region.
+        account = find(saved)
+    if saved.architecture != environment.architecture:
         built = environment.architecture
-        print(f"You chose {answered.architecture}, and the build was for {built}: once more.", flush=True)
-        build_and_deploy(answered, to, guided=False, terminal=terminal)
-    tell(answered, to)
+        print(f"You chose {saved.architecture}, but the build is for {built}. Building again.", flush=True)
+        build_and_deploy(saved, account, guided=False, interactive=interactive)
+    print_outputs(saved, account)
 
 
-def build_and_deploy(environment: Environment, to: Account, *, guided: bool, terminal: bool) -> None:
-    """For the processor that the environment names; guided, SAM asks for it only after the build."""
+def build_and_deploy(environment: Environment, account: Account, *, guided: bool, interactive: bool) -> None:
+    """Builds for the architecture in samconfig.toml and deploys. A guided SAM asks for it only after the build."""
     folder = BUILDS / environment.name
-    region = environment.region or to.region
-    run("build", *build_options(environment, folder))
-    asked = [uuid4().hex] if guided else []  # whatever is answered, it may differ from the last time
-    template = version_marker.write_marked_copy(folder / "template.yaml", [*environment.overrides, *asked])
-    run("deploy", *deploy_options(environment, template, region=region, guided=guided, terminal=terminal))
+    region = environment.region or account.region
+    run_sam("build", *build_options(environment, folder))
+    # The answers to a guided deployment are unknown here and may differ from the last ones.
+    unknown_answers = [uuid4().hex] if guided else []
+    template = version_marker.write_marked_copy(folder / "template.yaml", [*environment.overrides, *unknown_answers])
+    run_sam("deploy", *deploy_options(environment, template, region=region, guided=guided, interactive=interactive))
 
 
-def tell(environment: Environment, of: Account) -> None:
-    """The outputs, one line each: SAM's own table breaks the commands that are there to be pasted."""
-    stack = environment.stack and of.stack(environment.stack)  # none where the guided user did not save the answers
+def print_outputs(environment: Environment, account: Account) -> None:
+    """Prints each output on one line. SAM's own table wraps the commands, so that they cannot be pasted."""
+    # A user who does not save the answers of a guided deployment leaves samconfig.toml without a stack.
+    stack = environment.stack and account.stack(environment.stack)
     for output in stack["Outputs"] if stack else ():
         print(f"{output['Description']}:\n  {output['OutputValue']}")
-    print("Next: register TokenHub. docs/operating.md says how.")
+    print("Next: register TokenHub as docs/operating.md describes.")
 
 
 def build_options(environment: Environment, folder: Path) -> list[str]:
-    """`--config-file`, because SAM would look for one beside the template."""
+    """Returns the options of `sam build`."""
     options = [*_configuration(environment), "--template-file", str(REPOSITORY / "template.yaml")]
     options += ["--cached", "--parallel", "--build-dir", str(folder), "--cache-dir", str(BUILDS / "cache")]
     return [*options, "--parameter-overrides", f"Architecture={environment.architecture}"]
 
 
-def deploy_options(environment: Environment, template: Path, *, region: str, guided: bool, terminal: bool) -> list[str]:
-    """Guided, SAM asks for everything, offers what is given here, and writes the answers to samconfig.toml; otherwise
-    it takes what stands there."""
+def deploy_options(
+    environment: Environment, template: Path, *, region: str, guided: bool, interactive: bool
+) -> list[str]:
+    """Returns the options of `sam deploy`.
+
+    A guided SAM asks for everything, suggests these options and saves the answers in samconfig.toml. Otherwise it
+    uses what samconfig.toml contains.
+    """
     options = [*_configuration(environment), "--template-file", str(template), "--region", region]
     options += ["--capabilities", *CAPABILITIES]
     if guided:
         return [*options, "--guided", "--stack-name", environment.stack or f"tokenhub-gateway-{environment.name}"]
-    options += ["--stack-name", environment.named_stack(), "--no-fail-on-empty-changeset"]
+    options += ["--stack-name", environment.require_stack(), "--no-fail-on-empty-changeset"]
     return [
         *options,
         *([] if environment.has_bucket else ["--resolve-s3"]),
-        *([] if terminal else ["--no-confirm-changeset"]),
+        *([] if interactive else ["--no-confirm-changeset"]),
     ]
 
 
-def delete(environment: Environment, of: Account, *, confirmed: bool) -> None:
-    """Delete the stack, and say what stays. Raises LocalError."""
-    stack = environment.named_stack()
-    found = of.stack(stack)
-    if found is None:
-        raise LocalError(f"There is no stack {stack} in account {of.number}, {of.region}.")
-    kept = stays(of, found)
+def delete(environment: Environment, account: Account, *, confirmed: bool) -> None:
+    """Deletes the stack and prints what is retained. Raises LocalError."""
+    stack = environment.require_stack()
+    description = account.stack(stack)
+    if description is None:
+        raise LocalError(f"There is no stack {stack} in account {account.number}, {account.region}.")
+    retained = retained_resources(account, description)
     prompts = ["--no-prompts"] if confirmed else []
-    run("delete", *_configuration(environment), "--stack-name", stack, "--region", of.region, *prompts)
-    if of.stack(stack) is None:
-        for name, physical_id in kept.items():
-            print(f"Kept, because {WHY[name]}: {(REGISTRY | ACCOUNT)[name]}, {physical_id}")
+    run_sam("delete", *_configuration(environment), "--stack-name", stack, "--region", account.region, *prompts)
+    if account.stack(stack) is None:
+        names = REGISTRY_RESOURCES | ACCOUNT_RESOURCES
+        for logical_id, physical_id in retained.items():
+            print(f"Retained because of {RETAINED_BY[logical_id]}: {names[logical_id]}, {physical_id}")
 
 
-def stays(of: Account, stack: dict[str, Any]) -> dict[str, str]:
-    """What a deletion leaves, by logical id. The physical ids, because after it nothing names them any more."""
-    chosen = {given["ParameterKey"]: given["ParameterValue"] for given in stack.get("Parameters", [])}
-    may_stay = ACCOUNT if chosen.get("Data") == "throw-away" else REGISTRY | ACCOUNT
-    pages = of.formation.get_paginator("list_stack_resources").paginate(StackName=stack["StackName"])
+def retained_resources(account: Account, stack: dict[str, Any]) -> dict[str, str]:
+    """Returns the resources that a deletion retains, as logical id → physical id. Call it before the deletion."""
+    parameters = {parameter["ParameterKey"]: parameter["ParameterValue"] for parameter in stack.get("Parameters", [])}
+    keeps_registry = parameters.get("Data") != "throw-away"
+    retained = REGISTRY_RESOURCES | ACCOUNT_RESOURCES if keeps_registry else ACCOUNT_RESOURCES
+    pages = account.cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack["StackName"])
     resources = [resource for page in pages for resource in page["StackResourceSummaries"]]
-    return {r["LogicalResourceId"]: r["PhysicalResourceId"] for r in resources if r["LogicalResourceId"] in may_stay}
+    return {r["LogicalResourceId"]: r["PhysicalResourceId"] for r in resources if r["LogicalResourceId"] in retained}
 
 
 def _configuration(environment: Environment) -> list[str]:
+    # Without --config-file, SAM would read a samconfig.toml beside the template.
     return ["--config-file", str(environment.samconfig), "--config-env", environment.name]
 
 
-def run(command: str, *options: str) -> None:
-    """A SAM command in this terminal. Raises LocalError; its own words are above then."""
+def run_sam(command: str, *options: str) -> None:
+    """Runs a SAM command in this terminal. Raises LocalError when it fails; SAM has then printed the reason."""
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
     environ = os.environ | {"PATH": path, "SAM_CLI_TELEMETRY": "0"}
-    done = subprocess.run([sys.executable, "-m", "samcli", command, *options], env=environ, check=False)
-    if done.returncode != 0:
-        raise LocalError(f"`sam {command}` ended with {done.returncode}; the reason is above.")
+    result = subprocess.run([sys.executable, "-m", "samcli", command, *options], env=environ, check=False)
+    if result.returncode != 0:
+        raise LocalError(f"`sam {command}` failed with exit code {result.returncode}. SAM printed the reason above.")
 
 
 def main() -> None:
-    """Exit code 1 with one sentence after trouble."""
+    """Exits with code 1 and one sentence on an error."""
     parser = argparse.ArgumentParser(prog="python -m tools.ops.deploy", description=__doc__)
-    parser.add_argument("environment", metavar="ENV", help="an environment of samconfig.toml, or the name of a new one")
+    parser.add_argument("environment", metavar="ENV", help="an environment in samconfig.toml, or the name of a new one")
     parser.add_argument("--delete", action="store_true")
-    chosen = parser.parse_args()
-    terminal = sys.stdin.isatty()
+    options = parser.parse_args()
+    interactive = sys.stdin.isatty()
     try:
-        if chosen.environment == "local":
-            raise LocalError("Which environment? Say ENV=dev, or another one. The local system is `make dev`.")
-        environment = Environment.read(REPOSITORY / "samconfig.toml", chosen.environment)
-        find = partial(account, expected=expected_endpoint())
-        if not chosen.delete:
-            deploy(environment, find, terminal=terminal)
+        if options.environment == "local":
+            raise LocalError("No environment is given. Set ENV=dev or another one. `make dev` starts the local system.")
+        environment = Environment.read(REPOSITORY / "samconfig.toml", options.environment)
+        find = partial(find_account, is_allowed=endpoint_check())
+        if not options.delete:
+            deploy(environment, find, interactive=interactive)
             return
         confirmed = os.environ.get("YES") == "1"
-        if not (terminal or confirmed):
-            raise LocalError("Nobody is there to ask. YES=1 deletes without asking.")
+        if not (interactive or confirmed):
+            raise LocalError(
+                "The deletion needs a confirmation, and there is no terminal. Set YES=1 to delete without one."
+            )
         delete(environment, find(environment), confirmed=confirmed)
     except LocalError as error:
         sys.exit(str(error))

@@ -1,4 +1,4 @@
-"""The environments of samconfig.toml: where each is deployed. SAM reads the same file by the same names."""
+"""The environments in samconfig.toml and where each is deployed. SAM reads the same sections of the file."""
 
 import os
 import shlex
@@ -15,71 +15,82 @@ from tools.local.settings import LocalError
 
 @dataclass(frozen=True)
 class Environment:
-    """One environment, `ENV`, of a samconfig.toml; with nothing in it when the file does not name it."""
+    """One environment, `ENV`, of a samconfig.toml. `settings` is empty when the file does not name it.
+
+    `known` lists the names of all environments in the file.
+    """
 
     name: str
     samconfig: Path
-    given: Mapping[str, Any]
+    settings: Mapping[str, Any]
     known: tuple[str, ...]
 
     @classmethod
     def read(cls, samconfig: Path, name: str) -> "Environment":
-        """Raises LocalError for a file that is no TOML."""
+        """Reads the environment `name`. Raises LocalError when the file is not valid TOML."""
         try:
             sections = tomllib.loads(samconfig.read_text()) if samconfig.exists() else {}
         except tomllib.TOMLDecodeError as error:
-            raise LocalError(f"{samconfig.name} cannot be read: {error}.") from None
+            raise LocalError(f"{samconfig.name} is not valid TOML: {error}.") from None
         section = sections.get(name, {})
-        given = {
+        settings = {
             key: value
             for command in ("global", "deploy")
             for key, value in section.get(command, {}).get("parameters", {}).items()
         }
-        return cls(name, samconfig, given, tuple(key for key in sections if isinstance(sections[key], dict)))
+        return cls(name, samconfig, settings, tuple(key for key in sections if isinstance(sections[key], dict)))
 
     @property
     def stack(self) -> str | None:
-        return self.given.get("stack_name")
+        return self.settings.get("stack_name")
 
     @property
     def region(self) -> str | None:
-        return self.given.get("region")
+        return self.settings.get("region")
 
     def session(self) -> boto3.Session:
-        """With the profile that samconfig.toml names, or else the shell's own credentials.
+        """Returns a session with the profile in samconfig.toml, or else with the shell's credentials.
 
-        Raises LocalError where nothing names a region, botocore's errors where the profile is not there.
+        Raises LocalError when no region is set, and botocore's errors when the profile does not exist.
         """
         session = boto3.Session(
-            profile_name=self.given.get("profile"),
-            region_name=self.region or os.environ.get("AWS_REGION"),  # which boto3 does not read
+            profile_name=self.settings.get("profile"),
+            # boto3 itself does not read AWS_REGION.
+            region_name=self.region or os.environ.get("AWS_REGION"),
         )
         if session.region_name is None:
-            raise LocalError(f"Which region? Set AWS_REGION, or `region` of {self.name} in samconfig.toml.")
+            raise LocalError(f"No region is set. Set AWS_REGION, or `region` of {self.name} in samconfig.toml.")
         return session
 
     @property
     def has_bucket(self) -> bool:
-        return bool(self.given.get("s3_bucket") or self.given.get("resolve_s3"))
+        return bool(self.settings.get("s3_bucket") or self.settings.get("resolve_s3"))
 
     @property
     def overrides(self) -> list[str]:
-        """The parameters that are chosen, `Name=value` each. Raises LocalError."""
-        overrides = self.given.get("parameter_overrides", "")
+        """The parameter overrides, each as `Name=value`. Raises LocalError for an unclosed quote."""
+        overrides = self.settings.get("parameter_overrides", "")
         try:
-            return [str(word) for word in (overrides if isinstance(overrides, list) else shlex.split(str(overrides)))]
+            return [
+                str(override)
+                for override in (overrides if isinstance(overrides, list) else shlex.split(str(overrides)))
+            ]
         except ValueError as error:
-            raise LocalError(f"parameter_overrides of {self.name} cannot be read: {error}.") from None
+            raise LocalError(f"parameter_overrides of {self.name} is invalid: {error}.") from None
 
     @property
     def architecture(self) -> str:
-        """What the functions are built for: arm64, unless the parameters say otherwise."""
-        chosen = [word.partition("=")[2].strip("\"'") for word in self.overrides if word.startswith("Architecture=")]
-        return chosen[-1] if chosen else "arm64"
+        """The processor architecture of the functions. arm64 is the default."""
+        values = [
+            override.partition("=")[2].strip("\"'")
+            for override in self.overrides
+            if override.startswith("Architecture=")
+        ]
+        return values[-1] if values else "arm64"
 
-    def named_stack(self) -> str:
-        """Raises LocalError, naming the environments that there are."""
+    def require_stack(self) -> str:
+        """Returns the stack's name. Raises LocalError, which lists the known environments, when there is none."""
         if self.stack is None:
             known = ", ".join(sorted({"local", *self.known}))
-            raise LocalError(f"{self.samconfig.name} names no stack for ENV={self.name}. It knows: {known}.")
+            raise LocalError(f"{self.samconfig.name} has no stack_name for ENV={self.name}. Use one of: {known}.")
         return self.stack

@@ -1,6 +1,7 @@
-"""`python -m tools.ops.rotate [client|admin] [ENV] [--revoke]`: a new token; the old one stays valid beside it, or not.
+"""`python -m tools.ops.rotate [client|admin] [ENV] [--revoke]`: creates a new token.
 
-The new token goes to standard output alone, words to standard error. No token is ever in an argument or a log.
+The old token stays valid until the next rotation; `--revoke` invalidates it. Only the new token goes to standard
+output, messages go to standard error. No token is ever in an argument or a log.
 """
 
 import argparse
@@ -16,68 +17,75 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from tools.local.settings import REPOSITORY, LocalError, Settings
-from tools.ops.tokens import OUTPUTS, Clients, deployed, running, secret_of
+from tools.ops.tokens import SECRET_OUTPUTS, StackClients, deployed_stack, local_stack, secret_arn
 
-LENGTH = 48
-ALPHABET = string.ascii_letters + string.digits  # as the stack generates them
-KNOWN_AFTER_S = 6  # the authorizer looks for an unknown token at most every 5 s
-DEAD_AFTER = timedelta(seconds=60, minutes=5)  # the authorizer's memory, then API Gateway's
+# Length and alphabet are those of the tokens that the stack generates.
+TOKEN_LENGTH = 48
+TOKEN_ALPHABET = string.ascii_letters + string.digits
+# The authorizer looks up an unknown token at most every 5 s.
+ACCEPTED_AFTER_S = 6
+# The authorizer caches the secret for 60 s, then API Gateway caches the authorizer's result for 5 minutes.
+REVOKED_AFTER = timedelta(seconds=60, minutes=5)
 
 
-class Half(LocalError):
-    """The first of two rotations was done, the second was not."""
+class RevocationIncomplete(LocalError):
+    """The first rotation of a revocation succeeded, the second failed."""
 
 
 def rotate(store: Any, secret: str, *, revoke: bool) -> str:
-    """The new token. The one before stays valid as AWSPREVIOUS; `revoke` rotates twice, so that it does not."""
+    """Stores and returns a new token. The old one stays valid as AWSPREVIOUS; `revoke` rotates twice to remove it.
+
+    Raises botocore's errors, and RevocationIncomplete when only the first of two rotations succeeded.
+    """
     if revoke:
-        _put(store, secret)
+        _store_new_token(store, secret)
     try:
-        return _put(store, secret)
+        return _store_new_token(store, secret)
     except (BotoCoreError, ClientError) as error:
         if revoke:
-            raise Half(
-                f"Only half is done ({error}): the old token still opens, and the new one was not shown. Run it again."
+            raise RevocationIncomplete(
+                f"The revocation is incomplete ({error}). The old token is still valid. Run the command again."
             ) from None
         raise
 
 
-def _put(store: Any, secret: str) -> str:
-    token = "".join(secrets.choice(ALPHABET) for _ in range(LENGTH))
+def _store_new_token(store: Any, secret: str) -> str:
+    token = "".join(secrets.choice(TOKEN_ALPHABET) for _ in range(TOKEN_LENGTH))
     store.put_secret_value(SecretId=secret, SecretString=token)
     return token
 
 
-def words(role: str, now: datetime, *, revoke: bool) -> str:
-    """What is true now, for a reader."""
+def summary(role: str, now: datetime, *, revoke: bool) -> str:
+    """Returns the message about the validity of the old and the new token."""
     if revoke:
-        return f"The old {role} tokens are dead from {now + DEAD_AFTER:%H:%M:%S} UTC on; the new one opens now."
-    return f"The new {role} token opens now. The old one opens too, until the next rotation; REVOKE=1 ends it."
+        return f"The new {role} token is valid now. The old ones are invalid from {now + REVOKED_AFTER:%H:%M:%S} UTC."
+    return f"The new {role} token is valid now. The old one stays valid until the next rotation; REVOKE=1 revokes it."
 
 
 def main(sleep: Callable[[float], None] = time.sleep) -> None:
     parser = argparse.ArgumentParser(prog="python -m tools.ops.rotate", description=__doc__)
-    parser.add_argument("role", nargs="?", choices=tuple(OUTPUTS), default="client")
+    parser.add_argument("role", nargs="?", choices=tuple(SECRET_OUTPUTS), default="client")
     parser.add_argument("environment", nargs="?", default="local", metavar="ENV")
-    parser.add_argument("--revoke", action="store_true", help="end the old token, too")
-    chosen = parser.parse_args()
+    parser.add_argument("--revoke", action="store_true", help="invalidate the old token")
+    options = parser.parse_args()
     try:
-        clients = _clients(chosen.environment)
-        token = rotate(clients.secrets, secret_of(clients, chosen.role), revoke=chosen.revoke)
+        clients = _clients(options.environment)
+        token = rotate(clients.secrets, secret_arn(clients, options.role), revoke=options.revoke)
     except LocalError as error:
         sys.exit(str(error))
     except (BotoCoreError, ClientError) as error:
         sys.exit(f"No token was rotated: {error}")
     now = datetime.now(UTC)
-    sleep(KNOWN_AFTER_S)  # so that whoever reads the token can use it at once
+    # The token is printed when the authorizer accepts it.
+    sleep(ACCEPTED_AFTER_S)
     print(token)
-    print(words(chosen.role, now, revoke=chosen.revoke), file=sys.stderr)
+    print(summary(options.role, now, revoke=options.revoke), file=sys.stderr)
 
 
-def _clients(environment: str) -> Clients:
+def _clients(environment: str) -> StackClients:
     if environment == "local":
-        return running(Settings.from_environ(os.environ).aws_url)
-    return deployed(REPOSITORY / "samconfig.toml", environment)
+        return local_stack(Settings.from_environ(os.environ).aws_url)
+    return deployed_stack(REPOSITORY / "samconfig.toml", environment)
 
 
 if __name__ == "__main__":

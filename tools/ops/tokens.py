@@ -1,4 +1,4 @@
-"""`python -m tools.ops.tokens [client|admin] [ENV]`: prints a token of the local system, or of a deployed stack."""
+"""`python -m tools.ops.tokens [client|admin] [ENV]`: prints a token of the local system or of a deployed stack."""
 
 import argparse
 import os
@@ -13,78 +13,80 @@ from tools.local import aws
 from tools.local.settings import REPOSITORY, STACK, LocalError, Settings
 from tools.ops.environments import Environment
 
-OUTPUTS = {"client": "ClientTokenSecret", "admin": "AdminTokenSecret"}
+SECRET_OUTPUTS = {"client": "ClientTokenSecret", "admin": "AdminTokenSecret"}
 
 
 @dataclass(frozen=True)
-class Clients:
-    """CloudFormation and Secrets Manager, where the stack of that name is."""
+class StackClients:
+    """The boto3 clients of CloudFormation and Secrets Manager for one stack."""
 
-    formation: Any
+    cloudformation: Any
     secrets: Any
     stack: str
 
 
-def running(url: str) -> Clients:
-    """Of the local AWS at `url`."""
-    return Clients(aws.client("cloudformation", url), aws.client("secretsmanager", url), STACK)
+def local_stack(url: str) -> StackClients:
+    """Returns the clients for the stack on the local AWS at `url`."""
+    return StackClients(aws.client("cloudformation", url), aws.client("secretsmanager", url), STACK)
 
 
-def deployed(samconfig: Path, environment: str) -> Clients:
-    """Of AWS, with the stack that `environment` names in samconfig.toml.
+def deployed_stack(samconfig: Path, environment_name: str) -> StackClients:
+    """Returns the clients for the stack on AWS that samconfig.toml names for the environment.
 
-    Raises LocalError where the file names no stack, or nothing names a region, or there is no such profile.
+    Raises LocalError when there is no stack name, no region, or no such profile.
     """
-    named = Environment.read(samconfig, environment)
-    stack = named.named_stack()
+    environment = Environment.read(samconfig, environment_name)
+    stack = environment.require_stack()
     try:
-        session = named.session()
+        session = environment.session()
     except BotoCoreError as error:
-        raise LocalError(f"The tokens of the stack {stack} cannot be reached: {error}") from None
-    return Clients(session.client("cloudformation"), session.client("secretsmanager"), stack)
+        raise LocalError(f"The tokens of the stack {stack} cannot be read: {error}") from None
+    return StackClients(session.client("cloudformation"), session.client("secretsmanager"), stack)
 
 
 def local_token(url: str, role: str) -> str:
-    """From the local AWS at `url`. Raises LocalError if there is none, or no stack on it."""
-    return read(running(url), role)
+    """Returns a token of the stack on the local AWS at `url`. Raises LocalError if it or the stack does not run."""
+    return read_token(local_stack(url), role)
 
 
-def secret_of(clients: Clients, role: str) -> str:
-    """The secret that holds the role's token. Raises LocalError where the stack cannot be asked."""
+def secret_arn(clients: StackClients, role: str) -> str:
+    """Returns the ARN of the secret with the role's token. Raises LocalError if the stack cannot be described."""
     try:
-        outputs = clients.formation.describe_stacks(StackName=clients.stack)["Stacks"][0]["Outputs"]
+        outputs = clients.cloudformation.describe_stacks(StackName=clients.stack)["Stacks"][0]["Outputs"]
     except (BotoCoreError, ClientError) as error:
-        raise _trouble(clients, error) from None
-    return str(next(output["OutputValue"] for output in outputs if output["OutputKey"] == OUTPUTS[role]))
+        raise _stack_error(clients, error) from None
+    return str(next(output["OutputValue"] for output in outputs if output["OutputKey"] == SECRET_OUTPUTS[role]))
 
 
-def read(clients: Clients, role: str) -> str:
-    """The token that opens what `role` may call. Raises LocalError."""
-    secret = secret_of(clients, role)
+def read_token(clients: StackClients, role: str) -> str:
+    """Returns the role's token. Raises LocalError."""
+    secret = secret_arn(clients, role)
     try:
         return str(clients.secrets.get_secret_value(SecretId=secret)["SecretString"])
     except (BotoCoreError, ClientError) as error:
-        raise _trouble(clients, error) from None
+        raise _stack_error(clients, error) from None
 
 
-def _trouble(clients: Clients, error: Exception) -> LocalError:
+def _stack_error(clients: StackClients, error: Exception) -> LocalError:
     if clients.stack == STACK:
-        url = clients.formation.meta.endpoint_url
-        return LocalError(f"The local system does not run on {url}: start it with `make dev` (AWS_PORT).")
-    return LocalError(f"The tokens of the stack {clients.stack} cannot be reached: {error}")
+        url = clients.cloudformation.meta.endpoint_url
+        return LocalError(
+            f"The local system does not run on {url}. Start it with `make dev`, or set AWS_PORT to its port."
+        )
+    return LocalError(f"The tokens of the stack {clients.stack} cannot be read: {error}")
 
 
 def main() -> None:
-    """The token alone on standard output, so that `$(make -s token)` works."""
+    """Prints only the token on standard output, so that `$(make -s token)` works."""
     parser = argparse.ArgumentParser(prog="python -m tools.ops.tokens", description=__doc__)
-    parser.add_argument("role", nargs="?", choices=tuple(OUTPUTS), default="client")
+    parser.add_argument("role", nargs="?", choices=tuple(SECRET_OUTPUTS), default="client")
     parser.add_argument("environment", nargs="?", default="local", metavar="ENV")
-    chosen = parser.parse_args()
+    options = parser.parse_args()
     try:
-        if chosen.environment == "local":
-            print(local_token(Settings.from_environ(os.environ).aws_url, chosen.role))
+        if options.environment == "local":
+            print(local_token(Settings.from_environ(os.environ).aws_url, options.role))
         else:
-            print(read(deployed(REPOSITORY / "samconfig.toml", chosen.environment), chosen.role))
+            print(read_token(deployed_stack(REPOSITORY / "samconfig.toml", options.environment), options.role))
     except LocalError as error:
         sys.exit(str(error))
 

@@ -21,10 +21,10 @@ def truncated(request: Request, tokens: int, *steps: BodyStep) -> ScriptedRespon
     response = normal_response(request)
     if response.is_stream:
         unfinished = response.steps[: len(response.steps) - response.trailing]
-        kept = unfinished[: response.leading + tokens * request.choice_count]
+        prefix = unfinished[: response.leading + tokens * request.choice_count]
     else:
-        kept = (response.body[: len(response.body) // 2],)
-    return replace(response, steps=(*kept, *steps))
+        prefix = (response.body[: len(response.body) // 2],)
+    return replace(response, steps=(*prefix, *steps))
 
 
 def slow(request: Request) -> ScriptedResponse:

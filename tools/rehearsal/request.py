@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from tools.rehearsal.streams import Echo
@@ -51,15 +52,16 @@ class Request:
         count = self.parameters.get("n")
         return count if isinstance(count, int) and 1 <= count <= MAX_CHOICES else 1
 
-    @property
+    # Cached: the text of some modes is 33 MB long.
+    @cached_property
     def echo(self) -> Echo:
         """The last user message, truncated to `max_tokens` tokens like a model's text."""
         user_messages = [message for message in self.messages if message.get("role") == "user"]
         tokens = re.findall(r"\s*\S+|\s+$", _text(user_messages[-1].get("content"))) if user_messages else []
         limit = self.parameters.get("max_tokens")
-        kept = tokens[:limit] if isinstance(limit, int) and limit > 0 else tokens
+        output = tokens[:limit] if isinstance(limit, int) and limit > 0 else tokens
         prompt_tokens = sum(len(_text(message.get("content")).split()) for message in self.messages)
-        return Echo(self.model, tuple(kept), len(kept) < len(tokens), prompt_tokens)
+        return Echo(self.model, tuple(output), len(output) < len(tokens), prompt_tokens)
 
 
 def unwrapped(path: str, payload: Json) -> Json:

@@ -1,8 +1,8 @@
-"""`make e2e`: the contract against a deployed gateway, and what only AWS can show, as a table.
+"""`make e2e`: runs the smoke test against a deployed gateway and prints a table.
 
-By the environment, so that no process has a token in its arguments: URL (as the stack's outputs have it), TOKEN (the
-admin's), CLIENT_TOKEN (optional), and PROVIDER_ENDPOINT with PROVIDER_KEY for a TokenHub that is registered for the
-run; without them requests go to the default provider.
+Reads the environment, so that no process has a token in its arguments: URL (an output of the stack), TOKEN (the
+admin token), CLIENT_TOKEN (optional), and PROVIDER_ENDPOINT with PROVIDER_KEY for a TokenHub that is registered for
+the run. Without these two, requests go to the default provider.
 """
 
 import os
@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from tools.smoke import contract, providers, routes, streams
-from tools.smoke.check import Against, Check, Failed, Skipped
+from tools.smoke.check import Check, Failed, Skipped, Target
 from tools.smoke.registration import registered
 from tools.smoke.wire import Gateway
 
@@ -20,49 +20,50 @@ CHECKS = contract.CHECKS + providers.CHECKS + routes.CHECKS + streams.CHECKS
 
 
 def main(environ: Mapping[str, str]) -> int:
-    """The number of checks that failed. Exits with a sentence when there is nothing to check."""
+    """Runs all checks and returns the number that failed. Exits with one sentence when the gateway is unreachable."""
     url, token = environ.get("URL"), environ.get("TOKEN")
     if not url or not token:
-        sys.exit("URL and TOKEN (the admin's) must be set. The outputs of the stack tell the URL and print the token.")
+        sys.exit("URL and TOKEN (the admin token) are not set. Take both from the outputs of the stack.")
     try:
-        with of_the_run(Gateway(url, token), environ) as provider:
+        with provider_for_the_run(Gateway(url, token), environ) as provider:
             gateway = Gateway(url, token, provider)
-            against = Against(gateway, environ.get("CLIENT_TOKEN") or None, is_rehearsal(gateway))
-            behind = "the rehearsal TokenHub" if against.rehearsal else "a TokenHub of yours"
-            print(f"{gateway.url}, {behind} behind it.\n\n| | Check | Expected | Seen |\n|---|---|---|---|")
-            failed = sum(report(check, against) for check in CHECKS)
+            target = Target(gateway, environ.get("CLIENT_TOKEN") or None, has_rehearsal_models(gateway))
+            tokenhub = "the rehearsal TokenHub" if target.is_rehearsal else "a real TokenHub"
+            print(f"{gateway.url} with {tokenhub}.\n\n| | Check | Expected | Actual |\n|---|---|---|---|")
+            failed = sum(report(check, target) for check in CHECKS)
     except (Failed, OSError) as error:
-        sys.exit(f"{url} could not be checked: {error}")
-    print(f"\n{failed} of {len(CHECKS)} failed." if failed else "\nNone failed.")
+        sys.exit(f"The gateway {url} cannot be checked: {error}")
+    print(f"\n{failed} of {len(CHECKS)} failed." if failed else "\nAll checks passed.")
     return failed
 
 
-def report(check: Check, against: Against) -> bool:
-    """Prints a row of the table as soon as it is known. True if the check failed."""
+def report(check: Check, target: Target) -> bool:
+    """Runs a check and prints its row of the table. Returns whether it failed."""
     try:
-        mark, seen = "ok", check.run(against)
+        outcome, actual = "ok", check.run(target)
     except Skipped as reason:
-        mark, seen = "skipped", str(reason)
+        outcome, actual = "skipped", str(reason)
     except Failed as failure:
-        mark, seen = "FAILED", str(failure)
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:  # of a shape that no one expects
-        mark, seen = "FAILED", f"{type(error).__name__}: {error}"
-    print(f"| {mark} | {check.name} | {check.expected} | {seen.replace('|', '¦')} |", flush=True)
-    return mark == "FAILED"
+        outcome, actual = "FAILED", str(failure)
+    # A response with an unexpected structure raises these.
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        outcome, actual = "FAILED", f"{type(error).__name__}: {error}"
+    print(f"| {outcome} | {check.name} | {check.expected} | {actual.replace('|', '¦')} |", flush=True)
+    return outcome == "FAILED"
 
 
-def is_rehearsal(gateway: Gateway) -> bool:
-    """Whether its list of models is the rehearsal TokenHub's."""
-    found = gateway.ask("GET", "/v1/models").json()
-    models = found.get("data") if isinstance(found, dict) else None
+def has_rehearsal_models(gateway: Gateway) -> bool:
+    """Returns whether the gateway lists the models of the rehearsal TokenHub."""
+    body = gateway.request("GET", "/v1/models").json()
+    models = body.get("data") if isinstance(body, dict) else None
     return any(model.get("owned_by") == "rehearsal" for model in models or ())
 
 
 @contextmanager
-def of_the_run(gateway: Gateway, environ: Mapping[str, str]) -> Iterator[str | None]:
-    """The id of the provider that was asked for, registered for the run: a new one, so that none of yours is replaced.
+def provider_for_the_run(gateway: Gateway, environ: Mapping[str, str]) -> Iterator[str | None]:
+    """Registers PROVIDER_ENDPOINT under a new id and yields the id; yields None without PROVIDER_ENDPOINT.
 
-    Raises Failed when it could not be registered.
+    A new id replaces no existing provider. Raises Failed when the registration fails.
     """
     endpoint = environ.get("PROVIDER_ENDPOINT")
     if not endpoint:
@@ -70,9 +71,9 @@ def of_the_run(gateway: Gateway, environ: Mapping[str, str]) -> Iterator[str | N
         return
     provider = f"smoke-test-{secrets.token_hex(4)}"
     body = {"id": provider, "endpoint": endpoint} | ({"api_key": key} if (key := environ.get("PROVIDER_KEY")) else {})
-    with registered(gateway, body) as reply:
-        if reply.status not in (200, 201):
-            raise Failed(f"the provider could not be registered: {contract.told(reply)}")
+    with registered(gateway, body) as response:
+        if response.status not in (200, 201):
+            raise Failed(f"The provider cannot be registered: {contract.describe(response)}")
         yield provider
 
 

@@ -1,4 +1,4 @@
-"""What a check is."""
+"""The checks of the smoke test: their target, their outcomes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,38 +7,38 @@ from tools.smoke.wire import Gateway
 
 
 class Failed(Exception):
-    """Something else was seen than expected; the text says what."""
+    """The check saw something unexpected. The text describes it."""
 
 
 class Skipped(Exception):
-    """It cannot be seen here; the text says why."""
+    """The check cannot run here. The text gives the reason."""
 
 
 @dataclass(frozen=True)
-class Against:
-    """What the checks run against. `rehearsal`: the rehearsal TokenHub is behind it, which misbehaves when asked."""
+class Target:
+    """The gateway under test. `is_rehearsal` means that the rehearsal TokenHub, which fails on demand, is behind it."""
 
     gateway: Gateway
     client_token: str | None
-    rehearsal: bool
+    is_rehearsal: bool
 
-    def need_rehearsal(self) -> None:
-        """Raises Skipped."""
-        if not self.rehearsal:
-            raise Skipped("only with the rehearsal TokenHub behind the gateway")
+    def require_rehearsal(self) -> None:
+        """Raises Skipped without the rehearsal TokenHub."""
+        if not self.is_rehearsal:
+            raise Skipped("needs the rehearsal TokenHub behind the gateway")
 
 
 @dataclass(frozen=True)
 class Check:
-    """`run` gives what it saw, or raises Failed or Skipped."""
+    """`run` returns a description of what it saw, or raises Failed or Skipped."""
 
     name: str
     expected: str
-    run: Callable[[Against], str]
+    run: Callable[[Target], str]
 
 
-def require(condition: object, seen: str) -> str:
-    """What was seen, if it is as it should be. Raises Failed."""
+def require(condition: object, actual: str) -> str:
+    """Returns the description of what was seen. Raises Failed with it if the condition is false."""
     if not condition:
-        raise Failed(seen)
-    return seen
+        raise Failed(actual)
+    return actual

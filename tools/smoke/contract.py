@@ -1,126 +1,138 @@
-"""The contract of the HTTP API, as a client sees it."""
+"""Checks of the HTTP API's contract from a client's view."""
 
 import json
 import time
 from typing import Any
 from urllib.parse import urlsplit
 
-from tools.smoke.check import Against, Check, Skipped, require
-from tools.smoke.wire import Gateway, Reply
+from tools.smoke.check import Check, Skipped, Target, require
+from tools.smoke.wire import Gateway, Response
 
-FIRST_BEAT_S = 20
-QUESTION: dict[str, Any] = {"messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 16}
+FIRST_HEARTBEAT_TIMEOUT_S = 20
+CHAT_REQUEST: dict[str, Any] = {"messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 16}
 MB = 1024 * 1024
 
 
-def refused(reply: Reply, status: int, code: str) -> str:
-    return require((reply.status, reply.code) == (status, code), told(reply))
+def require_error(response: Response, status: int, code: str) -> str:
+    """Requires an error response with this status and code."""
+    return require((response.status, response.error_code) == (status, code), describe(response))
 
 
-def told(reply: Reply) -> str:
-    if reply.code is not None:
-        return f"{reply.status} {reply.code}"
-    return f"{reply.status}, {len(reply.body)} bytes: {reply.body[:80].decode('utf-8', 'replace')}"
+def describe(response: Response) -> str:
+    """Describes a response by its status and error code, or by its status and the beginning of its body."""
+    if response.error_code is not None:
+        return f"{response.status} {response.error_code}"
+    return f"{response.status}, {len(response.body)} bytes: {response.body[:80].decode('utf-8', 'replace')}"
 
 
-def health(against: Against) -> str:
-    reply = against.gateway.ask("GET", "/health", token="")
-    return require((reply.status, reply.json()) == (200, {"status": "ok"}), told(reply))
+def health(target: Target) -> str:
+    response = target.gateway.request("GET", "/health", token="")
+    return require((response.status, response.json()) == (200, {"status": "ok"}), describe(response))
 
 
-def without_token(against: Against) -> str:
-    reply = against.gateway.ask("GET", "/api/v1/providers", token="")
-    if reply.status == 200 and urlsplit(against.gateway.url).hostname in ("localhost", "127.0.0.1"):
-        raise Skipped("`make dev` lets a bare request be the admin's, unless LOCAL_TOKEN=off")
-    return refused(reply, 401, "unauthorized")
+def without_token(target: Target) -> str:
+    response = target.gateway.request("GET", "/api/v1/providers", token="")
+    if response.status == 200 and urlsplit(target.gateway.url).hostname in ("localhost", "127.0.0.1"):
+        raise Skipped("`make dev` treats a request without a token as the admin's, unless LOCAL_TOKEN=off")
+    return require_error(response, 401, "unauthorized")
 
 
-def wrong_token(against: Against) -> str:
-    return refused(against.gateway.ask("GET", "/v1/models", token="wrong"), 401, "unauthorized")
+def wrong_token(target: Target) -> str:
+    return require_error(target.gateway.request("GET", "/v1/models", token="wrong"), 401, "unauthorized")
 
 
-def client_token(against: Against) -> str:
-    if against.client_token is None:
-        raise Skipped("CLIENT_TOKEN is not given")
-    return refused(against.gateway.ask("GET", "/api/v1/providers", token=against.client_token), 403, "forbidden")
+def client_token(target: Target) -> str:
+    if target.client_token is None:
+        raise Skipped("CLIENT_TOKEN is not set")
+    return require_error(
+        target.gateway.request("GET", "/api/v1/providers", token=target.client_token), 403, "forbidden"
+    )
 
 
-def unknown_path(against: Against) -> str:
-    return refused(against.gateway.ask("GET", "/nowhere"), 404, "not_found")
+def unknown_path(target: Target) -> str:
+    return require_error(target.gateway.request("GET", "/nowhere"), 404, "not_found")
 
 
-def providers(against: Against) -> str:
-    reply = against.gateway.ask("GET", "/api/v1/providers")
-    found = reply.json()
-    require(reply.status == 200 and isinstance(found, list), told(reply))
-    return require(not [p for p in found if "api_key" in p or "key_ciphertext" in p], f"{len(found)}, no key in them")
+def providers(target: Target) -> str:
+    response = target.gateway.request("GET", "/api/v1/providers")
+    listed = response.json()
+    require(response.status == 200 and isinstance(listed, list), describe(response))
+    has_key = any("api_key" in provider or "key_ciphertext" in provider for provider in listed)
+    return require(not has_key, f"{len(listed)} providers{', with a key' if has_key else ', without keys'}")
 
 
-def health_of_providers(against: Against) -> str:
-    """The one that requests go to; the first beat of one that was just registered may take some seconds."""
-    end = time.monotonic() + FIRST_BEAT_S
+def health_of_providers(target: Target) -> str:
+    """Checks the default provider. Waits for the first heartbeat of a new one, which may take some seconds."""
+    deadline = time.monotonic() + FIRST_HEARTBEAT_TIMEOUT_S
     while True:
-        found = against.gateway.ask("GET", "/api/v1/providers").json()
-        [default] = [provider for provider in found if provider["default"]] or [None]
+        listed = target.gateway.request("GET", "/api/v1/providers").json()
+        [default] = [provider for provider in listed if provider["default"]] or [None]
         if default is None:
             return require(False, "no provider is registered")
-        if default["status"] != "pending" or time.monotonic() > end:
+        if default["status"] != "pending" or time.monotonic() > deadline:
             break
         time.sleep(1)
-    seen = f"{default['id']}: {default['status']}{', stale' if default['stale'] else ''}"
+    actual = f"{default['id']}: {default['status']}{', stale' if default['stale'] else ''}"
     error = default["last_heartbeat_error"]
-    return require(default["status"] == "healthy" and not default["stale"], f"{seen} {error or ''}".strip())
+    return require(default["status"] == "healthy" and not default["stale"], f"{actual} {error or ''}".strip())
 
 
-def models(against: Against) -> str:
-    reply = against.gateway.ask("GET", "/v1/models")
-    return require(reply.status == 200 and "data" in (reply.json() or {}), f"{reply.status}, {len(reply.body)} bytes")
+def models(target: Target) -> str:
+    response = target.gateway.request("GET", "/v1/models")
+    return require(
+        response.status == 200 and "data" in (response.json() or {}), f"{response.status}, {len(response.body)} bytes"
+    )
 
 
-def completion(against: Against) -> str:
-    reply = against.gateway.ask("POST", "/v1/chat/completions", QUESTION)
-    whole = reply.status == 200 and (reply.json() or {}).get("choices") and named(against, reply)
-    return require(whole, f"{told(reply)[:60]} after {reply.head_at:.2f} s")
+def completion(target: Target) -> str:
+    response = target.gateway.request("POST", "/v1/chat/completions", CHAT_REQUEST)
+    is_completion = (
+        response.status == 200 and (response.json() or {}).get("choices") and has_routing_headers(target, response)
+    )
+    return require(is_completion, f"{describe(response)[:60]} after {response.head_after_s:.2f} s")
 
 
-def named(against: Against, reply: Reply) -> bool:
-    """Whether the answer tells which request it is for, and that it went to the provider that was asked for."""
-    provider = reply.headers.get("x-provider-id")
-    wanted = against.gateway.provider
-    return bool(reply.headers.get("x-request-id") and provider and wanted in (None, provider))
+def has_routing_headers(target: Target, response: Response) -> bool:
+    """Returns whether X-Request-Id is set and X-Provider-Id names the requested provider."""
+    provider = response.headers.get("x-provider-id")
+    requested = target.gateway.provider
+    return bool(response.headers.get("x-request-id") and provider and requested in (None, provider))
 
 
-def bad_json(against: Against) -> str:
-    return refused(against.gateway.ask("POST", "/v1/chat/completions", b"{"), 400, "invalid_request")
+def bad_json(target: Target) -> str:
+    return require_error(target.gateway.request("POST", "/v1/chat/completions", b"{"), 400, "invalid_request")
 
 
-def unknown_provider(against: Against) -> str:
-    reply = against.gateway.ask("POST", "/v1/chat/completions", QUESTION, X_Provider_Id="nobody-has-this-name")
-    return refused(reply, 404, "provider_not_found")
+def unknown_provider(target: Target) -> str:
+    response = target.gateway.request(
+        "POST", "/v1/chat/completions", CHAT_REQUEST, X_Provider_Id="nobody-has-this-name"
+    )
+    return require_error(response, 404, "provider_not_found")
 
 
-def over_lambdas_limit(against: Against) -> str:
-    """API Gateway takes 10 MB and Lambda 6: what it answers in between, only AWS can say."""
-    reply = against.gateway.ask("POST", "/v1/chat/completions", of_size(7 * MB))
-    return require(reply.status >= 400 and reply.code is not None, told(reply))
+def over_lambda_limit(target: Target) -> str:
+    """API Gateway accepts 10 MB and Lambda 6 MB. Only AWS shows the response to a size in between."""
+    response = target.gateway.request("POST", "/v1/chat/completions", chat_body_of_size(7 * MB))
+    return require(response.status >= 400 and response.error_code is not None, describe(response))
 
 
-def over_the_limit(against: Against) -> str:
-    return refused(insisted(against.gateway, of_size(11 * MB)), 413, "request_too_large")
+def over_api_limit(target: Target) -> str:
+    return require_error(request_with_retries(target.gateway, chat_body_of_size(11 * MB)), 413, "request_too_large")
 
 
-def insisted(gateway: Gateway, body: bytes, tries: int = 5) -> Reply:
-    """A server may answer before it has read it all, and close: now and then that loses the answer on its way."""
+def request_with_retries(gateway: Gateway, body: bytes, tries: int = 5) -> Response:
+    """Sends a request up to `tries` times. A server may respond and close before it has read a large body, and the
+    connection then sometimes loses the response."""
     try:
-        return gateway.ask("POST", "/v1/chat/completions", body)
+        return gateway.request("POST", "/v1/chat/completions", body)
     except OSError:
         if tries == 1:
             raise
-    return insisted(gateway, body, tries - 1)
+    return request_with_retries(gateway, body, tries - 1)
 
 
-def of_size(size: int) -> bytes:
-    """A chat request of about that many bytes."""
+def chat_body_of_size(size: int) -> bytes:
+    """Returns a chat request of about `size` bytes."""
     return json.dumps({"messages": [{"role": "user", "content": "x" * size}]}).encode()
 
 
@@ -136,6 +148,6 @@ CHECKS = [
     Check("completion", "200 with choices, X-Request-Id, X-Provider-Id", completion),
     Check("bad JSON", "400 invalid_request", bad_json),
     Check("unknown provider", "404 provider_not_found", unknown_provider),
-    Check("request of 7 MB", "an error in the one shape", over_lambdas_limit),
-    Check("request of 11 MB", "413 request_too_large", over_the_limit),
+    Check("request of 7 MB", "an error in the standard format", over_lambda_limit),
+    Check("request of 11 MB", "413 request_too_large", over_api_limit),
 ]

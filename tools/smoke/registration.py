@@ -1,4 +1,4 @@
-"""Providers that the smoke test registers, and removes again whatever came of it."""
+"""Registers temporary providers for the smoke test and always removes them."""
 
 import secrets
 import sys
@@ -8,69 +8,72 @@ from dataclasses import dataclass
 from typing import Any
 
 from tools.smoke.check import require
-from tools.smoke.contract import told
-from tools.smoke.wire import Gateway, Reply
+from tools.smoke.contract import describe
+from tools.smoke.wire import Gateway, Response
 
 PROVIDERS = "/api/v1/providers"
 
 
 @dataclass(frozen=True)
-class ThrowAway:
-    """A provider of one check: where it is, what it was registered with, and the answer to that."""
+class TemporaryProvider:
+    """A provider for one check: its path, the body of its registration and the response."""
 
     path: str
     body: dict[str, Any]
-    made: Reply
+    created: Response
 
 
 @contextmanager
-def throw_away(gateway: Gateway, **more: object) -> Iterator[ThrowAway]:
-    """A provider for one check. Raises Failed when it could not be made."""
-    body = throw_away_body(gateway) | more
-    with registered(gateway, body) as made:
-        require(made.status == 201, told(made))
-        yield ThrowAway(f"{PROVIDERS}/{body['id']}", body, made)
+def temporary_provider(gateway: Gateway, **fields: object) -> Iterator[TemporaryProvider]:
+    """Registers a provider for one check. Raises Failed when the registration fails."""
+    body = temporary_provider_body(gateway) | fields
+    with registered(gateway, body) as created:
+        require(created.status == 201, describe(created))
+        yield TemporaryProvider(f"{PROVIDERS}/{body['id']}", body, created)
 
 
-def throw_away_body(gateway: Gateway) -> dict[str, Any]:
-    """Without a key, and never called: its endpoint is one that this gateway takes, no more."""
-    return {"id": throw_away_id(), "endpoint": under_test(gateway)["endpoint"], "heartbeat": {"enabled": False}}
+def temporary_provider_body(gateway: Gateway) -> dict[str, Any]:
+    """Returns a registration without a key or heartbeats. Its endpoint is one that this gateway accepts."""
+    return {"id": temporary_id(), "endpoint": tested_provider(gateway)["endpoint"], "heartbeat": {"enabled": False}}
 
 
-def throw_away_id() -> str:
+def temporary_id() -> str:
     return f"smoke-{secrets.token_hex(8)}"
 
 
-def under_test(gateway: Gateway) -> dict[str, Any]:
-    """The provider that requests go to: the one that was registered for the run, else the default."""
-    reply = gateway.ask("GET", PROVIDERS)
-    known = reply.json()
-    require(reply.status == 200 and isinstance(known, list), told(reply))
-    wanted = {"id": gateway.provider} if gateway.provider else {"default": True}
-    mine: list[dict[str, Any]] = [one for one in known if wanted.items() <= one.items()]
-    require(mine, f"{gateway.provider or 'no default provider'} among {len(known)} that are registered")
-    return mine[0]
+def tested_provider(gateway: Gateway) -> dict[str, Any]:
+    """Returns the provider that serves the requests: the one registered for the run, else the default."""
+    response = gateway.request("GET", PROVIDERS)
+    listed = response.json()
+    require(response.status == 200 and isinstance(listed, list), describe(response))
+    expected = {"id": gateway.provider} if gateway.provider else {"default": True}
+    matches: list[dict[str, Any]] = [provider for provider in listed if expected.items() <= provider.items()]
+    require(matches, f"{gateway.provider or 'the default provider'} is missing among {len(listed)} registered ones")
+    return matches[0]
 
 
 @contextmanager
-def registered(gateway: Gateway, body: Mapping[str, Any]) -> Iterator[Reply]:
-    """The answer to a registration. What it may have made is removed at the end: a refusal has made nothing, a lost
-    answer may have. One that stays is told, and the outcome of the checks stands."""
-    is_refused = False
+def registered(gateway: Gateway, body: Mapping[str, Any]) -> Iterator[Response]:
+    """Sends a registration, yields the response, and deletes the provider at the end.
+
+    A 4xx has created nothing; a lost response may have. A failed deletion is reported on standard error and does not
+    change the outcome of the check.
+    """
+    is_rejected = False
     try:
-        reply = gateway.ask("POST", PROVIDERS, body)
-        is_refused = 400 <= reply.status < 500
-        yield reply
+        response = gateway.request("POST", PROVIDERS, body)
+        is_rejected = 400 <= response.status < 500
+        yield response
     finally:
-        trouble = None if is_refused else removed(gateway, body["id"])
-        if trouble:
-            print(f"The provider {body['id']} may still be registered, delete it yourself: {trouble}", file=sys.stderr)
+        error = None if is_rejected else delete_provider(gateway, body["id"])
+        if error:
+            print(f"The provider {body['id']} may still be registered. Delete it: {error}", file=sys.stderr)
 
 
-def removed(gateway: Gateway, provider: str) -> str | None:
-    """What stood in the way, or None."""
+def delete_provider(gateway: Gateway, provider: str) -> str | None:
+    """Deletes a provider. Returns a description of the failure, or None."""
     try:
-        gone = gateway.ask("DELETE", f"{PROVIDERS}/{provider}")
+        response = gateway.request("DELETE", f"{PROVIDERS}/{provider}")
     except OSError as error:
         return str(error)
-    return None if gone.status in (204, 404) else told(gone)
+    return None if response.status in (204, 404) else describe(response)

@@ -1,74 +1,81 @@
-"""The other routes of /v1, and whose an error is. What a TokenHub of yours has no model for, it may refuse."""
+"""Checks of the other /v1 routes and of X-Error-Source. A real TokenHub may reject a route it has no model for."""
 
 from collections.abc import Callable
 from typing import Any
 
-from tools.smoke.check import Against, Check, require
-from tools.smoke.contract import QUESTION, named, refused, told
-from tools.smoke.wire import Reply
+from tools.smoke.check import Check, Target, require
+from tools.smoke.contract import CHAT_REQUEST, describe, has_routing_headers, require_error
+from tools.smoke.wire import Response
 
 Json = dict[str, Any]
 
-WRAPPED: Json = {"request": {"messages": QUESTION["messages"], "parameters": {"max_tokens": 16}}}
-EMBEDDED: Json = {"model": "text-embedding-3-small", "input": "Say hello."}
+WRAPPED_CHAT: Json = {"request": {"messages": CHAT_REQUEST["messages"], "parameters": {"max_tokens": 16}}}
+EMBEDDING: Json = {"model": "text-embedding-3-small", "input": "Say hello."}
 
 
-def is_message(found: Json) -> object:
-    return found.get("type") == "message" and found.get("content")
+def is_message(body: Json) -> object:
+    return body.get("type") == "message" and body.get("content")
 
 
-def is_embedding(found: Json) -> object:
-    return found.get("data") and found["data"][0].get("embedding")
+def is_embedding(body: Json) -> object:
+    return body.get("data") and body["data"][0].get("embedding")
 
 
-def is_negotiated(found: Json) -> object:
-    return found.get("negotiated_model") and "choices" in found.get("response", {})
+def is_negotiated(body: Json) -> object:
+    return body.get("negotiated_model") and "choices" in body.get("response", {})
 
 
-def route(path: str, body: Json, is_answer: Callable[[Json], object]) -> Callable[[Against], str]:
-    """The check of that route. A model of yours may answer in a shape of its own."""
+def route(path: str, body: Json, has_expected_shape: Callable[[Json], object]) -> Callable[[Target], str]:
+    """Returns the check of a route. `has_expected_shape` applies to the rehearsal only: other models may differ."""
 
-    def check(against: Against) -> str:
-        reply = against.gateway.ask("POST", path, body)
-        seen = f"{told(reply)[:40]}, {labels(reply)}"
-        require(named(against, reply), seen)
-        if reply.status >= 400 and not against.rehearsal:
-            return require(reply.code is not None and reply.headers.get("x-error-source") == "provider", seen)
-        found = reply.json()
-        require(reply.status == 200 and isinstance(found, dict), seen)
-        return require(not against.rehearsal or is_answer(found), seen)
+    def check(target: Target) -> str:
+        response = target.gateway.request("POST", path, body)
+        actual = f"{describe(response)[:40]}, {describe_headers(response)}"
+        require(has_routing_headers(target, response), actual)
+        if response.status >= 400 and not target.is_rehearsal:
+            return require(
+                response.error_code is not None and response.headers.get("x-error-source") == "provider", actual
+            )
+        result = response.json()
+        require(response.status == 200 and isinstance(result, dict), actual)
+        return require(not target.is_rehearsal or has_expected_shape(result), actual)
 
     return check
 
 
-def labels(reply: Reply) -> str:
-    """What the answer says of itself in headers."""
-    words = {"X-Provider-Id": "provider", "X-Request-Id": "request", "X-Error-Source": "source"}
-    found = {word: reply.headers.get(name.lower()) for name, word in words.items()}
-    return ", ".join(f"{word} {value}" for word, value in found.items() if value) or "no header of the gateway's"
+def describe_headers(response: Response) -> str:
+    """Describes the headers that identify the request, the provider and the source of an error."""
+    labels = {"X-Provider-Id": "provider", "X-Request-Id": "request", "X-Error-Source": "source"}
+    values = {label: response.headers.get(name.lower()) for name, label in labels.items()}
+    return ", ".join(f"{label} {value}" for label, value in values.items() if value) or "no header of the gateway"
 
 
-def own_error(against: Against) -> str:
-    """On /v1/messages, where the Anthropic SDK looks for a type beside the error."""
-    reply = against.gateway.ask("POST", "/v1/messages", b"{")
-    seen, beside = f"{refused(reply, 400, 'invalid_request')}, {labels(reply)}", reply.json().get("type")
-    is_told = reply.headers.get("x-error-source") == "gateway" and reply.headers.get("x-request-id")
-    return require(is_told and beside == "error", f"{seen}, type {beside}")
+def own_error(target: Target) -> str:
+    """Checks an error on /v1/messages, where the Anthropic SDK expects a `type` outer_type `error`."""
+    response = target.gateway.request("POST", "/v1/messages", b"{")
+    actual, outer_type = (
+        f"{require_error(response, 400, 'invalid_request')}, {describe_headers(response)}",
+        response.json().get("type"),
+    )
+    has_headers = response.headers.get("x-error-source") == "gateway" and response.headers.get("x-request-id")
+    return require(has_headers and outer_type == "error", f"{actual}, type {outer_type}")
 
 
-def refusal(against: Against) -> str:
-    against.need_rehearsal()
-    reply = against.gateway.ask("POST", "/v1/chat/completions", QUESTION | {"model": "rehearse/budget"})
-    seen = f"{refused(reply, 429, 'provider_budget_spent')}, {labels(reply)}"
-    return require(named(against, reply) and reply.headers.get("x-error-source") == "provider", seen)
+def refusal(target: Target) -> str:
+    target.require_rehearsal()
+    response = target.gateway.request("POST", "/v1/chat/completions", CHAT_REQUEST | {"model": "rehearse/budget"})
+    actual = f"{require_error(response, 429, 'provider_budget_spent')}, {describe_headers(response)}"
+    return require(
+        has_routing_headers(target, response) and response.headers.get("x-error-source") == "provider", actual
+    )
 
 
-ANSWER = "200 in its shape; of a TokenHub of yours, or its refusal"
+EXPECTED_RESPONSE = "200 in the route's format; a real TokenHub may reject it"
 CHECKS = [
-    Check("/v1/messages", ANSWER, route("/v1/messages", QUESTION, is_message)),
-    Check("/v1/embeddings", ANSWER, route("/v1/embeddings", EMBEDDED, is_embedding)),
-    Check("/v1/chat", ANSWER, route("/v1/chat", WRAPPED, is_negotiated)),
-    Check("/v1/plan", ANSWER, route("/v1/plan", WRAPPED, is_negotiated)),
-    Check("error of the gateway's own", "400 invalid_request, X-Error-Source: gateway", own_error),
-    Check("refusal of the provider", "429 provider_budget_spent, X-Error-Source: provider", refusal),
+    Check("/v1/messages", EXPECTED_RESPONSE, route("/v1/messages", CHAT_REQUEST, is_message)),
+    Check("/v1/embeddings", EXPECTED_RESPONSE, route("/v1/embeddings", EMBEDDING, is_embedding)),
+    Check("/v1/chat", EXPECTED_RESPONSE, route("/v1/chat", WRAPPED_CHAT, is_negotiated)),
+    Check("/v1/plan", EXPECTED_RESPONSE, route("/v1/plan", WRAPPED_CHAT, is_negotiated)),
+    Check("gateway error", "400 invalid_request, X-Error-Source: gateway", own_error),
+    Check("provider error", "429 provider_budget_spent, X-Error-Source: provider", refusal),
 ]

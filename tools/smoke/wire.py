@@ -1,6 +1,6 @@
-"""HTTP as it arrives: each chunk with its time, what follows the last one, and whether the end was a clean one.
+"""An HTTP client that records each chunk with its arrival time, the trailers, and whether the response is complete.
 
-No HTTP library shows trailers, or when a chunk came; so this one reads them from the socket.
+It reads from the socket: HTTP libraries expose neither trailers nor the arrival times of chunks.
 """
 
 import json
@@ -18,39 +18,43 @@ TIMEOUT_S = 120.0
 
 
 @dataclass
-class Reply:
-    """An answer as it came. Times are seconds since the request was sent."""
+class Response:
+    """A response. Times are seconds since the start of the request.
+
+    `complete`: all of Content-Length has arrived, or the last chunk and the end of the trailers.
+    """
 
     status: int
     headers: dict[str, str]
     head_bytes: int
-    head_at: float
+    head_after_s: float
     chunks: list[tuple[float, bytes]] = field(default_factory=list)
     trailers: list[str] = field(default_factory=list)
-    clean: bool = False
+    complete: bool = False
 
     @property
     def body(self) -> bytes:
         return b"".join(data for _, data in self.chunks)
 
     def json(self) -> Any:
-        """None for what is no JSON."""
+        """Returns the parsed body, or None if it is not JSON."""
         try:
             return json.loads(self.body)
         except ValueError:
             return None
 
     @property
-    def code(self) -> str | None:
-        """The code of an error in the one shape, else None."""
+    def error_code(self) -> str | None:
+        """The code of an error in the standard format, else None."""
         body = self.json()
         error = body.get("error") if isinstance(body, dict) else None
-        whole = isinstance(error, dict) and {"message", "type", "code", "param"} <= error.keys()
-        return str(error["code"]) if whole and isinstance(error, dict) else None
+        if isinstance(error, dict) and {"message", "type", "code", "param"} <= error.keys():
+            return str(error["code"])
+        return None
 
 
-class Conversation:
-    """One request on a connection of its own, which the end of the `with` closes."""
+class Exchange:
+    """One request on its own connection. The end of the `with` block closes it."""
 
     def __init__(self, url: str, method: str, path: str, headers: Mapping[str, str], body: bytes | None) -> None:
         parts = urlsplit(url)
@@ -64,10 +68,10 @@ class Conversation:
         lines += [f"{name}: {value}" for name, value in headers.items()]
         if body is not None:
             lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
-        self._began = time.monotonic()
+        self._started = time.monotonic()
         try:
             self._send("\r\n".join([*lines, "", ""]).encode() + (body or b""))
-            self.reply = self._head()
+            self.response = self._read_head()
         except BaseException:
             self._close()
             raise
@@ -85,75 +89,81 @@ class Conversation:
         self._socket.close()
 
     def _send(self, data: bytes) -> None:
-        # Refused before it was read to its end: the answer may be there all the same.
+        # A server may respond and close before it has read the whole request. The response is still readable.
         with suppress(BrokenPipeError, ConnectionResetError):
             self._socket.sendall(data)
 
     def _elapsed(self) -> float:
-        return time.monotonic() - self._began
+        return time.monotonic() - self._started
 
-    def _head(self) -> Reply:
+    def _read_head(self) -> Response:
         first = self._file.readline()
         if not first:
-            raise ConnectionError("the connection was closed without an answer")
+            raise ConnectionError("the connection was closed without a response")
         lines = list(iter(self._file.readline, b"\r\n"))
         pairs = (line.decode("latin-1").partition(":") for line in lines)
         headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
-        return Reply(int(first.split()[1]), headers, len(first) + sum(map(len, lines)), self._elapsed())
+        return Response(int(first.split()[1]), headers, len(first) + sum(map(len, lines)), self._elapsed())
 
     def chunks(self) -> Iterator[bytes]:
-        """Each chunk when it has come; the reply has them too, with their times."""
-        for data in self._pieces():
-            self.reply.chunks.append((self._elapsed(), data))
+        """Yields each chunk on arrival and records it in the response with its time."""
+        for data in self._read_body():
+            self.response.chunks.append((self._elapsed(), data))
             yield data
 
-    def _pieces(self) -> Iterator[bytes]:
-        if self.reply.headers.get("transfer-encoding", "").lower() == "chunked":
-            yield from self._chunked()
+    def _read_body(self) -> Iterator[bytes]:
+        if self.response.headers.get("transfer-encoding", "").lower() == "chunked":
+            yield from self._read_chunks()
             return
-        length = self.reply.headers.get("content-length")
-        left = int(length) if length else 0
-        while left > 0 and (data := self._file.read(min(left, 65536))):
-            left -= len(data)
+        length = self.response.headers.get("content-length")
+        remaining = int(length) if length else 0
+        while remaining > 0 and (data := self._file.read(min(remaining, 65536))):
+            remaining -= len(data)
             yield data
-        self.reply.clean = left == 0
+        self.response.complete = remaining == 0
 
-    def _chunked(self) -> Iterator[bytes]:
+    def _read_chunks(self) -> Iterator[bytes]:
         while size := int(self._file.readline().partition(b";")[0] or b"0", 16):
             data = self._file.read(size)
             yield data
             if len(data) < size or self._file.readline() != b"\r\n":
-                return  # cut off
+                return
         for line in iter(self._file.readline, b""):
             if line == b"\r\n":
-                self.reply.clean = True
+                self.response.complete = True
                 return
-            self.reply.trailers.append(line.decode("latin-1").strip())
+            self.response.trailers.append(line.decode("latin-1").strip())
 
 
 class Gateway:
-    """A deployed gateway, the token that opens it, and the provider that its requests name, if any."""
+    """A deployed gateway, the token for its requests, and the provider that they name, if any."""
 
     def __init__(self, url: str, token: str, provider: str | None = None) -> None:
         self.url = url.rstrip("/")
         self._token = token
         self.provider = provider
 
-    def begin(
+    def start(
         self, method: str, path: str, body: object = None, *, token: str | None = None, **headers: str
-    ) -> Conversation:
-        """A request, up to the head of its answer. `token=""` sends none. A body that is not bytes goes as JSON."""
-        sent = {name.replace("_", "-"): value for name, value in headers.items()}
-        if chosen := self._token if token is None else token:
-            sent["Authorization"] = f"Bearer {chosen}"
-        if self.provider and path.startswith("/v1/"):
-            sent.setdefault("X-Provider-Id", self.provider)
-        content = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
-        return Conversation(self.url, method, path, sent, content)
+    ) -> Exchange:
+        """Sends a request and reads the response's headers.
 
-    def ask(self, method: str, path: str, body: object = None, *, token: str | None = None, **headers: str) -> Reply:
-        """A request and the whole of its answer."""
-        with self.begin(method, path, body, token=token, **headers) as conversation:
-            for _ in conversation.chunks():
+        `token=""` sends no token. A body that is not bytes is sent as JSON. An underscore in a header's name becomes a
+        hyphen.
+        """
+        all_headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        if chosen := self._token if token is None else token:
+            all_headers["Authorization"] = f"Bearer {chosen}"
+        if self.provider and path.startswith("/v1/"):
+            all_headers.setdefault("X-Provider-Id", self.provider)
+        content = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        return Exchange(self.url, method, path, all_headers, content)
+
+    def request(
+        self, method: str, path: str, body: object = None, *, token: str | None = None, **headers: str
+    ) -> Response:
+        """Sends a request and reads the complete response."""
+        with self.start(method, path, body, token=token, **headers) as exchange:
+            for _ in exchange.chunks():
                 pass
-            return conversation.reply
+            return exchange.response

@@ -32,14 +32,14 @@ def test_returns_the_beat_of_the_function(service: LambdaService) -> None:
     service.handler = lambda _: {"beat": serialize_beat(BEAT)}
 
     assert client(service).beat("main") == BEAT
-    assert service.asked == [{"provider_id": "main", "now": True}]
+    assert service.events == [{"provider_id": "main", "now": True}]
 
 
 def test_returns_the_models_unchanged(service: LambdaService) -> None:
     service.handler = lambda _: {"models": [{"id": "ä"}, "b", None]}
 
     assert client(service).models("main") == [{"id": "ä"}, "b", None]
-    assert service.asked == [{"provider_id": "main", "models": True}]
+    assert service.events == [{"provider_id": "main", "models": True}]
 
 
 def raising(error: GatewayError) -> Any:
@@ -78,7 +78,7 @@ def test_a_failed_invocation_raises_and_is_not_retried(service: LambdaService) -
     with pytest.raises(HeartbeatFailed):
         client(service).beat("main")
 
-    assert len(service.asked) == 1
+    assert len(service.events) == 1
 
 
 def test_an_unreachable_lambda_service_raises(service: LambdaService) -> None:
@@ -95,7 +95,7 @@ def test_a_read_timeout_raises_and_is_not_retried(service: LambdaService) -> Non
     with pytest.raises(HeartbeatTimeout, match="25 s"):
         heartbeats.beat("main")
 
-    assert len(service.asked) == 1
+    assert len(service.events) == 1
 
 
 def test_timeouts_end_before_api_gateways() -> None:

@@ -4,57 +4,58 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.conftest import Aws
-from tools.ops.rotate import ALPHABET, LENGTH, Half, rotate, words
+from tools.ops.rotate import TOKEN_ALPHABET, TOKEN_LENGTH, RevocationIncomplete, rotate, summary
 
 
-def opens(aws: Aws, stage: str) -> str:
+def stored_token(aws: Aws, stage: str) -> str:
     return str(aws.secrets.get_secret_value(SecretId=aws.client_secret, VersionStage=stage)["SecretString"])
 
 
-def test_the_old_token_opens_beside_the_new_one(aws: Aws) -> None:
+def test_keeps_the_old_token_as_previous(aws: Aws) -> None:
     token = rotate(aws.secrets, aws.client_secret, revoke=False)
 
-    assert (opens(aws, "AWSCURRENT"), opens(aws, "AWSPREVIOUS")) == (token, "client-token")
+    assert (stored_token(aws, "AWSCURRENT"), stored_token(aws, "AWSPREVIOUS")) == (token, "client-token")
 
 
-def test_a_revoked_token_opens_nothing_more(aws: Aws) -> None:
+def test_revocation_removes_the_old_token(aws: Aws) -> None:
     token = rotate(aws.secrets, aws.client_secret, revoke=True)
 
-    assert opens(aws, "AWSCURRENT") == token
-    assert opens(aws, "AWSPREVIOUS") not in ("client-token", token)
+    assert stored_token(aws, "AWSCURRENT") == token
+    assert stored_token(aws, "AWSPREVIOUS") not in ("client-token", token)
 
 
-def test_a_token_is_new_each_time_and_made_like_the_stacks_own(aws: Aws) -> None:
-    made = {rotate(aws.secrets, aws.client_secret, revoke=False) for _ in range(20)}
+def test_tokens_are_unique_and_have_the_stacks_format(aws: Aws) -> None:
+    tokens = {rotate(aws.secrets, aws.client_secret, revoke=False) for _ in range(20)}
 
-    assert len(made) == 20
-    assert all(len(token) == LENGTH and set(token) <= set(ALPHABET) for token in made)
+    assert len(tokens) == 20
+    assert all(len(token) == TOKEN_LENGTH and set(token) <= set(TOKEN_ALPHABET) for token in tokens)
 
 
-class FailsAt:
-    """Secrets Manager that takes so many writes."""
+class FailingSecretsManager:
+    """Accepts a number of writes, then fails."""
 
-    def __init__(self, taken: int) -> None:
-        self.taken = taken
+    def __init__(self, accepted_writes: int) -> None:
+        self.remaining = accepted_writes
 
-    def put_secret_value(self, **_asked: str) -> None:
-        self.taken -= 1
-        if self.taken < 0:
+    def put_secret_value(self, **_arguments: str) -> None:
+        self.remaining -= 1
+        if self.remaining < 0:
             raise ClientError({"Error": {"Code": "ThrottlingException", "Message": "slow down"}}, "PutSecretValue")
 
 
-def test_half_a_revocation_says_that_the_old_token_still_opens() -> None:
-    with pytest.raises(Half, match="old token still opens"):
-        rotate(FailsAt(1), "secret", revoke=True)
+def test_incomplete_revocation_reports_that_the_old_token_is_valid() -> None:
+    with pytest.raises(RevocationIncomplete, match="old token is still valid"):
+        rotate(FailingSecretsManager(1), "secret", revoke=True)
 
 
-def test_a_rotation_that_did_not_happen_is_an_error() -> None:
+def test_failed_rotation_raises() -> None:
     with pytest.raises(ClientError, match="slow down"):
-        rotate(FailsAt(0), "secret", revoke=False)
+        rotate(FailingSecretsManager(0), "secret", revoke=False)
 
 
-def test_a_revocation_says_when_the_old_token_is_dead() -> None:
-    at = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+def test_summary_names_the_time_of_the_revocation() -> None:
+    now = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
-    assert "dead from 03:10:05 UTC" in words("client", at, revoke=True)  # 60 s, then API Gateway's 5 minutes
-    assert "until the next rotation" in words("client", at, revoke=False)
+    # 60 s for the authorizer's cache and 5 minutes for API Gateway's.
+    assert "invalid from 03:10:05 UTC" in summary("client", now, revoke=True)
+    assert "until the next rotation" in summary("client", now, revoke=False)

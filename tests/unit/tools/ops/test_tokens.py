@@ -10,63 +10,63 @@ from tools.ops import tokens
 
 
 class Aws:
-    """CloudFormation and Secrets Manager of one stack."""
+    """CloudFormation and Secrets Manager with one stack."""
 
-    def describe_stacks(self, **asked: str) -> dict[str, Any]:
-        assert asked == {"StackName": "local"}
+    def describe_stacks(self, **arguments: str) -> dict[str, Any]:
+        assert arguments == {"StackName": "local"}
         outputs = [("AdminTokenSecret", "arn:admin"), ("ClientTokenSecret", "arn:client"), ("Url", "https://x")]
         return {"Stacks": [{"Outputs": [{"OutputKey": key, "OutputValue": value} for key, value in outputs]}]}
 
-    def get_secret_value(self, **asked: str) -> dict[str, Any]:
-        return {"SecretString": f"token of {asked['SecretId']}"}
+    def get_secret_value(self, **arguments: str) -> dict[str, Any]:
+        return {"SecretString": f"token of {arguments['SecretId']}"}
 
 
 @pytest.mark.parametrize("role", ["client", "admin"])
-def test_each_role_has_its_own_token(role: str) -> None:
-    assert tokens.read(tokens.Clients(Aws(), Aws(), "local"), role) == f"token of arn:{role}"
+def test_reads_the_token_of_each_role(role: str) -> None:
+    assert tokens.read_token(tokens.StackClients(Aws(), Aws(), "local"), role) == f"token of arn:{role}"
 
 
-def test_a_local_system_that_does_not_run_is_one_sentence() -> None:
-    with pytest.raises(LocalError, match=r"does not run on http://127\.0\.0\.1:1: start it with `make dev`"):
+def test_reports_a_stopped_local_system() -> None:
+    with pytest.raises(LocalError, match=r"does not run on http://127\.0\.0\.1:1. Start it with `make dev`"):
         tokens.local_token("http://127.0.0.1:1", "client")
 
 
-def test_an_unknown_environment_is_one_sentence_that_names_the_known(tmp_path: Path) -> None:
+def test_unknown_environment_error_lists_the_known_ones(tmp_path: Path) -> None:
     samconfig = tmp_path / "samconfig.toml"
     samconfig.write_text('version = 0.1\n[prod.global.parameters]\nstack_name = "gateway"\n')
 
     with pytest.raises(LocalError) as caught:
-        tokens.deployed(samconfig, "staging")
+        tokens.deployed_stack(samconfig, "staging")
 
-    assert str(caught.value) == "samconfig.toml names no stack for ENV=staging. It knows: local, prod."
+    assert str(caught.value) == "samconfig.toml has no stack_name for ENV=staging. Use one of: local, prod."
 
 
-def test_a_missing_region_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reports_a_missing_region(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     samconfig = tmp_path / "samconfig.toml"
     samconfig.write_text('version = 0.1\n[prod.global.parameters]\nstack_name = "gateway"\n')
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
 
-    with pytest.raises(LocalError, match=r"^Which region\? Set AWS_REGION, or `region` of prod"):
-        tokens.deployed(samconfig, "prod")
+    with pytest.raises(LocalError, match=r"^No region is set. Set AWS_REGION, or `region` of prod"):
+        tokens.deployed_stack(samconfig, "prod")
 
 
-def test_a_profile_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
+def test_reports_an_unknown_profile(tmp_path: Path) -> None:
     samconfig = tmp_path / "samconfig.toml"
     samconfig.write_text('version = 0.1\n[prod.deploy.parameters]\nstack_name = "gateway"\nprofile = "stranger"\n')
 
     with pytest.raises(LocalError, match=r"^The tokens of the stack gateway .* \(stranger\) could not be found"):
-        tokens.deployed(samconfig, "prod")
+        tokens.deployed_stack(samconfig, "prod")
 
 
-def test_trouble_goes_to_standard_error_only() -> None:
+def test_prints_errors_to_standard_error_only() -> None:
     command = [sys.executable, "-m", "tools.ops.tokens", "admin"]
-    ended = subprocess.run(
+    result = subprocess.run(
         command, env={"AWS_PORT": "1"}, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=30
     )
 
-    assert ended.returncode == 1
-    assert ended.stdout == ""
-    assert ended.stderr.startswith("The local system does not run")
-    assert "Traceback" not in ended.stderr
+    assert result.returncode == 1
+    assert result.stdout == ""
+    assert result.stderr.startswith("The local system does not run")
+    assert "Traceback" not in result.stderr

@@ -1,12 +1,12 @@
-"""What the checks of streams see of a TokenHub that is not the rehearsal one: here it only pretends."""
+"""The stream checks for a real TokenHub. The rehearsal TokenHub stands in for it."""
 
 from collections.abc import Iterator
 
 import pytest
 
 from tests.rehearsal import KEY, RunningTokenHub
-from tools.smoke.check import Against, Failed
-from tools.smoke.streams import first_alone
+from tools.smoke.check import Failed, Target
+from tools.smoke.streams import first_event
 from tools.smoke.wire import Gateway
 
 
@@ -16,17 +16,17 @@ def tokenhub() -> Iterator[RunningTokenHub]:
         yield running
 
 
-def test_a_first_event_before_the_rest_is_told_with_how_long_it_was_alone(tokenhub: RunningTokenHub) -> None:
+def test_reports_the_time_between_the_first_two_events(tokenhub: RunningTokenHub) -> None:
     tokenhub.rehearse("slow", times=1, delay_ms=50)
 
-    seen = first_alone(Against(Gateway(tokenhub.url, KEY), None, rehearsal=False))
+    actual = first_event(Target(Gateway(tokenhub.url, KEY), None, is_rehearsal=False))
 
-    assert seen.startswith("1 at 0.")
-    assert seen.endswith("s later")
+    assert actual.startswith("1 after 0.")
+    assert actual.endswith("s later")
 
 
-def test_a_stream_that_comes_all_at_once_fails(tokenhub: RunningTokenHub) -> None:
+def test_rejects_a_stream_in_one_piece(tokenhub: RunningTokenHub) -> None:
     tokenhub.rehearse("crlf", times=1)
 
     with pytest.raises(Failed, match="1 chunks"):
-        first_alone(Against(Gateway(tokenhub.url, KEY), None, rehearsal=False))
+        first_event(Target(Gateway(tokenhub.url, KEY), None, is_rehearsal=False))

@@ -1,4 +1,4 @@
-"""The reader of the smoke test, against bytes as a gateway might send them."""
+"""The smoke test's HTTP client, against scripted bytes."""
 
 import socket
 import threading
@@ -15,80 +15,80 @@ Serve = Callable[..., Gateway]
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    """A server that answers its one request with these bytes, and waits where a number of seconds stands."""
-    listening = socket.create_server(("127.0.0.1", 0))
+    """Starts a server for one request. It sends the bytes, and pauses for each number of seconds."""
+    listener = socket.create_server(("127.0.0.1", 0))
     threads: list[threading.Thread] = []
 
-    def start(*pieces: bytes | float) -> Gateway:
-        def answer() -> None:
-            connection, _ = listening.accept()
+    def start(*steps: bytes | float) -> Gateway:
+        def respond() -> None:
+            connection, _ = listener.accept()
             with connection:
                 connection.recv(65536)
-                for piece in pieces:
-                    if isinstance(piece, bytes):
-                        connection.sendall(piece)
+                for step in steps:
+                    if isinstance(step, bytes):
+                        connection.sendall(step)
                     else:
-                        time.sleep(piece)
+                        time.sleep(step)
 
-        threads.append(threading.Thread(target=answer))
+        threads.append(threading.Thread(target=respond))
         threads[-1].start()
-        return Gateway(f"http://127.0.0.1:{listening.getsockname()[1]}/prod", "token")
+        return Gateway(f"http://127.0.0.1:{listener.getsockname()[1]}/prod", "token")
 
     yield start
     for thread in threads:
         thread.join(5)
-    listening.close()
+    listener.close()
 
 
-def test_each_chunk_has_the_time_at_which_it_came(serve: Serve) -> None:
-    reply = serve(HEAD, b"3\r\none\r\n", 0.3, b"3\r\ntwo\r\n0\r\n\r\n").ask("GET", "/")
+def test_records_the_arrival_time_of_each_chunk(serve: Serve) -> None:
+    response = serve(HEAD, b"3\r\none\r\n", 0.3, b"3\r\ntwo\r\n0\r\n\r\n").request("GET", "/")
 
-    assert reply.body == b"onetwo"
-    assert reply.clean
-    first, second = (at for at, _ in reply.chunks)
+    assert response.body == b"onetwo"
+    assert response.complete
+    first, second = (arrived for arrived, _ in response.chunks)
     assert second - first > 0.2
 
 
-def test_what_follows_the_last_chunk_is_seen(serve: Serve) -> None:
-    reply = serve(HEAD, b"0\r\nLambda-Runtime-Function-Error-Type: Function.X\r\n\r\n").ask("GET", "/")
+def test_reads_trailers(serve: Serve) -> None:
+    response = serve(HEAD, b"0\r\nLambda-Runtime-Function-Error-Type: Function.X\r\n\r\n").request("GET", "/")
 
-    assert reply.trailers == ["Lambda-Runtime-Function-Error-Type: Function.X"]
-    assert reply.clean
+    assert response.trailers == ["Lambda-Runtime-Function-Error-Type: Function.X"]
+    assert response.complete
 
 
 @pytest.mark.parametrize("cut", [b"5\r\nab", b"2\r\nab\r\n", b"2\r\nab\r\n0\r\n"])
-def test_a_body_that_breaks_off_is_not_clean(serve: Serve, cut: bytes) -> None:
-    reply = serve(HEAD, cut).ask("GET", "/")
+def test_detects_a_truncated_chunked_body(serve: Serve, cut: bytes) -> None:
+    response = serve(HEAD, cut).request("GET", "/")
 
-    assert reply.body == b"ab"
-    assert not reply.clean
+    assert response.body == b"ab"
+    assert not response.complete
 
 
-def test_a_body_of_a_given_length_is_clean_when_it_is_whole(serve: Serve) -> None:
+def test_complete_body_with_content_length_is_complete(serve: Serve) -> None:
     head = b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\n"
 
-    assert serve(head, b"{}").ask("GET", "/").clean
+    assert serve(head, b"{}").request("GET", "/").complete
 
 
-def test_a_shorter_one_is_not(serve: Serve) -> None:
+def test_detects_a_body_shorter_than_content_length(serve: Serve) -> None:
     head = b"HTTP/1.1 404 Not Found\r\nContent-Length: 3\r\n\r\n"
 
-    assert not serve(head, b"{}").ask("GET", "/").clean
+    assert not serve(head, b"{}").request("GET", "/").complete
 
 
-def test_an_error_has_a_code_only_in_the_one_shape(serve: Serve) -> None:
+def test_reads_the_code_of_an_error_in_the_standard_format(serve: Serve) -> None:
     body = b'{"error": {"message": "m", "type": "t", "code": "c", "param": null}}'
     head = b"HTTP/1.1 400 Bad Request\r\nContent-Length: %d\r\n\r\n"
 
-    assert serve(head % len(body), body).ask("GET", "/").code == "c"
+    assert serve(head % len(body), body).request("GET", "/").error_code == "c"
 
 
-def test_another_error_has_none(serve: Serve) -> None:
+def test_other_errors_have_no_code(serve: Serve) -> None:
     body = b'{"message": "Forbidden"}'
 
-    assert serve(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 24\r\n\r\n", body).ask("GET", "/").code is None
+    assert serve(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 24\r\n\r\n", body).request("GET", "/").error_code is None
 
 
-def test_no_answer_at_all_is_a_connection_error(serve: Serve) -> None:
-    with pytest.raises(ConnectionError, match="closed without an answer"):
-        serve().ask("GET", "/")
+def test_missing_response_raises_connection_error(serve: Serve) -> None:
+    with pytest.raises(ConnectionError, match="closed without a response"):
+        serve().request("GET", "/")
