@@ -1,4 +1,4 @@
-"""bootstrap.local, as an operator would copy it and fill it in."""
+"""bootstrap.local.example as an operator uses it: a copy with the address of a TokenHub."""
 
 import os
 import shutil
@@ -30,7 +30,7 @@ def system() -> Iterator[LocalSystem]:
 
 @pytest.fixture
 def http(system: LocalSystem) -> Iterator[httpx.Client]:
-    """The admin of an empty registry, with a TokenHub in order."""
+    """Yields an admin client of an empty registry, with a healthy TokenHub."""
     with httpx.Client(base_url=system.url, timeout=30, trust_env=False) as client:
         httpx.delete(f"{system.tokenhub_url}/_rehearse").raise_for_status()
         client.delete("/api/v1/providers/tokenhub")
@@ -38,7 +38,7 @@ def http(system: LocalSystem) -> Iterator[httpx.Client]:
 
 
 def filled_in(folder: Path, system: LocalSystem) -> Path:
-    """A copy with that system's TokenHub in it."""
+    """Returns a copy that registers the TokenHub of this system."""
     script = folder / "bootstrap.local"
     text = (ROOT / "bootstrap.local.example").read_text()
     assert "http://localhost:8090/v1" in text
@@ -54,7 +54,7 @@ def run(script: Path, url: str, *, key: str | None = KEY, **more: str) -> subpro
     return subprocess.run([str(script)], env=environment, capture_output=True, text=True, timeout=150, check=False)
 
 
-def test_it_registers_waits_and_may_be_run_again(system: LocalSystem, http: httpx.Client, tmp_path: Path) -> None:
+def test_registers_waits_and_can_run_again(system: LocalSystem, http: httpx.Client, tmp_path: Path) -> None:
     script = filled_in(tmp_path, system)
 
     first = run(script, system.url)
@@ -68,7 +68,7 @@ def test_it_registers_waits_and_may_be_run_again(system: LocalSystem, http: http
     assert after["key_fingerprint"] == before["key_fingerprint"]
 
 
-def test_a_key_that_tokenhub_refuses_is_told_and_the_right_one_heals_it(
+def test_reports_a_rejected_key_and_accepts_the_right_one_after_it(
     system: LocalSystem, http: httpx.Client, tmp_path: Path
 ) -> None:
     script = filled_in(tmp_path, system)
@@ -85,10 +85,10 @@ def test_a_key_that_tokenhub_refuses_is_told_and_the_right_one_heals_it(
     assert run(script, system.url).returncode == 0
 
 
-def test_a_failure_from_before_is_not_taken_for_the_new_registrations(
+def test_ignores_a_failure_from_before_the_registration(
     system: LocalSystem, http: httpx.Client, tmp_path: Path
 ) -> None:
-    """The same again changes nothing, so the status stays `failed` until the next beat."""
+    """An unchanged registration has no effect, so the status stays `failed` until the next heartbeat."""
     script = filled_in(tmp_path, system)
     httpx.put(f"{system.tokenhub_url}/_rehearse", json={"mode": "refuse_key"}).raise_for_status()
     assert run(script, system.url).returncode == 1
@@ -97,7 +97,7 @@ def test_a_failure_from_before_is_not_taken_for_the_new_registrations(
     assert run(script, system.url).returncode == 0
 
 
-def test_a_key_arrives_as_it_is_whatever_is_in_it(system: LocalSystem, http: httpx.Client, tmp_path: Path) -> None:
+def test_sends_a_key_with_special_characters_unchanged(system: LocalSystem, http: httpx.Client, tmp_path: Path) -> None:
     script = filled_in(tmp_path, system)
     run(script, system.url, key=AWKWARD, WAIT_SECONDS="1")
     by_bootstrap = http.get("/api/v1/providers/tokenhub").json()["key_fingerprint"]
@@ -106,9 +106,7 @@ def test_a_key_arrives_as_it_is_whatever_is_in_it(system: LocalSystem, http: htt
     assert http.post("/api/v1/providers", json=again).json()["key_fingerprint"] == by_bootstrap
 
 
-def test_neither_key_nor_token_is_in_any_programs_arguments(
-    system: LocalSystem, http: httpx.Client, tmp_path: Path
-) -> None:
+def test_no_program_argument_contains_the_key_or_token(system: LocalSystem, http: httpx.Client, tmp_path: Path) -> None:
     seen: set[str] = set()
     done = threading.Event()
 
@@ -133,14 +131,14 @@ def test_neither_key_nor_token_is_in_any_programs_arguments(
     assert not [command for command in seen if KEY in command or token in command]
 
 
-def test_what_goes_wrong_is_said_and_the_exit_code_tells_it(
+def test_reports_failures_with_a_reason_and_an_exit_code(
     system: LocalSystem, http: httpx.Client, tmp_path: Path
 ) -> None:
     script = filled_in(tmp_path, system)
-    [nobody] = free_ports(1)
+    [unused_port] = free_ports(1)
 
     no_key = run(script, system.url, key=None)
-    no_gateway = run(script, f"http://localhost:{nobody}")
+    no_gateway = run(script, f"http://localhost:{unused_port}")
     no_admin = run(script, system.url, GATEWAY_TOKEN=system.token("client"))
 
     assert (no_key.returncode, "TOKENHUB_API_KEY is not set" in no_key.stderr) == (2, True)
@@ -150,7 +148,7 @@ def test_what_goes_wrong_is_said_and_the_exit_code_tells_it(
 
 
 @pytest.mark.parametrize("tool", ["curl", "jq"])
-def test_a_missing_tool_is_named(system: LocalSystem, tmp_path: Path, tool: str) -> None:
+def test_names_a_missing_tool(system: LocalSystem, tmp_path: Path, tool: str) -> None:
     tools = tmp_path / "bin"
     tools.mkdir()
     for name in {*TOOLS, "curl", "jq"} - {tool}:
@@ -161,7 +159,7 @@ def test_a_missing_tool_is_named(system: LocalSystem, tmp_path: Path, tool: str)
     assert (done.returncode, f"{tool} is not installed" in done.stderr) == (2, True)
 
 
-def test_it_works_against_sam_local(system: LocalSystem, tmp_path: Path) -> None:
+def test_works_with_sam_local(system: LocalSystem, tmp_path: Path) -> None:
     if reason := sam_local.trouble():
         pytest.skip(reason)
     sam_local.build()
