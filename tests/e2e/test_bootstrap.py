@@ -1,4 +1,4 @@
-"""bootstrap.local, as an operator would copy it and fill it in."""
+"""bootstrap.local.example as an operator uses it: a copy with the address of a TokenHub."""
 
 import os
 import shutil
@@ -30,7 +30,7 @@ def system() -> Iterator[LocalSystem]:
 
 @pytest.fixture
 def http(system: LocalSystem) -> Iterator[httpx.Client]:
-    """The admin of an empty registry, with a TokenHub in order."""
+    """Yields an admin client of an empty registry, with a healthy TokenHub."""
     with httpx.Client(base_url=system.url, timeout=30, trust_env=False) as client:
         httpx.delete(f"{system.tokenhub_url}/_rehearse").raise_for_status()
         client.delete("/api/v1/providers/tokenhub")
@@ -38,7 +38,7 @@ def http(system: LocalSystem) -> Iterator[httpx.Client]:
 
 
 def filled_in(folder: Path, system: LocalSystem) -> Path:
-    """A copy with that system's TokenHub in it."""
+    """Returns a copy that registers the TokenHub of this system."""
     script = folder / "bootstrap.local"
     text = (ROOT / "bootstrap.local.example").read_text()
     assert "http://localhost:8090/v1" in text
@@ -54,7 +54,7 @@ def run(script: Path, url: str, *, key: str | None = KEY, **more: str) -> subpro
     return subprocess.run([str(script)], env=environment, capture_output=True, text=True, timeout=150, check=False)
 
 
-def test_registers_and_waits_and_can_be_repeated(system: LocalSystem, http: httpx.Client, tmp_path: Path) -> None:
+def test_registers_waits_and_can_run_again(system: LocalSystem, http: httpx.Client, tmp_path: Path) -> None:
     script = filled_in(tmp_path, system)
 
     first = run(script, system.url)
@@ -68,7 +68,7 @@ def test_registers_and_waits_and_can_be_repeated(system: LocalSystem, http: http
     assert after["key_fingerprint"] == before["key_fingerprint"]
 
 
-def test_reports_a_refused_key_and_recovers_with_the_right_one(
+def test_reports_a_rejected_key_and_accepts_the_right_one_after_it(
     system: LocalSystem, http: httpx.Client, tmp_path: Path
 ) -> None:
     script = filled_in(tmp_path, system)
@@ -88,7 +88,7 @@ def test_reports_a_refused_key_and_recovers_with_the_right_one(
 def test_ignores_a_failure_from_before_the_registration(
     system: LocalSystem, http: httpx.Client, tmp_path: Path
 ) -> None:
-    """The same again changes nothing, so the status stays `failed` until the next beat."""
+    """An unchanged registration has no effect, so the status stays `failed` until the next heartbeat."""
     script = filled_in(tmp_path, system)
     httpx.put(f"{system.tokenhub_url}/_rehearse", json={"mode": "refuse_key"}).raise_for_status()
     assert run(script, system.url).returncode == 1
@@ -97,7 +97,7 @@ def test_ignores_a_failure_from_before_the_registration(
     assert run(script, system.url).returncode == 0
 
 
-def test_sends_any_key_unchanged(system: LocalSystem, http: httpx.Client, tmp_path: Path) -> None:
+def test_sends_a_key_with_special_characters_unchanged(system: LocalSystem, http: httpx.Client, tmp_path: Path) -> None:
     script = filled_in(tmp_path, system)
     run(script, system.url, key=AWKWARD, WAIT_SECONDS="1")
     by_bootstrap = http.get("/api/v1/providers/tokenhub").json()["key_fingerprint"]
@@ -106,7 +106,7 @@ def test_sends_any_key_unchanged(system: LocalSystem, http: httpx.Client, tmp_pa
     assert http.post("/api/v1/providers", json=again).json()["key_fingerprint"] == by_bootstrap
 
 
-def test_passes_no_key_or_token_in_program_arguments(system: LocalSystem, http: httpx.Client, tmp_path: Path) -> None:
+def test_no_program_argument_contains_the_key_or_token(system: LocalSystem, http: httpx.Client, tmp_path: Path) -> None:
     seen: set[str] = set()
     done = threading.Event()
 
@@ -131,12 +131,14 @@ def test_passes_no_key_or_token_in_program_arguments(system: LocalSystem, http: 
     assert not [command for command in seen if KEY in command or token in command]
 
 
-def test_explains_errors_and_exits_with_a_code(system: LocalSystem, http: httpx.Client, tmp_path: Path) -> None:
+def test_reports_failures_with_a_reason_and_an_exit_code(
+    system: LocalSystem, http: httpx.Client, tmp_path: Path
+) -> None:
     script = filled_in(tmp_path, system)
-    [nobody] = free_ports(1)
+    [unused_port] = free_ports(1)
 
     no_key = run(script, system.url, key=None)
-    no_gateway = run(script, f"http://localhost:{nobody}")
+    no_gateway = run(script, f"http://localhost:{unused_port}")
     no_admin = run(script, system.url, GATEWAY_TOKEN=system.token("client"))
 
     assert (no_key.returncode, "TOKENHUB_API_KEY is not set" in no_key.stderr) == (2, True)
@@ -157,7 +159,7 @@ def test_names_a_missing_tool(system: LocalSystem, tmp_path: Path, tool: str) ->
     assert (done.returncode, f"{tool} is not installed" in done.stderr) == (2, True)
 
 
-def test_works_against_sam_local(system: LocalSystem, tmp_path: Path) -> None:
+def test_works_with_sam_local(system: LocalSystem, tmp_path: Path) -> None:
     if reason := sam_local.trouble():
         pytest.skip(reason)
     sam_local.build()

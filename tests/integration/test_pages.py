@@ -1,4 +1,4 @@
-"""Web pages, as a browser sends their requests: those of an allowed origin with a token of their own, no others."""
+"""CORS, with requests like a browser's: pages of an allowed origin can call the gateway, other pages cannot."""
 
 import httpx
 import pytest
@@ -17,7 +17,7 @@ def preflight(http: httpx.Client, path: str, origin: str) -> httpx.Response:
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_answers_preflights_of_allowed_origins_without_a_token(http: httpx.Client, path: str) -> None:
+def test_preflight_allows_configured_origins_without_a_token(http: httpx.Client, path: str) -> None:
     allowed, refused = preflight(http, path, PAGE), preflight(http, path, OTHER)
 
     assert (allowed.status_code, allowed.headers[ALLOW]) == (204, PAGE)
@@ -27,7 +27,7 @@ def test_answers_preflights_of_allowed_origins_without_a_token(http: httpx.Clien
 
 
 @pytest.mark.parametrize("path", ["/api/v1/providers", "/v1/models"])
-def test_only_allowed_origins_can_read_answers(
+def test_answers_allow_configured_origins_only(
     http: httpx.Client, register: Register, system: LocalSystem, path: str
 ) -> None:
     register()
@@ -42,7 +42,7 @@ def test_only_allowed_origins_can_read_answers(
 
 
 @pytest.mark.parametrize("path", ["/api/v1/providers", "/v1/models", "/nowhere"])
-def test_web_pages_can_read_api_gateway_errors(http: httpx.Client, path: str) -> None:
+def test_api_gateway_errors_allow_every_origin(http: httpx.Client, path: str) -> None:
     answer = http.get(path, headers={"Origin": PAGE})
 
     assert answer.status_code in (401, 404)
@@ -51,7 +51,7 @@ def test_web_pages_can_read_api_gateway_errors(http: httpx.Client, path: str) ->
     assert "access-control-allow-credentials" not in answer.headers
 
 
-def test_allowed_origins_can_read_function_errors(http: httpx.Client, system: LocalSystem) -> None:
+def test_function_errors_allow_configured_origins(http: httpx.Client, system: LocalSystem) -> None:
     token = {"Authorization": f"Bearer {system.token('admin')}", "Origin": PAGE}
 
     answers = [http.post(path, content=b"{", headers=token) for path in ("/api/v1/providers", "/v1/messages")]

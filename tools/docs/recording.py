@@ -13,7 +13,7 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -97,7 +97,8 @@ def running(command: str, environ: Mapping[str, str]) -> Iterator[Step]:
             raise RuntimeError("\n".join([f"`{command}` ended early:", *(line for _, line in step.lines)]))
         yield step
     finally:
-        os.killpg(process.pid, signal.SIGINT)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGINT)
         # Reads the rest of the output, so that a full pipe cannot block the end.
         process.communicate(timeout=60)
 
@@ -105,15 +106,10 @@ def running(command: str, environ: Mapping[str, str]) -> Iterator[Step]:
 def run(command: str) -> Step:
     """Runs a shell command and captures its standard output. Raises CalledProcessError."""
     # curl writes a progress meter to standard error unless its output is a terminal.
-    process = subprocess.Popen(
-        ["bash", "-o", "pipefail", "-c", command],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    step = Step(command, list(timed(process.stdout or ())))
-    if process.wait() != 0:
+    shell = ["bash", "-o", "pipefail", "-c", command]
+    with subprocess.Popen(shell, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        step = Step(command, list(timed(process.stdout or ())))
+    if process.returncode != 0:
         raise subprocess.CalledProcessError(process.returncode, command)
     return step
 
