@@ -169,7 +169,7 @@ REHEARSED = aws.environment(AWS, {}) | {"REHEARSE": "1", "YES": "1", "SAM_CLI_PO
 
 def test_a_deployment_is_made_changed_and_taken_away_as_the_operating_page_says(clone: Clone) -> None:
     """`ENV=dev` on the local AWS of `make dev`."""
-    page = (clone.folder / "docs/operating.md").read_text()
+    page = (clone.folder / "docs/deploy.md").read_text()
     deploying = re.compile(r"^```sh\n((?:git pull[^\n]*\n)?make d.*?)^```$", re.DOTALL | re.MULTILINE)
     first, change, upgrade, end = deploying.findall(page)
     samconfig = clone.folder / "samconfig.toml"

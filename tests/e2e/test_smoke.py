@@ -52,7 +52,7 @@ ONLY_STREAMED = {"arrival of chunks", "first event alone", "silence", "answer of
 
 
 def test_an_answer_in_one_piece_passes_all_but_what_the_operating_page_excepts() -> None:
-    page = (ROOT / "docs/operating.md").read_text()
+    page = (ROOT / "docs/deploy.md").read_text()
     with LocalSystem(environ={"LOCAL_TOKEN": "off", "PARAMETERS": "StreamMode=framed"}) as framed:
         ended = e2e(framed, PROVIDER_ENDPOINT=f"{framed.tokenhub_url}/v1", PROVIDER_KEY=KEY)
 
@@ -73,7 +73,7 @@ LOCAL_TOKEN = f"""token:
 
 
 def test_the_registration_of_the_operating_page_works_as_it_is_written(system: LocalSystem, tmp_path: Path) -> None:
-    page = (ROOT / "docs/operating.md").read_text()
+    page = (ROOT / "docs/deploy.md").read_text()
     [block] = [
         found for found in re.findall(r"^```sh\n(.*?)^```$", page, re.DOTALL | re.MULTILINE) if "GATEWAY_URL" in found
     ]

@@ -114,7 +114,7 @@ def tell(environment: Environment, of: Account) -> None:
     stack = environment.stack and of.stack(environment.stack)  # none where the guided user did not save the answers
     for output in stack["Outputs"] if stack else ():
         print(f"{output['Description']}:\n  {output['OutputValue']}")
-    print("Next: register TokenHub. docs/operating.md says how.")
+    print("Next: register TokenHub. docs/deploy.md says how.")
 
 
 def build_options(environment: Environment, folder: Path) -> list[str]:
