@@ -52,7 +52,7 @@ ONLY_STREAMED = {"chunk timing", "first event", "keep-alive", "response of 7 MB"
 
 
 def test_framed_mode_fails_only_the_documented_checks() -> None:
-    page = (ROOT / "docs/operating.md").read_text()
+    page = (ROOT / "docs/deploy.md").read_text()
     with LocalSystem(environ={"LOCAL_TOKEN": "off", "PARAMETERS": "StreamMode=framed"}) as framed:
         ended = e2e(framed, PROVIDER_ENDPOINT=f"{framed.tokenhub_url}/v1", PROVIDER_KEY=KEY)
 
@@ -73,7 +73,7 @@ LOCAL_TOKEN = f"""token:
 
 
 def test_documented_registration_works_as_written(system: LocalSystem, tmp_path: Path) -> None:
-    page = (ROOT / "docs/operating.md").read_text()
+    page = (ROOT / "docs/deploy.md").read_text()
     [block] = [
         found for found in re.findall(r"^```sh\n(.*?)^```$", page, re.DOTALL | re.MULTILINE) if "GATEWAY_URL" in found
     ]

@@ -130,7 +130,7 @@ def print_outputs(environment: Environment, account: Account) -> None:
     stack = environment.stack and account.stack(environment.stack)
     for output in stack["Outputs"] if stack else ():
         print(f"{output['Description']}:\n  {output['OutputValue']}")
-    print("Next: register TokenHub as docs/operating.md describes.")
+    print("Next: register TokenHub as docs/deploy.md describes.")
 
 
 def build_options(environment: Environment, folder: Path) -> list[str]:
