@@ -14,7 +14,7 @@ from tests.runtime_api import Post
 
 APP = """
 import threading, time
-from lambda_streaming import Response, StreamingResponse, pump, streaming
+from lambda_streaming import Response, StreamingResponse, Pump, streaming
 
 def slowly():
     for number in range(5):
@@ -39,7 +39,7 @@ def silent(stopped):
 
 def late():
     stopped = threading.Event()
-    return pump(silent(stopped), stop=stopped.set, idle=0.1, on_idle=lambda: b":", deadline=time.monotonic() + 0.5)
+    return Pump(silent(stopped), stop=stopped.set, idle=0.1, on_idle=lambda: b":", deadline=time.monotonic() + 0.5)
 
 def blocks(mebibytes):
     yield from (b"x" * 65536 for _ in range(16 * mebibytes))

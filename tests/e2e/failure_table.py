@@ -56,7 +56,7 @@ CUT = in_band("stream_truncated", 502)
 ONLY_STREAMS = None  # without a stream the rehearsal plays something else
 SEE_FAULTS = None  # the same as "silent …" below, and slow
 
-# tokenhub.md, 1.4: the rehearsal's mode → (with "stream": true, without).
+# docs/tokenhub.md, 1.4: the rehearsal's mode → (with "stream": true, without).
 TOKENHUB: dict[str, tuple[Seen, Seen | None]] = {
     mode: seen if isinstance(seen, tuple) else (seen, seen)
     for mode, seen in {

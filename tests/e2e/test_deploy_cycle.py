@@ -17,7 +17,7 @@ import pytest
 from tests.local_system import LocalSystem
 from tests.rehearsal import KEY
 from tools.local import aws
-from tools.local.settings import REGION, REPOSITORY, LocalError, Settings
+from tools.local.settings import REGION, REPOSITORY, Settings, UserError
 from tools.local.stack import parameters
 from tools.ops.deploy import Account, delete, deploy, find_account
 from tools.ops.environments import Environment
@@ -181,16 +181,16 @@ def test_first_deployment_is_guided_and_the_next_reuses_the_answers(cycle: Cycle
 
 
 def test_rejects_parameters_that_contradict_each_other(cycle: Cycle, capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(LocalError, match="sam deploy"):
+    with pytest.raises(UserError, match="sam deploy"):
         cycle.deploy(VpcSubnetIds="subnet-0123456789abcdef0")
     told = capfd.readouterr()
     assert "VpcSubnetIds and VpcSecurityGroupIds go together" in told.out + told.err
-    with contextlib.suppress(LocalError):
+    with contextlib.suppress(UserError):
         cycle.delete()
 
 
 def test_does_not_delete_a_missing_stack(cycle: Cycle) -> None:
     environment = Environment("nowhere", cycle.samconfig, {"stack_name": "nowhere"}, ())
 
-    with pytest.raises(LocalError, match="There is no stack nowhere in account 000000000000, us-east-1"):
+    with pytest.raises(UserError, match="There is no stack nowhere in account 000000000000, us-east-1"):
         delete(environment, cycle.account(), confirmed=True)

@@ -1,4 +1,4 @@
-"""Every failure of tokenhub.md 1.4 and of the transport: status, code, source, exception, and how often it is tried."""
+"""Failures of docs/tokenhub.md 1.4 and of the transport: status, code, source, exception and number of attempts."""
 
 from collections.abc import Iterator
 from dataclasses import replace

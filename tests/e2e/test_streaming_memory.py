@@ -24,7 +24,7 @@ pytestmark = [
 # holds none: without any layer awslambdaric keeps its frames until a garbage collection (95 MB after 100 such ones).
 APP = """
 import socket
-from lambda_streaming import StreamingResponse, pump, streaming
+from lambda_streaming import StreamingResponse, Pump, streaming
 
 FILL = 1 << 20
 
@@ -49,7 +49,7 @@ def received(ours, theirs):
 def silent_upstream():
     ours, theirs = socket.socketpair()
     wake = lambda: ours.shutdown(socket.SHUT_RDWR)
-    return pump(received(ours, theirs), stop=wake, idle=0.02, on_idle=lambda: b":")
+    return Pump(received(ours, theirs), stop=wake, idle=0.02, on_idle=lambda: b":")
 
 @streaming
 def handler(event, context):
@@ -58,11 +58,11 @@ def handler(event, context):
     held = b"x" * FILL
     match event["do"]:
         case "stream": body = mebibytes(event["count"])
-        case "pump": body = pump(mebibytes(event["count"]))
+        case "pump": body = Pump(mebibytes(event["count"]))
         case "fail": body = failing()
-        case "fail in the pump": body = pump(failing())
+        case "fail in the pump": body = Pump(failing())
         case "endless": body = mebibytes(1_000_000)
-        case "endless pump": body = pump(mebibytes(1_000_000))
+        case "endless pump": body = Pump(mebibytes(1_000_000))
         case "silence": body = silent_upstream()
     return StreamingResponse(200, {}, body, lambda: len(held))
 """

@@ -9,7 +9,7 @@ import sys
 import time
 
 from tools.local import system
-from tools.local.settings import LocalError, Settings
+from tools.local.settings import Settings, UserError
 
 PARENT_CHECK_INTERVAL_S = 0.5
 EXAMPLES = """\
@@ -30,7 +30,7 @@ def main() -> None:
     os.umask(0o077)
     try:
         asyncio.run(_run_until_stopped(Settings.from_environ(os.environ), only_aws=only_aws))
-    except LocalError as error:
+    except UserError as error:
         sys.exit(f"\n{error}")
 
 

@@ -10,7 +10,7 @@ import boto3
 import botocore.session
 from botocore.config import Config
 
-from tools.local.settings import REGION, LocalError
+from tools.local.settings import REGION, UserError
 
 CONFIG = Config(proxies={}, retries={"total_max_attempts": 2}, connect_timeout=5, read_timeout=60)
 # ministack maps this key pair to the account's root user. The pair is not valid on AWS.
@@ -18,13 +18,13 @@ CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 
 
 def client(service: str, url: str) -> Any:
-    """Returns a boto3 client of the local AWS at `url`. Raises LocalError unless `url` is a loopback URL."""
+    """Returns a boto3 client of the local AWS at `url`. Raises UserError unless `url` is a loopback URL."""
     # boto3-stubs accepts literal service names only.
     return _session().client(service, endpoint_url=loopback(url), config=CONFIG)  # type: ignore[call-overload]
 
 
 def resource(service: str, url: str) -> Any:
-    """Returns a boto3 resource of the local AWS at `url`. Raises LocalError unless `url` is a loopback URL."""
+    """Returns a boto3 resource of the local AWS at `url`. Raises UserError unless `url` is a loopback URL."""
     return _session().resource(service, endpoint_url=loopback(url), config=CONFIG)  # type: ignore[call-overload]
 
 
@@ -63,12 +63,12 @@ def environment(url: str, environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def loopback(url: str) -> str:
-    """Returns `url` unchanged if its host is this machine's loopback. Raises LocalError otherwise."""
+    """Returns `url` unchanged if its host is this machine's loopback. Raises UserError otherwise."""
     host = urlsplit(url).hostname or ""
     try:
         is_loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         is_loopback = False
     if not is_loopback:
-        raise LocalError(f"{url!r} is not a loopback URL. The local system calls a loopback AWS endpoint only.")
+        raise UserError(f"{url!r} is not a loopback URL. The local system calls a loopback AWS endpoint only.")
     return url

@@ -3,7 +3,7 @@
 import errno
 import socket
 
-from tools.local.settings import LocalError
+from tools.local.settings import UserError
 
 # `localhost` resolves to either address, depending on the machine.
 LOOPBACK_ADDRESSES = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
@@ -20,7 +20,7 @@ def listening(port: int) -> bool:
 
 
 def bind(port: int, variable: str) -> list[socket.socket]:
-    """Returns sockets bound to `port` on every loopback address of the machine. Raises LocalError if it is in use."""
+    """Returns sockets bound to `port` on every loopback address of the machine. Raises UserError if it is in use."""
     # Some systems let a second program bind a loopback address while the first one has the wildcard address.
     if listening(port):
         raise _in_use(port, variable)
@@ -36,19 +36,19 @@ def bind(port: int, variable: str) -> list[socket.socket]:
             if error.errno == errno.EADDRINUSE:
                 raise _in_use(port, variable) from None
             if error.errno in (errno.EACCES, errno.EPERM):
-                raise LocalError(f"{variable} {port} needs administrator rights. Choose a port above 1023.") from None
+                raise UserError(f"{variable} {port} needs administrator rights. Choose a port above 1023.") from None
     return sockets
 
 
 def check_free(port: int, variable: str) -> None:
-    """Raises LocalError if `port` is in use."""
+    """Raises UserError if `port` is in use."""
     for server in bind(port, variable):
         server.close()
 
 
-def _in_use(port: int, variable: str) -> LocalError:
+def _in_use(port: int, variable: str) -> UserError:
     other_port = port + 1 if port < 65535 else port - 1
-    return LocalError(
+    return UserError(
         f"{variable} {port} is in use by another program. Stop it, or choose another port: "
         f"make dev {variable}={other_port}"
     )

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.local.settings import REPOSITORY, LocalError
+from tools.local.settings import REPOSITORY, UserError
 
 # Runs a Python module that ends with its parent; the module's name and arguments follow.
 PARENT_WATCH = (sys.executable, str(REPOSITORY / "tools/local/parent_watch.py"), "-m")
@@ -25,9 +25,9 @@ class Child:
     process: asyncio.subprocess.Process
 
     async def watch(self) -> None:
-        """Waits for the process to end by itself, which is never expected, and then raises LocalError."""
+        """Waits for the process to end by itself, which is never expected, and then raises UserError."""
         code = await self.process.wait()
-        raise LocalError(f"{self.name} ended unexpectedly (exit {code}). Its log is {self.log}:\n{tail(self.log)}")
+        raise UserError(f"{self.name} ended unexpectedly (exit {code}). Its log is {self.log}:\n{tail(self.log)}")
 
     async def stop(self, timeout_s: float) -> None:
         """Sends SIGTERM, waits, then kills every process of the group that is left."""

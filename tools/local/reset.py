@@ -3,7 +3,7 @@
 import os
 import sys
 
-from tools.local.settings import LocalError, Settings
+from tools.local.settings import Settings, UserError
 from tools.local.state_folder import reset
 
 
@@ -11,7 +11,7 @@ def main() -> None:
     """Exits with code 1 and one sentence if the data cannot be deleted."""
     try:
         reset(Settings.from_environ(os.environ).state)
-    except LocalError as error:
+    except UserError as error:
         sys.exit(str(error))
     print("Deleted the local system's data. The next make dev starts empty.")
 

@@ -14,7 +14,7 @@ ACCOUNT = "000000000000"
 STACK = "local"
 
 
-class LocalError(Exception):
+class UserError(Exception):
     """An error that the user can fix. The message states the cause and the fix, and is shown without a traceback."""
 
 
@@ -34,7 +34,7 @@ class Settings:
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> "Settings":
-        """Raises LocalError for an invalid value. An empty value means the default, as in a Makefile."""
+        """Raises UserError for an invalid value. An empty value means the default, as in a Makefile."""
         variables = {name: value for name, value in environ.items() if value}
         return cls(
             port=_port(variables, "PORT", cls.port),
@@ -83,13 +83,13 @@ def _integer(variables: Mapping[str, str], name: str) -> int:
     try:
         return int(variables[name])
     except ValueError:
-        raise LocalError(f"{name} must be a number, not {variables[name]!r}.") from None
+        raise UserError(f"{name} must be a number, not {variables[name]!r}.") from None
 
 
 def _port(variables: Mapping[str, str], name: str, default: int) -> int:
     port = _integer(variables, name) if name in variables else default
     if not 0 < port < 65536:
-        raise LocalError(f"{name} must be between 1 and 65535, not {port}.")
+        raise UserError(f"{name} must be between 1 and 65535, not {port}.")
     return port
 
 
@@ -97,7 +97,7 @@ def _switch(variables: Mapping[str, str], name: str, values: tuple[str, str]) ->
     """Returns True for the first value, which is the default, and False for the second."""
     value = variables.get(name, values[0])
     if value not in values:
-        raise LocalError(f"{name} must be {values[0]} or {values[1]}, not {value!r}.")
+        raise UserError(f"{name} must be {values[0]} or {values[1]}, not {value!r}.")
     return value == values[0]
 
 
@@ -105,5 +105,5 @@ def _parameters(text: str) -> dict[str, str]:
     """Parses template parameters `NAME=VALUE NAME=VALUE`, the format of `sam deploy --parameter-overrides`."""
     pairs = [pair.partition("=") for pair in text.split()]
     if invalid := [name for name, equals, _ in pairs if not equals]:
-        raise LocalError(f"PARAMETERS must have the form NAME=VALUE NAME=VALUE, not {invalid[0]!r}.")
+        raise UserError(f"PARAMETERS must have the form NAME=VALUE NAME=VALUE, not {invalid[0]!r}.")
     return {name: value for name, _, value in pairs}

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.local import aws, processes, version_marker
-from tools.local.settings import BUILDS, REGION, REPOSITORY, STACK, LocalError, Settings
+from tools.local.settings import BUILDS, REGION, REPOSITORY, STACK, Settings, UserError
 
 SOURCES = ("template.yaml", "functions", "layers")
 # The local AWS stores this SSM parameter, so it can never be newer than the stack itself.
@@ -88,7 +88,7 @@ async def is_deployed(settings: Settings, folder: Path) -> bool:
 
 
 async def deploy(settings: Settings, folder: Path) -> None:
-    """Deploys the build. Raises LocalError with CloudFormation's reason."""
+    """Deploys the build. Raises UserError with CloudFormation's reason."""
     status = await asyncio.to_thread(_stack_status, settings)
     if status is not None and not status.startswith("UPDATE_") and status not in UPDATABLE_STATUSES:
         await asyncio.to_thread(_delete_stack, settings)
@@ -106,7 +106,7 @@ def _version(settings: Settings, folder: Path) -> str:
 
 
 async def run_sam(settings: Settings, command: str, *arguments: str, folder: Path = BUILDS) -> None:
-    """Runs a SAM command that can call only the local AWS. Raises LocalError with the end of its log."""
+    """Runs a SAM command that can call only the local AWS. Raises UserError with the end of its log."""
     # An empty file, so that the user's SAM configuration for AWS has no effect.
     configuration = folder / "samconfig.toml"
     configuration.touch()
@@ -119,7 +119,7 @@ async def run_sam(settings: Settings, command: str, *arguments: str, folder: Pat
     line = [*processes.PARENT_WATCH, "samcli", command, "--config-file", str(configuration), *arguments]
     if await processes.run(f"sam {command}", line, log=log, environment=environment) != 0:
         reason = await asyncio.to_thread(_failure_reason, settings) if command == "deploy" else ""
-        raise LocalError(f"`sam {command}` failed. {reason}Its log is {log}:\n{processes.tail(log)}")
+        raise UserError(f"`sam {command}` failed. {reason}Its log is {log}:\n{processes.tail(log)}")
 
 
 def _stack_status(settings: Settings) -> str | None:

@@ -10,7 +10,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import IO
 
-from tools.local.settings import LocalError, emulator_packages
+from tools.local.settings import UserError, emulator_packages
 
 LAYOUT = 1
 LOCK = "lock"
@@ -23,7 +23,7 @@ LOCK_TIMEOUT_S = 6.0
 async def locked(folder: Path, timeout_s: float = LOCK_TIMEOUT_S) -> AsyncIterator[int]:
     """Yields the descriptor of the folder's lock; every process that has it open holds the lock.
 
-    Raises LocalError if the lock is held beyond the timeout or another version wrote the folder.
+    Raises UserError if the lock is held beyond the timeout or another version wrote the folder.
     """
     with _open_lock(folder) as lock:
         for _ in range(int(timeout_s / POLL_INTERVAL_S)):
@@ -31,7 +31,7 @@ async def locked(folder: Path, timeout_s: float = LOCK_TIMEOUT_S) -> AsyncIterat
                 break
             await asyncio.sleep(POLL_INTERVAL_S)
         else:
-            raise LocalError(
+            raise UserError(
                 f"{folder} is in use by another local system. Stop that one, or choose another folder: "
                 "make dev STATE=FOLDER"
             )
@@ -40,12 +40,12 @@ async def locked(folder: Path, timeout_s: float = LOCK_TIMEOUT_S) -> AsyncIterat
 
 
 def reset(folder: Path) -> None:
-    """Empties the folder except for its lock. Raises LocalError if a running system would write it again."""
+    """Empties the folder except for its lock. Raises UserError if a running system would write it again."""
     if not folder.exists():
         return
     with _open_lock(folder) as lock:
         if not _try_lock(lock.fileno()):
-            raise LocalError(
+            raise UserError(
                 f"{folder} is in use by a running local system. Nothing was deleted. Stop the system first."
             )
         for entry in folder.iterdir():
@@ -60,7 +60,7 @@ def _open_lock(folder: Path) -> IO[str]:
         folder.mkdir(parents=True, exist_ok=True)
         return (folder / LOCK).open("w")
     except OSError as error:
-        raise LocalError(f"STATE {folder} cannot be used: {error.strerror}. Choose another folder.") from None
+        raise UserError(f"STATE {folder} cannot be used: {error.strerror}. Choose another folder.") from None
 
 
 def _try_lock(descriptor: int) -> bool:
@@ -81,7 +81,7 @@ def _check_version(folder: Path) -> None:
     except (OSError, ValueError):
         actual = None
     if actual != expected:
-        raise LocalError(
+        raise UserError(
             f"{folder} was written by another version of the local system and cannot be read. `make reset` empties it "
             "and deletes the registered providers and their history. Or choose another folder: make dev STATE=FOLDER"
         )
@@ -91,4 +91,4 @@ def _ministack_version() -> str:
     packages = emulator_packages()
     for distribution in distributions(name="ministack", path=[str(packages)]):
         return distribution.version
-    raise LocalError(f"The local AWS is not installed in {packages}. `make dev` installs it.")
+    raise UserError(f"The local AWS is not installed in {packages}. `make dev` installs it.")

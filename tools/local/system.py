@@ -22,7 +22,7 @@ from tools.local.log_follower import LogFollower
 from tools.local.processes import Child
 from tools.local.role_credentials import RoleCredentials
 from tools.local.sam_local import container_access
-from tools.local.settings import ACCOUNT, EMULATOR, REGION, LocalError, Settings
+from tools.local.settings import ACCOUNT, EMULATOR, REGION, Settings, UserError
 
 AWS_START_TIMEOUT_S = 30
 # The final snapshot of a large state takes most of this time.
@@ -37,7 +37,7 @@ type Report = Callable[[str], None]
 async def run(settings: Settings, *, only_aws: bool, report: Report, ready: Callable[[int], None]) -> None:
     """Runs until cancelled. Calls `ready` with the seconds within which the first scheduled tick runs.
 
-    Raises LocalError if a part cannot start or ends unexpectedly.
+    Raises UserError if a part cannot start or ends unexpectedly.
     """
     try:
         async with asyncio.TaskGroup() as tasks, AsyncExitStack() as parts:
@@ -49,13 +49,13 @@ async def run(settings: Settings, *, only_aws: bool, report: Report, ready: Call
 
 
 def _root_error(group: BaseExceptionGroup[BaseException], settings: Settings) -> BaseException:
-    """Returns the error to show. When a part ends, other parts fail too, so its LocalError takes precedence."""
+    """Returns the error to show. When a part ends, other parts fail too, so its UserError takes precedence."""
     for error in group.exceptions:
-        if isinstance(error, LocalError):
+        if isinstance(error, UserError):
             return error
     first = group.exceptions[0]
     if isinstance(first, BotoCoreError | ClientError):
-        return LocalError(f"The local AWS failed: {first}\nIts log is {settings.logs / 'aws.log'}")
+        return UserError(f"The local AWS failed: {first}\nIts log is {settings.logs / 'aws.log'}")
     return first
 
 
@@ -125,7 +125,7 @@ class System:
         while not await asyncio.to_thread(_is_healthy, settings.aws_port):
             if time.monotonic() - started > AWS_START_TIMEOUT_S:
                 log = settings.logs / "aws.log"
-                raise LocalError(f"The local AWS did not start within {AWS_START_TIMEOUT_S} s. Its log is {log}")
+                raise UserError(f"The local AWS did not start within {AWS_START_TIMEOUT_S} s. Its log is {log}")
             await asyncio.sleep(0.05)
         self._report(f"Started the local AWS on port {settings.aws_port}.")
 

@@ -15,7 +15,7 @@ from uuid import uuid4
 from botocore.exceptions import BotoCoreError, ClientError
 
 from tools.local import version_marker
-from tools.local.settings import REPOSITORY, LocalError
+from tools.local.settings import REPOSITORY, UserError
 from tools.ops.environments import Environment
 
 # Separate from the folders of `sam build` and `make dev`, which may build for another processor architecture.
@@ -58,27 +58,27 @@ class Account:
     cloudformation: Any
 
     def stack(self, name: str) -> dict[str, Any] | None:
-        """Returns CloudFormation's description of the stack, or None if there is none. Raises LocalError."""
+        """Returns CloudFormation's description of the stack, or None if there is none. Raises UserError."""
         try:
             return dict(self.cloudformation.describe_stacks(StackName=name)["Stacks"][0])
         except ClientError as error:
             if "does not exist" in str(error):
                 return None
-            raise LocalError(f"CloudFormation cannot describe the stack {name}: {error}") from None
+            raise UserError(f"CloudFormation cannot describe the stack {name}: {error}") from None
 
 
 def find_account(environment: Environment, *, is_allowed: Callable[[str], bool] = is_aws) -> Account:
-    """Returns the account and region of the environment. Raises LocalError, which says what to do."""
+    """Returns the account and region of the environment. Raises UserError, which says what to do."""
     try:
         session = environment.session()
         for service in ("cloudformation", "s3", "sts"):
             url = session.client(service).meta.endpoint_url
             if not is_allowed(url):
-                raise LocalError(_wrong_endpoint_message(service, url, is_rehearsal=is_allowed is is_local))
+                raise UserError(_wrong_endpoint_message(service, url, is_rehearsal=is_allowed is is_local))
         number = session.client("sts").get_caller_identity()["Account"]
         return Account(number, session.region_name, session.client("cloudformation"))
     except (BotoCoreError, ClientError) as error:
-        raise LocalError(f"No AWS account answers: {error}\nLog in (`aws sso login`) or set AWS_PROFILE.") from None
+        raise UserError(f"No AWS account answers: {error}\nLog in (`aws sso login`) or set AWS_PROFILE.") from None
 
 
 def _wrong_endpoint_message(service: str, url: str, *, is_rehearsal: bool) -> str:
@@ -94,7 +94,7 @@ def _wrong_endpoint_message(service: str, url: str, *, is_rehearsal: bool) -> st
 
 
 def deploy(environment: Environment, find: Callable[[Environment], Account], *, interactive: bool) -> None:
-    """Builds and deploys to the account that `find` returns. Raises LocalError."""
+    """Builds and deploys to the account that `find` returns. Raises UserError."""
     account = find(environment)
     is_new = environment.stack is None or account.stack(environment.stack) is None
     if environment.stack is None and not interactive:
@@ -161,11 +161,11 @@ def deploy_options(
 
 
 def delete(environment: Environment, account: Account, *, confirmed: bool) -> None:
-    """Deletes the stack and prints what is retained. Raises LocalError."""
+    """Deletes the stack and prints what is retained. Raises UserError."""
     stack = environment.require_stack()
     description = account.stack(stack)
     if description is None:
-        raise LocalError(f"There is no stack {stack} in account {account.number}, {account.region}.")
+        raise UserError(f"There is no stack {stack} in account {account.number}, {account.region}.")
     retained = retained_resources(account, description)
     prompts = ["--no-prompts"] if confirmed else []
     run_sam("delete", *_configuration(environment), "--stack-name", stack, "--region", account.region, *prompts)
@@ -191,12 +191,12 @@ def _configuration(environment: Environment) -> list[str]:
 
 
 def run_sam(command: str, *options: str) -> None:
-    """Runs a SAM command in this terminal. Raises LocalError when it fails; SAM has then printed the reason."""
+    """Runs a SAM command in this terminal. Raises UserError when it fails; SAM has then printed the reason."""
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
     environ = os.environ | {"PATH": path, "SAM_CLI_TELEMETRY": "0"}
     result = subprocess.run([sys.executable, "-m", "samcli", command, *options], env=environ, check=False)
     if result.returncode != 0:
-        raise LocalError(f"`sam {command}` failed with exit code {result.returncode}. SAM printed the reason above.")
+        raise UserError(f"`sam {command}` failed with exit code {result.returncode}. SAM printed the reason above.")
 
 
 def main() -> None:
@@ -208,7 +208,7 @@ def main() -> None:
     interactive = sys.stdin.isatty()
     try:
         if options.environment == "local":
-            raise LocalError("No environment is given. Set ENV=dev or another one. `make dev` starts the local system.")
+            raise UserError("No environment is given. Set ENV=dev or another one. `make dev` starts the local system.")
         environment = Environment.read(REPOSITORY / "samconfig.toml", options.environment)
         find = partial(find_account, is_allowed=endpoint_check())
         if not options.delete:
@@ -216,11 +216,11 @@ def main() -> None:
             return
         confirmed = os.environ.get("YES") == "1"
         if not (interactive or confirmed):
-            raise LocalError(
+            raise UserError(
                 "The deletion needs a confirmation, and there is no terminal. Set YES=1 to delete without one."
             )
         delete(environment, find(environment), confirmed=confirmed)
-    except LocalError as error:
+    except UserError as error:
         sys.exit(str(error))
     except KeyboardInterrupt:
         sys.exit("Stopped.")

@@ -10,7 +10,7 @@ from typing import Any
 
 import boto3
 
-from tools.local.settings import LocalError
+from tools.local.settings import UserError
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,11 @@ class Environment:
 
     @classmethod
     def read(cls, samconfig: Path, name: str) -> "Environment":
-        """Reads the environment `name`. Raises LocalError when the file is not valid TOML."""
+        """Reads the environment `name`. Raises UserError when the file is not valid TOML."""
         try:
             sections = tomllib.loads(samconfig.read_text()) if samconfig.exists() else {}
         except tomllib.TOMLDecodeError as error:
-            raise LocalError(f"{samconfig.name} is not valid TOML: {error}.") from None
+            raise UserError(f"{samconfig.name} is not valid TOML: {error}.") from None
         section = sections.get(name, {})
         settings = {
             key: value
@@ -51,7 +51,7 @@ class Environment:
     def session(self) -> boto3.Session:
         """Returns a session with the profile in samconfig.toml, or else with the shell's credentials.
 
-        Raises LocalError when no region is set, and botocore's errors when the profile does not exist.
+        Raises UserError when no region is set, and botocore's errors when the profile does not exist.
         """
         session = boto3.Session(
             profile_name=self.settings.get("profile"),
@@ -59,7 +59,7 @@ class Environment:
             region_name=self.region or os.environ.get("AWS_REGION"),
         )
         if session.region_name is None:
-            raise LocalError(f"No region is set. Set AWS_REGION, or `region` of {self.name} in samconfig.toml.")
+            raise UserError(f"No region is set. Set AWS_REGION, or `region` of {self.name} in samconfig.toml.")
         return session
 
     @property
@@ -68,7 +68,7 @@ class Environment:
 
     @property
     def overrides(self) -> list[str]:
-        """The parameter overrides, each as `Name=value`. Raises LocalError for an unclosed quote."""
+        """The parameter overrides, each as `Name=value`. Raises UserError for an unclosed quote."""
         overrides = self.settings.get("parameter_overrides", "")
         try:
             return [
@@ -76,7 +76,7 @@ class Environment:
                 for override in (overrides if isinstance(overrides, list) else shlex.split(str(overrides)))
             ]
         except ValueError as error:
-            raise LocalError(f"parameter_overrides of {self.name} is invalid: {error}.") from None
+            raise UserError(f"parameter_overrides of {self.name} is invalid: {error}.") from None
 
     @property
     def architecture(self) -> str:
@@ -89,8 +89,8 @@ class Environment:
         return values[-1] if values else "arm64"
 
     def require_stack(self) -> str:
-        """Returns the stack's name. Raises LocalError, which lists the known environments, when there is none."""
+        """Returns the stack's name. Raises UserError, which lists the known environments, when there is none."""
         if self.stack is None:
             known = ", ".join(sorted({"local", *self.known}))
-            raise LocalError(f"{self.samconfig.name} has no stack_name for ENV={self.name}. Use one of: {known}.")
+            raise UserError(f"{self.samconfig.name} has no stack_name for ENV={self.name}. Use one of: {known}.")
         return self.stack

@@ -16,7 +16,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from tools.local.settings import REPOSITORY, LocalError, Settings
+from tools.local.settings import REPOSITORY, Settings, UserError
 from tools.ops.tokens import SECRET_OUTPUTS, StackClients, deployed_stack, local_stack, secret_arn
 
 # Length and alphabet are those of the tokens that the stack generates.
@@ -28,7 +28,7 @@ ACCEPTED_AFTER_S = 6
 REVOKED_AFTER = timedelta(seconds=60, minutes=5)
 
 
-class RevocationIncomplete(LocalError):
+class RevocationIncomplete(UserError):
     """The first rotation of a revocation succeeded, the second failed."""
 
 
@@ -71,7 +71,7 @@ def main(sleep: Callable[[float], None] = time.sleep) -> None:
     try:
         clients = _clients(options.environment)
         token = rotate(clients.secrets, secret_arn(clients, options.role), revoke=options.revoke)
-    except LocalError as error:
+    except UserError as error:
         sys.exit(str(error))
     except (BotoCoreError, ClientError) as error:
         sys.exit(f"No token was rotated: {error}")

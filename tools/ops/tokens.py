@@ -10,7 +10,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from tools.local import aws
-from tools.local.settings import REPOSITORY, STACK, LocalError, Settings
+from tools.local.settings import REPOSITORY, STACK, Settings, UserError
 from tools.ops.environments import Environment
 
 SECRET_OUTPUTS = {"client": "ClientTokenSecret", "admin": "AdminTokenSecret"}
@@ -33,24 +33,24 @@ def local_stack(url: str) -> StackClients:
 def deployed_stack(samconfig: Path, environment_name: str) -> StackClients:
     """Returns the clients for the stack on AWS that samconfig.toml names for the environment.
 
-    Raises LocalError when there is no stack name, no region, or no such profile.
+    Raises UserError when there is no stack name, no region, or no such profile.
     """
     environment = Environment.read(samconfig, environment_name)
     stack = environment.require_stack()
     try:
         session = environment.session()
     except BotoCoreError as error:
-        raise LocalError(f"The tokens of the stack {stack} cannot be read: {error}") from None
+        raise UserError(f"The tokens of the stack {stack} cannot be read: {error}") from None
     return StackClients(session.client("cloudformation"), session.client("secretsmanager"), stack)
 
 
 def local_token(url: str, role: str) -> str:
-    """Returns a token of the stack on the local AWS at `url`. Raises LocalError if it or the stack does not run."""
+    """Returns a token of the stack on the local AWS at `url`. Raises UserError if it or the stack does not run."""
     return read_token(local_stack(url), role)
 
 
 def secret_arn(clients: StackClients, role: str) -> str:
-    """Returns the ARN of the secret with the role's token. Raises LocalError if the stack cannot be described."""
+    """Returns the ARN of the secret with the role's token. Raises UserError if the stack cannot be described."""
     try:
         outputs = clients.cloudformation.describe_stacks(StackName=clients.stack)["Stacks"][0]["Outputs"]
     except (BotoCoreError, ClientError) as error:
@@ -59,7 +59,7 @@ def secret_arn(clients: StackClients, role: str) -> str:
 
 
 def read_token(clients: StackClients, role: str) -> str:
-    """Returns the role's token. Raises LocalError."""
+    """Returns the role's token. Raises UserError."""
     secret = secret_arn(clients, role)
     try:
         return str(clients.secrets.get_secret_value(SecretId=secret)["SecretString"])
@@ -67,13 +67,13 @@ def read_token(clients: StackClients, role: str) -> str:
         raise _stack_error(clients, error) from None
 
 
-def _stack_error(clients: StackClients, error: Exception) -> LocalError:
+def _stack_error(clients: StackClients, error: Exception) -> UserError:
     if clients.stack == STACK:
         url = clients.cloudformation.meta.endpoint_url
-        return LocalError(
+        return UserError(
             f"The local system does not run on {url}. Start it with `make dev`, or set AWS_PORT to its port."
         )
-    return LocalError(f"The tokens of the stack {clients.stack} cannot be read: {error}")
+    return UserError(f"The tokens of the stack {clients.stack} cannot be read: {error}")
 
 
 def main() -> None:
@@ -87,7 +87,7 @@ def main() -> None:
             print(local_token(Settings.from_environ(os.environ).aws_url, options.role))
         else:
             print(read_token(deployed_stack(REPOSITORY / "samconfig.toml", options.environment), options.role))
-    except LocalError as error:
+    except UserError as error:
         sys.exit(str(error))
 
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 
 from tools.local import aws
-from tools.local.settings import LocalError, Settings
+from tools.local.settings import Settings, UserError
 from tools.rehearsal.modes import MODES, unknown_mode_message
 
 LOG_TIMEOUT_S = 15
@@ -38,7 +38,7 @@ def main() -> None:
     try:
         request_id = _run_outage(settings, options.mode, stream=not options.whole)
         print(f"\nThe gateway's log line:\n{_log_line(settings, request_id)}")
-    except (LocalError, ConnectionError) as error:
+    except (UserError, ConnectionError) as error:
         sys.exit(f"{error}\nThe local system does not respond on {settings.url}. Start it with `make dev`.")
 
 

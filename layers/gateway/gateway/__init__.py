@@ -1,1 +1,0 @@
-"""The domain of tokenhub-gateway: providers, their keys, their health, and forwarding to them."""

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lambda_streaming import DeadlineReached, pump
+from lambda_streaming import DeadlineReached, Pump
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +46,7 @@ class Blocking:
 @settings(database=None, deadline=None, max_examples=50)
 @given(st.lists(st.binary(max_size=20), max_size=200), st.integers(1, 70))
 def test_yields_every_byte_in_order(items: list[bytes], max_queued: int) -> None:
-    assert b"".join(pump(iter(items), max_queued=max_queued)) == b"".join(items)
+    assert b"".join(Pump(iter(items), max_queued=max_queued)) == b"".join(items)
 
 
 def test_raises_a_source_error_after_all_items() -> None:
@@ -58,7 +58,7 @@ def test_raises_a_source_error_after_all_items() -> None:
     received: list[bytes] = []
 
     with pytest.raises(ConnectionResetError):
-        received.extend(pump(source()))
+        received.extend(Pump(source()))
     assert b"".join(received) == b"ab"
 
 
@@ -69,7 +69,7 @@ def test_yields_an_item_before_the_next_is_produced() -> None:
         yield b"a"
         yield b"in time" if taken.wait(5) else b"too late"
 
-    items = pump(source())
+    items = Pump(source())
 
     assert next(items) == b"a"
     taken.set()
@@ -79,7 +79,7 @@ def test_yields_an_item_before_the_next_is_produced() -> None:
 def test_reads_nothing_before_the_first_next() -> None:
     source = Blocking(b"a")
 
-    items = pump(source, stop=source.stop)
+    items = Pump(source, stop=source.stop)
 
     assert reader_count() == 0
     assert next(items) == b"a"
@@ -87,10 +87,11 @@ def test_reads_nothing_before_the_first_next() -> None:
     _close(items)
 
 
-def test_starts_immediately_on_request() -> None:
+def test_start_starts_the_reader_before_the_first_item() -> None:
     source = Blocking(b"a")
 
-    items = pump(source, stop=source.stop, start_immediately=True)
+    items = Pump(source, stop=source.stop)
+    items.start()
 
     assert reader_count() == 1
     _close(items)
@@ -106,7 +107,8 @@ def test_joins_queued_items() -> None:
         yield b"c"
         all_read.set()
 
-    items = pump(source(), start_immediately=True)
+    items = Pump(source())
+    items.start()
     all_read.wait(5)
 
     assert list(items) == [b"abc"]
@@ -114,7 +116,7 @@ def test_joins_queued_items() -> None:
 
 def test_reader_waits_for_a_slow_consumer() -> None:
     produced = itertools.count()
-    items = pump((b"%d" % next(produced) for _ in range(1000)), max_queued=4)
+    items = Pump((b"%d" % next(produced) for _ in range(1000)), max_queued=4)
 
     next(items)
     time.sleep(0.05)
@@ -140,7 +142,7 @@ def test_yields_keep_alives_during_silence() -> None:
         return keep_alive
 
     began = time.monotonic()
-    assert list(pump(source(), idle=0.03, on_idle=on_idle)) == [b"a", b"first", b"last", b"b"]
+    assert list(Pump(source(), idle=0.03, on_idle=on_idle)) == [b"a", b"first", b"last", b"b"]
     assert time.monotonic() - began >= 0.12
 
 
@@ -150,13 +152,13 @@ def test_steady_source_is_never_idle() -> None:
             time.sleep(0.02)
             yield b"a"
 
-    assert list(pump(source(), idle=0.5, on_idle=lambda: b"idle")) == [b"a"] * 5
+    assert list(Pump(source(), idle=0.5, on_idle=lambda: b"idle")) == [b"a"] * 5
 
 
 def test_deadline_ends_a_silent_source() -> None:
     source, began = Blocking(b"a"), time.monotonic()
 
-    items = pump(source, stop=source.stop, deadline=began + 0.1)
+    items = Pump(source, stop=source.stop, deadline=began + 0.1)
 
     assert next(items) == b"a"
     with pytest.raises(DeadlineReached):
@@ -168,7 +170,7 @@ def test_deadline_ends_a_silent_source() -> None:
 def test_deadline_ends_a_source_that_never_pauses() -> None:
     now = itertools.count()
 
-    items = pump(itertools.repeat(b"a"), deadline=10, clock=lambda: float(next(now)))
+    items = Pump(itertools.repeat(b"a"), deadline=10, clock=lambda: float(next(now)))
 
     with pytest.raises(DeadlineReached):
         list(itertools.islice(items, 100))
@@ -176,7 +178,7 @@ def test_deadline_ends_a_source_that_never_pauses() -> None:
 
 def test_keep_alives_do_not_extend_the_deadline() -> None:
     source, began = Blocking(), time.monotonic()
-    items = pump(source, stop=source.stop, idle=0.04, on_idle=lambda: b"idle", deadline=began + 0.1)
+    items = Pump(source, stop=source.stop, idle=0.04, on_idle=lambda: b"idle", deadline=began + 0.1)
 
     received: list[bytes] = []
     with pytest.raises(DeadlineReached):
@@ -188,7 +190,7 @@ def test_keep_alives_do_not_extend_the_deadline() -> None:
 
 def test_close_unblocks_the_reader_and_closes_the_source_in_its_thread() -> None:
     source = Blocking(b"a")
-    items = pump(source, stop=source.stop)
+    items = Pump(source, stop=source.stop)
     next(items)
 
     _close(items)
@@ -202,7 +204,7 @@ def test_close_unblocks_a_reader_of_a_full_queue() -> None:
     source = Blocking(*[b"a"] * 100)
     # The reference prevents garbage collection from closing the iterator.
     iterator = iter(source)
-    items = pump(iterator, stop=source.stop, max_queued=2)
+    items = Pump(iterator, stop=source.stop, max_queued=2)
     next(items)
     time.sleep(0.02)
 
@@ -226,14 +228,14 @@ def test_close_before_the_first_item_stops_and_closes_the_source() -> None:
         def close(self) -> None:
             calls.append("closed")
 
-    _close(pump(Source(), stop=lambda: calls.append("stopped")))
+    _close(Pump(Source(), stop=lambda: calls.append("stopped")))
 
     assert calls == ["stopped", "closed"]
 
 
 def test_garbage_collected_pump_ends_its_reader() -> None:
     source = Blocking(b"a")
-    items = pump(source, stop=source.stop)
+    items = Pump(source, stop=source.stop)
     next(items)
 
     del items
@@ -245,7 +247,7 @@ def test_garbage_collected_pump_ends_its_reader() -> None:
 def test_calls_stop_once_at_a_normal_end(items: list[bytes]) -> None:
     stops: list[None] = []
 
-    assert list(pump(iter(items), stop=lambda: stops.append(None))) == items
+    assert list(Pump(iter(items), stop=lambda: stops.append(None))) == items
 
     assert stops == [None]
 
@@ -254,13 +256,13 @@ def test_ignores_an_exception_of_stop() -> None:
     def stop() -> None:
         raise OSError("not connected")
 
-    assert list(pump(iter([b"a"]), stop=stop)) == [b"a"]
+    assert list(Pump(iter([b"a"]), stop=stop)) == [b"a"]
 
 
 def test_stop_unblocks_a_reader_in_recv() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        items = pump(iter(lambda: ours.recv(100), b""), stop=lambda: ours.shutdown(socket.SHUT_RDWR))
+        items = Pump(iter(lambda: ours.recv(100), b""), stop=lambda: ours.shutdown(socket.SHUT_RDWR))
         theirs.sendall(b"hello")
 
         assert next(items) == b"hello"
@@ -272,7 +274,7 @@ def test_stop_unblocks_a_reader_in_recv() -> None:
 
 def test_close_waits_one_second_for_a_blocked_reader() -> None:
     source = Blocking(b"a")
-    items = pump(source)
+    items = Pump(source)
     next(items)
 
     began = time.monotonic()

@@ -3,7 +3,7 @@ import gc
 import weakref
 from collections.abc import Iterator
 
-from lambda_streaming import pump
+from lambda_streaming import Pump
 
 
 class Resource:
@@ -18,7 +18,7 @@ def failing(resource: Resource) -> Iterator[bytes]:
 def read_to_its_error() -> weakref.ref[Resource]:
     resource = Resource()
     with contextlib.suppress(ConnectionResetError):
-        list(pump(failing(resource)))
+        list(Pump(failing(resource)))
     return weakref.ref(resource)
 
 

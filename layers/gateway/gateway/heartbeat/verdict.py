@@ -13,7 +13,7 @@ from gateway.core.redaction import redact, without
 from gateway.proxy.sse import StreamWatcher, Usage, merge_usage
 from gateway.proxy.upstream_errors import MAX_MESSAGE_CHARACTERS, message_of, upstream_error
 
-# TokenHub books this number for every stream that begins (tokenhub.md, 1.5).
+# TokenHub books this number for every stream that begins (docs/tokenhub.md, 1.5).
 STREAM_TOKENS = 512
 
 CHECK_LOGS = "Check the logs of TokenHub and of any proxy in front of it."
@@ -112,7 +112,7 @@ def unusable(message: str, status: int = 200) -> ProviderError:
 
 
 def _body_error(body: bytes, secrets: Sequence[str]) -> ProviderError | None:
-    """Returns the provider's error that a body is, if any. TokenHub sends some with status 200 (tokenhub.md, 1.4)."""
+    """Returns the provider\'s error in a body, if any. TokenHub sends some with status 200 (docs/tokenhub.md, 1.4)."""
     content = _parse_json(body)
     is_error = _is_page(body) or (isinstance(content, dict) and "error" in content)
     return _wrapped_error(body, secrets) if is_error else None

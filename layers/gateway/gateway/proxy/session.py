@@ -1,7 +1,6 @@
 """Owns one forwarded request, from the request to the last byte of its reply."""
 
 import time
-from collections.abc import Generator
 from dataclasses import dataclass
 
 from aws_lambda_powertools import Logger
@@ -25,7 +24,7 @@ from gateway.proxy.request_log import RequestLog
 from gateway.proxy.stream import relay, relay_late
 from gateway.proxy.upstream import Target, UpstreamResponse
 from gateway.proxy.upstream_errors import MAX_ERROR_BODY_BYTES, upstream_error
-from lambda_streaming import pump
+from lambda_streaming import Pump
 
 # The provider's own timeout has the more precise message, so it gets this much time to be raised first.
 HEAD_GRACE_SECONDS = 0.5
@@ -45,7 +44,7 @@ class Session:
     """Forwards one request and returns its reply.
 
     The order is: `reply()`, then the reply's stream, if it has one, then `close()`. A reply without a stream has
-    closed its session. The thread that `pump` starts sends the request and reads the response; it closes the response
+    closed its session. The thread of the `Pump` sends the request and reads the response; it closes the response
     when it ends, and `close()` ends it.
     """
 
@@ -58,7 +57,7 @@ class Session:
         self._deadline = time.monotonic() + seconds
         self._log = RequestLog(request)
         self._exchange = Exchange(self._send)
-        self._chunks: Generator[bytes] | None = None
+        self._chunks: Pump | None = None
         self._closed = False
 
     def reply(self) -> Reply:
@@ -91,17 +90,18 @@ class Session:
         except GatewayError as error:
             return self._error_reply(error)
 
-    def _start(self) -> Generator[bytes]:
+    def _start(self) -> Pump:
         """Starts the thread that sends the request and reads the response. Returns the response's chunks."""
-        return pump(
+        chunks = Pump(
             self._exchange.chunks(),
             stop=self._exchange.abort,
             idle=self._keep_alive_seconds(),
             on_idle=self._exchange.keep_alive,
             deadline=self._deadline,
             deadline_error=self._deadline_exceeded(),
-            start_immediately=True,
         )
+        chunks.start()
+        return chunks
 
     def _send(self) -> tuple[Target, UpstreamResponse]:
         try:
@@ -128,13 +128,13 @@ class Session:
             "Request a shorter answer."
         )
 
-    def _late_reply(self, chunks: Generator[bytes]) -> Reply:
+    def _late_reply(self, chunks: Pump) -> Reply:
         if self._keep_alive_seconds() is None:
             # Only a head that arrives byte by byte gets here: no socket timeout ends it.
             raise self._deadline_exceeded()
         return Reply(200, late_stream_headers(self._log), stream=relay_late(self._exchange, chunks, self._log))
 
-    def _reply_to_head(self, target: Target, response: UpstreamResponse, chunks: Generator[bytes]) -> Reply:
+    def _reply_to_head(self, target: Target, response: UpstreamResponse, chunks: Pump) -> Reply:
         self._log.target, self._log.status = target, response.status
         if response.status >= 400:
             body, _ = read_up_to(MAX_ERROR_BODY_BYTES, chunks)
@@ -148,7 +148,7 @@ class Session:
             raise NotAStream
         return self._complete_reply(response, chunks)
 
-    def _complete_reply(self, response: UpstreamResponse, chunks: Generator[bytes]) -> Reply:
+    def _complete_reply(self, response: UpstreamResponse, chunks: Pump) -> Reply:
         """Reads the body before the status is sent, so that a body that breaks off becomes an error."""
         body, complete = read_up_to(MAX_BUFFERED_BYTES, chunks)
         self._log.count(body)

@@ -31,7 +31,7 @@ class StreamWatcher:
 
     A stream is whole when `[DONE]` or `message_stop` arrived with its blank line, or when as many choices as the
     request asked for have a finish reason and the body then ended cleanly. A clean end alone means nothing: TokenHub
-    also ends a broken stream with a clean end of the body (docs/tokenhub.md, "Streams").
+    also ends a broken stream with a clean end of the body (docs/tokenhub.md, 1.3).
     """
 
     def __init__(self, choices: int = 1) -> None:

@@ -1,6 +1,6 @@
 """Turns a provider's error response into the one error shape. Keeps its status and its message, and adds a remedy.
 
-The texts are TokenHub's own: plain text, `error` as a string, `code: null` (docs/tokenhub.md, "Errors").
+The texts are TokenHub's own: plain text, `error` as a string, `code: null` (docs/tokenhub.md, 1.4).
 """
 
 import json

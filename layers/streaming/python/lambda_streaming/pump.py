@@ -2,9 +2,9 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Generator, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from threading import Thread
+from typing import Self
 
 from .buffer import Buffer, BufferClosed
 
@@ -19,53 +19,87 @@ def _noop() -> None:
     return None
 
 
-def pump(
-    source: Iterable[bytes],
-    *,
-    stop: Callable[[], None] = _noop,
-    idle: float | None = None,
-    on_idle: Callable[[], bytes | None] = _noop,
-    deadline: float | None = None,
-    max_queued: int = 64,
-    deadline_error: Exception | None = None,
-    clock: Callable[[], float] = time.monotonic,
-    start_immediately: bool = False,
-) -> Generator[bytes]:
-    """Yields the source's bytes in order, then raises its exception, if any. Joins items that are queued together.
+class Pump:
+    """Iterates over the source's bytes in order, then raises its exception, if any. Joins items queued together.
 
-    The reader thread starts at the first `next()`, or now with `start_immediately`. It queues at most `max_queued`
-    items.
+    A thread reads the source: from `start()` or from the first item on. It queues at most `max_queued` items.
 
-    After every `idle` seconds without an item, yields the result of `on_idle`. At `deadline`, a value of `clock`,
-    raises `deadline_error` or DeadlineReached. However the generator ends, `close()` included, it calls `stop` once;
-    `stop` must unblock a reader that waits in the source. The reader thread closes the source.
+    After every `idle` seconds without an item, the pump yields the result of `on_idle`. At `deadline`, a value of
+    `clock`, it raises `deadline_error` or DeadlineReached. At its end, which may be an exception or `close()`, it calls
+    `stop` once; `stop` must unblock a reader that waits in the source. The reader thread closes the source.
     """
-    reader = _SourceReader(source, max_queued)
-    timeouts = _Timeouts(idle, deadline, deadline_error or DeadlineReached(), clock)
-    items = _consume(reader, stop, timeouts, on_idle)
-    # Enters the generator's `try`, so that a close() before the first item stops the source too.
-    next(items)
-    if start_immediately:
-        reader.start()
-    return items
 
+    def __init__(
+        self,
+        source: Iterable[bytes],
+        *,
+        stop: Callable[[], None] = _noop,
+        idle: float | None = None,
+        on_idle: Callable[[], bytes | None] = _noop,
+        deadline: float | None = None,
+        max_queued: int = 64,
+        deadline_error: Exception | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._reader = _SourceReader(source, max_queued)
+        self._stop = stop
+        self._idle = idle
+        self._on_idle = on_idle
+        self._deadline = deadline
+        self._deadline_error = deadline_error or DeadlineReached()
+        self._clock = clock
+        self._closed = False
 
-@dataclass(frozen=True)
-class _Timeouts:
-    idle: float | None
-    deadline: float | None
-    deadline_error: Exception
-    clock: Callable[[], float]
+    def start(self) -> None:
+        """Starts the reader thread."""
+        self._reader.start()
 
-    def next_wait(self) -> tuple[float | None, bool]:
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> bytes:
+        if self._closed:
+            raise StopIteration
+        self.start()
+        try:
+            while (item := self._next_item()) == b"":
+                pass
+            if item is not None:
+                return item
+            self._reader.raise_error()
+        except BaseException:
+            self.close()
+            raise
+        self.close()
+        raise StopIteration
+
+    def close(self) -> None:
+        """Stops reading. Further calls do nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        # Shutting down a socket that is already closed raises, and must not replace the original exception.
+        with contextlib.suppress(Exception):
+            self._stop()
+        self._reader.end()
+
+    def __del__(self) -> None:
+        self.close()
+
+    def _next_item(self) -> bytes | None:
+        seconds, is_idle = self._next_wait()
+        item = self._reader.take(seconds)
+        return self._on_idle() or b"" if item == b"" and is_idle else item
+
+    def _next_wait(self) -> tuple[float | None, bool]:
         """Returns the seconds to wait for the next item, and whether that is the idle time. Raises deadline_error."""
-        if self.deadline is None:
-            return self.idle, True
-        remaining = self.deadline - self.clock()
+        if self._deadline is None:
+            return self._idle, True
+        remaining = self._deadline - self._clock()
         if remaining <= 0:
-            raise self.deadline_error
-        if self.idle is not None and self.idle < remaining:
-            return self.idle, True
+            raise self._deadline_error
+        if self._idle is not None and self._idle < remaining:
+            return self._idle, True
         return remaining, False
 
 
@@ -115,27 +149,3 @@ class _SourceReader:
         # The consumer has ended, so nothing can handle an exception.
         with contextlib.suppress(Exception):
             close()
-
-
-def _consume(
-    reader: _SourceReader, stop: Callable[[], None], timeouts: _Timeouts, on_idle: Callable[[], bytes | None]
-) -> Generator[bytes]:
-    try:
-        # pump() takes this item.
-        yield b""
-        reader.start()
-        while (item := _next_item(reader, timeouts, on_idle)) is not None:
-            if item:
-                yield item
-        reader.raise_error()
-    finally:
-        # Shutting down a socket that is already closed raises, and must not replace the original exception.
-        with contextlib.suppress(Exception):
-            stop()
-        reader.end()
-
-
-def _next_item(reader: _SourceReader, timeouts: _Timeouts, on_idle: Callable[[], bytes | None]) -> bytes | None:
-    seconds, is_idle = timeouts.next_wait()
-    item = reader.take(seconds)
-    return on_idle() or b"" if item == b"" and is_idle else item

@@ -3,7 +3,7 @@ import os
 import pytest
 
 from tools.local import aws
-from tools.local.settings import LocalError
+from tools.local.settings import UserError
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:4566", "http://localhost:1", "http://[::1]:4566"])
@@ -15,9 +15,9 @@ def test_accepts_loopback_endpoints(url: str) -> None:
     "url", ["", "http://10.0.0.1:4566", "https://dynamodb.us-east-1.amazonaws.com", "http://127.0.0.1.example.com:4566"]
 )
 def test_rejects_any_other_endpoint(url: str) -> None:
-    with pytest.raises(LocalError, match="is not a loopback URL"):
+    with pytest.raises(UserError, match="is not a loopback URL"):
         aws.client("dynamodb", url)
-    with pytest.raises(LocalError, match="is not a loopback URL"):
+    with pytest.raises(UserError, match="is not a loopback URL"):
         aws.environment(url, {})
 
 

@@ -3,7 +3,7 @@ import socket
 import pytest
 
 from tools.local import ports
-from tools.local.settings import LocalError
+from tools.local.settings import UserError
 
 
 def free_port() -> int:
@@ -31,7 +31,7 @@ def test_port_in_use_names_another_port(address: str) -> None:
     with socket.create_server((address, 0)) as server:
         port = server.getsockname()[1]
 
-        with pytest.raises(LocalError) as caught:
+        with pytest.raises(UserError) as caught:
             ports.check_free(port, "AWS_PORT")
 
     assert str(caught.value) == (
@@ -48,7 +48,7 @@ def test_detects_a_port_in_use_on_ipv6_only() -> None:
         port = server.getsockname()[1]
 
         assert ports.listening(port)
-        with pytest.raises(LocalError):
+        with pytest.raises(UserError):
             ports.check_free(port, "PORT")
 
 
@@ -67,5 +67,5 @@ def test_bound_port_without_a_listener_is_in_use_but_not_listening() -> None:
         port = bound.getsockname()[1]
 
         assert not ports.listening(port)
-        with pytest.raises(LocalError):
+        with pytest.raises(UserError):
             ports.check_free(port, "PORT")

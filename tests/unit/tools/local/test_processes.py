@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tools.local import processes
-from tools.local.settings import LocalError
+from tools.local.settings import UserError
 
 IGNORES_SIGTERM = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('started', flush=True); time.sleep(60)"
@@ -56,7 +56,7 @@ def test_unexpected_end_shows_the_end_of_the_log(tmp_path: Path) -> None:
         async with child as running:
             await running.watch()
 
-    with pytest.raises(LocalError) as caught:
+    with pytest.raises(UserError) as caught:
         asyncio.run(check())
 
     message = f"the thing ended unexpectedly (exit 7). Its log is {tmp_path / 'failing.log'}:\n    one\n    two"

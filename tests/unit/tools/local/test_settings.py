@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.local.settings import REPOSITORY, LocalError, Settings
+from tools.local.settings import REPOSITORY, Settings, UserError
 
 
 def test_has_the_documented_defaults() -> None:
@@ -41,7 +41,7 @@ def test_reads_every_variable() -> None:
     ],
 )
 def test_invalid_value_names_the_variable(name: str, value: str, message: str) -> None:
-    with pytest.raises(LocalError) as caught:
+    with pytest.raises(UserError) as caught:
         Settings.from_environ({name: value})
 
     assert str(caught.value) == message

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tools.local import stack
-from tools.local.settings import LocalError, Settings
+from tools.local.settings import Settings, UserError
 
 
 @pytest.fixture
@@ -88,9 +88,7 @@ def test_no_failure_has_no_reason() -> None:
 def test_failed_build_shows_the_end_of_the_log(tmp_path: Path) -> None:
     settings = Settings(state=tmp_path)
 
-    with pytest.raises(
-        LocalError, match=r"^`sam build` failed\. Its log is .*sam-build\.log:\n(.*\n)*.*No such option"
-    ):
+    with pytest.raises(UserError, match=r"^`sam build` failed\. Its log is .*sam-build\.log:\n(.*\n)*.*No such option"):
         asyncio.run(stack.run_sam(settings, "build", "--no-such-option", folder=tmp_path))
 
 

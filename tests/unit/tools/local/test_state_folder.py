@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tools.local import state_folder
-from tools.local.settings import LocalError
+from tools.local.settings import UserError
 
 
 def lock(folder: Path) -> int:
@@ -38,7 +38,7 @@ def test_rejects_another_version_and_names_make_reset(tmp_path: Path, content: s
     if content is not None:
         (tmp_path / "version.json").write_text(content)
 
-    with pytest.raises(LocalError, match=r"written by another version .* `make reset`"):
+    with pytest.raises(UserError, match=r"written by another version .* `make reset`"):
         lock(tmp_path)
 
 
@@ -49,7 +49,7 @@ def test_rejects_a_folder_in_use_after_the_timeout(tmp_path: Path) -> None:
             async with state_folder.locked(tmp_path, timeout_s=0.3):
                 pass
 
-    with pytest.raises(LocalError, match="is in use by another local system"):
+    with pytest.raises(UserError, match="is in use by another local system"):
         asyncio.run(twice())
 
 
@@ -60,7 +60,7 @@ def test_child_with_the_descriptor_holds_the_lock(tmp_path: Path) -> None:
 
     descriptor = asyncio.run(duplicate())
     try:
-        with pytest.raises(LocalError):
+        with pytest.raises(UserError):
             lock(tmp_path)
     finally:
         os.close(descriptor)
@@ -70,7 +70,7 @@ def test_child_with_the_descriptor_holds_the_lock(tmp_path: Path) -> None:
 def test_unusable_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
-    with pytest.raises(LocalError, match=r"^STATE .* cannot be used: Not a directory\. Choose another folder\.$"):
+    with pytest.raises(UserError, match=r"^STATE .* cannot be used: Not a directory\. Choose another folder\.$"):
         lock(tmp_path / "file" / "state")
 
 
@@ -100,7 +100,7 @@ def test_reset_keeps_the_data_of_a_running_system(tmp_path: Path) -> None:
             state_folder.reset(tmp_path)
 
     with pytest.raises(
-        LocalError, match=r"is in use by a running local system\. Nothing was deleted\. Stop the system first"
+        UserError, match=r"is in use by a running local system\. Nothing was deleted\. Stop the system first"
     ):
         asyncio.run(while_it_runs())
     assert (tmp_path / "version.json").exists()

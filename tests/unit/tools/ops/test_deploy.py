@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tools.local.settings import REPOSITORY, LocalError
+from tools.local.settings import REPOSITORY, UserError
 from tools.ops.deploy import (
     Account,
     build_options,
@@ -67,29 +67,29 @@ def shell(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch
 
 
 def test_reports_missing_credentials(shell: pytest.MonkeyPatch) -> None:
-    with pytest.raises(LocalError, match=r"^No AWS account answers: Unable to locate credentials\nLog in"):
+    with pytest.raises(UserError, match=r"^No AWS account answers: Unable to locate credentials\nLog in"):
         find_account(NEW_WITH_REGION)
 
 
 def test_rehearsal_without_a_local_aws_reports_what_to_set(shell: pytest.MonkeyPatch) -> None:
-    with pytest.raises(LocalError, match=r"^REHEARSE=1 allows the local AWS only, .* set AWS_ENDPOINT_URL"):
+    with pytest.raises(UserError, match=r"^REHEARSE=1 allows the local AWS only, .* set AWS_ENDPOINT_URL"):
         find_account(NEW_WITH_REGION, is_allowed=is_local)
 
 
 def test_reports_a_missing_region(shell: pytest.MonkeyPatch) -> None:
-    with pytest.raises(LocalError, match=r"^No region is set. Set AWS_REGION"):
+    with pytest.raises(UserError, match=r"^No region is set. Set AWS_REGION"):
         find_account(NEW)
 
 
 def test_reports_an_unknown_profile_of_the_shell(shell: pytest.MonkeyPatch) -> None:
     shell.setenv("AWS_PROFILE", "nobody")
 
-    with pytest.raises(LocalError, match=r"The config profile \(nobody\) could not be found"):
+    with pytest.raises(UserError, match=r"The config profile \(nobody\) could not be found"):
         find_account(NEW_WITH_REGION)
 
 
 def test_reports_an_unknown_profile_of_samconfig(shell: pytest.MonkeyPatch) -> None:
-    with pytest.raises(LocalError, match=r"The config profile \(stranger\) could not be found"):
+    with pytest.raises(UserError, match=r"The config profile \(stranger\) could not be found"):
         find_account(Environment("new", SAMCONFIG, {"region": "us-east-1", "profile": "stranger"}, ()))
 
 
@@ -97,14 +97,14 @@ def test_reports_an_unknown_profile_of_samconfig(shell: pytest.MonkeyPatch) -> N
 def test_rejects_other_endpoints_before_the_first_request(shell: pytest.MonkeyPatch, variable: str) -> None:
     shell.setenv(variable, "http://127.0.0.1:1")
 
-    with pytest.raises(LocalError, match=r"would be called at http://127.0.0.1:1, which is not AWS. Unset"):
+    with pytest.raises(UserError, match=r"would be called at http://127.0.0.1:1, which is not AWS. Unset"):
         find_account(NEW_WITH_REGION)
 
 
 def test_rejects_other_endpoints_in_the_aws_configuration(shell: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "config").write_text("[default]\nendpoint_url = http://localhost:4566\n")
 
-    with pytest.raises(LocalError, match=r"http://localhost:4566, which is not AWS"):
+    with pytest.raises(UserError, match=r"http://localhost:4566, which is not AWS"):
         find_account(NEW_WITH_REGION)
 
 

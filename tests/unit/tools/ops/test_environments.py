@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.local.settings import REPOSITORY, LocalError
+from tools.local.settings import REPOSITORY, UserError
 from tools.ops.environments import Environment
 
 SAMCONFIG = """
@@ -41,28 +41,28 @@ def test_reads_the_architecture_from_the_parameters(samconfig: Path, name: str, 
 
 
 def test_unknown_environment_error_lists_the_known_ones(samconfig: Path) -> None:
-    with pytest.raises(LocalError, match=r"has no stack_name for ENV=test. Use one of: default, dev, local, prod."):
+    with pytest.raises(UserError, match=r"has no stack_name for ENV=test. Use one of: default, dev, local, prod."):
         Environment.read(samconfig, "test").require_stack()
 
 
 def test_default_environment_has_no_stack_so_that_plain_sam_deploy_fails() -> None:
     default = Environment.read(REPOSITORY / "samconfig.toml", "default")
 
-    with pytest.raises(LocalError, match="has no stack_name for ENV=default"):
+    with pytest.raises(UserError, match="has no stack_name for ENV=default"):
         default.require_stack()
 
 
 def test_reports_an_invalid_samconfig(samconfig: Path) -> None:
     samconfig.write_text("stack_name: gateway")
 
-    with pytest.raises(LocalError, match=r"^samconfig.toml is not valid TOML: "):
+    with pytest.raises(UserError, match=r"^samconfig.toml is not valid TOML: "):
         Environment.read(samconfig, "dev")
 
 
 def test_reports_an_unclosed_quote(samconfig: Path) -> None:
     samconfig.write_text('[dev.deploy.parameters]\nparameter_overrides = "LogLevel=it\'s"')
 
-    with pytest.raises(LocalError, match=r"^parameter_overrides of dev is invalid: "):
+    with pytest.raises(UserError, match=r"^parameter_overrides of dev is invalid: "):
         _ = Environment.read(samconfig, "dev").overrides
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tools.local.settings import REPOSITORY, LocalError
+from tools.local.settings import REPOSITORY, UserError
 from tools.ops import tokens
 
 
@@ -27,7 +27,7 @@ def test_reads_the_token_of_each_role(role: str) -> None:
 
 
 def test_reports_a_stopped_local_system() -> None:
-    with pytest.raises(LocalError, match=r"does not run on http://127\.0\.0\.1:1. Start it with `make dev`"):
+    with pytest.raises(UserError, match=r"does not run on http://127\.0\.0\.1:1. Start it with `make dev`"):
         tokens.local_token("http://127.0.0.1:1", "client")
 
 
@@ -35,7 +35,7 @@ def test_unknown_environment_error_lists_the_known_ones(tmp_path: Path) -> None:
     samconfig = tmp_path / "samconfig.toml"
     samconfig.write_text('version = 0.1\n[prod.global.parameters]\nstack_name = "gateway"\n')
 
-    with pytest.raises(LocalError) as caught:
+    with pytest.raises(UserError) as caught:
         tokens.deployed_stack(samconfig, "staging")
 
     assert str(caught.value) == "samconfig.toml has no stack_name for ENV=staging. Use one of: local, prod."
@@ -48,7 +48,7 @@ def test_reports_a_missing_region(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
 
-    with pytest.raises(LocalError, match=r"^No region is set. Set AWS_REGION, or `region` of prod"):
+    with pytest.raises(UserError, match=r"^No region is set. Set AWS_REGION, or `region` of prod"):
         tokens.deployed_stack(samconfig, "prod")
 
 
@@ -56,7 +56,7 @@ def test_reports_an_unknown_profile(tmp_path: Path) -> None:
     samconfig = tmp_path / "samconfig.toml"
     samconfig.write_text('version = 0.1\n[prod.deploy.parameters]\nstack_name = "gateway"\nprofile = "stranger"\n')
 
-    with pytest.raises(LocalError, match=r"^The tokens of the stack gateway .* \(stranger\) could not be found"):
+    with pytest.raises(UserError, match=r"^The tokens of the stack gateway .* \(stranger\) could not be found"):
         tokens.deployed_stack(samconfig, "prod")
 
 
