@@ -25,19 +25,20 @@ PROVIDERS_ERROR = "Users get it too. Fix it in TokenHub or at the model's provid
 # How the rehearsal TokenHub answers a beat that is no stream → last_heartbeat_error.
 ANSWERS = {
     "refuse_key": (
-        "HTTP 401: invalid api key. TokenHub refuses the registered key: register the provider again with a valid "
-        "api_key."
+        "HTTP 401: invalid api key. TokenHub refuses the registered key. Register "
+        "the provider again with a valid api_key."
     ),
     "no_scope": (
-        "HTTP 403: insufficient scope. The registered key lacks the scope for this: give it the scope in TokenHub."
+        "HTTP 403: insufficient scope. The registered key lacks the scope for this request. "
+        "Add the scope to the key in TokenHub."
     ),
     "budget": (
-        "HTTP 429: monthly budget exceeded. The registered key's budget is spent: raise it in TokenHub, or register "
-        "another key."
+        "HTTP 429: monthly budget exceeded. The budget of the registered key is spent. "
+        "Raise it in TokenHub, or register another key."
     ),
     "no_models": (
-        "HTTP 502: no eligible models registered. TokenHub has no model that it can use now: each is missing, "
-        "disabled or in its cooldown. Look at its models and providers."
+        "HTTP 502: no eligible models registered. Each of TokenHub's models is missing, disabled or "
+        "in its cooldown. Check TokenHub's models and providers."
     ),
     "all_failed": (
         'HTTP 502: all providers failed for streaming: API error (status 401): {"error": {"message": "Incorrect API '
@@ -53,7 +54,7 @@ ANSWERS = {
         "HTTP 200: The answer is a web page, for example the login page of a proxy in front of TokenHub. "
         "Register TokenHub's own address, ending in /v1."
     ),
-    "panic": "HTTP 500. TokenHub failed: look at its log.",
+    "panic": "HTTP 500. TokenHub failed. Check its log.",
     "cut_close": (
         "HTTP 200: The answer ended before it was complete. Check the logs of TokenHub and of any proxy in front of it."
     ),
@@ -74,11 +75,12 @@ STREAMS = {
 KEYS = {
     "tokenhub_none": ANSWERS["refuse_key"],
     "secret": (
-        "HTTP 401: invalid api key format. A TokenHub key begins with tokenhub_: register the provider again with one."
+        "HTTP 401: invalid api key format. A TokenHub key starts with tokenhub_. "
+        "Register the provider again with such a key."
     ),
     "": (
-        "HTTP 401: authorization required. TokenHub asks for a key, and none is registered: register the provider "
-        "again with its api_key."
+        "HTTP 401: authorization required. TokenHub requires a key, and none is "
+        "registered. Register the provider again with its api_key."
     ),
 }
 ENDPOINTS = {
@@ -89,9 +91,13 @@ ENDPOINTS = {
         "The certificate of {url} is not from a trusted authority. Give it one of a public authority."
     ),
     "deaf": "{url} did not accept a connection in time. Check the address and the firewalls in between.",
-    "without_v1": "HTTP 404: 404 page not found. Nothing is served there: does the registered endpoint end in /v1?",
-    "redirects": "{url} redirects (HTTP 307), and the gateway sends a key to no other address. "
-    "Register the final address.",
+    "without_v1": (
+        "HTTP 404: 404 page not found. The provider does not serve this path. "
+        "Check that the registered endpoint ends in /v1."
+    ),
+    "redirects": (
+        "{url} redirects (HTTP 307), and the gateway sends a key to no other address. Register the final address."
+    ),
 }
 
 

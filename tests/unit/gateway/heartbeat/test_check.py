@@ -154,7 +154,7 @@ def test_prefers_the_model_that_tokenhub_negotiated(
         (b'{"object": "list", "data": []}', "no choices"),
         (completion('{"error": {"message": "no credit"}}', usage=None), "no credit"),
         (completion('\n {"type": "error", "error": "no credit"}', usage=None), "no credit"),
-        (completion("<!doctype html><title>no credit</title>", usage=None), "a page that is no JSON"),
+        (completion("<!doctype html><title>no credit</title>", usage=None), "a web page"),
         (completion(f'{{"error": "{KEY}"}}', usage=None), "[redacted]"),
         (completion('{"error": "' + "x" * 5000 + '"}', usage=None), "x" * 500),
         (b" " * (1024 * 1024 + 1), "larger than 1 MB"),
@@ -171,8 +171,16 @@ def test_a_200_without_a_completion_fails(run: Run, serve: Serve, body: bytes, m
     ("status", "body", "message"),
     [
         (401, b"invalid api key\n", "HTTP 401: invalid api key. TokenHub refuses the registered key"),
-        (429, b'{"error": "monthly budget exceeded"}', "HTTP 429: monthly budget exceeded. The registered key's"),
-        (502, b'{"error": {"message": "all providers failed"}}', "HTTP 502: all providers failed. Every provider"),
+        (
+            429,
+            b'{"error": "monthly budget exceeded"}',
+            "HTTP 429: monthly budget exceeded. The budget of the registered key",
+        ),
+        (
+            502,
+            b'{"error": {"message": "all providers failed"}}',
+            "HTTP 502: all providers failed. Every model provider",
+        ),
         (500, b"", "HTTP 500. TokenHub failed"),
         (204, b"", "HTTP 204. A chat completion has status 200. Check that TokenHub listens there."),
         (202, b'{"error": "queued."}', "HTTP 202: queued. A chat completion has status 200."),

@@ -87,7 +87,7 @@ def test_prefers_the_model_that_tokenhub_negotiated(run: Run, serve: Serve, fram
 
 
 PAGE = "The answer is a web page"
-PROVIDERS_PAGE = "The answer wraps an error of a model's provider: a page that is no JSON"
+PROVIDERS_PAGE = "The answer wraps an error of a model's provider: a web page"
 TRUNCATED = "The stream ended before its end marker"
 WRAPPED = "The answer wraps an error of a model's provider: no credit"
 IN_BAND = "The stream contains an error: no credit"
@@ -133,7 +133,7 @@ def test_a_rejected_stream_costs_nothing(run: Run, serve: Serve) -> None:
     outcome = run(serve(always(CAUSE)).url)
     assert outcome.error == (
         "HTTP 502: all providers failed for streaming: API error (status 401): no credit. "
-        "Every provider behind TokenHub failed, the last one as it says here: set that right in TokenHub."
+        "Every model provider of TokenHub failed; the message has the last one's error. Correct it in TokenHub."
     )
     assert outcome.tokens is None
 
@@ -170,7 +170,7 @@ def test_keeps_the_first_error_if_the_second_probe_hides_the_cause(
     server = serve(in_turn((ALL_FAILED,), second))
     outcome = run(server.url, HEALTHY, seconds=0.5)
     assert outcome.error == (
-        "HTTP 502: all providers failed. Every provider behind TokenHub failed: look at TokenHub's log for the cause."
+        "HTTP 502: all providers failed. Every model provider of TokenHub failed. Check TokenHub's log for the cause."
     )
     assert outcome.tokens == tokens
     assert len(server.received) == 2
@@ -210,7 +210,7 @@ def test_probes_once_if_a_stream_reports_all_providers_failed(run: Run, serve: S
         ("html", PAGE),
         ("all_failed", "API error (status 401)"),
         ("no_models", "no eligible models registered"),
-        ("budget", "raise it in TokenHub"),
+        ("budget", "Raise it in TokenHub"),
         ("refuse_key", "invalid api key"),
     ],
 )

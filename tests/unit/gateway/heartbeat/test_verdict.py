@@ -51,49 +51,58 @@ ANSWERS = [
     (
         (answer(401, b"invalid api key\n", "text/plain"),),
         (
-            "HTTP 401: invalid api key. TokenHub refuses the registered key: "
-            "register the provider again with a valid api_key."
+            "HTTP 401: invalid api key. TokenHub refuses the registered key. Register "
+            "the provider again with a valid api_key."
         ),
     ),
     (
         (answer(401, b"invalid api key format\n", "text/plain"),),
-        "HTTP 401: invalid api key format. A TokenHub key begins with tokenhub_: register the provider again with one.",
+        (
+            "HTTP 401: invalid api key format. A TokenHub key starts with tokenhub_. "
+            "Register the provider again with such a key."
+        ),
     ),
     (
         (answer(401, b"authorization required\n", "text/plain"),),
         (
-            "HTTP 401: authorization required. TokenHub asks for a key, and none is registered: "
-            "register the provider again with its api_key."
+            "HTTP 401: authorization required. TokenHub requires a key, and none is "
+            "registered. Register the provider again with its api_key."
         ),
     ),
     (
         (answer(403, b"insufficient scope\n", "text/plain"),),
-        "HTTP 403: insufficient scope. The registered key lacks the scope for this: give it the scope in TokenHub.",
+        (
+            "HTTP 403: insufficient scope. The registered key lacks the scope for this request. "
+            "Add the scope to the key in TokenHub."
+        ),
     ),
     (
         (answer(429, BUDGET),),
         (
-            "HTTP 429: monthly budget exceeded. The registered key's budget is spent: "
-            "raise it in TokenHub, or register another key."
+            "HTTP 429: monthly budget exceeded. The budget of the registered key is spent. "
+            "Raise it in TokenHub, or register another key."
         ),
     ),
     (
         (answer(502, b'{"error":{"message":"no eligible models registered"}}'),),
         (
-            "HTTP 502: no eligible models registered. TokenHub has no model that it can use now: "
-            "each is missing, disabled or in its cooldown. Look at its models and providers."
+            "HTTP 502: no eligible models registered. Each of TokenHub's models is missing, disabled or "
+            "in its cooldown. Check TokenHub's models and providers."
         ),
     ),
     (
         (answer(404, b"404 page not found\n", "text/plain"),),
-        "HTTP 404: 404 page not found. Nothing is served there: does the registered endpoint end in /v1?",
+        (
+            "HTTP 404: 404 page not found. The provider does not serve this path. "
+            "Check that the registered endpoint ends in /v1."
+        ),
     ),
-    ((answer(500),), "HTTP 500. TokenHub failed: look at its log."),
+    ((answer(500),), "HTTP 500. TokenHub failed. Check its log."),
     (
         (answer(401, b"invalid api key\nxxx", "text/plain")[:-3], Cut.CLOSE),
         (
-            "HTTP 401: invalid api key. TokenHub refuses the registered key: "
-            "register the provider again with a valid api_key."
+            "HTTP 401: invalid api key. TokenHub refuses the registered key. Register "
+            "the provider again with a valid api_key."
         ),
     ),
     (
@@ -145,10 +154,10 @@ def test_an_answer_without_a_completion(
 def test_all_providers_failed_with_and_without_the_cause(patient_upstream: Upstream, serve: Serve) -> None:
     assert error_of(patient_upstream, serve(in_turn((ALL_FAILED,), (CAUSE,))).url) == (
         'HTTP 502: all providers failed for streaming: API error (status 401): {"error": 1}. '
-        "Every provider behind TokenHub failed, the last one as it says here: set that right in TokenHub."
+        "Every model provider of TokenHub failed; the message has the last one's error. Correct it in TokenHub."
     )
     assert error_of(patient_upstream, serve(always(ALL_FAILED)).url) == (
-        "HTTP 502: all providers failed. Every provider behind TokenHub failed: look at TokenHub's log for the cause."
+        "HTTP 502: all providers failed. Every model provider of TokenHub failed. Check TokenHub's log for the cause."
     )
 
 
@@ -192,18 +201,18 @@ def test_an_unreachable_provider(
     patient_upstream: Upstream, make_upstream: MakeUpstream, serve: Serve, certificate: Path
 ) -> None:
     assert error_of(patient_upstream, "http://127.0.0.1:9/v1") == (
-        "http://127.0.0.1:9/v1 refused the connection. Is TokenHub running there, and is the port right?"
+        "http://127.0.0.1:9/v1 refused the connection. Check that TokenHub is running and that the port is right."
     )
     assert error_of(patient_upstream, "http://nosuch.invalid/v1") == (
-        "The host name of http://nosuch.invalid/v1 is not known. Check its spelling and its DNS entry."
+        "The host name of http://nosuch.invalid/v1 cannot be resolved. Check its spelling and its DNS entry."
     )
     secure = serve(always(HANG), tls=server_context(certificate)).url
     assert error_of(patient_upstream, secure) == (
-        f"The certificate of {secure} is of no authority that is known. Give it one of a public authority."
+        f"The certificate of {secure} is not from a trusted authority. Install one from a public authority."
     )
     unanswering = make_upstream(transport=Unanswering)
     assert error_of(unanswering, "http://192.0.2.1/v1") == (
-        "http://192.0.2.1/v1 did not accept a connection in time. Is the address right? Is a firewall in between?"
+        "http://192.0.2.1/v1 did not accept a connection in time. Check the address and the firewalls in between."
     )
 
 
@@ -217,15 +226,15 @@ def test_a_provider_that_does_not_answer(patient_upstream: Upstream, serve: Serv
     )
     closes = serve(always(Cut.CLOSE)).url
     assert error_of(patient_upstream, closes) == (
-        f"{closes} closed the connection without an answer, or gave one that is no HTTP. "
-        "Try again; if it stays so, check the port, and look at TokenHub's log."
+        f"{closes} closed the connection without an HTTP response. "
+        "Try again; if it happens again, check the port and TokenHub's log."
     )
 
 
 def test_a_provider_that_redirects(patient_upstream: Upstream, serve: Serve) -> None:
     url = serve(always(answer(302, location="https://login.example.com/"))).url
     assert error_of(patient_upstream, url) == (
-        f"{url} redirects (HTTP 302), and no key follows. Register the final address."
+        f"{url} redirects (HTTP 302), and the gateway sends a key to no other address. Register the final address."
     )
 
 
