@@ -43,8 +43,8 @@ ANSWERS = {
     "all_failed": (
         'HTTP 502: all providers failed for streaming: API error (status 401): {"error": {"message": "Incorrect API '
         'key provided: sk-rehear************************sal1.", "type": "invalid_request_error", "param": null, '
-        '"code": "invalid_api_key"}}. Every provider behind TokenHub failed, the last one as it says here: set that '
-        "right in TokenHub."
+        '"code": "invalid_api_key"}}. Every model provider of TokenHub failed; the message has the last one\'s error. '
+        "Correct it in TokenHub."
     ),
     "wrapped_error": (
         "HTTP 200: The answer wraps an error of a model's provider: Incorrect API key provided: "

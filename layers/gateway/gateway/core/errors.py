@@ -251,7 +251,9 @@ class StreamTruncated(ForwardingError):
     code = "stream_truncated"
 
     def __init__(self) -> None:
-        super().__init__("The provider ended the stream before it was complete. Discard its part and try again.")
+        super().__init__(
+            "The provider ended the stream before it was complete. Discard the received part and try again."
+        )
 
 
 class NotAStream(ForwardingError):

@@ -77,14 +77,14 @@ def test_anthropic_sdk_reads_a_whole_stream(serve: Serve) -> None:
 @pytest.mark.parametrize("breaks", [True, False])
 @pytest.mark.parametrize("cut", [0, 20, len(BODY[0]), len(BODY[0]) + 9, len(BODY[0] + BODY[1])])
 def test_openai_sdk_raises_on_a_truncated_stream(serve: Serve, cut: int, breaks: bool) -> None:
-    with pytest.raises(openai.APIError, match="incomplete"):
+    with pytest.raises(openai.APIError, match="before it was complete"):
         ask_openai(relayed(serve, CHAT[:cut], breaks=breaks))
 
 
 @pytest.mark.parametrize("breaks", [True, False])
 @pytest.mark.parametrize("cut", [0, 40, CLAUDE.index(b"event: content_block_stop"), len(CLAUDE) - 1])
 def test_anthropic_sdk_raises_on_a_truncated_stream(serve: Serve, cut: int, breaks: bool) -> None:
-    with pytest.raises(anthropic.APIError, match="incomplete"):
+    with pytest.raises(anthropic.APIError, match="before it was complete"):
         ask_anthropic(relayed(serve, CLAUDE[:cut], breaks=breaks))
 
 
