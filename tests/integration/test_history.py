@@ -20,7 +20,7 @@ def history(http: httpx.Client, **query: str | int) -> dict[str, Any]:
 def test_first_beat_appears_in_the_history(http: httpx.Client, register: Register) -> None:
     register()
 
-    assert wait_until(lambda: history(http)["items"], 15, every=0.25)
+    assert wait_until(lambda: history(http)["items"], 60, every=0.25)
     page = history(http)
     assert (page["uptime_24h"], page["next"]) == (1, None)
 

@@ -20,14 +20,14 @@ def test_new_provider_is_pending_then_healthy(http: httpx.Client, register: Regi
 
     assert answer.status_code == 201
     assert answer.json()["status"] == "pending"
-    assert wait_until(lambda: status(http) == ("healthy", None), 15, every=0.25)
+    assert wait_until(lambda: status(http) == ("healthy", None), 60, every=0.25)
 
 
 def test_repeated_registration_returns_200_and_keeps_health(
     http: httpx.Client, register: Register, tokenhub: RunningTokenHub
 ) -> None:
     register()
-    assert wait_until(lambda: status(http)[0] == "healthy", 15, every=0.25)
+    assert wait_until(lambda: status(http)[0] == "healthy", 60, every=0.25)
     before = http.get("/api/v1/providers").json()
 
     again = register()
@@ -40,13 +40,13 @@ def test_wrong_key_fails_with_advice(http: httpx.Client, register: Register, tok
     tokenhub.rehearse("refuse_key")
     register()
 
-    assert wait_until(lambda: status(http)[0] == "failed", 15, every=0.25)
+    assert wait_until(lambda: status(http)[0] == "failed", 60, every=0.25)
     assert re.match(r"HTTP 401: invalid api key\. .*register", status(http)[1] or "")
 
 
 def test_key_appears_in_no_response_table_or_log(http: httpx.Client, register: Register, system: LocalSystem) -> None:
     answers = [register(api_key=CANARY).text]
-    assert wait_until(lambda: status(http)[0] == "healthy", 15, every=0.25)
+    assert wait_until(lambda: status(http)[0] == "healthy", 60, every=0.25)
     http.post("/v1/chat/completions", json={"messages": [{"role": "user", "content": "Hello"}]})
     answers += [http.get("/api/v1/providers").text, http.get("/api/v1/providers/tokenhub").text]
 
