@@ -138,3 +138,11 @@ def test_every_file_named_in_contributing_exists() -> None:
 
 def test_readme_has_140_to_180_lines() -> None:
     assert 140 <= len((ROOT / "README.md").read_text().splitlines()) <= 180
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "requirements").glob("*.txt")), ids=lambda page: page.name)
+def test_requirement_files_include_existing_files(page: Path) -> None:
+    """pip resolves a nested `-r` relative to the file that contains it."""
+    included = re.findall(r"^-r (\S+)", page.read_text(), re.MULTILINE)
+
+    assert [name for name in included if not (page.parent / name).exists()] == []

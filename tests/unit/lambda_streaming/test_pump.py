@@ -293,3 +293,20 @@ def _wait_until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 2
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.005)
+
+
+def test_an_invalid_source_raises_only_a_type_error() -> None:
+    with pytest.raises(TypeError):
+        Pump(5)  # type: ignore[arg-type]
+
+
+def test_start_after_close_reads_nothing() -> None:
+    read: list[bytes] = []
+    items = Pump(read.append(item) or item for item in [b"a"])  # type: ignore[func-returns-value]
+    items.close()
+
+    items.start()
+
+    assert list(items) == []
+    assert read == []
+    assert reader_count() == 0

@@ -95,7 +95,10 @@ class ApiServer:
     async def _dispatch(self, incoming: web.Request, request_id: str) -> web.StreamResponse:
         if not browser_guard.is_loopback_host(incoming.headers.get("Host")):
             body = json.dumps({"error": _FORBIDDEN_HOST}).encode()
-            return _web_response(HttpResponse(403, (("Content-Type", "application/json"),), body), request_id)
+            return _web_response(
+                HttpResponse(403, (("Content-Type", "application/json"), ("X-Request-Id", request_id)), body),
+                request_id,
+            )
         matched = match(self._deployment.routes, incoming.method, incoming.rel_url.raw_path)
         if matched is None:
             raise GatewayError("MISSING_AUTHENTICATION_TOKEN")

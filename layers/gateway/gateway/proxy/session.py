@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from functools import partial
 
 from aws_lambda_powertools import Logger
 
@@ -53,10 +54,10 @@ class Session:
     ) -> None:
         """`provider_id` None selects the default provider. The reply is complete within `seconds`."""
         self._environment = environment
-        self._provider_id = provider_id
         self._deadline = time.monotonic() + seconds
         self._log = RequestLog(request)
-        self._exchange = Exchange(self._send)
+        # No reference to the session: in a cycle, only the garbage collector would free the request and the key.
+        self._exchange = Exchange(partial(_send, environment, self._log, provider_id, self._deadline))
         self._chunks: Pump | None = None
         self._closed = False
 
@@ -65,6 +66,7 @@ class Session:
         try:
             reply = self._reply()
         except BaseException:
+            self._log.set_error(InternalError(self._log.request.request_id))
             self.close()
             raise
         if reply.stream is None:
@@ -102,17 +104,6 @@ class Session:
         )
         chunks.start()
         return chunks
-
-    def _send(self) -> tuple[Target, UpstreamResponse]:
-        try:
-            return self._environment.forwarder.send(
-                self._log.request, self._provider_id, deadline=self._deadline, on_target=self._log.set_target
-            )
-        except GatewayError:
-            raise
-        except Exception:
-            self._environment.logger.exception("unforeseen", extra={"request_id": self._log.request.request_id})
-            raise InternalError(self._log.request.request_id) from None
 
     def _keep_alive_seconds(self) -> float | None:
         """How long the client may wait before a keep-alive is sent. None: no keep-alive, also for a limit of 0."""
@@ -161,3 +152,15 @@ class Session:
     def _error_reply(self, error: GatewayError, response: UpstreamResponse | None = None) -> Reply:
         self._log.set_error(error)
         return error_reply(error, self._log, response)
+
+
+def _send(
+    environment: Environment, log: RequestLog, provider_id: str | None, deadline: float
+) -> tuple[Target, UpstreamResponse]:
+    try:
+        return environment.forwarder.send(log.request, provider_id, deadline=deadline, on_target=log.set_target)
+    except GatewayError:
+        raise
+    except Exception:
+        environment.logger.exception("unforeseen", extra={"request_id": log.request.request_id})
+        raise InternalError(log.request.request_id) from None

@@ -179,8 +179,10 @@ class _Body:
         return next(self._chunks)
 
     def close(self) -> None:
-        self._chunks.close()
-        self._response.close()
+        try:
+            self._chunks.close()
+        finally:
+            self._response.close()
 
     def abort(self) -> None:
         # Closing a socket does not wake the thread that reads from it. Shutting it down does.

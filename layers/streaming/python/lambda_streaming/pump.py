@@ -29,6 +29,9 @@ class Pump:
     `stop` once; `stop` must unblock a reader that waits in the source. The reader thread closes the source.
     """
 
+    # Until __init__ has finished, close() has nothing to end.
+    _closed = True
+
     def __init__(
         self,
         source: Iterable[bytes],
@@ -51,8 +54,9 @@ class Pump:
         self._closed = False
 
     def start(self) -> None:
-        """Starts the reader thread."""
-        self._reader.start()
+        """Starts the reader thread. Does nothing after close()."""
+        if not self._closed:
+            self._reader.start()
 
     def __iter__(self) -> Self:
         return self
@@ -60,8 +64,8 @@ class Pump:
     def __next__(self) -> bytes:
         if self._closed:
             raise StopIteration
-        self.start()
         try:
+            self.start()
             while (item := self._next_item()) == b"":
                 pass
             if item is not None:

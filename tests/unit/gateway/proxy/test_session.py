@@ -1,8 +1,10 @@
 """A session against real sockets: what it returns, and that nothing stays open when it is closed."""
 
+import gc
 import json
 import time
 import uuid
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -199,3 +201,29 @@ def test_a_failure_of_ours_closes_the_session_and_hides_its_text(
     assert (reply.status, json.loads(reply.body)["error"]["code"]) == (500, "internal_error")
     assert "division" not in reply.body.decode()
     assert "request-1" in json.loads(reply.body)["error"]["message"]
+
+
+def test_an_unexpected_error_outside_the_exchange_is_logged_as_a_500(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    session = sessions.to(always(answer()))
+    monkeypatch.setattr("threading.Thread.start", lambda _: 1 / 0)
+
+    with pytest.raises(ZeroDivisionError):
+        session.reply()
+
+    assert [(line["status"], line["code"]) for line in logged(capsys)] == [(500, "internal_error")]
+
+
+def test_a_closed_session_is_freed_without_the_garbage_collector(sessions: Sessions) -> None:
+    session = sessions.to(always(answer(body=b"{}")))
+    session.reply()
+    sessions.assert_over()
+    freed = weakref.ref(session)
+    gc.collect()
+    gc.disable()
+    try:
+        del session
+        assert freed() is None
+    finally:
+        gc.enable()

@@ -213,6 +213,7 @@ def test_rejects_foreign_hosts_with_and_without_a_token(
     response = client.post("/api/v1/providers", headers=headers | {"Host": host})
 
     assert code(response) == (403, "forbidden_host")
+    assert response.headers["X-Request-Id"]
     assert set(response.json()["error"]) == {"message", "type", "code", "param"}
     assert server.api_gateway.requests == []
 
