@@ -78,7 +78,7 @@ def find_account(environment: Environment, *, is_allowed: Callable[[str], bool] 
         number = session.client("sts").get_caller_identity()["Account"]
         return Account(number, session.region_name, session.client("cloudformation"))
     except (BotoCoreError, ClientError) as error:
-        raise UserError(f"No AWS account answers: {error}\nLog in (`aws sso login`) or set AWS_PROFILE.") from None
+        raise UserError(f"Cannot find the AWS account: {error}\nLog in (`aws sso login`) or set AWS_PROFILE.") from None
 
 
 def _wrong_endpoint_message(service: str, url: str, *, is_rehearsal: bool) -> str:

@@ -67,7 +67,7 @@ def shell(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch
 
 
 def test_reports_missing_credentials(shell: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UserError, match=r"^No AWS account answers: Unable to locate credentials\nLog in"):
+    with pytest.raises(UserError, match=r"^Cannot find the AWS account: Unable to locate credentials\nLog in"):
         find_account(NEW_WITH_REGION)
 
 
