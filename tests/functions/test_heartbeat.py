@@ -61,7 +61,7 @@ def test_reports_an_unreachable_provider_with_its_address(beat: Any, provider: A
 
     error = provider()["last_heartbeat_error"]
     assert f"{tokenhub.url}/v1 refused the connection" in error
-    assert "Is TokenHub running there" in error
+    assert "Check that TokenHub is running" in error
 
 
 def test_shows_the_cause_of_all_providers_failed(beat: Any, provider: Any, tokenhub: RunningTokenHub) -> None:
@@ -90,7 +90,7 @@ def test_fails_a_provider_whose_key_kms_does_not_decrypt(load: Load, providers: 
         app.handler(event("tick"), Context())
 
     assert provider()["status"] == "failed"
-    assert "KMS key that the providers' keys are encrypted under is disabled" in provider()["last_heartbeat_error"]
+    assert "The stack's KMS key is disabled" in provider()["last_heartbeat_error"]
 
 
 def test_every_tick_emits_its_metrics(beat: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -213,5 +213,5 @@ def test_beat_now_returns_an_error_if_it_cannot_be_stored(
     error = app.handler({"provider_id": "tokenhub", "now": True}, Context())["error"]
 
     assert (error["status"], error["code"]) == (502, "heartbeat_failed")
-    assert "could not store the outcome of this heartbeat" in error["message"]
+    assert "could not store the result of this heartbeat" in error["message"]
     assert failure_metrics(capsys.readouterr().out) == {"BeatsNotWritten": [1.0]}

@@ -172,8 +172,8 @@ def test_deletion_retains_the_kept_registry_and_the_logging_role(data: str, reta
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["local"], "No environment is given. Set ENV=dev"),
-        (["local", "--delete"], "No environment is given. Set ENV=dev"),
+        (["local"], "ENV is not set. Set ENV=dev"),
+        (["local", "--delete"], "ENV is not set. Set ENV=dev"),
         (["dev", "--delete"], "there is no terminal. Set YES=1"),
         (["dev"], "which is not AWS"),
     ],
