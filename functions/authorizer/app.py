@@ -1,4 +1,4 @@
-"""Authorizes requests by their token. API Gateway caches the policy for 5 minutes, so only the token decides it."""
+"""Authorizes requests by their token. API Gateway caches each policy for 5 minutes, so it depends on the token only."""
 
 import logging
 import os
@@ -40,7 +40,7 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     role = tokens.role_of(token.strip()) if scheme.lower() == "bearer" else None
     if role is None:
         if settings.sam_local:
-            # API Gateway would answer 401. `sam local` answers 502 to an exception, and 403 to this policy.
+            # `sam local` answers 502 to an exception and 403 to this policy. API Gateway answers 401 to an exception.
             return DENY_ALL
         raise Exception("Unauthorized")
     return _policy(role, _stage(event["methodArn"]))

@@ -37,7 +37,7 @@ logger = make_logger("completions", settings.log_level, redactor)
 environment = Environment(forwarder, settings.limits, logger, settings.metrics_namespace)
 cors = Cors(settings.allowed_origins)
 
-# Lambda stops a function at its deadline without a word. The session must be over before.
+# Lambda stops a function at its deadline without an error to the client. The session must end before.
 SPARE_SECONDS = 2.0
 
 

@@ -1,4 +1,4 @@
-"""The heartbeat function: beats providers and lists their models. It may decrypt keys; the provider API may not."""
+"""The heartbeat function: checks providers and lists their models. It may decrypt keys; the provider API may not."""
 
 import os
 from datetime import UTC, datetime, timedelta
@@ -88,7 +88,7 @@ def _beat_now(provider_id: str) -> dict[str, Any]:
     beat = ticker.beat_one(providers.get(provider_id))
     reporter.report_failures(beat.failures)
     if beat.not_recorded:
-        raise HeartbeatFailed("could not store the outcome of this heartbeat")
+        raise HeartbeatFailed("could not store the result of this heartbeat")
     return {"beat": serialize_beat(to_past_beat(beat.outcome))}
 
 

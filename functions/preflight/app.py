@@ -1,6 +1,6 @@
-"""Answers CORS preflights: whether a web page may call. They carry no token, so the function does nothing else.
+"""Answers CORS preflights, which ask whether a web page may call. They need no token, so it does nothing else.
 
-It is a separate function also for `sam local`, where all methods of one path and one function share an authorizer.
+It is a separate function because `sam local` uses one authorizer for all methods of the same path and function.
 """
 
 import logging

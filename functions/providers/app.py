@@ -49,7 +49,8 @@ from gateway.registry.store import ProviderStore
 settings = ProvidersSettings.from_environ(os.environ)
 require_local_aws(settings)
 logger = make_logger("providers", settings.log_level)
-# A registration succeeds without its first heartbeat: the caller must not wait for a Lambda API that does not answer.
+# Short, because a registration succeeds without its first heartbeat: the caller must not wait for a Lambda API that
+# does not respond.
 lambdas = boto3.client("lambda", config=Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 2}))
 heartbeat_function = HeartbeatClient(boto3.client("lambda", config=CLIENT_CONFIG), settings.heartbeat_function)
 dynamodb = boto3.resource("dynamodb")
@@ -143,7 +144,7 @@ def list_models(provider_id: str) -> Response[ModelsView]:
 @app.get("/api/v1/openapi.json")
 def openapi() -> Response[dict[str, Any]]:
     context = app.current_event["requestContext"]
-    # The local front serves the API without the stage's name.
+    # The local API server serves the API without the stage's name.
     base = "/" if settings.local else base_path(context.get("path"), context["resourcePath"])
     return json_response(200, openapi_document() | {"servers": [{"url": base}]})
 
@@ -164,7 +165,7 @@ def refuse_invalid(error: RequestValidationError) -> Response[str]:
 
 
 def refuse_nested_too_deeply(_error: RecursionError) -> Response[str]:
-    """Powertools parses the body deeper in the stack than `validated_event` does."""
+    """Handles bodies that `validated_event` can parse, but Powertools, deeper in the stack, cannot."""
     return error_response(InvalidRequest(NOT_JSON))
 
 
@@ -230,4 +231,4 @@ def _start_heartbeat(provider: Provider) -> None:
         payload = to_json(FirstBeat(provider.id))
         lambdas.invoke(FunctionName=settings.heartbeat_function, InvocationType="Event", Payload=payload)
     except (BotoCoreError, ClientError) as error:
-        logger.warning("the first beat could not be started", extra={"reason": type(error).__name__})
+        logger.warning("the first heartbeat could not be started", extra={"reason": type(error).__name__})

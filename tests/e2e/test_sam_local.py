@@ -208,7 +208,7 @@ def test_explains_what_to_start_after_the_local_aws_stopped(api: Api, tmp_path: 
     answer = sam_local.invoke("ProvidersFunction", ROOT / "events/list.json", stopped)
 
     assert answer["statusCode"] == 500
-    assert "start it with `make dev`" in json.loads(answer["body"])["error"]["message"]
+    assert "Start it with `make dev`" in json.loads(answer["body"])["error"]["message"]
 
 
 def test_never_calls_the_real_aws_without_the_env_file(system: LocalSystem, tmp_path: Path) -> None:
@@ -217,4 +217,4 @@ def test_never_calls_the_real_aws_without_the_env_file(system: LocalSystem, tmp_
 
     answer = sam_local.invoke("ProvidersFunction", ROOT / "events/list.json", nothing)
 
-    assert "start it with `make dev`" in json.loads(answer["body"])["error"]["message"]
+    assert "Start it with `make dev`" in json.loads(answer["body"])["error"]["message"]

@@ -213,5 +213,5 @@ def test_beat_now_returns_an_error_if_it_cannot_be_stored(
     error = app.handler({"provider_id": "tokenhub", "now": True}, Context())["error"]
 
     assert (error["status"], error["code"]) == (502, "heartbeat_failed")
-    assert "could not store the outcome of this heartbeat" in error["message"]
+    assert "could not store the result of this heartbeat" in error["message"]
     assert failure_metrics(capsys.readouterr().out) == {"BeatsNotWritten": [1.0]}

@@ -12,7 +12,7 @@ from gateway.proxy.upstream_errors import FALLBACK_ERRORS, KNOWN_ERRORS, KnownEr
 from tests.template import ROOT, template
 from tools.local.apigateway.gateway_responses import DEFAULT_RESPONSES
 
-ROW = re.compile(r"^\| `(\w+)` \| ([^|]+) \| (\w+) \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", re.MULTILINE)
+ROW = re.compile(r"^\| `(\w+)` \| ([^|]+) \| ([\w ]+) \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", re.MULTILINE)
 # These errors end a stream that has already sent its status.
 IN_BAND = {"stream_idle_timeout", "stream_truncated"}
 # The SDKs of OpenAI and Anthropic also retry every 5xx: see their _should_retry().
@@ -69,7 +69,7 @@ def api_gateway_rows() -> Iterator[tuple[str, Row]]:
         [code] = re.findall(r'"code": "(\w+)"', response["ResponseTemplates"]["application/json"])
         status = int(response.get("StatusCode") or DEFAULT_RESPONSES[kind].status)
         statuses = f"other {kind[-3:].lower()}" if kind.startswith("DEFAULT_") else str(status)
-        yield code, Row(statuses, "door", retried_by_sdks(status, retryable=True))
+        yield code, Row(statuses, "API Gateway", retried_by_sdks(status, retryable=True))
 
 
 EXPECTED = [*gateway_rows(), *provider_rows(), *api_gateway_rows()]

@@ -135,7 +135,7 @@ def test_cost_counts_the_metrics_of_the_metrics_page() -> None:
     rows = re.findall(r"^\| `\w+` \| \w+ \| (none|provider|none, provider) \| (each \w+)", METRICS_PAGE, re.MULTILINE)
     paid = [written for dimensions, written in rows for _ in dimensions.split(", ")]
 
-    assert sum(written in ("each tick", "each beat") for written in paid) == cost.METRICS
+    assert sum(written in ("each tick", "each heartbeat") for written in paid) == cost.METRICS
     assert len(paid) == cost.METRICS + cost.METRICS_IN_USE
 
 

@@ -74,7 +74,7 @@ KB_PER_GB = 1024 * 1024
 class Part:
     """A line of the bill, in dollars a month.
 
-    `fixed` is paid always, `per_request` for each request, and `in_use` once as soon as there are requests.
+    `fixed` is always paid, `per_request` for each request, and `in_use` once if there are any requests.
     """
 
     name: str
@@ -83,7 +83,7 @@ class Part:
     in_use: float = 0.0
 
     def at(self, requests: float) -> float:
-        """The dollars of this line in a month with this many requests."""
+        """Returns the dollars of this line in a month with this many requests."""
         return self.fixed + (self.in_use if requests else 0.0) + self.per_request * requests
 
 
@@ -200,7 +200,7 @@ def largest_table() -> str:
 
 
 def largest(bill: list[Part]) -> list[tuple[float, Part]]:
-    """The upper envelope of the parts' lines: each part that is ever the largest, with the load from which it is."""
+    """Returns each part that is the largest at some load, with the load from which it is the largest."""
     crossings = {
         (one.fixed + one.in_use - other.fixed - other.in_use) / (other.per_request - one.per_request)
         for one in bill

@@ -25,7 +25,7 @@ class Child:
     process: asyncio.subprocess.Process
 
     async def watch(self) -> None:
-        """Waits for the process to end by itself, which is never expected, and then raises UserError."""
+        """Waits for the process to end, and then raises UserError: it must run until it is stopped."""
         code = await self.process.wait()
         raise UserError(f"{self.name} ended unexpectedly (exit {code}). Its log is {self.log}:\n{tail(self.log)}")
 

@@ -102,7 +102,7 @@ class System:
         if not self._settings.tokenhub:
             return
         if ports.listening(port):
-            self._report(f"Port {port} is in use. The system assumes that your TokenHub runs there.")
+            self._report(f"Port {port} is in use. The system uses it as your TokenHub.")
             return
         command = [*processes.PARENT_WATCH, "tools.rehearsal.server", "--host", "localhost", "--port", str(port)]
         log = self._settings.logs / "tokenhub.log"

@@ -51,7 +51,7 @@ def endpoint_check() -> Callable[[str], bool]:
 
 @dataclass(frozen=True)
 class Account:
-    """An AWS account and region that responded. `cloudformation` is a boto3 client."""
+    """An AWS account and region whose credentials work. `cloudformation` is a boto3 client."""
 
     number: str
     region: str
@@ -78,7 +78,7 @@ def find_account(environment: Environment, *, is_allowed: Callable[[str], bool] 
         number = session.client("sts").get_caller_identity()["Account"]
         return Account(number, session.region_name, session.client("cloudformation"))
     except (BotoCoreError, ClientError) as error:
-        raise UserError(f"No AWS account answers: {error}\nLog in (`aws sso login`) or set AWS_PROFILE.") from None
+        raise UserError(f"Cannot find the AWS account: {error}\nLog in (`aws sso login`) or set AWS_PROFILE.") from None
 
 
 def _wrong_endpoint_message(service: str, url: str, *, is_rehearsal: bool) -> str:
@@ -114,7 +114,7 @@ def deploy(environment: Environment, find: Callable[[Environment], Account], *, 
 
 
 def build_and_deploy(environment: Environment, account: Account, *, guided: bool, interactive: bool) -> None:
-    """Builds for the architecture in samconfig.toml and deploys. A guided SAM asks for it only after the build."""
+    """Builds for the architecture in samconfig.toml and deploys. A guided deployment asks for it after the build."""
     folder = BUILDS / environment.name
     region = environment.region or account.region
     run_sam("build", *build_options(environment, folder))
@@ -145,8 +145,8 @@ def deploy_options(
 ) -> list[str]:
     """Returns the options of `sam deploy`.
 
-    A guided SAM asks for everything, suggests these options and saves the answers in samconfig.toml. Otherwise it
-    uses what samconfig.toml contains.
+    A guided `sam deploy` asks for every parameter, suggests these options and saves the answers in samconfig.toml.
+    Otherwise it uses the values in samconfig.toml.
     """
     options = [*_configuration(environment), "--template-file", str(template), "--region", region]
     options += ["--capabilities", *CAPABILITIES]
@@ -208,7 +208,7 @@ def main() -> None:
     interactive = sys.stdin.isatty()
     try:
         if options.environment == "local":
-            raise UserError("No environment is given. Set ENV=dev or another one. `make dev` starts the local system.")
+            raise UserError("ENV is not set. Set ENV=dev or another environment. `make dev` starts the local system.")
         environment = Environment.read(REPOSITORY / "samconfig.toml", options.environment)
         find = partial(find_account, is_allowed=endpoint_check())
         if not options.delete:
@@ -216,9 +216,7 @@ def main() -> None:
             return
         confirmed = os.environ.get("YES") == "1"
         if not (interactive or confirmed):
-            raise UserError(
-                "The deletion needs a confirmation, and there is no terminal. Set YES=1 to delete without one."
-            )
+            raise UserError("The deletion needs a confirmation, and there is no terminal. Set YES=1 to skip it.")
         delete(environment, find(environment), confirmed=confirmed)
     except UserError as error:
         sys.exit(str(error))

@@ -71,7 +71,7 @@ def _stack_error(clients: StackClients, error: Exception) -> UserError:
     if clients.stack == STACK:
         url = clients.cloudformation.meta.endpoint_url
         return UserError(
-            f"The local system does not run on {url}. Start it with `make dev`, or set AWS_PORT to its port."
+            f"The local AWS is not running at {url}. Start it with `make dev`, or set AWS_PORT to its port."
         )
     return UserError(f"The tokens of the stack {clients.stack} cannot be read: {error}")
 

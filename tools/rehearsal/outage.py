@@ -39,7 +39,7 @@ def main() -> None:
         request_id = _run_outage(settings, options.mode, stream=not options.whole)
         print(f"\nThe gateway's log line:\n{_log_line(settings, request_id)}")
     except (UserError, ConnectionError) as error:
-        sys.exit(f"{error}\nThe local system does not respond on {settings.url}. Start it with `make dev`.")
+        sys.exit(f"{error}\nThe local system does not respond at {settings.url}. Start it with `make dev`.")
 
 
 def _run_outage(settings: Settings, mode: str, *, stream: bool) -> str:

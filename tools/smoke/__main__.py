@@ -23,7 +23,7 @@ def main(environ: Mapping[str, str]) -> int:
     """Runs all checks and returns the number that failed. Exits with one sentence when the gateway is unreachable."""
     url, token = environ.get("URL"), environ.get("TOKEN")
     if not url or not token:
-        sys.exit("URL and TOKEN (the admin token) are not set. Take both from the outputs of the stack.")
+        sys.exit("URL or TOKEN is not set. Export the gateway's URL as URL and the admin token as TOKEN.")
     try:
         with provider_for_the_run(Gateway(url, token), environ) as provider:
             gateway = Gateway(url, token, provider)
@@ -32,8 +32,8 @@ def main(environ: Mapping[str, str]) -> int:
             print(f"{gateway.url} with {tokenhub}.\n\n| | Check | Expected | Actual |\n|---|---|---|---|")
             failed = sum(report(check, target) for check in CHECKS)
     except (Failed, OSError) as error:
-        sys.exit(f"The gateway {url} cannot be checked: {error}")
-    print(f"\n{failed} of {len(CHECKS)} failed." if failed else "\nAll checks passed.")
+        sys.exit(f"The gateway {url} cannot be tested: {error}")
+    print(f"\n{failed} of {len(CHECKS)} checks failed." if failed else "\nAll checks passed.")
     return failed
 
 

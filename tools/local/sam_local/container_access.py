@@ -12,7 +12,7 @@ from tools.local.sam_local import docker_bridge, port_forwarder
 from tools.local.sam_local.signing_proxy import CredentialsProvider, SigningProxy
 from tools.local.settings import Settings
 
-# samconfig.toml names this link instead of the file. If it is missing, sam prints its name, which says what to do.
+# samconfig.toml names this link instead of the file. If it is missing, sam prints its name, which is an instruction.
 LINK = "{} - start Docker, and make dev or make aws"
 # Docker Desktop's name for the host; containers reach its loopback address by this name.
 DOCKER_DESKTOP_HOST = "host.docker.internal"

@@ -1,4 +1,4 @@
-"""A GatewayError as an answer to API Gateway. Without Powertools, which the preflight function does not import."""
+"""Turns a GatewayError into an answer to API Gateway. Without Powertools, to keep the preflight function small."""
 
 import json
 from collections.abc import Mapping

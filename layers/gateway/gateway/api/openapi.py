@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document: Powertools' own of the provider API, with descriptions, all errors and /v1 added."""
+"""The OpenAPI 3.1 document: Powertools' document of the provider API, with descriptions, all errors and /v1 added."""
 
 from http import HTTPStatus
 from typing import Any
@@ -11,7 +11,7 @@ Json = dict[str, Any]
 INFO = {
     "title": "tokenhub-gateway",
     "version": "1",
-    "description": "The serverless front door to TokenHub. Every error has one shape; docs/errors.md lists the codes.",
+    "description": "A serverless gateway to TokenHub. Every error has one shape; docs/errors.md lists the codes.",
 }
 SCHEMAS = "#/components/schemas/"
 # Powertools' schemas of its 422 answers. The gateway answers 400 with an ErrorView.
@@ -42,7 +42,7 @@ REQUEST_ID = {"X-Request-Id": _header("The id of the request, which is also in i
 FORWARDED_HEADERS = REQUEST_ID | {
     "X-Provider-Id": _header("The provider that got the request"),
     "X-Provider-Status": _header("`failed` if its last heartbeat failed"),
-    "X-Model-Substituted": _header("`true` if another model than the requested one answered"),
+    "X-Model-Substituted": _header("`true` if the model that answered has another name than the requested one"),
 }
 FORWARDED_ERROR_HEADERS = FORWARDED_HEADERS | {
     "X-Error-Source": _header("Where the error comes from", enum=["gateway", "provider"]),
@@ -102,7 +102,7 @@ def base_path(path: str | None, resource: str) -> str:
 
 
 def _correct_input(operation: Json) -> None:
-    """Removes Powertools' 422, because invalid input is a 400 here, and describes the parameters."""
+    """Describes the parameters, and removes Powertools' 422, because the gateway answers invalid input with 400."""
     operation["responses"].pop("422", None)
     for parameter in operation.get("parameters", ()):
         name = PARAMETER_NAMES.get(parameter["name"], parameter["name"])
@@ -116,7 +116,7 @@ def _without_null(schema: Json) -> Json:
 
 
 def _describe(operation: Json, path: str, method: str) -> None:
-    """Adds name, descriptions, token, answers and errors. A route missing in OPERATIONS keeps Powertools' texts."""
+    """Adds name, descriptions, token, answers and errors. A route that is not in OPERATIONS keeps Powertools' texts."""
     known = OPERATIONS.get((method, path)) or Operation(operation["operationId"], operation["summary"])
     description = {"description": known.description} if known.description else {}
     operation |= {"operationId": known.name, "summary": known.summary, "security": _security(path)} | description
@@ -159,7 +159,7 @@ def _error_schemas() -> Json:
 
 
 def _forwarded(path: str, method: str) -> Json:
-    """An operation of /v1. The schemas of requests have what the gateway checks, answers are the provider's."""
+    """Returns an operation of /v1. Its request schema has only what the gateway checks."""
     content: Json = {"application/json": {"schema": {"type": "object"}}}
     if path in STREAMING_PATHS:
         content["text/event-stream"] = {"schema": {"type": "string"}}

@@ -45,8 +45,8 @@ HEARTBEAT_ERRORS: Errors = (*NOT_FOUND, errors.HeartbeatFailed, errors.Heartbeat
 class Operation:
     """One method of one path.
 
-    `created`: it may answer 201. `etag`: it answers one provider with its ETag. `provider`: it passes the provider's
-    own errors on.
+    `created`: it may answer 201. `etag`: it returns one provider with its ETag. `provider`: it forwards the provider's
+    errors.
     """
 
     name: str
@@ -89,8 +89,8 @@ STREAMS = (
 OPERATIONS = {
     ("post", "/api/v1/providers"): Operation(
         "register_provider",
-        "Register a provider, or replace it by its id",
-        "Sending the same again changes nothing. Without `api_key` the stored key stays; an empty one removes it.",
+        "Register a provider, or replace the one with this id",
+        "Repeating a registration changes nothing. Without `api_key` the stored key stays; an empty one removes it.",
         (*CHANGE_ERRORS, errors.TooManyProviders),
         created=True,
         etag=True,
@@ -101,7 +101,7 @@ OPERATIONS = {
     ),
     ("put", "/api/v1/providers/{id}"): Operation(
         "replace_provider",
-        "Replace a provider, never create one",
+        "Replace an existing provider",
         "As in a registration, `api_key`, `default` and `heartbeat` keep their values if they are left out, and other "
         "fields get their defaults. `id` may be left out.",
         (*NOT_FOUND, *CHANGE_ERRORS),
@@ -130,7 +130,7 @@ OPERATIONS = {
     ("get", "/api/v1/providers/{id}/heartbeats"): Operation(
         "list_heartbeats",
         "The heartbeats of a provider, newest first",
-        "The gateway keeps them for seven days, unless it was deployed with another time. With `bucket` the answer "
+        "The gateway stores them for seven days, or for HistoryDays. With `bucket` the answer "
         "has counts per bucket of time instead, without gaps from now to the oldest heartbeat; `limit` and `before` "
         "then count buckets. A bucket's latency covers its good heartbeats only.",
         (*NOT_FOUND, errors.InvalidRequest),

@@ -13,17 +13,17 @@ from gateway.registry.schemas import ProviderView, provider_view
 
 
 def json_response[T](status: int, body: T, **headers: str) -> Response[T]:
-    """`no-store`: a cached health would be out of date."""
+    """Returns a JSON response. It has `no-store`, because a cached health would be out of date."""
     return Response(status, content_type=JSON, body=body, headers={"Cache-Control": "no-store", **headers})
 
 
 def provider_response(provider: Provider, status: int = 200, **headers: str) -> Response[ProviderView]:
-    """The provider with its ETag. Never a 304: heartbeats change the body and not the ETag."""
+    """Returns the provider with its ETag. Never a 304: heartbeats change the body and not the ETag."""
     return json_response(status, provider_view(provider, datetime.now(UTC)), ETag=etag(provider), **headers)
 
 
 def empty_response() -> Response[str]:
-    """The body is an empty text, because the local API Gateway fails on null."""
+    """Returns a response without a body: an empty text, because the local API Gateway fails on null."""
     return Response(status_code=204, content_type="text/plain", body="")
 
 

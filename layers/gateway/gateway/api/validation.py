@@ -51,7 +51,7 @@ def require_object(body: str | None) -> None:
 
 
 def invalid_request(findings: Sequence[Mapping[str, Any]]) -> InvalidRequest:
-    """One error for pydantic's findings. It never contains the input, which may be a key."""
+    """Returns one error for all of pydantic's findings. It never contains the input, which may be a key."""
     sentences = [f"{_path(finding)} {_message(finding)}." for finding in findings[:MAX_FINDINGS]]
     more = len(findings) - MAX_FINDINGS
     if more > 0:
@@ -60,7 +60,7 @@ def invalid_request(findings: Sequence[Mapping[str, Any]]) -> InvalidRequest:
 
 
 def _as_json(event: dict[str, Any]) -> dict[str, Any]:
-    """Treats the body as JSON whatever its Content-Type: `curl -d` sends a form's."""
+    """Treats the body as JSON whatever its Content-Type, because `curl -d` sends the Content-Type of a form."""
     headers = {name: value for name, value in (event.get("headers") or {}).items() if name.lower() != "content-type"}
     return event | {"headers": headers | {"content-type": "application/json"}, "isBase64Encoded": False}
 

@@ -1,4 +1,4 @@
-"""The JSON answers about heartbeats, models and errors. Those about providers are in `registry.schemas`."""
+"""The response bodies for heartbeats, models and errors. Those for providers are in `registry.schemas`."""
 
 from dataclasses import asdict
 from typing import Annotated, Any, Literal

@@ -24,7 +24,7 @@ class Cors:
         """Returns the CORS headers of the answer to a request with these headers."""
         if not self._origins:
             return {}
-        # Also without an Origin: a cache must not give the answer of one origin to another.
+        # Sent without an Origin too: a cache must not give the answer for one origin to another.
         vary = {"vary": "Origin"}
         origin = _origin(request)
         if origin not in self._origins:

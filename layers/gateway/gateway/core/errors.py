@@ -1,7 +1,7 @@
 """All errors of the gateway. Each has an HTTP status, a stable code and a message that says what to do.
 
 GatewayError
-├── InternalError             500  not foreseen
+├── InternalError             500  an unexpected exception
 ├── InvalidRequest            400
 │   └── InvalidEndpoint
 ├── OriginNotAllowed          403
@@ -13,9 +13,9 @@ GatewayError
 ├── PreconditionFailed        412  If-Match
 ├── RegistryBusy              503
 ├── NoProvider                503  the registry is empty
-├── HeartbeatFailed           502  the invocation of the heartbeat function
+├── HeartbeatFailed           502  the heartbeat function failed or could not start
 ├── HeartbeatTimeout          504
-├── RelayedError                   an error of the heartbeat function
+├── RelayedError                   an error that the heartbeat function returned
 ├── KeyServiceFailed          503  KMS
 └── ForwardingError                between the gateway and the provider
     ├── ProviderUnreachable   502
@@ -71,7 +71,7 @@ class GatewayError(Exception):
 
 
 class InternalError(GatewayError):
-    """`code` and status are those of GatewayError."""
+    """An unexpected exception. Its code and status are those of GatewayError."""
 
     def __init__(self, request_id: str) -> None:
         super().__init__(f"The gateway failed. Quote request id {request_id} to its operator.")
@@ -161,7 +161,7 @@ class RegistryBusy(GatewayError):
     code = "registry_busy"
 
     def __init__(self) -> None:
-        super().__init__("Too many changes of the registry at the same time. Try again in a second.")
+        super().__init__("Other requests changed the registry at the same time. Try again in a second.")
 
 
 class NoProvider(GatewayError):
@@ -262,8 +262,8 @@ class NotAStream(ForwardingError):
 
     def __init__(self) -> None:
         super().__init__(
-            "The request asked for a stream, and the provider's answer is not one. Send it without stream; "
-            "if a web page answers, register TokenHub's own address."
+            "The request asked for a stream, and the provider's answer is not one. Send it without stream. "
+            "If the answer is a web page, register TokenHub's own address."
         )
 
 
@@ -288,7 +288,7 @@ class DeadlineExceeded(ForwardingError):
 
 
 class ProviderError(ForwardingError):
-    """An error that the provider answered: its status and its message in the gateway's shape."""
+    """An error response of the provider: its status and its message in the gateway's shape."""
 
     source = "provider"
 

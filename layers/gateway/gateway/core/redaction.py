@@ -26,7 +26,7 @@ ESCAPE_CUT = re.compile(r"[\\%&]\S{0,8}")
 
 
 def redact(original: str, secrets: Iterable[str] = ()) -> str:
-    """Replaces the secrets, and everything that has the shape of a key."""
+    """Returns the text with the secrets, and everything that has the shape of a key, replaced."""
     return KEY_SHAPED.sub(REDACTED, without(original, secrets))
 
 

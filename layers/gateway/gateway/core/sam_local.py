@@ -1,4 +1,4 @@
-"""Under `sam local` only: functions call the local AWS, and say how to start it if it does not run."""
+"""Makes functions under `sam local` explain how to start the local AWS if it does not run."""
 
 import socket
 from typing import Any
@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from gateway.core.errors import GatewayError
 from gateway.core.settings import AwsSettings
 
-NOT_RUNNING = "The local AWS does not run: start it with `make dev`, or with `make aws` alone, and try again."
+NOT_RUNNING = "The local AWS is not running. Start it with `make dev` or `make aws`, and try again."
 CONNECT_TIMEOUT_S = 2.0
 
 

@@ -1,4 +1,4 @@
-"""Each function's settings, read once at init. A field is the environment variable of the same name in upper case."""
+"""Each function's settings, read once at init. Each field has an environment variable of its name in upper case."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -120,7 +120,7 @@ class AwsSettings(Settings):
     def loopback_host(self) -> str | None:
         """The host that replaces loopback in a provider's endpoint, or None to use the endpoint as it is.
 
-        The loopback of a `sam local` container is not the machine's. The local AWS runs on the machine, so its host
+        In a `sam local` container, loopback is the container itself. The local AWS runs on the machine, so its host
         is the machine's address as the container sees it.
         """
         return urlsplit(self.aws_endpoint_url).hostname if self.sam_local and self.aws_endpoint_url else None

@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 from gateway.core.errors import InvalidRequest
 
 NOT_JSON = "The body is not JSON. Send a JSON object, with Content-Type: application/json."
-DUPLICATE_FIELD = "The body has a field twice. Send each field once."
+DUPLICATE_FIELD = "The body contains the same field twice. Send each field once."
 
 
 class _DuplicateKey(ValueError):

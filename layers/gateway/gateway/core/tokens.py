@@ -1,4 +1,4 @@
-"""The admin's and the client's token, which are stored in Secrets Manager."""
+"""The admin token and the client token, which are stored in Secrets Manager."""
 
 import hmac
 import time

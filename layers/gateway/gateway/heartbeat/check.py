@@ -1,4 +1,4 @@
-"""One heartbeat of one provider: real chat completions within a time limit, and their outcome."""
+"""Runs one heartbeat of one provider: one or two chat completions within a time limit."""
 
 import time
 from collections.abc import Callable
@@ -41,11 +41,11 @@ class HeartbeatCheck:
         self._now = now
         self._logger = logger
         self._seconds = seconds
-        # The check keeps the time limit. The probe's longer limit only ends a thread that still waits for a head.
+        # This class enforces the time limit. The probe's longer limit only ends a thread that still waits for a head.
         self._probe = Probe(upstream, new_watcher, within=seconds + 1)
 
     def run(self, provider: Provider, *, slot: str | None) -> Outcome:
-        """Runs one heartbeat. Never raises: a failure of any kind is the outcome, because users' requests fail too."""
+        """Runs one heartbeat. Never raises: every failure becomes the outcome, because users' requests fail too."""
         started_at, began = self._now(), time.monotonic()
         stream, progress = is_stream_due(provider.health), ProbeProgress()
         error = self._error_within_timeout(provider, progress, stream=stream)
@@ -84,7 +84,7 @@ class HeartbeatCheck:
     def _probe_for_cause(
         self, provider: Provider, progress: ProbeProgress, hiding_failures: list[ProviderError], *, stream: bool
     ) -> None:
-        """Probes, and once more with a stream if the failure hides its cause, which TokenHub names in streams only.
+        """Probes. If the failure hides its cause, probes again with a stream: TokenHub names the cause in streams only.
 
         Adds such a failure to `hiding_failures` before the second probe. Raises the failure that names the cause.
         """

@@ -1,7 +1,7 @@
 """The provider API's client of the heartbeat function, and the result format that both sides share.
 
-The provider API has neither kms:Decrypt nor httpx. It lets the heartbeat function beat providers and list models,
-because only functions that send keys to providers may decrypt them.
+The provider API has neither kms:Decrypt nor httpx, because only functions that send keys to providers may decrypt them.
+It therefore invokes the heartbeat function to check a provider or to list its models.
 """
 
 import json
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # More than a beat's 20 s and a cold start, less than the 29 s after which API Gateway gives up.
 TIMEOUT_SECONDS = 25
-# A retry would send a second beat, and API Gateway would give up during it.
+# A retry would run a second heartbeat, and API Gateway would time out during it.
 CLIENT_CONFIG = Config(read_timeout=TIMEOUT_SECONDS, connect_timeout=2, retries={"total_max_attempts": 1})
 
 
@@ -37,7 +37,7 @@ class HeartbeatClient:
         self._name = name
 
     def beat(self, provider_id: str) -> PastBeat:
-        """Beats the provider now and returns the outcome."""
+        """Runs a heartbeat of the provider now and returns its result."""
         return _deserialize_beat(self._send(BeatNow(provider_id))["beat"])
 
     def models(self, provider_id: str) -> list[Any]:
@@ -65,7 +65,7 @@ class HeartbeatClient:
 
 
 def relay_errors(work: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
-    """Called by the heartbeat function: returns the result of `work`, or the GatewayError it raised as plain data."""
+    """Returns the result of `work`, or the GatewayError that it raised as plain data. For the heartbeat function."""
     try:
         return dict(work())
     except GatewayError as error:

@@ -10,7 +10,7 @@ from gateway.registry.provider import format_timestamp
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """Beat every enabled provider. The workflow sends it, twice for each time at which it starts."""
+    """Check every enabled provider. The workflow sends this command twice for each of its starts."""
 
     started_at: datetime
     offset_seconds: int
@@ -23,14 +23,14 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class FirstBeat:
-    """Beat a provider that was just registered, if its heartbeat is enabled. Nobody waits for the result."""
+    """Check a provider that was just registered, if its heartbeat is enabled. Nobody waits for the result."""
 
     provider_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class BeatNow:
-    """Beat a provider, enabled or not, and return the outcome."""
+    """Check a provider, even if its heartbeat is disabled, and return the result."""
 
     provider_id: str
 

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from gateway.registry.provider import Health, Provider, Status, utc_day
 
-# Every 20th beat is a stream. TokenHub books each stream at 512 tokens, so not every beat is one.
+# Every 20th beat is a stream. TokenHub books 512 tokens for each stream, so most beats are not streams.
 STREAM_INTERVAL = 20
 
 

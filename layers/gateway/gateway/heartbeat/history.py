@@ -1,4 +1,4 @@
-"""Pages, time buckets and uptime of a provider's past beats. Pure functions."""
+"""Pages, time buckets and uptime of a provider's past heartbeats (beats). Pure functions."""
 
 import base64
 import re

@@ -1,4 +1,4 @@
-"""The heartbeats table: the outcomes of the last days' beats."""
+"""Stores the outcomes of recent beats in the heartbeats table."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -108,7 +108,7 @@ class HistoryStore:
         return count_uptime(self._query(provider.id, (since, None), now, ("at", "good")))
 
     def _history_start(self, provider: Provider, now: datetime) -> datetime:
-        """Older beats have expired or belong to a deleted provider of the same id."""
+        """Returns the time before which beats have expired or belong to a deleted provider with the same id."""
         return max(provider.created_at, now - self._retention)
 
     def _oldest_beat(self, provider: Provider, now: datetime) -> PastBeat | None:

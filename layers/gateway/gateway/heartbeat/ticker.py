@@ -1,4 +1,4 @@
-"""Beats providers and records each outcome once: every enabled provider in a tick, or a single one."""
+"""Checks every enabled provider in a tick, or a single provider, and records each outcome once. A beat is one check."""
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -71,7 +71,7 @@ class SingleBeat:
 
 
 class Ticker:
-    """Beats providers, records the outcomes in the registry and runs their side effects."""
+    """Checks providers, records the outcomes in the registry and runs their side effects."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class Ticker:
         self._seconds = seconds
 
     def tick(self, slot: str) -> TickResult:
-        """Beats every enabled provider, the one with the oldest beat first.
+        """Checks every enabled provider, the one with the oldest beat first.
 
         A provider whose beat does not end in time keeps its status.
         """
@@ -104,7 +104,7 @@ class Ticker:
         return self._result(beats, done, failures)
 
     def beat_one(self, provider: Provider) -> SingleBeat:
-        """Beats one provider outside the ticks, enabled or not, and records the outcome."""
+        """Checks one provider outside the ticks, even if its heartbeat is disabled, and records the outcome."""
         outcome = self._check.run(provider, slot=None)
         recorded: list[RecordedBeat] = []
         try:
@@ -128,7 +128,7 @@ class Ticker:
     def _record(self, provider: Provider, outcome: Outcome, on_recorded: OnRecorded) -> Provider | None:
         """Records an outcome and returns the provider as it is now, or None if it was deleted.
 
-        Drops the outcome if the provider was deleted, registered again or beaten since. Calls `on_recorded` otherwise.
+        Drops the outcome if the provider was deleted, registered again or checked since. Calls `on_recorded` otherwise.
         Raises WriteConflict and DynamoDB's errors.
         """
         current: Provider | None = provider

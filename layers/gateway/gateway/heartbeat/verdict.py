@@ -1,6 +1,6 @@
 """Decides whether the answer to a probe is good. Pure functions; each error says what an operator can do.
 
-"Unusable" below means an error with code `provider_answer_unusable`.
+An "unusable" answer below is an error with code `provider_answer_unusable`.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Sends a request to its provider, and once more where the provider's key was rotated in the meantime."""
+"""Sends a request to its provider, and once more if the provider's key was replaced in the meantime."""
 
 import time
 from collections.abc import Callable

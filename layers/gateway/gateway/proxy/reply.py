@@ -1,4 +1,4 @@
-"""The reply to a client: its headers, its body, and errors in the one shape."""
+"""The reply to a client: its headers, its body, and errors in the common shape."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -39,7 +39,7 @@ def late_stream_headers(log: RequestLog) -> dict[str, str]:
 
 
 def error_reply(error: GatewayError, log: RequestLog, response: UpstreamResponse | None = None) -> Reply:
-    """Returns an error in the one shape. `response` is the provider's, if the error is its own."""
+    """Returns an error in the common shape. `response` is the provider's response if the provider sent the error."""
     headers = {
         **NO_SNIFFING,
         **_provider_headers(log),

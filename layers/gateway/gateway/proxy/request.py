@@ -1,4 +1,4 @@
-"""A request to forward: what the gateway reads of it, and which headers it forwards."""
+"""A request to forward: the fields that the gateway reads, and the headers that it forwards."""
 
 import json
 from collections.abc import Mapping

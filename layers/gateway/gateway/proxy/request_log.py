@@ -1,4 +1,4 @@
-"""What is known about one forwarded request, and its log line and metrics. Never a prompt, an answer or a key."""
+"""Collects facts about a forwarded request and writes its log line and metrics: never a prompt, an answer or a key."""
 
 import json
 import time

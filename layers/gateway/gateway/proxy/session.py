@@ -1,4 +1,4 @@
-"""Owns one forwarded request, from the request to the last byte of its reply."""
+"""Handles one forwarded request, from its arrival to the last byte of its reply."""
 
 import time
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ HEAD_GRACE_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Environment:
-    """What all sessions of an execution environment share."""
+    """The objects that all sessions of an execution environment share."""
 
     forwarder: Forwarder
     limits: Limits
@@ -106,7 +106,7 @@ class Session:
         return chunks
 
     def _keep_alive_seconds(self) -> float | None:
-        """How long the client may wait before a keep-alive is sent. None: no keep-alive, also for a limit of 0."""
+        """Returns the silence before a keep-alive, in seconds. None means no keep-alive, as does a limit of 0."""
         return self._environment.limits.keep_alive or None if self._log.request.stream else None
 
     def _head_timeout(self) -> float:

@@ -1,4 +1,4 @@
-"""Finds the provider for a request. Remembers it, so that a warm request makes no AWS call."""
+"""Finds the provider for a request. Caches it, so that most requests make no AWS call."""
 
 import time
 from collections.abc import Callable
@@ -49,7 +49,7 @@ class TargetResolver:
         return target
 
     def find_fresh(self, provider_id: str | None) -> Target:
-        """Reads the target from the registry. A provider that is not found is not remembered."""
+        """Reads the target from the registry. A missing provider is not cached."""
         self._cache.pop(provider_id, None)
         provider = self._providers.default() if provider_id is None else self._providers.get(provider_id)
         target = self.target_for(provider)

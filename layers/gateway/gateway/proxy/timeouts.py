@@ -27,7 +27,7 @@ class RequestTimeouts:
         self.timeout = {"connect": connect, "pool": connect, "write": self.first_byte, "read": self.first_byte}
 
     def on_event(self, name: str) -> None:
-        """Handles one httpcore trace event. Raises httpcore.ConnectTimeout instead of a hopeless second attempt."""
+        """Handles one httpcore trace event. Raises httpcore.ConnectTimeout if no time is left for a second attempt."""
         if name == "connection.retry.started" and time.monotonic() >= self._connect_deadline:
             raise httpcore.ConnectTimeout
         if name == "http11.receive_response_headers.started":

@@ -1,4 +1,4 @@
-"""Turns a provider's error response into the one error shape. Keeps its status and its message, and adds a remedy.
+"""Turns a provider's error response into the common error shape. Keeps its status and message, and adds a remedy.
 
 The texts are TokenHub's own: plain text, `error` as a string, `code: null` (docs/tokenhub.md, 1.4).
 """

@@ -90,7 +90,7 @@ class EndpointPolicy:
             if not self.loopback:
                 raise InvalidEndpoint(LOOPBACK)
         elif address.is_link_local or address.is_multicast or address.is_unspecified or _is_blocked(address):
-            raise InvalidEndpoint("The endpoint is a link-local, metadata or multicast address. Use a public one.")
+            raise InvalidEndpoint("The endpoint is a link-local, metadata or multicast address. Use a public address.")
         elif not address.is_global and not (self.private_networks or self.loopback):
             raise InvalidEndpoint("The endpoint is a private address. Deploy with PrivateNetworks=allow to use it.")
 

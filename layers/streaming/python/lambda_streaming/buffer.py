@@ -3,7 +3,7 @@
 from collections import deque
 from threading import Condition
 
-# A send costs the same for one frame as for a hundred, so one take joins up to this much.
+# A send costs the same for one frame as for a hundred, so one take joins up to this many bytes.
 _MAX_JOINED_BYTES = 64 * 1024
 
 

@@ -50,7 +50,7 @@ def test_says_how_to_start_a_local_aws_that_does_not_run() -> None:
     url = f"http://127.0.0.1:{closed_port()}"
     require_local_aws(AwsSettings.from_environ(SAM_LOCAL | {"AWS_ENDPOINT_URL": url}))
 
-    with pytest.raises(GatewayError, match=r"start it with `make dev`"):
+    with pytest.raises(GatewayError, match=r"Start it with `make dev`"):
         list_tables(url)
 
 
@@ -59,7 +59,7 @@ def test_sends_nothing_to_the_real_aws_without_an_endpoint(endpoint: dict[str, s
     with serving(NO_TABLES) as server:
         require_local_aws(AwsSettings.from_environ(SAM_LOCAL | endpoint))
 
-        with pytest.raises(GatewayError, match=r"start it with `make dev`"):
+        with pytest.raises(GatewayError, match=r"Start it with `make dev`"):
             list_tables(server.url)
         assert server.received == []
 

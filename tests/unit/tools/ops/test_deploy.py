@@ -67,7 +67,7 @@ def shell(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch
 
 
 def test_reports_missing_credentials(shell: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UserError, match=r"^No AWS account answers: Unable to locate credentials\nLog in"):
+    with pytest.raises(UserError, match=r"^Cannot find the AWS account: Unable to locate credentials\nLog in"):
         find_account(NEW_WITH_REGION)
 
 
@@ -172,8 +172,8 @@ def test_deletion_retains_the_kept_registry_and_the_logging_role(data: str, reta
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["local"], "No environment is given. Set ENV=dev"),
-        (["local", "--delete"], "No environment is given. Set ENV=dev"),
+        (["local"], "ENV is not set. Set ENV=dev"),
+        (["local", "--delete"], "ENV is not set. Set ENV=dev"),
         (["dev", "--delete"], "there is no terminal. Set YES=1"),
         (["dev"], "which is not AWS"),
     ],

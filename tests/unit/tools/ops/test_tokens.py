@@ -27,7 +27,7 @@ def test_reads_the_token_of_each_role(role: str) -> None:
 
 
 def test_reports_a_stopped_local_system() -> None:
-    with pytest.raises(UserError, match=r"does not run on http://127\.0\.0\.1:1. Start it with `make dev`"):
+    with pytest.raises(UserError, match=r"is not running at http://127\.0\.0\.1:1. Start it with `make dev`"):
         tokens.local_token("http://127.0.0.1:1", "client")
 
 
@@ -68,5 +68,5 @@ def test_prints_errors_to_standard_error_only() -> None:
 
     assert result.returncode == 1
     assert result.stdout == ""
-    assert result.stderr.startswith("The local system does not run")
+    assert result.stderr.startswith("The local AWS is not running")
     assert "Traceback" not in result.stderr

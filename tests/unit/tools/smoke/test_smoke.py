@@ -92,13 +92,13 @@ def test_requires_url_and_token(environ: dict[str, str]) -> None:
     result = smoke(**environ)
 
     assert result.returncode == 1
-    assert result.stderr.startswith("URL and TOKEN (the admin token) are not set.")
+    assert result.stderr.startswith("URL or TOKEN is not set.")
 
 
 def test_reports_an_unreachable_gateway() -> None:
     result = smoke(URL="http://127.0.0.1:1", TOKEN=TOKEN)
 
-    assert result.stderr.startswith("The gateway http://127.0.0.1:1 cannot be checked:")
+    assert result.stderr.startswith("The gateway http://127.0.0.1:1 cannot be tested:")
     assert "Traceback" not in result.stderr
 
 
