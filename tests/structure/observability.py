@@ -18,6 +18,20 @@ SOURCES = [*sorted((ROOT / "functions").rglob("*.py")), *sorted((ROOT / "layers/
 ALARMS = of_type("AWS::CloudWatch::Alarm", deployed()["Resources"])
 QUERIES = of_type("AWS::Logs::QueryDefinition", RESOURCES)
 REFERENCE = re.compile(r"\$\{([^!}][^}]*)\}")
+# By namespace: the dimension, the resource types that it names, and the metrics.
+AWS_METRICS = {
+    "AWS/Lambda": (
+        "FunctionName",
+        {"AWS::Lambda::Function"},
+        {"Errors", "Throttles", "Duration", "ConcurrentExecutions"},
+    ),
+    "AWS/States": (
+        "StateMachineArn",
+        {"AWS::StepFunctions::StateMachine"},
+        {"ExecutionsStarted", "ExecutionsFailed", "ExecutionsTimedOut"},
+    ),
+    "AWS/ApiGateway": ("ApiName", {"stack"}, {"Count", "4XXError", "5XXError", "Latency"}),
+}
 
 
 def dashboard() -> dict[str, Any]:

@@ -11,6 +11,7 @@ import pytest
 from gateway.core.telemetry import UNITS, make_logger
 from tests.structure.observability import (
     ALARMS,
+    AWS_METRICS,
     NAMES,
     QUERIES,
     REFERENCE,
@@ -29,20 +30,6 @@ from tests.template import ROOT, template
 
 OWN = {"Ref": "MetricsNamespace"}
 DOCS = (ROOT / "docs/metrics.md").read_text()
-# By namespace: the dimension, the resource types that it names, and the metrics.
-AWS_METRICS = {
-    "AWS/Lambda": (
-        "FunctionName",
-        {"AWS::Lambda::Function"},
-        {"Errors", "Throttles", "Duration", "ConcurrentExecutions"},
-    ),
-    "AWS/States": (
-        "StateMachineArn",
-        {"AWS::StepFunctions::StateMachine"},
-        {"ExecutionsStarted", "ExecutionsFailed", "ExecutionsTimedOut"},
-    ),
-    "AWS/ApiGateway": ("ApiName", {"stack"}, {"Count", "4XXError", "5XXError", "Latency"}),
-}
 FROM_LOGS = {
     transformation["MetricName"]
     for metric_filter in of_type("AWS::Logs::MetricFilter", RESOURCES).values()
