@@ -1,4 +1,4 @@
-"""Removes keys from text: registered keys, and everything that has the shape of a key."""
+"""Removes keys from text: registered keys of at least 8 characters, and everything that has the shape of a key."""
 
 import html.entities
 import re
@@ -16,6 +16,8 @@ REDACTED = "[redacted]"
 PUBLIC_PREFIX = re.compile(r"tokenhub_|sk-")
 # A text that ends with the public prefix and so many further characters of a key may have been cut inside the key.
 MIN_CUT_CHARACTERS = 8
+# A shorter key is a dummy. It is not redacted, because its characters are in ordinary words: an x is in every header.
+MIN_KEY_CHARACTERS = 8
 # An escaped character takes at most so many characters.
 MAX_FORM_FACTOR = 16
 # Backslashes before an escape double each time that JSON is put into JSON. All repetitions here are bounded, because a
@@ -35,14 +37,14 @@ def without_end(text: str, secrets: Iterable[str]) -> str:
 
     Never use it for a complete text: a client that chooses how an error ends could guess a key character by character.
     """
-    for secret in filter(None, secrets):
+    for secret in filter(_is_searched, secrets):
         text = _without_cut(text, secret)
     return text
 
 
 def without(original: str, secrets: Iterable[str]) -> str:
     """Replaces the secrets only. A name that has the shape of a key stays: a model may be called tokenhub_something."""
-    return _without(original, [(_telltale(secret), secret) for secret in secrets if secret])
+    return _without(original, [(_telltale(secret), secret) for secret in secrets if _is_searched(secret)])
 
 
 class Redactor:
@@ -56,14 +58,18 @@ class Redactor:
         self._known: list[tuple[str, str]] = []
 
     def learn(self, key: str) -> None:
-        """Redacts this key from now on."""
+        """Redacts this key from now on, unless it is a dummy."""
         with self._lock:
-            if key and key not in self._keys:
+            if _is_searched(key) and key not in self._keys:
                 self._keys.add(key)
                 self._known.append((_telltale(key), key))
 
     def __call__(self, text: str) -> str:
         return KEY_SHAPED.sub(REDACTED, _without(text, self._known))
+
+
+def _is_searched(secret: str) -> bool:
+    return len(secret) >= MIN_KEY_CHARACTERS
 
 
 def _telltale(secret: str) -> str:

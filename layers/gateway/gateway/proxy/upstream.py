@@ -28,9 +28,9 @@ from gateway.core.errors import (
     StreamIdleTimeout,
     StreamTruncated,
 )
-from gateway.core.redaction import redact, without
 from gateway.core.settings import Limits
 from gateway.proxy.connect import Connector, unreachable
+from gateway.proxy.provider_headers import forwarded_headers
 from gateway.proxy.request import ForwardRequest
 from gateway.proxy.timeouts import CONNECT_ATTEMPTS, RequestTimeouts
 from gateway.registry.endpoint import is_loopback
@@ -38,16 +38,6 @@ from gateway.registry.endpoint import is_loopback
 Guard = Callable[[str], None]
 
 MAX_IDLE_SECONDS = 45.0
-FORWARDED_HEADERS = (
-    "content-type",
-    "cache-control",
-    "retry-after",
-    "x-negotiated-model",
-    "x-alias-from",
-    "idempotency-replay",
-    "x-should-retry",
-)
-MODEL_HEADERS = {"x-negotiated-model", "x-alias-from"}
 
 
 @dataclass(frozen=True)
@@ -246,20 +236,12 @@ def _check_peer(stream: httpcore.NetworkStream, guard: Guard) -> None:
 def _upstream_response(
     response: httpx.Response, request: ForwardRequest, target: Target, timeouts: RequestTimeouts, waited_ms: float
 ) -> UpstreamResponse:
-    # A provider may repeat the key that it received, in any header.
-    secrets = [target.key] if target.key else []
-    names = (name for name in FORWARDED_HEADERS if name in response.headers)
-    headers = {name: _redacted_header(name, response.headers[name], secrets) for name in names}
+    headers = forwarded_headers(response.headers.multi_items(), [target.key] if target.key else [])
     broken = StreamTruncated() if request.stream else AnswerTruncated()
     silent = StreamIdleTimeout(_timeout_message(target.endpoint, "continue its stream", timeouts.silence))
     slow = DeadlineExceeded(_timeout_message(target.endpoint, "complete its answer", timeouts.silence))
     body = _Body(response, target.endpoint, silent if request.stream else slow, broken)
     return UpstreamResponse(response.status_code, headers, body, waited_ms, body.abort)
-
-
-def _redacted_header(name: str, value: str, secrets: list[str]) -> str:
-    # A model may be called tokenhub_something, which has the shape of a key: only the key itself is removed there.
-    return without(value, secrets) if name in MODEL_HEADERS else redact(value, secrets)
 
 
 @contextmanager

@@ -94,13 +94,13 @@ def test_silences_the_request_log_of_httpx(serve: Serve, upstream: Upstream, cap
 
 def test_redacts_log_lines_and_tracebacks(capsys: pytest.CaptureFixture[str]) -> None:
     redactor = Redactor()
-    redactor.learn("c0ffee")
+    redactor.learn("c0ffee99")
     logger = make_logger("unit-test-redacted", "INFO", redactor)
 
     try:
-        raise ValueError(f"no such key: c0ffee, {KEY}")
+        raise ValueError(f"no such key: c0ffee99, {KEY}")
     except ValueError:
-        logger.exception("failed with c0ffee", extra={"words": [{"said": "c0ffee"}], "provider": "tokenhub_europe"})
+        logger.exception("failed with c0ffee99", extra={"words": [{"said": "c0ffee99"}], "provider": "tokenhub_europe"})
 
     (line,) = lines(capsys)
     assert "c0ffee" not in json.dumps(line)
