@@ -145,7 +145,8 @@ class Run:
 
 def _our_own(stream: str, way: str | None) -> str:
     """The error with which the gateway ended a stream: all else in a 200 is the client's."""
-    return "" if way == "error_frame" else stream.rpartition("event: error")[2] if "event: error" in stream else ""
+    frame = stream.rpartition("\n\n")[0].rpartition("\n\n")[2]
+    return frame if way != "error_frame" and frame.endswith("\nevent: error") else ""
 
 
 BAD_REGISTRATIONS: list[dict[str, Any]] = [

@@ -234,7 +234,8 @@ def test_sends_keep_alives_before_a_late_error_frame(gateway: Gateway, upstream:
     assert (answer.status_code, end) == (200, "")
     assert comments == [": keep-alive"] * len(comments)
     assert len(comments) >= 2
-    assert error.startswith("event: error\ndata: ")
+    assert error.startswith('data: {"error": {')
+    assert error.endswith("\nevent: error")
 
 
 def test_does_not_follow_a_redirect_with_the_key(gateway: Gateway, upstream: RawUpstream) -> None:

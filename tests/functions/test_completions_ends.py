@@ -28,8 +28,10 @@ def test_ends_a_cut_stream_with_an_error_and_without_done(
     assert status == 200
     assert b"[DONE]" not in body
     last = body.decode().strip().split("\n\n")[-1]
-    assert last.startswith("event: error\ndata: ")
-    assert json.loads(last.partition("data: ")[2])["error"]["code"] == "stream_truncated"
+    data, event = last.split("\n")
+    assert event == "event: error"
+    assert data.startswith('data: {"error": {')
+    assert json.loads(data.removeprefix("data: "))["error"]["code"] == "stream_truncated"
 
 
 def test_returns_504_when_the_answer_exceeds_the_deadline(

@@ -91,7 +91,7 @@ def keep_alive(target: Target) -> str:
 def truncated_stream(target: Target) -> str:
     target.require_rehearsal()
     response = target.gateway.request("POST", PATH, rehearsal_request("cut_clean"))
-    reports_error = b"event: error" in response.body and b"[DONE]" not in response.body
+    reports_error = response.body.endswith(b"\nevent: error\n\n") and b"[DONE]" not in response.body
     return require(reports_error and response.complete, describe_end(response))
 
 

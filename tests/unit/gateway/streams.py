@@ -19,7 +19,8 @@ def only_error(got: bytes) -> dict[str, object]:
     assert got.count(b"event: error") == 1
     assert b"[DONE]" not in got
     frames = got.decode().removesuffix("\n\n").split("\n\n")
-    event, data = frames[-1].split("\n")
+    data, event = frames[-1].split("\n")
     assert event == "event: error"
+    assert data.startswith('data: {"error": {')
     error: dict[str, object] = json.loads(data.removeprefix("data: "))["error"]
     return error

@@ -147,11 +147,15 @@ def merge_usage(known: Usage, report: object) -> Usage:
 
 
 def error_frame(error: GatewayError, *, mid_frame: bool = False) -> bytes:
-    """Returns the frame that ends a broken stream. The OpenAI and the Anthropic SDK raise an exception on it."""
+    """Returns the frame that ends a broken stream. SDKs raise an exception on it.
+
+    The order matters. The Anthropic SDK and langchain4j need the name of the event. go-openai needs the data line first
+    and `error` as its first key.
+    """
     details = error.body()["error"] | {"source": error.source, "status": error.status, "retryable": error.retryable}
-    data = json.dumps({"type": "error", "error": details})
+    data = json.dumps({"error": details, "type": "error"})
     blank_line = b"\n\n" if mid_frame else b""
-    return blank_line + f"event: error\ndata: {data}\n\n".encode()
+    return blank_line + f"data: {data}\nevent: error\n\n".encode()
 
 
 def _is_count(value: object) -> bool:

@@ -260,8 +260,9 @@ def test_error_frame_contains_the_error_and_its_source() -> None:
     error = error_frame(StreamTruncated())
     assert error.endswith(b"\n\n")
     assert error.count(b"\n\n") == 1
-    event, data = error.decode().strip().split("\n")
+    data, event = error.decode().removesuffix("\n\n").split("\n")
     assert event == "event: error"
+    assert data.startswith('data: {"error": {')
     content = json.loads(data.removeprefix("data: "))
     assert content["type"] == "error"
     assert content["error"] == StreamTruncated().body()["error"] | {

@@ -61,7 +61,7 @@ def test_ends_a_stream_cut_anywhere_with_whole_frames_and_one_error(data: st.Dat
     pieces = data.draw(st.integers(1, 40).map(lambda size: [stream[i : i + size] for i in range(0, cut, size)]))
     got, log = relayed(*pieces[:-1], *(piece[: cut % len(piece) or None] for piece in pieces[-1:]))
     assert only_error(got)["code"] == "stream_truncated"
-    assert stream.startswith(got[: got.index(b"event: error")])
+    assert stream.startswith(got[: got.index(b'data: {"error": ')])
     assert log.stream_end == "truncated"
 
 
@@ -77,7 +77,7 @@ ENDS = [
 def test_logs_end_and_code_for_each_way_to_break(error: GatewayError, end: str, code: str) -> None:
     got, log = relayed(*UNFINISHED, b"data: {", error=error)
     told = only_error(got)
-    assert got.startswith(b"".join(UNFINISHED) + b"event: error\n")
+    assert got.startswith(b"".join(UNFINISHED) + b'data: {"error": {')
     assert (told["code"], told["message"], told["source"]) == (code, error.message, "gateway")
     assert (told["status"], told["retryable"]) == (error.status, error.retryable)
     assert (log.stream_end, log.code) == (end, code)
@@ -97,7 +97,7 @@ def test_treats_a_break_after_the_finish_reason_as_truncated() -> None:
 
 def test_treats_an_empty_stream_as_truncated() -> None:
     got, log = relayed()
-    assert got.startswith(b"event: error\n")
+    assert got.startswith(b'data: {"error": {')
     assert (log.stream_end, log.ttfb_ms) == ("truncated", None)
 
 
@@ -135,7 +135,7 @@ def test_never_sends_a_keep_alive_inside_an_oversized_frame() -> None:
 def test_starts_the_error_with_a_blank_line_after_a_partial_frame() -> None:
     long = b"data: " + b"x" * MAX_FRAME_BYTES
     got, _ = relayed(long, error=StreamTruncated())
-    assert got.startswith(long + b"\n\nevent: error\n")
+    assert got.startswith(long + b'\n\ndata: {"error": {')
 
 
 def test_relays_each_chunk_before_reading_the_next() -> None:
