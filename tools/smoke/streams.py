@@ -85,7 +85,7 @@ def keep_alive(target: Target) -> str:
         first = next(exchange.chunks(), b"")
         arrived = exchange.response.chunks[-1][0] if exchange.response.chunks else 0.0
         in_range = KEEP_ALIVE_RANGE_S[0] < arrived < KEEP_ALIVE_RANGE_S[1]
-        return require(first.startswith(b":") and in_range, f"{first[:40]!r} after {arrived:.1f} s")
+        return require(first == b": keep-alive\n" and in_range, f"{first[:40]!r} after {arrived:.1f} s")
 
 
 def truncated_stream(target: Target) -> str:

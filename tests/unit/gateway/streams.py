@@ -2,6 +2,7 @@
 
 import json
 
+from gateway.proxy.sse import KEEP_ALIVE
 from tests.unit.gateway.servers import DONE
 
 
@@ -18,7 +19,7 @@ def only_error(got: bytes) -> dict[str, object]:
     """The error of the one error frame, which is the last frame."""
     assert got.count(b"event: error") == 1
     assert b"[DONE]" not in got
-    frames = got.decode().removesuffix("\n\n").split("\n\n")
+    frames = got.decode().replace(KEEP_ALIVE.decode(), "").removesuffix("\n\n").split("\n\n")
     data, event = frames[-1].split("\n")
     assert event == "event: error"
     assert data.startswith('data: {"error": {')

@@ -7,7 +7,9 @@ from typing import Any
 
 from gateway.core.errors import GatewayError
 
-KEEP_ALIVE = b": keep-alive\n\n"
+# A comment line without a blank line. A blank line would end an event: openai-python raises a JSONDecodeError on an
+# event without data once the provider has sent an `id:` line.
+KEEP_ALIVE = b": keep-alive\n"
 MAX_FRAME_BYTES = 2 * 1024 * 1024
 MAX_BLANK_LINE_BYTES = 4
 BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?!\n))")
@@ -42,6 +44,7 @@ class StreamWatcher:
         # The last bytes of the previous chunk, where a blank line may have started.
         self._edge = b""
         self._mid_frame = False
+        self._ends_with_cr = False
         self._finished_choices: set[int] = set()
         self.done = False
         self.frames = 0
@@ -56,6 +59,11 @@ class StreamWatcher:
     def mid_frame(self) -> bool:
         """Whether a frame was sent in part. The next thing that is sent must start with a blank line."""
         return self._mid_frame
+
+    @property
+    def between_frames(self) -> bool:
+        """Whether a comment line may be sent now: not inside a frame, and not between CR and LF of a blank line."""
+        return not self._mid_frame and not self._ends_with_cr
 
     def feed(self, chunk: bytes) -> bytes:
         """Returns the whole frames that this chunk completes, unchanged. Buffers the rest.
@@ -92,6 +100,8 @@ class StreamWatcher:
                 self._read_frame(data[start : offset + begin])
             self._mid_frame = False
             start = offset + end
+        # The LF of this CR may be in the next chunk.
+        self._ends_with_cr = data[:start].endswith(b"\n\r")
         rest = data[start:]
         self._buffer, self._buffered_bytes, self._edge = [rest], len(rest), rest[1 - MAX_BLANK_LINE_BYTES :]
         return data[:start]

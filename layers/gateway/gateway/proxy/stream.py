@@ -55,8 +55,8 @@ def stream_end(error: GatewayError) -> StreamEnd:
 def _frames(chunks: Iterable[bytes], watcher: StreamWatcher, log: RequestLog) -> Iterator[bytes]:
     for chunk in chunks:
         if chunk is KEEP_ALIVE:
-            # Our own comment. It must not split a frame.
-            yield from () if watcher.mid_frame else (chunk,)
+            if watcher.between_frames and not watcher.done:
+                yield chunk
             continue
         frames = watcher.feed(chunk)
         if frames:

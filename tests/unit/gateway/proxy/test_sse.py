@@ -278,6 +278,6 @@ def test_error_frame_after_a_partial_frame_starts_with_a_blank_line() -> None:
 
 def test_our_own_frames_do_not_end_a_stream() -> None:
     watcher = StreamWatcher()
-    ours = KEEP_ALIVE + error_frame(StreamTruncated())
+    ours = KEEP_ALIVE * 2 + error_frame(StreamTruncated())
     assert watcher.feed(ours) == ours
     assert not watcher.whole_at_end()

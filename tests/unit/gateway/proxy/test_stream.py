@@ -132,6 +132,24 @@ def test_never_sends_a_keep_alive_inside_an_oversized_frame() -> None:
     assert got == long + b"y\n\n" + KEEP_ALIVE + b"".join(BODY)
 
 
+def test_sends_no_keep_alive_after_the_end_mark() -> None:
+    got, _ = relayed(*BODY, KEEP_ALIVE, KEEP_ALIVE)
+    assert got == b"".join(BODY)
+
+
+def test_sends_no_keep_alive_between_the_cr_and_the_lf_of_a_blank_line() -> None:
+    frame = UNFINISHED[0].replace(b"\n", b"\r\n")
+    got, _ = relayed(frame[:-1], KEEP_ALIVE, frame[-1:] + UNFINISHED[1], KEEP_ALIVE, *BODY[2:])
+    assert got == frame + UNFINISHED[1] + KEEP_ALIVE + b"".join(BODY[2:])
+
+
+def test_an_error_after_a_keep_alive_is_one_frame() -> None:
+    got, _ = relayed(UNFINISHED[0], KEEP_ALIVE, KEEP_ALIVE, error=StreamTruncated())
+    assert only_error(got)["code"] == "stream_truncated"
+    assert got.startswith(UNFINISHED[0] + KEEP_ALIVE * 2 + b"data: ")
+    assert got.count(b"\n\n") == 2
+
+
 def test_starts_the_error_with_a_blank_line_after_a_partial_frame() -> None:
     long = b"data: " + b"x" * MAX_FRAME_BYTES
     got, _ = relayed(long, error=StreamTruncated())

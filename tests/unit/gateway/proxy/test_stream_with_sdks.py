@@ -1,7 +1,7 @@
 """What the two SDKs make of a relayed stream: they raise on one that is not whole, and never otherwise."""
 
 import json
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 
 import anthropic
 import openai
@@ -9,6 +9,7 @@ import pytest
 
 from gateway.core.errors import StreamTruncated
 from gateway.proxy.request_log import RequestLog
+from gateway.proxy.sse import KEEP_ALIVE
 from gateway.proxy.stream import relay
 from tests.unit.gateway.builders import a_request
 from tests.unit.gateway.conftest import Serve
@@ -40,12 +41,16 @@ CHAT = b"".join(BODY)
 
 
 def relayed(serve: Serve, stream: bytes, *, breaks: bool) -> Server:
-    def chunks() -> Generator[bytes]:
-        yield from (stream[start : start + 50] for start in range(0, len(stream), 50))
+    return relayed_chunks(serve, (stream[start : start + 50] for start in range(0, len(stream), 50)), breaks=breaks)
+
+
+def relayed_chunks(serve: Serve, chunks: Iterable[bytes], *, breaks: bool) -> Server:
+    def source() -> Generator[bytes]:
+        yield from chunks
         if breaks:
             raise StreamTruncated
 
-    body = b"".join(relay(chunks(), RequestLog(a_request(stream=True))))
+    body = b"".join(relay(source(), RequestLog(a_request(stream=True))))
     head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
     return serve(always(head + body, Cut.CLOSE))
 
@@ -86,6 +91,26 @@ def test_openai_sdk_raises_on_a_truncated_stream(serve: Serve, cut: int, breaks:
 def test_anthropic_sdk_raises_on_a_truncated_stream(serve: Serve, cut: int, breaks: bool) -> None:
     with pytest.raises(anthropic.APIError, match="before it was complete"):
         ask_anthropic(relayed(serve, CLAUDE[:cut], breaks=breaks))
+
+
+def silent_often(stream: bytes) -> list[bytes]:
+    """A stream whose events have ids, with two keep-alives in each event and after it."""
+    events = [b"id: %d\n%b\n\n" % (number, event) for number, event in enumerate(stream.split(b"\n\n")[:-1])]
+    return [piece for event in events for piece in (event[:9], *[KEEP_ALIVE] * 2, event[9:], *[KEEP_ALIVE] * 2)]
+
+
+def test_sdks_skip_keep_alives_between_events_with_ids(serve: Serve) -> None:
+    assert ask_openai(relayed_chunks(serve, silent_often(CHAT), breaks=False)) == "Grüße"
+    assert ask_anthropic(relayed_chunks(serve, silent_often(CLAUDE), breaks=False)) == "Grüße"
+
+
+@pytest.mark.parametrize("events", [0, 1])
+def test_sdks_raise_on_an_error_after_keep_alives(serve: Serve, events: int) -> None:
+    chat, claude = (silent_often(stream)[: 6 * events] or [KEEP_ALIVE] for stream in (CHAT, CLAUDE))
+    with pytest.raises(openai.APIError, match="before it was complete"):
+        ask_openai(relayed_chunks(serve, chat, breaks=True))
+    with pytest.raises(anthropic.APIError, match="before it was complete"):
+        ask_anthropic(relayed_chunks(serve, claude, breaks=True))
 
 
 def test_openai_sdk_accepts_a_break_after_done(serve: Serve) -> None:
