@@ -2,7 +2,7 @@
 
 import json
 
-from tests.unit.gateway.servers import DONE
+from tests.scripted_server import DONE
 
 
 def token(text: str, **more: object) -> bytes:

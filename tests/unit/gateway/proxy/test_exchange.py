@@ -9,10 +9,10 @@ from gateway.core.settings import Limits
 from gateway.proxy.exchange import Exchange
 from gateway.proxy.sse import KEEP_ALIVE
 from gateway.proxy.upstream import Target, UpstreamResponse
+from tests.scripted_server import HANG, STREAM, always, chunk
 from tests.unit.gateway.builders import ENDPOINT
 from tests.unit.gateway.conftest import MakeUpstream, Serve
 from tests.unit.gateway.sending import STREAMED, assert_released, send
-from tests.unit.gateway.servers import HANG, STREAM, always, chunk
 
 TARGET = Target("main", ENDPOINT)
 

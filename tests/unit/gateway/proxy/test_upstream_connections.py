@@ -13,10 +13,10 @@ from gateway.core.errors import (
 )
 from gateway.core.settings import Limits
 from gateway.proxy.upstream import Upstream, UpstreamResponse
+from tests.scripted_server import END, HANG, STREAM, Cut, Piece, always, answer, chunk, in_turn
 from tests.unit.gateway.certificates import server_context
 from tests.unit.gateway.conftest import MakeUpstream, Serve
 from tests.unit.gateway.sending import STREAMED, assert_released, read, send, trusting
-from tests.unit.gateway.servers import END, HANG, STREAM, Cut, Piece, always, answer, chunk, in_turn
 
 OK = answer(body=b"{}")
 

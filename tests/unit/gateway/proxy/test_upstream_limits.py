@@ -10,9 +10,9 @@ from gateway.core.errors import (
 )
 from gateway.core.settings import Limits
 from gateway.proxy.upstream import Upstream
+from tests.scripted_server import END, HANG, STREAM, always, answer, chunk
 from tests.unit.gateway.conftest import QUICK, MakeUpstream, Serve
 from tests.unit.gateway.sending import STREAMED, read, send
-from tests.unit.gateway.servers import END, HANG, STREAM, always, answer, chunk
 
 OK = answer(body=b"{}")
 
@@ -54,7 +54,7 @@ def test_sends_nothing_without_time_left(serve: Serve, upstream: Upstream, withi
     server = serve(always(OK))
     with pytest.raises((DeadlineExceeded, FirstByteTimeout)):
         send(upstream, server, within=within)
-    assert server.received == []
+    assert server.requests == []
 
 
 def test_limits_the_silence_of_a_stream_but_not_its_start(serve: Serve, make_upstream: MakeUpstream) -> None:
