@@ -70,7 +70,7 @@ def test_waits_for_the_head_only_until_the_timeout() -> None:
     reader.start()
     began = time.monotonic()
     assert not exchange.wait_for_head(0.05)
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 2
     free.set()
     assert exchange.wait_for_head(None)
     reader.join(5)

@@ -151,7 +151,7 @@ def test_sends_nothing_after_the_deadline(serve: Serve, registry: Registry, forw
     began = time.monotonic()
     with pytest.raises(FirstByteTimeout):
         send(forwarder, within=0.3)
-    assert 0.2 < time.monotonic() - began < 0.8
+    assert 0.2 < time.monotonic() - began < 1.8
     with pytest.raises(DeadlineExceeded):
         send(forwarder, within=-1)
 

@@ -150,18 +150,18 @@ def test_returns_a_compressed_body_unchanged(serve: Serve, upstream: Upstream) -
 
 def test_returns_each_chunk_as_it_arrives(serve: Serve, upstream: Upstream) -> None:
     parts = [b"data: 1\n\n", b"data: 2\n\n", b"data: 3\n\n"]
-    pieces = [piece for part in parts for piece in (chunk(part), 0.1)]
+    pieces = [piece for part in parts for piece in (chunk(part), 1.0)]
     got = send(upstream, serve(always(STREAM, *pieces, END)), STREAMED)
     arrivals = [(part, time.monotonic()) for part in got.chunks]
     assert [part for part, _ in arrivals] == parts
     gaps = [later - earlier for (_, earlier), (_, later) in pairwise(arrivals)]
-    assert all(0.05 < gap < 0.5 for gap in gaps)
+    assert all(0.05 < gap < 2 for gap in gaps)
 
 
 def test_returns_the_head_before_the_body(serve: Serve, upstream: Upstream) -> None:
     began = time.monotonic()
-    got = send(upstream, serve(always(STREAM, 0.4, chunk(DONE), END)), STREAMED)
-    assert time.monotonic() - began < 0.3
+    got = send(upstream, serve(always(STREAM, 1.5, chunk(DONE), END)), STREAMED)
+    assert time.monotonic() - began < 1.3
     assert read(got) == DONE
 
 
