@@ -19,7 +19,7 @@ from typing import Self
 from tools.local.settings import REPOSITORY
 from tools.ops.tokens import local_token
 
-READY_WITHIN_S = 120
+READY_WITHIN_S = 300
 
 
 def free_ports(count: int) -> tuple[int, ...]:

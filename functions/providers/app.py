@@ -229,6 +229,8 @@ def _start_heartbeat(provider: Provider) -> None:
         return
     try:
         payload = to_json(FirstBeat(provider.id))
-        lambdas.invoke(FunctionName=settings.heartbeat_function, InvocationType="Event", Payload=payload)
+        answer = lambdas.invoke(FunctionName=settings.heartbeat_function, InvocationType="Event", Payload=payload)
+        # botocore keeps the connection open, but unusable, until the empty body is read.
+        answer["Payload"].read()
     except (BotoCoreError, ClientError) as error:
         logger.warning("the first heartbeat could not be started", extra={"reason": type(error).__name__})

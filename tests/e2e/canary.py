@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from tests.raw_upstream import JSON, Script, Seen, answer
+from tests.scripted_server import JSON, Cut, Pieces, Request, answer, response
 from tools.local import aws
 from tools.local.settings import STACK
 
@@ -55,7 +55,7 @@ def _base64(secret: str) -> Iterator[str]:
 # ---- a TokenHub that repeats the key that it is sent, wherever it can ----
 
 
-def play(seen: Seen) -> Script:
+def play(seen: Request) -> Pieces:
     """The first part of the endpoint's path says how: /echo, /error-502, /wrapped …"""
     scenario = seen.target.split("/")[1]
     form = FORMS[WAYS.index(scenario) % len(FORMS)]
@@ -81,59 +81,62 @@ def _chunk(spoken: str, finish: str | None = None) -> bytes:
     return b"data: " + json.dumps({"model": spoken, "choices": [choice]}).encode() + b"\n\n"
 
 
-def _streams(seen: Seen) -> bool:
+def _streams(seen: Request) -> bool:
     content = seen.json() if seen.body else {}
     return content.get("stream") is True or content.get("request", {}).get("stream") is True
 
 
-def _echo(seen: Seen, spoken: str) -> Script:
+def _echo(seen: Request, spoken: str) -> Pieces:
     if seen.method == "GET":
-        return Script((json.dumps({"data": [{"id": spoken}]}).encode(),), headers=JSON, framing="length")
+        return (answer(body=json.dumps({"data": [{"id": spoken}]}).encode()),)
     if _streams(seen):
         pieces = (_chunk(spoken), _chunk(spoken, "stop"), b"data: [DONE]\n\n")
-        return Script(pieces, headers=_headers(spoken, content_type="text/event-stream"))
+        return response(pieces, headers=_headers(spoken, content_type="text/event-stream"))
     headers = _headers(spoken, content_type="application/json")
-    return Script((_completion(spoken, f"{SAID} {spoken}"),), headers=headers, framing="length")
+    return response((_completion(spoken, f"{SAID} {spoken}"),), headers=headers, framing="length")
 
 
-def _cut(seen: Seen, spoken: str) -> Script:
+def _cut(seen: Request, spoken: str) -> Pieces:
     if _streams(seen):
-        return Script((_chunk(spoken), _chunk(spoken)[:-9]), ending="close")
-    return Script((_completion(spoken, f"{SAID} {spoken}")[:-9],), headers=JSON, ending="close")
+        return response((_chunk(spoken), _chunk(spoken)[:-9]), ending="close")
+    return response((_completion(spoken, f"{SAID} {spoken}")[:-9],), headers=JSON, ending="close")
 
 
-def _error_frame(seen: Seen, spoken: str) -> Script:
+def _error_frame(seen: Request, spoken: str) -> Pieces:
     frame = b"event: error\ndata: " + json.dumps({"error": {"message": spoken}}).encode() + b"\n\n"
-    return Script((_chunk(spoken), frame)) if _streams(seen) else answer(frame, 500)
+    return response((_chunk(spoken), frame)) if _streams(seen) else (answer(500, frame),)
 
 
-def _refusal(scenario: str, spoken: str) -> Script:
+def _refusal(scenario: str, spoken: str) -> Pieces:
     kind, _, status = scenario.partition("-")
     words = f"x{'y' * 470} all providers failed: {spoken}" if status == "503" else f"all providers failed: {spoken}"
     body = words if kind == "text" else json.dumps({"error": {"message": words}})
-    return Script((body.encode(),), int(status), _headers(spoken), framing="length")
+    return response((body.encode(),), int(status), _headers(spoken), framing="length")
 
 
-def _redirect(_: Seen, spoken: str) -> Script:
+def _wrapped(spoken: str, error: str) -> Pieces:
+    """A completion whose content is an error and which reports no usage."""
+    return (answer(body=_completion(spoken, error, usage=False)),)
+
+
+def _redirect(_: Request, spoken: str) -> Pieces:
     location = "https://elsewhere.example/?key=" + quote(spoken)
-    return Script(status=307, headers={"location": location}, framing="length")
+    return response(status=307, headers={"location": location}, framing="length")
 
 
-SCENARIOS: dict[str, Callable[[Seen, str], Script]] = {
+SCENARIOS: dict[str, Callable[[Request, str], Pieces]] = {
     "echo": _echo,
     "cut": _cut,
     "error_frame": _error_frame,
-    "late": lambda _, spoken: answer(json.dumps({"error": spoken}).encode(), 502, wait=1.0),
-    "cut_error": lambda _, spoken: Script((f"no: {spoken}"[:-9].encode(),), 500, ending="close"),
+    "late": lambda _, spoken: (1.0, answer(502, json.dumps({"error": spoken}).encode())),
+    "cut_error": lambda _, spoken: response((f"no: {spoken}"[:-9].encode(),), 500, ending="close"),
     "redirect": _redirect,
-    "page": lambda _, spoken: answer(f"<html>{spoken}</html>".encode(), content_type="text/html"),
-    "wrapped": lambda _, spoken: answer(_completion(spoken, json.dumps({"error": {"message": spoken}}), usage=False)),
-    "wrapped_page": lambda _, spoken: answer(_completion(spoken, f"<html>{spoken}</html>", usage=False)),
-    "no_choices": lambda _, spoken: answer(json.dumps({"said": spoken}).encode()),
-    "no_http": lambda _, spoken: Script(raw=spoken.encode() + b"\r\n\r\n", ending="close"),
-    "odd_head": lambda _, spoken: Script(
-        raw=b"HTTP/1.1 200 " + spoken.encode() + b"\r\n" + spoken.encode(), ending="close"
-    ),
+    "page": lambda _, spoken: (answer(body=f"<html>{spoken}</html>".encode(), content_type="text/html"),),
+    "wrapped": lambda _, spoken: _wrapped(spoken, json.dumps({"error": {"message": spoken}})),
+    "wrapped_page": lambda _, spoken: _wrapped(spoken, f"<html>{spoken}</html>"),
+    "no_choices": lambda _, spoken: (answer(body=json.dumps({"said": spoken}).encode()),),
+    "no_http": lambda _, spoken: (spoken.encode() + b"\r\n\r\n", Cut.CLOSE),
+    "odd_head": lambda _, spoken: (b"HTTP/1.1 200 " + spoken.encode() + b"\r\n" + spoken.encode(), Cut.CLOSE),
 }
 WAYS = (*SCENARIOS, *(f"{kind}-{status}" for kind in ("error", "text") for status in STATUSES))
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import openai
 
-from tests.raw_upstream import JSON, Script, answer
+from tests.scripted_server import HANG, JSON, Cut, Pieces, answer, response
 
 TRIES = 3  # the SDK tries twice more, unless it is told not to
 
@@ -18,7 +18,7 @@ ALL_FAILED = b'{"error":{"message":"all providers failed","type":"server_error",
 
 
 @dataclass(frozen=True)
-class Seen:
+class Outcome:
     """What one call came to: the SDK's exception, the error's status, code and source, and how often it was asked.
 
     `in_band`: the 200 was down already, and the error came as the stream's last frame.
@@ -33,23 +33,23 @@ class Seen:
     headers: tuple[tuple[str, str], ...] = ()
 
 
-def provider(error: type[openai.APIStatusError], status: int, code: str, requests: int = 1, **headers: str) -> Seen:
+def provider(error: type[openai.APIStatusError], status: int, code: str, requests: int = 1, **headers: str) -> Outcome:
     named = tuple((name.replace("_", "-"), value) for name, value in headers.items())
-    return Seen(error, status, code, "provider", requests, headers=named)
+    return Outcome(error, status, code, "provider", requests, headers=named)
 
 
-def gateway(status: int, code: str, requests: int = TRIES) -> Seen:
-    return Seen(NETWORK, status, code, "gateway", requests)
+def gateway(status: int, code: str, requests: int = TRIES) -> Outcome:
+    return Outcome(NETWORK, status, code, "gateway", requests)
 
 
-def in_band(code: str, status: int, source: str = "gateway") -> Seen:
-    return Seen(openai.APIError, status, code, source, 1, in_band=True)
+def in_band(code: str, status: int, source: str = "gateway") -> Outcome:
+    return Outcome(openai.APIError, status, code, source, 1, in_band=True)
 
 
-def passed(**headers: str) -> Seen:
+def passed(**headers: str) -> Outcome:
     """TokenHub says that it is a success, and a success comes down as it is."""
     named = tuple((name.replace("_", "-"), value) for name, value in headers.items())
-    return Seen(None, 200, None, None, 1, headers=named)
+    return Outcome(None, 200, None, None, 1, headers=named)
 
 
 CUT = in_band("stream_truncated", 502)
@@ -57,7 +57,7 @@ ONLY_STREAMS = None  # without a stream the rehearsal plays something else
 SEE_FAULTS = None  # the same as "silent …" below, and slow
 
 # docs/tokenhub.md, 1.4: the rehearsal's mode → (with "stream": true, without).
-TOKENHUB: dict[str, tuple[Seen, Seen | None]] = {
+TOKENHUB: dict[str, tuple[Outcome, Outcome | None]] = {
     mode: seen if isinstance(seen, tuple) else (seen, seen)
     for mode, seen in {
         "refuse_key": provider(openai.AuthenticationError, 401, "provider_key_refused"),
@@ -89,33 +89,36 @@ LONG_ANSWER = tuple(piece for _ in range(40) for piece in (b" ", 0.25))
 UNREADABLE = b"\x16\x03\x01 this is no HTTP\r\n\r\n"
 
 # Faults of the transport: name → what a provider does.
-FAULTS: dict[str, tuple[Script, Script]] = {
-    "reset before the head": (Script(raw=b"", ending="reset"), Script(raw=b"", ending="reset")),
-    "closed before the head": (Script(raw=b"", ending="close"), Script(raw=b"", ending="close")),
-    "cut in the head": (Script(raw=b"HTTP/1.1 200 OK\r\nconte", ending="close"),) * 2,
-    "garbage instead of HTTP": (Script(raw=UNREADABLE, ending="close"),) * 2,
-    "reset after the head": (Script((0.05,), ending="reset"), Script((0.05,), headers=JSON, ending="reset")),
-    "reset in the middle": (Script((CHUNK, 0.05), ending="reset"), Script((HALF, 0.05), headers=JSON, ending="reset")),
-    "cut in a frame": (Script((CHUNK, CHUNK[:9])), Script((HALF,), headers=JSON, ending="close")),
-    "cut at 300 s": (Script((CHUNK,), ending="close"), Script((HALF,), headers=JSON, ending="close")),
-    "silent before the head": (Script(wait=60.0), Script(wait=60.0)),
-    "silent after the head": (Script((60.0,)), Script((60.0,), headers=JSON)),
-    "silent in the middle": (Script((CHUNK, 60.0)), Script((HALF, 60.0), headers=JSON)),
-    "too long": (Script(LONG), Script(LONG_ANSWER, headers=JSON)),
-    "a redirect": (Script(status=307, headers={"location": "/v1/elsewhere"}, framing="length"),) * 2,
-    "a page": (answer(PAGE, content_type="text/html"),) * 2,
-    "no stream": (answer(COMPLETION.encode()),) * 2,
-    "a late refusal": (answer(ALL_FAILED, 502, wait=SLOW_S),) * 2,
-    "a late answer that is no stream": (answer(COMPLETION.encode(), wait=SLOW_S),) * 2,
-    "a late redirect": (Script(status=307, headers={"location": "/"}, framing="length", wait=SLOW_S),) * 2,
-    "a late cut": (Script((CHUNK,), wait=SLOW_S), Script((HALF,), headers=JSON, wait=SLOW_S, ending="close")),
+FAULTS: dict[str, tuple[Pieces, Pieces]] = {
+    "reset before the head": ((Cut.RESET,),) * 2,
+    "closed before the head": ((Cut.CLOSE,),) * 2,
+    "cut in the head": ((b"HTTP/1.1 200 OK\r\nconte", Cut.CLOSE),) * 2,
+    "garbage instead of HTTP": ((UNREADABLE, Cut.CLOSE),) * 2,
+    "reset after the head": (response((0.05,), ending="reset"), response((0.05,), headers=JSON, ending="reset")),
+    "reset in the middle": (
+        response((CHUNK, 0.05), ending="reset"),
+        response((HALF, 0.05), headers=JSON, ending="reset"),
+    ),
+    "cut in a frame": (response((CHUNK, CHUNK[:9])), response((HALF,), headers=JSON, ending="close")),
+    "cut at 300 s": (response((CHUNK,), ending="close"), response((HALF,), headers=JSON, ending="close")),
+    "silent before the head": ((HANG,),) * 2,
+    "silent after the head": (response(ending="hang"), response(headers=JSON, ending="hang")),
+    "silent in the middle": (response((CHUNK,), ending="hang"), response((HALF,), headers=JSON, ending="hang")),
+    "too long": (response(LONG), response(LONG_ANSWER, headers=JSON)),
+    "a redirect": ((answer(307, location="/v1/elsewhere"),),) * 2,
+    "a page": ((answer(200, PAGE, "text/html"),),) * 2,
+    "no stream": ((answer(200, COMPLETION.encode()),),) * 2,
+    "a late refusal": ((SLOW_S, answer(502, ALL_FAILED)),) * 2,
+    "a late answer that is no stream": ((SLOW_S, answer(200, COMPLETION.encode())),) * 2,
+    "a late redirect": ((SLOW_S, answer(307, location="/")),) * 2,
+    "a late cut": ((SLOW_S, *response((CHUNK,))), (SLOW_S, *response((HALF,), headers=JSON, ending="close"))),
 }
 
 DISCONNECTED = gateway(502, "provider_disconnected")
 TRUNCATED = gateway(502, "answer_truncated")
 REFUSED = provider(NETWORK, 502, "provider_all_failed", TRIES)
 
-SEEN_OF_FAULTS: dict[str, tuple[Seen, Seen]] = {
+OUTCOMES: dict[str, tuple[Outcome, Outcome]] = {
     "reset before the head": (DISCONNECTED, DISCONNECTED),
     "closed before the head": (DISCONNECTED, DISCONNECTED),
     "cut in the head": (DISCONNECTED, DISCONNECTED),

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 
 from tests.e2e.conftest import Gateway
 from tests.e2e.whole_streams import Whole, whole_streams
-from tests.raw_upstream import RawUpstream, Script
+from tests.scripted_server import ScriptedServer, always
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -17,13 +17,13 @@ PHASES = [phase for phase in Phase if phase is not Phase.shrink]  # against a wh
 
 
 @pytest.fixture(scope="module")
-def upstream() -> Iterator[RawUpstream]:
-    with RawUpstream(lambda _: Script()) as running:
+def upstream() -> Iterator[ScriptedServer]:
+    with ScriptedServer(always()) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def client(gateway: Gateway, upstream: RawUpstream) -> Iterator[httpx.Client]:
+def client(gateway: Gateway, upstream: ScriptedServer) -> Iterator[httpx.Client]:
     gateway.register("raw", upstream.url)
     with gateway.client() as client:
         yield client
@@ -39,8 +39,8 @@ compared: list[int] = []
 
 @settings(max_examples=EXAMPLES, deadline=None, database=None, phases=PHASES, suppress_health_check=list(HealthCheck))
 @given(whole=whole_streams())
-def test_returns_whole_streams_unchanged(whole: Whole, client: httpx.Client, upstream: RawUpstream) -> None:
-    upstream.script = lambda _: whole.script
+def test_returns_whole_streams_unchanged(whole: Whole, client: httpx.Client, upstream: ScriptedServer) -> None:
+    upstream.script = always(*whole.response)
 
     with client.stream("POST", whole.path, json=body(whole)) as answer:
         came = b"".join(answer.iter_raw())

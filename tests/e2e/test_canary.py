@@ -16,8 +16,8 @@ import pytest
 from tests.e2e import canary
 from tests.e2e.canary import KEY, PROMPT, SAID, SHAPELESS_KEY, WAYS, Place, key_of, leaks
 from tests.local_system import LocalSystem
-from tests.raw_upstream import RawUpstream
 from tests.rehearsal import wait_until
+from tests.scripted_server import ScriptedServer
 from tests.template import template
 from tools.local import aws
 from tools.local.settings import REPOSITORY
@@ -165,7 +165,7 @@ BAD_REGISTRATIONS: list[dict[str, Any]] = [
 def run(repository: Path = REPOSITORY) -> tuple[Run, list[str]]:
     """Drives the system that lies in `repository`. Returns what leaked."""
     environ = {"TOKENHUB": "off", "AUTH": "true", "PARAMETERS": PARAMETERS}
-    with RawUpstream(canary.play) as upstream, LocalSystem(environ=environ, repository=repository) as system:
+    with ScriptedServer(canary.play) as upstream, LocalSystem(environ=environ, repository=repository) as system:
         driven = Run(system, upstream.url.removesuffix("/v1"))
         with driven.http:
             driven.drive()

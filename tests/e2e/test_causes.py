@@ -11,8 +11,8 @@ import pytest
 from tests.deaf import deaf
 from tests.e2e.canary import Events
 from tests.local_system import LocalSystem, free_ports
-from tests.raw_upstream import RawUpstream, Script, Seen
 from tests.rehearsal import RunningTokenHub, wait_until
+from tests.scripted_server import ScriptedServer, always, answer
 from tests.unit.gateway import certificates
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
@@ -197,15 +197,14 @@ def test_records_the_cause_of_a_rejected_key(watched: Watched, tokenhub: Running
     assert watched.told(id_, *BROKEN)
 
 
-def redirect(_: Seen) -> Script:
-    return Script(status=307, headers={"location": "/elsewhere"}, framing="length")
+REDIRECT = always(answer(307, location="/elsewhere"))
 
 
 @pytest.fixture(scope="module")
 def endpoints(running: RunningTokenHub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     path: Path = certificates.write(tmp_path_factory.mktemp("certificate") / "own.pem", address="127.0.0.1")
     own = certificates.server_context(path)
-    with RawUpstream(redirect) as redirects, RawUpstream(redirect, own) as tls, deaf("127.0.0.1") as port:
+    with ScriptedServer(REDIRECT) as redirects, ScriptedServer(REDIRECT, own) as tls, deaf("127.0.0.1") as port:
         yield {
             "refused": f"http://127.0.0.1:{free_ports(1)[0]}/v1",
             "unknown": "http://tokenhub.invalid/v1",

@@ -11,7 +11,7 @@ import openai
 import pytest
 
 from tests.e2e.conftest import SDK_TIMEOUT_S, Gateway
-from tests.raw_upstream import Ending, RawUpstream, Script, Seen
+from tests.scripted_server import Ending, Pieces, Request, ScriptedServer, response
 from tests.template import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -57,16 +57,16 @@ RECORDINGS = {recording.name: recording for recording in (TEXT, CRLF, TOOL_CALLS
 every_ending = pytest.mark.parametrize("ending", ["clean", "reset", "close"])  # "close" is TokenHub's cut at 300 s
 
 
-def cut(seen: Seen) -> Script:
+def cut(request: Request) -> Pieces:
     """The model's name says which recording is cut where, and how."""
-    _, name, length, ending = seen.json()["model"].split("/")
+    _, name, length, ending = request.json()["model"].split("/")
     pause = (BEFORE_A_RESET_S,) if ending == "reset" else ()
-    return Script((RECORDINGS[name].content[: int(length)], *pause), ending=ending)
+    return response((RECORDINGS[name].content[: int(length)], *pause), ending=ending)
 
 
 @pytest.fixture(scope="module")
-def upstream() -> Iterator[RawUpstream]:
-    with RawUpstream(cut) as running:
+def upstream() -> Iterator[ScriptedServer]:
+    with ScriptedServer(cut) as running:
         yield running
 
 
@@ -128,7 +128,7 @@ def wrong(read: Callable[[str], str], recording: Recording, ending: Ending) -> l
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _registered(gateway: Gateway, upstream: RawUpstream) -> None:
+def _registered(gateway: Gateway, upstream: ScriptedServer) -> None:
     gateway.register("raw", upstream.url)
 
 

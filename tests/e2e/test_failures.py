@@ -10,11 +10,10 @@ import openai
 import pytest
 
 from tests.e2e.conftest import SDK_TIMEOUT_S, Gateway
-from tests.e2e.failure_table import FAULTS, SEEN_OF_FAULTS, TOKENHUB, Seen, gateway, provider
+from tests.e2e.failure_table import FAULTS, OUTCOMES, TOKENHUB, Outcome, gateway, provider
 from tests.local_system import free_ports
-from tests.raw_upstream import RawUpstream, Script
-from tests.raw_upstream import Seen as Request
 from tests.rehearsal import KEY, RunningTokenHub
+from tests.scripted_server import Pieces, Request, ScriptedServer
 from tests.unit.gateway import certificates
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
@@ -24,22 +23,22 @@ PARAMETERS = "ConnectSeconds=1 FirstByteSeconds=1.5 StreamIdleSeconds=1 WholeSec
 both = pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
 
 
-def play(request: Request) -> Script:
+def play(request: Request) -> Pieces:
     asked = request.json()
     streamed, whole = FAULTS[asked["model"]]
     return streamed if asked.get("stream") else whole
 
 
 @pytest.fixture(scope="module")
-def upstream() -> Iterator[RawUpstream]:
-    with RawUpstream(play) as running:
+def upstream() -> Iterator[ScriptedServer]:
+    with ScriptedServer(play) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def unknown_certificate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RawUpstream]:
+def unknown_certificate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScriptedServer]:
     path: Path = certificates.write(tmp_path_factory.mktemp("certificate") / "own.pem", address="127.0.0.1")
-    with RawUpstream(play, certificates.server_context(path)) as running:
+    with ScriptedServer(play, certificates.server_context(path)) as running:
         yield running
 
 
@@ -57,7 +56,7 @@ def tokenhub(running: RunningTokenHub) -> RunningTokenHub:
 
 @pytest.fixture(scope="module", autouse=True)
 def _registered(
-    gateway: Gateway, running: RunningTokenHub, upstream: RawUpstream, unknown_certificate: RawUpstream
+    gateway: Gateway, running: RunningTokenHub, upstream: ScriptedServer, unknown_certificate: ScriptedServer
 ) -> None:
     url = f"{running.url}/v1"
     gateway.register("tokenhub", url, api_key="tokenhub_" + 64 * "0")
@@ -78,7 +77,7 @@ def sdk(gateway: Gateway) -> Iterator[openai.OpenAI]:
         yield client
 
 
-def ask(sdk: openai.OpenAI, provider_id: str, model: str, *, stream: bool) -> Seen:
+def ask(sdk: openai.OpenAI, provider_id: str, model: str, *, stream: bool) -> Outcome:
     """What the call came to, the number of requests apart."""
     try:
         raw = sdk.chat.completions.with_raw_response.create(
@@ -93,14 +92,14 @@ def ask(sdk: openai.OpenAI, provider_id: str, model: str, *, stream: bool) -> Se
     except openai.APIStatusError as error:
         told = error.response.headers
         source, headers = told.get("x-error-source"), tuple(told.items())
-        return Seen(type(error), error.status_code, error.code, source, 0, headers=headers)
+        return Outcome(type(error), error.status_code, error.code, source, 0, headers=headers)
     except openai.APIError as error:
         body = error.body if isinstance(error.body, dict) else {}
-        return Seen(type(error), body["status"], error.code, body["source"], 0, in_band=True)
-    return Seen(None, raw.http_response.status_code, None, None, 0, headers=tuple(raw.headers.items()))
+        return Outcome(type(error), body["status"], error.code, body["source"], 0, in_band=True)
+    return Outcome(None, raw.http_response.status_code, None, None, 0, headers=tuple(raw.headers.items()))
 
 
-def check(seen: Seen, expected: Seen, requests: int) -> None:
+def check(seen: Outcome, expected: Outcome, requests: int) -> None:
     assert set(expected.headers) <= set(seen.headers)
     assert replace(seen, requests=requests, headers=()) == replace(expected, headers=())
 
@@ -203,7 +202,7 @@ UNREACHABLE = ("refused", "unknown-host", "no-tls", "unknown-certificate")
 @both
 @pytest.mark.parametrize("provider_id", UNREACHABLE)
 def test_returns_the_documented_error_for_each_unreachable_provider(
-    sdk: openai.OpenAI, upstream: RawUpstream, unknown_certificate: RawUpstream, provider_id: str, stream: bool
+    sdk: openai.OpenAI, upstream: ScriptedServer, unknown_certificate: ScriptedServer, provider_id: str, stream: bool
 ) -> None:
     for each in (upstream, unknown_certificate):
         each.requests.clear()
@@ -216,16 +215,16 @@ def test_returns_the_documented_error_for_each_unreachable_provider(
 @both
 @pytest.mark.parametrize("fault", FAULTS)
 def test_returns_the_documented_error_for_each_transport_fault(
-    sdk: openai.OpenAI, upstream: RawUpstream, fault: str, stream: bool
+    sdk: openai.OpenAI, upstream: ScriptedServer, fault: str, stream: bool
 ) -> None:
     upstream.requests.clear()
 
     seen = ask(sdk, "raw", fault, stream=stream)
 
-    check(seen, SEEN_OF_FAULTS[fault][0 if stream else 1], len(upstream.requests))
+    check(seen, OUTCOMES[fault][0 if stream else 1], len(upstream.requests))
 
 
-def test_sends_keep_alives_before_a_late_error_frame(gateway: Gateway, upstream: RawUpstream) -> None:
+def test_sends_keep_alives_before_a_late_error_frame(gateway: Gateway, upstream: ScriptedServer) -> None:
     body = {"model": "silent before the head", "messages": [], "stream": True}
     with gateway.client(**{"X-Provider-Id": "raw"}) as client:
         answer = client.post("/v1/chat/completions", json=body)
@@ -237,7 +236,7 @@ def test_sends_keep_alives_before_a_late_error_frame(gateway: Gateway, upstream:
     assert data.startswith('data: {"error": {')
 
 
-def test_does_not_follow_a_redirect_with_the_key(gateway: Gateway, upstream: RawUpstream) -> None:
+def test_does_not_follow_a_redirect_with_the_key(gateway: Gateway, upstream: ScriptedServer) -> None:
     upstream.requests.clear()
     with gateway.client(**{"X-Provider-Id": "raw"}) as client:
         client.post("/v1/chat/completions", json={"model": "a redirect", "messages": []})

@@ -13,8 +13,8 @@ import pytest
 from tests.e2e.conftest import Gateway
 from tests.e2e.failure_table import FAULTS
 from tests.local_system import free_ports
-from tests.raw_upstream import RawUpstream, Script, Seen
 from tests.rehearsal import chat_body, wait_until
+from tests.scripted_server import Pieces, Request, ScriptedServer, response
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -23,29 +23,28 @@ FAULTY_REQUESTS = 100
 MAX_GROWTH_KB = 20 * 1024
 
 CHUNK = b'data: {"model":"m","choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}]}\n\n'
-TALKING = Script(tuple(piece for _ in range(100) for piece in (CHUNK, 0.1)))
-SCRIPTS = {
-    "good": Script((CHUNK, b"data: [DONE]\n\n")),
-    "talking": TALKING,
-    "silent": Script((CHUNK, 0.5, CHUNK), ending="hang"),
-    "no head": Script(wait=0.7, ending="hang"),
+RESPONSES = {
+    "good": response((CHUNK, b"data: [DONE]\n\n")),
+    "talking": response((CHUNK, 0.1) * 100),
+    "silent": response((CHUNK, 0.5, CHUNK), ending="hang"),
+    "no head": (0.7, *response(ending="hang")),
 }
 
 
-def play(seen: Seen) -> Script:
-    asked = seen.json()
+def play(request: Request) -> Pieces:
+    asked = request.json()
     model = asked["model"]
-    return SCRIPTS[model] if model in SCRIPTS else FAULTS[model][0 if asked.get("stream") else 1]
+    return RESPONSES[model] if model in RESPONSES else FAULTS[model][0 if asked.get("stream") else 1]
 
 
 @pytest.fixture(scope="module")
-def upstream() -> Iterator[RawUpstream]:
-    with RawUpstream(play) as running:
+def upstream() -> Iterator[ScriptedServer]:
+    with ScriptedServer(play) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def client(gateway: Gateway, upstream: RawUpstream) -> Iterator[httpx.Client]:
+def client(gateway: Gateway, upstream: ScriptedServer) -> Iterator[httpx.Client]:
     gateway.register("raw", upstream.url)
     gateway.register("refused", f"http://127.0.0.1:{free_ports(1)[0]}/v1")
     with gateway.client(**{"X-Provider-Id": "raw"}) as client:
@@ -71,7 +70,7 @@ def leave_after_first(client: httpx.Client, model: str) -> float:
 
 @pytest.mark.parametrize("model", ["talking", "silent", "no head"])
 def test_closes_the_upstream_connection_within_a_second_after_the_client_leaves(
-    gateway: Gateway, client: httpx.Client, upstream: RawUpstream, model: str
+    gateway: Gateway, client: httpx.Client, upstream: ScriptedServer, model: str
 ) -> None:
     assert is_good(client)
     before = workers(gateway)
@@ -115,7 +114,7 @@ def settled(pid: int, then: Held) -> bool:
     return held(pid).holds_no_more_than(then)
 
 
-def faulty(client: httpx.Client, upstream: RawUpstream, kind: str) -> None:
+def faulty(client: httpx.Client, upstream: ScriptedServer, kind: str) -> None:
     """One request that fails. A kind is a fault of the provider with or without a stream, or a client's own."""
     fault, _, how = kind.rpartition("/")
     if how == "left":
@@ -138,7 +137,7 @@ KINDS += ["no JSON/-", "refused/-", "no such provider/-", "talking/left", "silen
 
 
 def test_one_hundred_faulty_requests_leak_no_thread_socket_or_memory(
-    gateway: Gateway, client: httpx.Client, upstream: RawUpstream
+    gateway: Gateway, client: httpx.Client, upstream: ScriptedServer
 ) -> None:
     for kind in KINDS:
         faulty(client, upstream, kind)

@@ -8,15 +8,15 @@ import httpx
 import pytest
 
 from tests.e2e.conftest import Gateway
-from tests.raw_upstream import RawUpstream, Script, Seen, answer
 from tests.rehearsal import KEY, RunningTokenHub, chat_body
+from tests.scripted_server import Pieces, Request, ScriptedServer, answer, response
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 REQUESTS, AT_ONCE = 50, 10
 OLD, NEW = "tokenhub_" + 64 * "0", "tokenhub_" + 64 * "1"
 WHOLE = (b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n', 0.3, b"data: [DONE]\n\n")
-REFUSED = answer(b"invalid api key\n", 401, "text/plain")
+REFUSED = answer(401, b"invalid api key\n", "text/plain")
 
 
 class Keys:
@@ -28,14 +28,14 @@ class Keys:
         self.refused = 0
         self.reached = Event()
 
-    def play(self, seen: Seen) -> Script:
-        if seen.headers.get("authorization", "").removeprefix("Bearer ") not in self.taken:
+    def play(self, request: Request) -> Pieces:
+        if request.headers.get("authorization", "").removeprefix("Bearer ") not in self.taken:
             self.refused += 1
-            return REFUSED
+            return (REFUSED,)
         self.answered += 1
         if self.answered >= REQUESTS // 4:
             self.reached.set()
-        return Script(WHOLE) if seen.json().get("stream") else answer(b'{"choices":[{}]}', wait=0.3)
+        return response(WHOLE) if request.json().get("stream") else (0.3, answer(200, b'{"choices":[{}]}'))
 
 
 @pytest.fixture
@@ -44,12 +44,14 @@ def keys() -> Keys:
 
 
 @pytest.fixture
-def upstream(keys: Keys) -> Iterator[RawUpstream]:
-    with RawUpstream(keys.play) as running:
+def upstream(keys: Keys) -> Iterator[ScriptedServer]:
+    with ScriptedServer(keys.play) as running:
         yield running
 
 
-def test_rotating_a_key_fails_none_of_50_running_requests(gateway: Gateway, upstream: RawUpstream, keys: Keys) -> None:
+def test_rotating_a_key_fails_none_of_50_running_requests(
+    gateway: Gateway, upstream: ScriptedServer, keys: Keys
+) -> None:
     gateway.register("rotated", upstream.url, api_key=OLD)
 
     with gateway.client(**{"X-Provider-Id": "rotated"}) as client:
@@ -92,7 +94,7 @@ def complete(client: httpx.Client, *, stream: bool) -> bool:
 
 
 def test_reuses_a_kept_connection_but_not_a_dropped_one(gateway: Gateway, keys: Keys) -> None:
-    with RawUpstream(keys.play) as upstream, gateway.client(**{"X-Provider-Id": "dropping"}) as client:
+    with ScriptedServer(keys.play) as upstream, gateway.client(**{"X-Provider-Id": "dropping"}) as client:
         gateway.register("dropping", upstream.url, api_key=OLD)
         for _ in range(3):
             client.post("/v1/chat/completions", json=chat_body("a")).raise_for_status()

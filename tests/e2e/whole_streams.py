@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.raw_upstream import Framing, Piece, Script
+from tests.scripted_server import Framing, Pieces, response
 
 LINE_ENDS = st.sampled_from(["\n", "\r\n", "\r"])
 TEXT = st.text(st.characters(codec="utf-8"), max_size=12) | st.sampled_from(
@@ -22,7 +22,7 @@ class Whole:
     path: str
     choices: int
     content: bytes
-    script: Script
+    response: Pieces
 
 
 def frame(draw: st.DrawFn, data: str, event: str | None = None) -> str:
@@ -82,10 +82,10 @@ def anthropic(draw: st.DrawFn) -> tuple[int, str]:
 
 
 @st.composite
-def split(draw: st.DrawFn, content: bytes) -> tuple[Piece, ...]:
+def split(draw: st.DrawFn, content: bytes) -> tuple[bytes | float, ...]:
     """The bytes in any pieces, some of them a moment apart, so that each is read by itself."""
     cuts = sorted(draw(st.sets(st.integers(1, max(1, len(content) - 1)), max_size=12)))
-    pieces: list[Piece] = []
+    pieces: list[bytes | float] = []
     for start, end in zip([0, *cuts], [*cuts, len(content)], strict=True):
         pieces.append(content[start:end])
         pieces += [0.001] if draw(st.integers(0, 4)) == 0 else []
@@ -99,4 +99,4 @@ def whole_streams(draw: st.DrawFn) -> Whole:
     before = draw(st.sampled_from(["", ": PROCESSING\n\n", "\n", ":\r\n\r\n"]))
     after = draw(st.sampled_from(["", "", "\n", ": bye\n\n", ": cut off"]))
     content = (before + body + after).encode()
-    return Whole(path, choices, content, Script(draw(split(content)), framing=draw(FRAMINGS)))
+    return Whole(path, choices, content, response(draw(split(content)), framing=draw(FRAMINGS)))

@@ -5,7 +5,7 @@ import boto3
 import pytest
 
 from tests.functions.conftest import Context, Load, event
-from tests.unit.gateway.servers import always, answer, serving
+from tests.scripted_server import ScriptedServer, always, answer
 
 STAGE = "arn:aws:execute-api:us-east-1:123456789012:abcdef1234/prod"
 
@@ -50,7 +50,7 @@ def test_raises_unauthorized_for_any_other_header(authorize: Any, header: str) -
 def test_denies_unknown_tokens_by_a_policy_under_sam_local(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     monkeypatch.setenv("AWS_SAM_LOCAL", "true")
-    with serving(always(answer(body=b'{"SecretString": "admin-token"}'))) as secrets:
+    with ScriptedServer(always(answer(body=b'{"SecretString": "admin-token"}'))) as secrets:
         monkeypatch.setenv("AWS_ENDPOINT_URL", secrets.url)
         policy = load("authorizer").handler(event("authorize", authorizationToken="Bearer wrong"), Context())
 

@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from tests.raw_upstream import JSON, RawUpstream, Script
 from tests.rehearsal import KEY, RunningTokenHub
+from tests.scripted_server import ScriptedServer, always, answer, response
 
 MESSAGES = [{"role": "user", "content": "Hello"}]
 
@@ -131,7 +131,7 @@ def test_names_a_provider_that_cannot_be_reached(
 
 def test_ignores_an_impossible_token_count(register: Any, complete: Any, caplog: pytest.LogCaptureFixture) -> None:
     body = b'{"usage": {"prompt_tokens": 1%b, "completion_tokens": 2}, "choices": []}' % (b"0" * 400)
-    with RawUpstream(lambda _: Script((body,), headers=JSON, framing="length")) as upstream:
+    with ScriptedServer(always(answer(body=body))) as upstream:
         register(endpoint=upstream.url)
         caplog.clear()
         status, _, came = complete({"messages": MESSAGES})
@@ -185,7 +185,7 @@ def test_reads_the_choices_of_the_chat_route_from_its_parameters(
     register: Any, complete: Any, choices: int, whole: bool
 ) -> None:
     body = {"request": {"messages": MESSAGES, "stream": True, "parameters": {"n": choices}}}
-    with RawUpstream(lambda _: Script((FINISHED,))) as upstream:
+    with ScriptedServer(always(*response((FINISHED,)))) as upstream:
         register(endpoint=upstream.url)
         _, _, came = complete(body, resource="/v1/chat", path="/v1/chat")
 

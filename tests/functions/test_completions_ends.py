@@ -11,8 +11,8 @@ import pytest
 
 from gateway.core.errors import AnswerTruncated
 from tests.functions.conftest import Context, Load, event
-from tests.raw_upstream import JSON, RawUpstream, Script
 from tests.rehearsal import RunningTokenHub
+from tests.scripted_server import JSON, ScriptedServer, always, response
 
 MESSAGES = [{"role": "user", "content": "Hello"}]
 
@@ -39,7 +39,7 @@ def test_returns_504_when_the_answer_exceeds_the_deadline(
 ) -> None:
     monkeypatch.setenv("WHOLE_SECONDS", "0.4")
     hurried = load("completions")
-    with RawUpstream(lambda _: Script((b"{",), headers=JSON, ending="hang")) as upstream:
+    with ScriptedServer(always(*response((b"{",), headers=JSON, ending="hang"))) as upstream:
         register(endpoint=upstream.url)
         answer = hurried.handler(event("completion", body=json.dumps({"messages": MESSAGES})), Context())
 

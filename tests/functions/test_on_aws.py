@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.functions.conftest import Context, Load, event
-from tests.raw_upstream import JSON, RawUpstream, Script
+from tests.scripted_server import ScriptedServer, always, answer
 
 NAME = "tokenhub.example.com"
 # A key whose shape the redactor does not know.
@@ -22,14 +22,14 @@ def _on_aws(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def inside(monkeypatch: pytest.MonkeyPatch) -> Iterator[RawUpstream]:
+def inside(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedServer]:
     """A server on loopback, to which a public name resolves."""
     real = socket.getaddrinfo
 
     def resolve(host: str, *more: Any, **named: Any) -> Any:
         return real("127.0.0.1" if host == NAME else host, *more, **named)
 
-    with RawUpstream(lambda _: Script((b"{}",), headers=JSON)) as upstream:
+    with ScriptedServer(always(answer(body=b"{}"))) as upstream:
         monkeypatch.setattr(socket, "getaddrinfo", resolve)
         yield upstream
 
@@ -45,7 +45,7 @@ def test_refuses_to_register_a_loopback_endpoint(load: Load) -> None:
     assert (answer["statusCode"], json.loads(answer["body"])["error"]["code"]) == (400, "invalid_endpoint")
 
 
-def test_forwards_no_request_to_a_private_address(load: Load, inside: RawUpstream) -> None:
+def test_forwards_no_request_to_a_private_address(load: Load, inside: ScriptedServer) -> None:
     port = inside.url.rpartition(":")[2].removesuffix("/v1")
     assert register(load, f"https://{NAME}:{port}/v1")["statusCode"] == 201
 
@@ -55,7 +55,7 @@ def test_forwards_no_request_to_a_private_address(load: Load, inside: RawUpstrea
     assert inside.requests == []
 
 
-def test_sends_no_heartbeat_to_a_private_address(load: Load, inside: RawUpstream) -> None:
+def test_sends_no_heartbeat_to_a_private_address(load: Load, inside: ScriptedServer) -> None:
     port = inside.url.rpartition(":")[2].removesuffix("/v1")
     register(load, f"https://{NAME}:{port}/v1")
 

@@ -17,7 +17,7 @@ from gateway.heartbeat.history import parse_bucket_width
 from gateway.proxy.upstream_errors import FALLBACK_ERRORS, KNOWN_ERRORS
 from tests.functions.conftest import Context, Load, event
 from tests.lambda_service import LambdaService, serving
-from tests.raw_upstream import RawUpstream, Script
+from tests.scripted_server import Cut, ScriptedServer, always
 from tests.template import template
 
 AT = "2026-01-02T03:04:05.678901Z"
@@ -199,7 +199,7 @@ def test_documents_every_error_of_a_model_list(
 ) -> None:
     lambdas.handler = lambda asked: load("heartbeat").handler(asked, Context())
     head = f"HTTP/1.1 {status} Odd\r\ncontent-length: 0\r\n\r\n".encode()
-    with RawUpstream(lambda _: Script(raw=head)) as provider:
+    with ScriptedServer(always(head, Cut.CLOSE)) as provider:
         body = json.loads(event("register")["body"]) | {"endpoint": provider.url}
         app.handler(event("register", body=json.dumps(body)), Context())
         answer = app.handler(event("provider_models"), Context())

@@ -12,16 +12,16 @@ from gateway.registry.key_cipher import KeyCipher
 from gateway.registry.service import Registry
 from gateway.registry.store import ProviderStore
 from tests.conftest import Aws, Clients, moto_account
+from tests.scripted_server import ScriptedServer
 from tests.unit.gateway import certificates
 from tests.unit.gateway.builders import Clock
-from tests.unit.gateway.servers import Server, serving
 from tests.unit.gateway.ticking import System
 
 QUICK = Limits(connect=0.5, first_byte=2, stream_idle=2, whole=3)
 PUBLIC = EndpointPolicy(private_networks=False, loopback=False)
 ANYWHERE = EndpointPolicy(private_networks=True, loopback=True)
 
-type Serve = Callable[..., Server]
+type Serve = Callable[..., ScriptedServer]
 type MakeUpstream = Callable[..., Upstream]
 
 
@@ -76,7 +76,7 @@ def registry(providers: ProviderStore, cipher: KeyCipher) -> Registry:
 @pytest.fixture
 def serve() -> Iterator[Serve]:
     with ExitStack() as servers:
-        yield lambda script, tls=None: servers.enter_context(serving(script, tls))
+        yield lambda script, tls=None: servers.enter_context(ScriptedServer(script, tls))
 
 
 @pytest.fixture

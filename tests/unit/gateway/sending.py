@@ -7,16 +7,21 @@ import httpx
 from gateway.core.settings import Limits
 from gateway.proxy.request import ForwardRequest
 from gateway.proxy.upstream import Target, Upstream, UpstreamResponse
+from tests.scripted_server import ScriptedServer
 from tests.unit.gateway.builders import a_request
 from tests.unit.gateway.certificates import client_context
 from tests.unit.gateway.conftest import QUICK, MakeUpstream
-from tests.unit.gateway.servers import Server
 
 STREAMED = a_request(stream=True)
 
 
 def send(
-    upstream: Upstream, server: Server, request: ForwardRequest | None = None, *, within: float = 5, **target: str
+    upstream: Upstream,
+    server: ScriptedServer,
+    request: ForwardRequest | None = None,
+    *,
+    within: float = 5,
+    **target: str,
 ) -> UpstreamResponse:
     return upstream.forward(request or a_request(), Target("main", server.url, **target), within=within)
 

@@ -3,7 +3,7 @@
 import json
 
 from gateway.proxy.sse import KEEP_ALIVE
-from tests.unit.gateway.servers import DONE
+from tests.scripted_server import DONE
 
 
 def token(text: str, **more: object) -> bytes:

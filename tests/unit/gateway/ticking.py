@@ -16,8 +16,8 @@ from gateway.proxy.upstream import Target, Upstream
 from gateway.registry.provider import Health, HeartbeatSettings, Provider, format_timestamp
 from gateway.registry.store import ProviderStore
 from tests.conftest import Aws
+from tests.scripted_server import DONE, END, STREAM, Piece, Request, answer, chunk
 from tests.unit.gateway.builders import AT, WEEK, a_provider, after, an_outcome, completion
-from tests.unit.gateway.servers import DONE, END, STREAM, Piece, Received, answer, chunk
 
 GOOD = answer(body=completion())
 COMPLETE_FRAMES = [b'data: {"model": "echo", "choices": [{"index": 0, "delta": {"content": "pong"}}]}\n\n', DONE]
@@ -32,7 +32,7 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def good(request: Received) -> tuple[Piece, ...]:
+def good(request: Request) -> tuple[Piece, ...]:
     """The script of a provider that answers every request well, streaming or not."""
     return (GOOD_STREAM if b'"stream": true' in request.body else GOOD,)
 

@@ -12,10 +12,10 @@ from gateway.proxy.sse import StreamWatcher
 from gateway.proxy.stream import relay
 from gateway.proxy.upstream import Target, Upstream, UpstreamResponse
 from gateway.proxy.upstream_errors import upstream_error
+from tests.scripted_server import END, STREAM, Piece, always, answer, chunk
 from tests.unit.gateway.builders import a_provider, a_request, completion
 from tests.unit.gateway.conftest import Serve
 from tests.unit.gateway.sending import read, send
-from tests.unit.gateway.servers import END, STREAM, Piece, always, answer, chunk
 from tests.unit.gateway.streams import BODY
 
 HEADERS = {

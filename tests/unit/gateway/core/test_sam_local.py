@@ -9,7 +9,7 @@ import pytest
 from gateway.core.errors import GatewayError
 from gateway.core.sam_local import require_local_aws
 from gateway.core.settings import AwsSettings
-from tests.unit.gateway.servers import always, answer, serving
+from tests.scripted_server import ScriptedServer, always, answer
 
 NO_TABLES = always(answer(body=b'{"TableNames": []}', content_type="application/x-amz-json-1.0"))
 SAM_LOCAL = {"AWS_SAM_LOCAL": "true"}
@@ -39,11 +39,11 @@ def closed_port() -> int:
 
 
 def test_calls_a_running_local_aws() -> None:
-    with serving(NO_TABLES) as server:
+    with ScriptedServer(NO_TABLES) as server:
         require_local_aws(AwsSettings.from_environ(SAM_LOCAL | {"AWS_ENDPOINT_URL": server.url}))
         list_tables(server.url)
 
-        assert [request.headers["x-amz-target"] for request in server.received] == ["DynamoDB_20120810.ListTables"]
+        assert [request.headers["x-amz-target"] for request in server.requests] == ["DynamoDB_20120810.ListTables"]
 
 
 def test_says_how_to_start_a_local_aws_that_does_not_run() -> None:
@@ -56,12 +56,12 @@ def test_says_how_to_start_a_local_aws_that_does_not_run() -> None:
 
 @pytest.mark.parametrize("endpoint", [{}, {"AWS_ENDPOINT_URL": ""}])
 def test_sends_nothing_to_the_real_aws_without_an_endpoint(endpoint: dict[str, str]) -> None:
-    with serving(NO_TABLES) as server:
+    with ScriptedServer(NO_TABLES) as server:
         require_local_aws(AwsSettings.from_environ(SAM_LOCAL | endpoint))
 
         with pytest.raises(GatewayError, match=r"Start it with `make dev`"):
             list_tables(server.url)
-        assert server.received == []
+        assert server.requests == []
 
 
 def test_does_nothing_in_lambda() -> None:

@@ -9,10 +9,10 @@ from gateway.heartbeat.probe import Probe, ProbeProgress
 from gateway.proxy.provider_headers import PARSERS
 from gateway.proxy.sse import StreamWatcher
 from gateway.proxy.upstream import Target, Upstream
+from tests.scripted_server import DONE, END, STREAM, Cut, Piece, always, answer, chunk
 from tests.unit.gateway.builders import a_provider, completion
 from tests.unit.gateway.conftest import Serve
 from tests.unit.gateway.sending import read, send
-from tests.unit.gateway.servers import DONE, END, STREAM, Cut, Piece, always, answer, chunk
 
 KEY = "0123456789abcdef" * 4
 ERROR = json.dumps({"error": {"message": f"said {KEY}"}})

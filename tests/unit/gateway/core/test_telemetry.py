@@ -9,9 +9,9 @@ from gateway.core.redaction import REDACTED, Redactor
 from gateway.core.telemetry import emit, make_logger
 from gateway.proxy.upstream import Target, Upstream
 from gateway.registry.key_cipher import KeyCipher
+from tests.scripted_server import always, answer
 from tests.unit.gateway.builders import KEY, a_request
 from tests.unit.gateway.conftest import Serve
-from tests.unit.gateway.servers import always, answer
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:

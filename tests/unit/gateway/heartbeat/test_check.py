@@ -16,11 +16,11 @@ from gateway.proxy.upstream import Target, Upstream
 from gateway.registry.provider import Health, HeartbeatSettings, Provider
 from tests.rehearsal import KEY as HUB_KEY
 from tests.rehearsal import RunningTokenHub
+from tests.scripted_server import HANG, Cut, Piece, ScriptedServer, always, answer
 from tests.unit.gateway.builders import AT, KEY, a_provider, completion
 from tests.unit.gateway.certificates import server_context
 from tests.unit.gateway.conftest import MakeUpstream, Serve
 from tests.unit.gateway.sending import assert_released
-from tests.unit.gateway.servers import HANG, Cut, Piece, Server, always, answer
 from tests.unit.gateway.ticking import LOGGER
 
 type Run = Callable[..., Outcome]
@@ -55,10 +55,10 @@ def error_of(outcome: Outcome) -> str:
 
 
 def test_sends_one_small_chat_completion_without_an_idempotency_key(run: Run, serve: Serve) -> None:
-    server: Server = serve(always(answer(body=completion())))
+    server: ScriptedServer = serve(always(answer(body=completion())))
     outcome = run(server.url, slot="s")
     assert outcome == Outcome(AT, outcome.latency_ms, model="echo", tokens=11, slot="s")
-    (received,) = server.received
+    (received,) = server.requests
     assert received.target == "/v1/chat/completions"
     assert json.loads(received.body) == {"messages": [{"role": "user", "content": "ping"}], "max_tokens": 16}
     assert received.headers["authorization"] == f"Bearer {KEY}"
@@ -69,10 +69,10 @@ def test_sends_one_small_chat_completion_without_an_idempotency_key(run: Run, se
 
 
 def test_each_beat_has_a_unique_request_id(run: Run, serve: Serve) -> None:
-    server: Server = serve(always(answer(body=completion())))
+    server: ScriptedServer = serve(always(answer(body=completion())))
     run(server.url)
     run(server.url)
-    first, second = (received.headers["x-request-id"] for received in server.received)
+    first, second = (received.headers["x-request-id"] for received in server.requests)
     assert first != second
 
 
@@ -87,9 +87,9 @@ def test_each_beat_has_a_unique_request_id(run: Run, serve: Serve) -> None:
 def test_uses_the_heartbeats_model_or_else_the_providers(
     run: Run, serve: Serve, model: str | None, heartbeat: HeartbeatSettings, expected: dict[str, object]
 ) -> None:
-    server: Server = serve(always(answer(body=completion())))
+    server: ScriptedServer = serve(always(answer(body=completion())))
     run(server.url, model=model, heartbeat=heartbeat)
-    body = json.loads(server.received[0].body)
+    body = json.loads(server.requests[0].body)
     del body["messages"]
     assert body == expected
 

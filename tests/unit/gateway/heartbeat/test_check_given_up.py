@@ -9,9 +9,9 @@ from gateway.heartbeat.check import HeartbeatCheck
 from gateway.proxy.upstream import Target, Upstream
 from gateway.registry.provider import Health, Provider
 from tests.rehearsal import wait_until
+from tests.scripted_server import STREAM, Piece, Request, Script, ScriptedServer, always, chunk
 from tests.unit.gateway.builders import AT, a_provider
 from tests.unit.gateway.conftest import Serve
-from tests.unit.gateway.servers import STREAM, Piece, Received, Script, Server, always, chunk
 from tests.unit.gateway.ticking import BAD, LOGGER, target_for
 
 SECONDS = 0.3
@@ -20,11 +20,11 @@ HEAD = STREAM.replace(b"text/event-stream", b"application/json")
 DRIPS: tuple[Piece, ...] = (chunk(b" "), 0.05) * 200
 
 
-def endless_second_probe(received: Received) -> tuple[Piece, ...]:
+def endless_second_probe(received: Request) -> tuple[Piece, ...]:
     return (STREAM, *DRIPS) if b'"stream": true' in received.body else (BAD,)
 
 
-def run_until_timeout(upstream: Upstream, server: Server, *, stream: bool = False) -> str | None:
+def run_until_timeout(upstream: Upstream, server: ScriptedServer, *, stream: bool = False) -> str | None:
     provider = a_provider(endpoint=server.url, health=Health("pending" if stream else "healthy"))
     return (
         HeartbeatCheck(upstream, target_for, now=lambda: AT, logger=LOGGER, seconds=SECONDS)
@@ -35,7 +35,7 @@ def run_until_timeout(upstream: Upstream, server: Server, *, stream: bool = Fals
 
 def running_threads() -> list[str]:
     """The threads of the check and of the server's connection, which ends when the check disconnects."""
-    return [thread.name for thread in threading.enumerate() if thread.name == "probe" or "_talk" in thread.name]
+    return [thread.name for thread in threading.enumerate() if thread.name in ("probe", "scripted connection")]
 
 
 @pytest.mark.parametrize(
@@ -69,4 +69,4 @@ def test_sends_no_request_after_giving_up(patient_upstream: Upstream, serve: Ser
 
     assert "KMS" in str(outcome.error)
     assert wait_until(lambda: not running_threads(), 2), running_threads()
-    assert server.received == []
+    assert server.requests == []

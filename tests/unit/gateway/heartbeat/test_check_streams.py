@@ -10,9 +10,9 @@ from gateway.heartbeat.health import Outcome
 from gateway.proxy.upstream import Target, Upstream
 from gateway.registry.provider import Health, Provider
 from tests.rehearsal import RunningTokenHub
+from tests.scripted_server import DONE, END, HANG, STREAM, Cut, Piece, always, answer, chunk, in_turn
 from tests.unit.gateway.builders import AT, KEY, a_provider, completion
 from tests.unit.gateway.conftest import Serve
-from tests.unit.gateway.servers import DONE, END, HANG, STREAM, Cut, Piece, always, answer, chunk, in_turn
 from tests.unit.gateway.ticking import GOOD_STREAM, LOGGER
 
 type Run = Callable[..., Outcome]
@@ -46,7 +46,7 @@ def test_streams_to_a_pending_provider_and_counts_512_tokens(run: Run, serve: Se
     server = serve(always(GOOD_STREAM))
     outcome = run(server.url)
     assert (outcome.error, outcome.stream, outcome.model, outcome.tokens) == (None, True, "echo", 512)
-    [received] = server.received
+    [received] = server.requests
     assert json.loads(received.body)["stream"] is True
 
 
@@ -54,7 +54,7 @@ def test_does_not_stream_to_a_healthy_provider(run: Run, serve: Serve) -> None:
     server = serve(always(answer(body=completion())))
     outcome = run(server.url, HEALTHY)
     assert (outcome.error, outcome.stream, outcome.ttft_ms, outcome.tokens) == (None, False, None, 11)
-    assert "stream" not in json.loads(server.received[0].body)
+    assert "stream" not in json.loads(server.requests[0].body)
 
 
 def test_ttft_ignores_comments(run: Run, serve: Serve) -> None:
@@ -149,7 +149,7 @@ def test_finds_the_cause_of_all_providers_failed_with_a_stream(run: Run, serve: 
     outcome = run(server.url, HEALTHY)
     assert "API error (status 401): no credit" in (outcome.error or "")
     assert (outcome.stream, outcome.tokens) == (False, None)
-    assert [json.loads(request.body).get("stream") for request in server.received] == [None, True]
+    assert [json.loads(request.body).get("stream") for request in server.requests] == [None, True]
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_keeps_the_first_error_if_the_second_probe_hides_the_cause(
         "HTTP 502: all providers failed. Every model provider of TokenHub failed. Check TokenHub's log for the cause."
     )
     assert outcome.tokens == tokens
-    assert len(server.received) == 2
+    assert len(server.requests) == 2
 
 
 @pytest.mark.parametrize("first", [answer(500, b"no"), answer(401, b"invalid api key"), answer(body=b"{}")])
@@ -181,13 +181,13 @@ def test_probes_once_for_other_failures(run: Run, serve: Serve, first: bytes) ->
     server = serve(always(first))
     assert run(server.url, HEALTHY).error
     assert run(server.url, PENDING).error
-    assert len(server.received) == 2
+    assert len(server.requests) == 2
 
 
 def test_probes_once_if_a_stream_reports_all_providers_failed(run: Run, serve: Serve) -> None:
     server = serve(always(CAUSE))
     assert run(server.url, PENDING).error
-    assert len(server.received) == 1
+    assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize(

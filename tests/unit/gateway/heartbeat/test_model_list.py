@@ -6,8 +6,8 @@ import pytest
 from gateway.core.errors import DeadlineExceeded, ModelListUnusable, ProviderError, ProviderUnreachable
 from gateway.heartbeat.model_list import MAX_BODY_BYTES, list_models
 from gateway.proxy.upstream import Target, Upstream
-from tests.raw_upstream import JSON, RawUpstream, Script
 from tests.rehearsal import RunningTokenHub
+from tests.scripted_server import JSON, ScriptedServer, always, response
 
 # No pattern of the redactor matches this key.
 KEY = "a-key-of-no-shape-0123456789"
@@ -20,7 +20,7 @@ def list_from(upstream: Upstream, url: str, **options: Any) -> list[Any]:
 
 
 def list_from_answer(upstream: Upstream, *body: bytes | float, status: int = 200) -> list[Any]:
-    with RawUpstream(lambda _: Script(body, headers=JSON, status=status)) as provider:
+    with ScriptedServer(always(*response(body, status, JSON))) as provider:
         return list_from(upstream, provider.url, seconds=1)
 
 

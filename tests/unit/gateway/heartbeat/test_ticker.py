@@ -10,9 +10,9 @@ from gateway.heartbeat.ticker import Ticker
 from gateway.proxy.upstream import Target
 from gateway.registry.provider import Health, HeartbeatSettings, Provider, format_timestamp
 from gateway.registry.store import ProviderStore
+from tests.scripted_server import always
 from tests.unit.gateway.builders import WEEK, after, an_outcome
 from tests.unit.gateway.conftest import Serve
-from tests.unit.gateway.servers import always
 from tests.unit.gateway.ticking import BAD, LOGGER, NEXT_SLOT, SLOT, Events, ScriptedCheck, System, good, now
 
 
@@ -27,7 +27,7 @@ def test_beats_every_enabled_provider_and_records_the_outcomes(system: System, s
     assert "all providers failed" in (system.providers.get("bad").health.last_heartbeat_error or "")
     assert {item["provider_id"]: item["good"] for item in system.history} == {"good": True, "bad": False}
     assert sorted(system.changes) == [("bad", "pending", "failed"), ("good", "pending", "healthy")]
-    assert [len(server.received) for server in (good_server, bad_server, disabled)] == [1, 1, 0]
+    assert [len(server.requests) for server in (good_server, bad_server, disabled)] == [1, 1, 0]
 
 
 def test_a_tick_without_providers_has_zero_counts(system: System) -> None:
@@ -157,11 +157,11 @@ def test_the_next_tick_uses_changed_settings(system: System, serve: Serve) -> No
     system.ticker().tick(SLOT)
     system.change_settings("main", model="small", max_tokens=3)
     system.ticker().tick(NEXT_SLOT)
-    bodies = [json.loads(request.body) for request in server.received]
+    bodies = [json.loads(request.body) for request in server.requests]
     assert [(body["model"], body["max_tokens"]) for body in bodies] == [("large", 16), ("small", 3)]
     system.change_settings("main", enabled=False)
     assert system.ticker().tick(format_timestamp(after(60))).providers == 0
-    assert len(server.received) == 2
+    assert len(server.requests) == 2
 
 
 def test_streams_the_first_and_every_20th_beat(system: System, serve: Serve) -> None:
@@ -169,7 +169,7 @@ def test_streams_the_first_and_every_20th_beat(system: System, serve: Serve) -> 
     system.add("main", endpoint=server.url)
     for tick in range(42):
         system.ticker().tick(format_timestamp(after(30 * tick)))
-    streams = [number for number, request in enumerate(server.received) if b'"stream": true' in request.body]
+    streams = [number for number, request in enumerate(server.requests) if b'"stream": true' in request.body]
     assert streams == [0, 20, 40]
     health = system.providers.get("main").health
     assert (health.beats_since_stream, health.consecutive_failures) == (1, 0)

@@ -7,9 +7,9 @@ from gateway.registry.provider import Health, Provider, format_timestamp
 from gateway.registry.store import REGISTRY, ProviderStore
 from tests.conftest import Aws
 from tests.rehearsal import wait_until
+from tests.scripted_server import HANG, always
 from tests.unit.gateway.builders import AT, a_provider, after, an_outcome
 from tests.unit.gateway.conftest import Serve
-from tests.unit.gateway.servers import HANG, always
 from tests.unit.gateway.ticking import BAD, SLOT, ScriptedCheck, System, good
 
 

@@ -12,10 +12,10 @@ from gateway.heartbeat.check import HeartbeatCheck
 from gateway.proxy.upstream import Target, Upstream
 from gateway.registry.key_cipher import FAILURES
 from gateway.registry.provider import Health, Provider
+from tests.scripted_server import DONE, END, HANG, STREAM, Cut, Piece, always, answer, chunk, in_turn
 from tests.unit.gateway.builders import AT, KEY, a_provider, completion
 from tests.unit.gateway.certificates import server_context
 from tests.unit.gateway.conftest import MakeUpstream, Serve
-from tests.unit.gateway.servers import DONE, END, HANG, STREAM, Cut, Piece, always, answer, chunk, in_turn
 from tests.unit.gateway.ticking import LOGGER
 
 HEALTHY = a_provider(health=Health("healthy"))

@@ -10,11 +10,11 @@ import pytest
 from gateway.core.errors import ProviderUnreachable
 from gateway.proxy.upstream import Target, Upstream
 from tests.deaf import deaf
+from tests.scripted_server import always, answer
 from tests.unit.gateway.builders import a_request
 from tests.unit.gateway.conftest import QUICK, MakeUpstream, Serve
 from tests.unit.gateway.names import NAME, Dns
 from tests.unit.gateway.sending import read
-from tests.unit.gateway.servers import always, answer
 
 OK = always(answer(body=b"{}"))
 A_SECOND = replace(QUICK, connect=1.0)

@@ -9,10 +9,10 @@ from gateway.core.settings import Limits
 from gateway.proxy.exchange import Exchange
 from gateway.proxy.sse import KEEP_ALIVE
 from gateway.proxy.upstream import Target, UpstreamResponse
+from tests.scripted_server import HANG, STREAM, always, chunk
 from tests.unit.gateway.builders import ENDPOINT
 from tests.unit.gateway.conftest import MakeUpstream, Serve
 from tests.unit.gateway.sending import STREAMED, assert_released, send
-from tests.unit.gateway.servers import HANG, STREAM, always, chunk
 
 TARGET = Target("main", ENDPOINT)
 
@@ -70,7 +70,7 @@ def test_waits_for_the_head_only_until_the_timeout() -> None:
     reader.start()
     began = time.monotonic()
     assert not exchange.wait_for_head(0.05)
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 2
     free.set()
     assert exchange.wait_for_head(None)
     reader.join(5)

@@ -5,11 +5,11 @@ import pytest
 
 from gateway.core.errors import EndpointRefused, InvalidEndpoint
 from gateway.proxy.upstream import Target, Upstream
+from tests.scripted_server import ScriptedServer, always, answer
 from tests.unit.gateway.builders import a_request
 from tests.unit.gateway.conftest import PUBLIC, QUICK, MakeUpstream, Serve
 from tests.unit.gateway.names import NAME, Dns
 from tests.unit.gateway.sending import read
-from tests.unit.gateway.servers import Server, always, answer
 
 OK = always(answer(body=b"{}"))
 PUBLIC_ADDRESS, PRIVATE_ADDRESS = "127.0.0.2", "127.0.0.1"  # stand-ins: the test's server is at the second
@@ -20,7 +20,7 @@ def but_private(address: str) -> None:
         raise InvalidEndpoint("private")
 
 
-def ask(upstream: Upstream, server: Server) -> None:
+def ask(upstream: Upstream, server: ScriptedServer) -> None:
     port = httpx.URL(server.url).port
     read(upstream.forward(a_request(), Target("main", f"http://{NAME}:{port}/v1", key="secret"), within=5))
 

@@ -21,9 +21,9 @@ from gateway.proxy.session import Environment, Session
 from gateway.proxy.sse import KEEP_ALIVE
 from gateway.proxy.upstream import Target, Upstream, UpstreamResponse
 from tests.rehearsal import wait_until
+from tests.scripted_server import END, HANG, STREAM, Cut, Script, ScriptedServer, always, answer, chunk
 from tests.unit.gateway.builders import a_request
 from tests.unit.gateway.conftest import QUICK, MakeUpstream, Serve
-from tests.unit.gateway.servers import END, HANG, STREAM, Cut, Script, Server, always, answer, chunk
 from tests.unit.gateway.streams import BODY, UNFINISHED, only_error
 
 MESSAGES = {"messages": [{"role": "user", "content": "Hello"}]}
@@ -51,7 +51,7 @@ class Sessions:
     def __init__(self, serve: Serve, make_upstream: MakeUpstream) -> None:
         self._serve, self._make_upstream = serve, make_upstream
         self.upstream: Upstream
-        self.server: Server
+        self.server: ScriptedServer
 
     def to(self, script: Script, body: bytes = ASK, *, limits: Limits = QUICK, seconds: float = 5) -> Session:
         self.server, self.upstream = self._serve(script), self._make_upstream(limits)

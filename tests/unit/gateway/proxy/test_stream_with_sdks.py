@@ -11,9 +11,9 @@ from gateway.core.errors import StreamTruncated
 from gateway.proxy.request_log import RequestLog
 from gateway.proxy.sse import KEEP_ALIVE
 from gateway.proxy.stream import relay
+from tests.scripted_server import Cut, ScriptedServer, always
 from tests.unit.gateway.builders import a_request
 from tests.unit.gateway.conftest import Serve
-from tests.unit.gateway.servers import Cut, Server, always
 from tests.unit.gateway.streams import BODY
 
 ANTHROPIC: list[dict[str, object]] = [
@@ -40,11 +40,11 @@ CLAUDE = "".join(f"event: {e['type']}\ndata: {json.dumps(e, ensure_ascii=False)}
 CHAT = b"".join(BODY)
 
 
-def relayed(serve: Serve, stream: bytes, *, breaks: bool) -> Server:
+def relayed(serve: Serve, stream: bytes, *, breaks: bool) -> ScriptedServer:
     return relayed_chunks(serve, (stream[start : start + 50] for start in range(0, len(stream), 50)), breaks=breaks)
 
 
-def relayed_chunks(serve: Serve, chunks: Iterable[bytes], *, breaks: bool) -> Server:
+def relayed_chunks(serve: Serve, chunks: Iterable[bytes], *, breaks: bool) -> ScriptedServer:
     def source() -> Generator[bytes]:
         yield from chunks
         if breaks:
@@ -55,13 +55,13 @@ def relayed_chunks(serve: Serve, chunks: Iterable[bytes], *, breaks: bool) -> Se
     return serve(always(head + body, Cut.CLOSE))
 
 
-def ask_openai(server: Server) -> str:
+def ask_openai(server: ScriptedServer) -> str:
     with openai.OpenAI(base_url=server.url, api_key="token", max_retries=0) as client:
         stream = client.chat.completions.create(model="echo", messages=[{"role": "user", "content": "hi"}], stream=True)
         return "".join(chunk.choices[0].delta.content or "" for chunk in stream)
 
 
-def ask_anthropic(server: Server) -> str:
+def ask_anthropic(server: ScriptedServer) -> str:
     origin = server.url.removesuffix("/v1")
     with anthropic.Anthropic(base_url=origin, auth_token="token", max_retries=0) as client:
         stream = client.messages.create(

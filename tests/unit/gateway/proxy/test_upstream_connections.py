@@ -13,10 +13,10 @@ from gateway.core.errors import (
 )
 from gateway.core.settings import Limits
 from gateway.proxy.upstream import Upstream, UpstreamResponse
+from tests.scripted_server import END, HANG, STREAM, Cut, Piece, always, answer, chunk, in_turn
 from tests.unit.gateway.certificates import server_context
 from tests.unit.gateway.conftest import MakeUpstream, Serve
 from tests.unit.gateway.sending import STREAMED, assert_released, read, send, trusting
-from tests.unit.gateway.servers import END, HANG, STREAM, Cut, Piece, always, answer, chunk, in_turn
 
 OK = answer(body=b"{}")
 
@@ -46,7 +46,7 @@ def test_abort_wakes_a_reader_in_another_thread(serve: Serve, make_upstream: Mak
     upstream = make_upstream(Limits())
     got = send(upstream, serve(always(STREAM, chunk(b"data: 1\n\n"), HANG)), STREAMED, within=60)
     met, seconds = hang_up_while_reading(got)
-    assert seconds < 0.5
+    assert seconds < 2
     assert isinstance(met[0], StreamTruncated)
     assert_released(upstream)
 
@@ -55,7 +55,7 @@ def test_abort_wakes_a_reader_over_tls(serve: Serve, make_upstream: MakeUpstream
     server = serve(always(STREAM, chunk(b"data: 1\n\n"), HANG), tls=server_context(certificate))
     upstream = trusting(make_upstream, certificate, Limits())
     met, seconds = hang_up_while_reading(send(upstream, server, STREAMED, within=60))
-    assert seconds < 0.5
+    assert seconds < 2
     assert isinstance(met[0], StreamTruncated)
     assert_released(upstream)
 

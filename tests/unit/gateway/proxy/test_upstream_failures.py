@@ -12,12 +12,12 @@ from gateway.core.errors import (
     StreamTruncated,
 )
 from gateway.proxy.upstream import Target, Upstream
+from tests.scripted_server import STREAM, Cut, always, answer, chunk
 from tests.unit.gateway import certificates
 from tests.unit.gateway.builders import KEY, a_request
 from tests.unit.gateway.certificates import server_context
 from tests.unit.gateway.conftest import PUBLIC, MakeUpstream, Serve
 from tests.unit.gateway.sending import assert_released, read, send, trusting
-from tests.unit.gateway.servers import STREAM, Cut, always, answer, chunk
 
 OK = answer(body=b"{}")
 
@@ -62,7 +62,7 @@ def test_sends_nothing_to_a_guarded_address_under_any_name(
     endpoint = server.url.replace("127.0.0.1", host).replace("http:", f"{scheme}:")
     words = refused(make_upstream(guard=PUBLIC.guard_address), endpoint, EndpointRefused)
     assert words.startswith(f"{endpoint} resolves to an address that the gateway must not call.")
-    assert (server.received, server.noise) == ([], b"")
+    assert (server.requests, server.noise) == ([], b"")
 
 
 def test_explains_tls_to_a_plain_port_after_two_attempts(serve: Serve, upstream: Upstream) -> None:
@@ -70,13 +70,13 @@ def test_explains_tls_to_a_plain_port_after_two_attempts(serve: Serve, upstream:
     url = server.url.replace("http:", "https:")
     assert refused(upstream, url).startswith(f"The TLS handshake with {url} failed.")
     assert server.connections == 2
-    assert server.received == []
+    assert server.requests == []
 
 
 def test_explains_an_untrusted_certificate(serve: Serve, upstream: Upstream, certificate: Path) -> None:
     server = serve(always(OK), tls=server_context(certificate))
     assert refused(upstream, server.url).startswith(f"The certificate of {server.url} is not from a trusted authority.")
-    assert server.received == []
+    assert server.requests == []
 
 
 def test_explains_a_certificate_of_another_host(
@@ -85,7 +85,7 @@ def test_explains_a_certificate_of_another_host(
     server = serve(always(OK), tls=server_context(foreign_certificate))
     words = refused(trusting(make_upstream, foreign_certificate), server.url)
     assert words.startswith(f"The certificate of {server.url} is for another host name.")
-    assert server.received == []
+    assert server.requests == []
 
 
 @pytest.mark.parametrize("age_days", [1, -1], ids=["expired", "not yet valid"])
@@ -96,21 +96,21 @@ def test_explains_an_expired_certificate(
     server = serve(always(OK), tls=server_context(old))
     words = refused(trusting(make_upstream, old), server.url)
     assert words.startswith(f"The certificate of {server.url} has expired or is not valid yet. Renew it.")
-    assert server.received == []
+    assert server.requests == []
 
 
 def test_never_sends_a_request_twice(serve: Serve, upstream: Upstream) -> None:
     server = serve(always(Cut.CLOSE))
     words = refused(upstream, server.url, ProviderDisconnected)
     assert "closed the connection without an HTTP response" in words
-    assert len(server.received) == 1
+    assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize("half", [b"", b"HTTP/1.1 200 OK\r\ncontent-le", b"HTTP/1.1 200 OK\r\n"])
 def test_treats_a_reset_before_the_head_as_a_disconnection(serve: Serve, upstream: Upstream, half: bytes) -> None:
     server = serve(always(half, 0.05, Cut.RESET))
     refused(upstream, server.url, ProviderDisconnected)
-    assert len(server.received) == 1
+    assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize("noise", [b"no http at all\r\n\r\n", b"HTTP/1.1 abc\r\n\r\n", b"\x16\x03\x01\r\n\r\n"])
@@ -144,7 +144,7 @@ def test_refuses_redirects(serve: Serve, upstream: Upstream, status: int) -> Non
     server = serve(always(answer(status, location=elsewhere.url)))
     words = refused(upstream, server.url, RedirectRefused)
     assert "Register the final address" in words
-    assert elsewhere.received == []
+    assert elsewhere.requests == []
     assert_released(upstream)
 
 

@@ -10,9 +10,9 @@ from gateway.core.errors import (
 )
 from gateway.core.settings import Limits
 from gateway.proxy.upstream import Upstream
+from tests.scripted_server import END, HANG, STREAM, always, answer, chunk
 from tests.unit.gateway.conftest import QUICK, MakeUpstream, Serve
 from tests.unit.gateway.sending import STREAMED, read, send
-from tests.unit.gateway.servers import END, HANG, STREAM, always, answer, chunk
 
 OK = answer(body=b"{}")
 
@@ -22,7 +22,7 @@ def test_names_the_limit_that_a_response_exceeded(serve: Serve, make_upstream: M
     began = time.monotonic()
     with pytest.raises(FirstByteTimeout, match=r"did not send a first byte within 0\.2 s"):
         send(upstream, serve(always(HANG)), STREAMED)
-    assert 0.15 < time.monotonic() - began < 1
+    assert 0.15 < time.monotonic() - began < 1.5
 
 
 def test_applies_the_first_byte_limit_to_streams_only(serve: Serve, make_upstream: MakeUpstream) -> None:
@@ -35,7 +35,7 @@ def test_takes_no_longer_than_within(serve: Serve, make_upstream: MakeUpstream) 
     began = time.monotonic()
     with pytest.raises((FirstByteTimeout, DeadlineExceeded)):
         send(upstream, serve(always(HANG)), within=0.3)
-    assert time.monotonic() - began < 0.7
+    assert time.monotonic() - began < 1.5
 
 
 @pytest.mark.parametrize("within", [1.0, 3.0, 9.0])
@@ -46,7 +46,7 @@ def test_accepts_a_quick_answer_within_a_short_time(serve: Serve, make_upstream:
 
 def test_leaves_most_of_the_time_to_the_answer(serve: Serve, make_upstream: MakeUpstream) -> None:
     upstream = make_upstream(Limits())
-    assert send(upstream, serve(always(0.4, OK)), within=0.7).status == 200
+    assert send(upstream, serve(always(2.0, OK)), within=3.5).status == 200
 
 
 @pytest.mark.parametrize("within", [0.0, -1.0])
@@ -54,7 +54,7 @@ def test_sends_nothing_without_time_left(serve: Serve, upstream: Upstream, withi
     server = serve(always(OK))
     with pytest.raises((DeadlineExceeded, FirstByteTimeout)):
         send(upstream, server, within=within)
-    assert server.received == []
+    assert server.requests == []
 
 
 def test_limits_the_silence_of_a_stream_but_not_its_start(serve: Serve, make_upstream: MakeUpstream) -> None:
@@ -64,7 +64,7 @@ def test_limits_the_silence_of_a_stream_but_not_its_start(serve: Serve, make_ups
     began = time.monotonic()
     with pytest.raises(StreamIdleTimeout, match=r"did not continue its stream within 0\.2 s"):
         next(got.chunks)
-    assert 0.15 < time.monotonic() - began < 1
+    assert 0.15 < time.monotonic() - began < 1.5
 
 
 def test_limits_the_whole_of_an_answer_that_is_not_a_stream(serve: Serve, make_upstream: MakeUpstream) -> None:
@@ -75,7 +75,7 @@ def test_limits_the_whole_of_an_answer_that_is_not_a_stream(serve: Serve, make_u
 
 
 def test_allows_a_long_stream_without_silence(serve: Serve, make_upstream: MakeUpstream) -> None:
-    upstream = make_upstream(replace(QUICK, stream_idle=0.3))
-    pieces = [piece for number in range(6) for piece in (chunk(b"data: %d\n\n" % number), 0.1)]
+    upstream = make_upstream(replace(QUICK, stream_idle=1.5))
+    pieces = [piece for number in range(6) for piece in (chunk(b"data: %d\n\n" % number), 0.3)]
     got = send(upstream, serve(always(STREAM, *pieces, END)), STREAMED)
     assert read(got).count(b"data") == 6

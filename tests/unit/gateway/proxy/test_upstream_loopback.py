@@ -8,16 +8,16 @@ import pytest
 from gateway.core.errors import EndpointRefused
 from gateway.proxy.upstream import Target
 from gateway.registry.endpoint import EndpointPolicy, is_loopback
+from tests.scripted_server import ScriptedServer, always, answer
 from tests.unit.gateway.builders import a_request
 from tests.unit.gateway.certificates import client_context, server_context
 from tests.unit.gateway.conftest import QUICK, MakeUpstream, Serve
 from tests.unit.gateway.sending import read
-from tests.unit.gateway.servers import Server, always, answer
 
 OK = always(answer(body=b"{}"))
 
 
-def port(server: Server) -> int:
+def port(server: ScriptedServer) -> int:
     return httpx.URL(server.url).port or 0
 
 
@@ -29,8 +29,8 @@ def test_calls_the_host_with_the_original_host_header(serve: Serve, make_upstrea
     got = upstream.forward(a_request(), Target("main", f"http://{said}:{port(server)}/v1"), within=5)
 
     assert read(got) == b"{}"
-    assert server.received[0].headers["host"] == f"{said}:{port(server)}"
-    assert server.received[0].target == "/v1/chat/completions"
+    assert server.requests[0].headers["host"] == f"{said}:{port(server)}"
+    assert server.requests[0].target == "/v1/chat/completions"
 
 
 def test_verifies_the_certificate_for_the_original_name(

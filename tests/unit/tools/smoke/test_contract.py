@@ -2,21 +2,20 @@
 
 import pytest
 
-from tests.raw_upstream import JSON, RawUpstream, Script, Seen
+from tests.scripted_server import Cut, Pieces, Request, ScriptedServer, answer
 from tools.smoke.contract import request_with_retries
 from tools.smoke.wire import Gateway
 
-LOST = Script(raw=b"", ending="close")
 
+def responds_at(attempt: int) -> ScriptedServer:
+    """A server that closes the connection of each earlier attempt without a response."""
+    received: list[Request] = []
 
-def responds_at(attempt: int) -> RawUpstream:
-    actual: list[Seen] = []
+    def play(request: Request) -> Pieces:
+        received.append(request)
+        return (answer(413, b"{}"),) if len(received) >= attempt else (Cut.CLOSE,)
 
-    def play(request: Seen) -> Script:
-        actual.append(request)
-        return Script((b"{}",), 413, JSON, framing="length") if len(actual) >= attempt else LOST
-
-    return RawUpstream(play)
+    return ScriptedServer(play)
 
 
 def test_retries_after_a_lost_response() -> None:
