@@ -1,4 +1,4 @@
-"""Addresses at which nobody answers, and nobody refuses."""
+"""Loopback addresses that neither accept nor refuse a connection."""
 
 import socket
 from collections.abc import Iterator
@@ -7,8 +7,10 @@ from contextlib import ExitStack, contextmanager
 
 @contextmanager
 def deaf(*addresses: str, port: int = 0) -> Iterator[int]:
-    """A port of these loopback addresses that takes no connection and refuses none, as behind a firewall: the queue
-    of each is full, and Linux drops what comes then."""
+    """Yields a port of these addresses where connections time out, as behind a firewall.
+
+    The accept queue of each address is full. Linux drops further connection requests.
+    """
     with ExitStack() as sockets:
         for address in addresses:
             server = sockets.enter_context(socket.create_server((address, port), backlog=0))

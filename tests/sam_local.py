@@ -21,14 +21,14 @@ STARTS_WITHIN_S = 120
 
 
 def trouble() -> str | None:
-    """Why `sam local` cannot run here. Fails where it is said that it must, as .ci/run does."""
+    """Returns why `sam local` cannot run here. Fails instead where it is required, as in .ci/run."""
     reason = _missing()
     assert reason is None or os.environ.get("SAM_LOCAL") != "required", reason
     return reason
 
 
 def _missing() -> str | None:
-    """No Docker engine, or none that has the functions' base image or can get it."""
+    """There is no Docker engine, or it can neither find nor pull the functions' base image."""
     image = f"public.ecr.aws/lambda/python:3.13-{ARCHITECTURE}"
     if not _done("docker", "version"):
         return "no Docker engine answers"
@@ -45,14 +45,14 @@ def _done(*command: str) -> bool:
 
 
 def build() -> None:
-    """Plain `sam build`; the build is the repository's own, as a developer's is."""
+    """Runs `sam build` in the repository, as a developer does."""
     done = subprocess.run([SAM, "build"], cwd=ROOT, env=ENVIRON, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
 @contextmanager
 def start_api(env_vars: Path, port: int) -> Iterator[list[str]]:
-    """`sam local start-api`, ready. Gives its output, which grows."""
+    """Runs `sam local start-api` and yields its growing output once it is ready."""
     command = [SAM, "local", "start-api", "--env-vars", str(env_vars), "--port", str(port)]
     started = subprocess.Popen(
         command, cwd=ROOT, env=ENVIRON, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -66,7 +66,8 @@ def start_api(env_vars: Path, port: int) -> Iterator[list[str]]:
         _wait_until_ready(started, lines)
         yield lines
     finally:
-        started.terminate()  # it takes its containers along
+        # SAM stops its containers too.
+        started.terminate()
         started.wait(60)
         reader.join(10)
         output.close()
@@ -81,7 +82,7 @@ def _wait_until_ready(started: subprocess.Popen[str], lines: list[str]) -> None:
 
 
 def invoke(function: str, event: Path, env_vars: Path) -> Any:
-    """What the function answers to `sam local invoke`."""
+    """Returns the function's result of `sam local invoke`."""
     command = [SAM, "local", "invoke", function, "--event", str(event), "--env-vars", str(env_vars)]
     done = subprocess.run(command, cwd=ROOT, env=ENVIRON, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr

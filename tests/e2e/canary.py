@@ -1,4 +1,4 @@
-"""A key, a prompt and an answer that are known again wherever they turn up, and the places where they could."""
+"""A key, a prompt and an answer that are recognised wherever they leak, and the places to search."""
 
 import base64
 import json
@@ -13,9 +13,10 @@ from tests.scripted_server import JSON, Cut, Pieces, Request, answer, response
 from tools.local import aws
 from tools.local.settings import STACK
 
-SHORTEST = 12  # characters: a piece of a secret this long is a leak, however the rest was cut off
+# Characters. A shorter piece of a secret is not treated as a leak.
+SHORTEST = 12
 KEY = "tokenhub_CANARY" + secrets.token_hex(29)
-# Of no shape that a redactor could know: it has to be told. JSON and URLs write its middle otherwise.
+# No pattern of the redactor matches this key. JSON and URLs escape its middle.
 SHAPELESS_KEY = f'{secrets.token_hex(16)}"/&{secrets.token_hex(16)}'
 PROMPT = "prompt-canary-" + secrets.token_hex(16)
 SAID = "answer-canary-" + secrets.token_hex(16)
@@ -26,14 +27,14 @@ STATUSES = (400, 401, 403, 404, 405, 429, 500, 502, 503)
 
 @dataclass(frozen=True)
 class Place:
-    """Something that the gateway wrote or said: where, and its text."""
+    """A text that the gateway wrote, and where."""
 
     where: str
     text: str
 
 
 def leaks(place: Place, *wanted: str) -> list[str]:
-    """Which secrets the text holds a piece of, in plain, as base64 or as it stands in a URL."""
+    """Names the secrets of which the text contains a piece: plain, URL-encoded, as hex or as base64."""
     return [f"{place.where} holds {secret[:14]}…" for secret in wanted if _holds(place.text, secret)]
 
 
@@ -47,16 +48,16 @@ def _pieces(text: str) -> Iterator[str]:
 
 
 def _base64(secret: str) -> Iterator[str]:
-    """The three ways in which it looks inside a longer text, without the ends that its neighbours change."""
+    """Yields the three base64 forms inside a longer text, without the ends that depend on the neighbours."""
     for shift in range(3):
         yield base64.b64encode(b"\0" * shift + secret.encode()).decode()[4:-4]
 
 
-# ---- a TokenHub that repeats the key that it is sent, wherever it can ----
+# ---- a TokenHub that repeats the received key wherever it can ----
 
 
 def play(seen: Request) -> Pieces:
-    """The first part of the endpoint's path says how: /echo, /error-502, /wrapped …"""
+    """The first segment of the path selects the scenario: /echo, /error-502, /wrapped …"""
     scenario = seen.target.split("/")[1]
     form = FORMS[WAYS.index(scenario) % len(FORMS)]
     spoken = f"said {form(seen.headers.get('authorization', ''))}"
@@ -142,7 +143,7 @@ WAYS = (*SCENARIOS, *(f"{kind}-{status}" for kind in ("error", "text") for statu
 
 
 def _bare(authorization: str) -> str:
-    """Without the word that any redactor knows a key by."""
+    """Returns the key without "Bearer", which every redactor recognises."""
     return authorization.removeprefix("Bearer ")
 
 
@@ -152,12 +153,13 @@ FORMS: tuple[Callable[[str], str], ...] = (
     lambda authorization: json.dumps(_bare(authorization))[1:-1],
     lambda authorization: quote(_bare(authorization), safe=""),
     lambda authorization: quote(_bare(authorization), safe="/"),
-    lambda authorization: json.dumps(_bare(authorization))[1:-1].replace("&", r"\u0026"),  # as Go writes it
+    # Go escapes & in JSON.
+    lambda authorization: json.dumps(_bare(authorization))[1:-1].replace("&", r"\u0026"),
 )
 
 
 def key_of(way: str) -> str:
-    """Which of the two keys a provider of that way is registered with: both are said in every form, over all ways."""
+    """Returns the key to register a provider of this scenario with. Over all scenarios, both keys take every form."""
     return KEY if WAYS.index(way) % (len(FORMS) + 1) == len(FORMS) else SHAPELESS_KEY
 
 
@@ -165,7 +167,7 @@ def key_of(way: str) -> str:
 
 
 def logs(url: str, state: Path) -> Iterator[Place]:
-    """Every log group, and every file that the local system's programs wrote."""
+    """Yields every log event and every log file of the local system."""
     client = aws.client("logs", url)
     for group in client.describe_log_groups()["logGroups"]:
         for page in client.get_paginator("filter_log_events").paginate(logGroupName=group["logGroupName"]):
@@ -177,7 +179,7 @@ def logs(url: str, state: Path) -> Iterator[Place]:
 
 
 def items(url: str) -> Iterator[Place]:
-    """Every item of every table, ciphertexts as bytes and as text."""
+    """Yields every item of every table, with ciphertexts as bytes and as base64."""
     client = aws.client("dynamodb", url)
     for table in client.list_tables()["TableNames"]:
         for page in client.get_paginator("scan").paginate(TableName=table):
@@ -190,32 +192,32 @@ def _bytes(value: bytes) -> str:
 
 
 def executions(url: str) -> Iterator[Place]:
-    """Inputs, outputs and histories of the workflow."""
+    """Yields the inputs, outputs and histories of the workflow's executions."""
     client = aws.client("stepfunctions", url)
     for machine in client.list_state_machines()["stateMachines"]:
         for execution in client.list_executions(stateMachineArn=machine["stateMachineArn"])["executions"]:
             arn = execution["executionArn"]
-            told = {"execution": client.describe_execution(executionArn=arn)}
-            told["history"] = client.get_execution_history(executionArn=arn)["events"]
-            yield Place("an execution of the workflow", json.dumps(told, default=str))
+            content = {"execution": client.describe_execution(executionArn=arn)}
+            content["history"] = client.get_execution_history(executionArn=arn)["events"]
+            yield Place("an execution of the workflow", json.dumps(content, default=str))
 
 
 def metrics(url: str) -> Iterator[Place]:
-    """Names and dimensions of every metric."""
+    """Yields the names and dimensions of all metrics."""
     client = aws.client("cloudwatch", url)
     for page in client.get_paginator("list_metrics").paginate():
         yield Place("the metrics", json.dumps(page["Metrics"]))
 
 
 def stack(url: str) -> Iterator[Place]:
-    """The stack's outputs and its functions' settings."""
+    """Yields the stack's outputs and its functions' settings."""
     formation = aws.client("cloudformation", url)
     yield Place("the stack", json.dumps(formation.describe_stacks(StackName=STACK)["Stacks"], default=str))
     yield Place("the functions", json.dumps(aws.client("lambda", url).list_functions()["Functions"], default=str))
 
 
 class Events:
-    """Every event of the gateway, caught by a rule of its own."""
+    """Collects every event of the gateway with a separate rule and queue."""
 
     def __init__(self, url: str) -> None:
         self._sqs, events = aws.client("sqs", url), aws.client("events", url)
@@ -225,7 +227,7 @@ class Events:
         events.put_targets(Rule="canary", TargetResolver=[{"Id": "queue", "Arn": attributes["QueueArn"]}])
 
     def all(self) -> list[Place]:
-        """What came so far. Each is given once."""
+        """Returns the events since the last call."""
         found: list[Place] = []
         while messages := self._sqs.receive_message(QueueUrl=self._queue, MaxNumberOfMessages=10).get("Messages"):
             for message in messages:

@@ -1,4 +1,4 @@
-"""One deployed local system for a module, and providers made of raw sockets behind it."""
+"""One deployed local system per module, to which tests register scripted providers."""
 
 from collections.abc import Iterator
 
@@ -7,11 +7,12 @@ import pytest
 
 from tests.local_system import LocalSystem
 
-SDK_TIMEOUT_S = 30.0  # nothing may hang so long: the SDK's own limit is then what is seen
+# Longer than any limit of the gateway, so that a hang shows as the SDK's timeout.
+SDK_TIMEOUT_S = 30.0
 
 
 class Gateway:
-    """A running system with its two tokens, and no provider but those that a test registers."""
+    """A running system, its client token, and no provider except those that a test registers."""
 
     def __init__(self, system: LocalSystem) -> None:
         self.system = system
@@ -25,17 +26,17 @@ class Gateway:
         )
 
     def register(self, provider: str, endpoint: str, **more: object) -> None:
-        """A provider that no heartbeat disturbs."""
+        """Registers a provider without heartbeats."""
         body = {"id": provider, "endpoint": endpoint, "heartbeat": {"enabled": False}} | more
         answer = self._admin.post("/api/v1/providers", json=body)
         assert answer.status_code in (200, 201), answer.text
 
     def client(self, **headers: str) -> httpx.Client:
-        """A plain client with the client token."""
-        own = {"Authorization": f"Bearer {self.token}"}
+        """Returns an HTTP client that sends the client token."""
+        authorization = {"Authorization": f"Bearer {self.token}"}
         limits = httpx.Limits(max_connections=64)
         return httpx.Client(
-            base_url=self.url, headers=own | headers, timeout=SDK_TIMEOUT_S, trust_env=False, limits=limits
+            base_url=self.url, headers=authorization | headers, timeout=SDK_TIMEOUT_S, trust_env=False, limits=limits
         )
 
     def close(self) -> None:
@@ -44,7 +45,7 @@ class Gateway:
 
 @pytest.fixture(scope="module")
 def gateway(request: pytest.FixtureRequest) -> Iterator[Gateway]:
-    """The module's constant PARAMETERS are parameters of the template, as `make dev` takes them."""
+    """Deploys with the template parameters in the module's PARAMETERS, in the format of `make dev`."""
     chosen = getattr(request.module, "PARAMETERS", "")
     with LocalSystem(environ={"TOKENHUB": "off", "PARAMETERS": chosen}) as system:
         running = Gateway(system)

@@ -1,4 +1,4 @@
-"""The table of failures: what goes wrong, and what a client of the OpenAI SDK then sees."""
+"""The table of failures and the outcome of each for a client of the OpenAI SDK."""
 
 import json
 from dataclasses import dataclass
@@ -7,7 +7,8 @@ import openai
 
 from tests.scripted_server import HANG, JSON, Cut, Pieces, answer, response
 
-TRIES = 3  # the SDK tries twice more, unless it is told not to
+# The SDK retries twice unless x-should-retry is false.
+TRIES = 3
 
 NETWORK = openai.InternalServerError
 CHUNK = b'data: {"model":"m","choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}]}\n\n'
@@ -19,9 +20,9 @@ ALL_FAILED = b'{"error":{"message":"all providers failed","type":"server_error",
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one call came to: the SDK's exception, the error's status, code and source, and how often it was asked.
+    """The outcome of one call: the SDK's exception, the error's status, code and source, and the number of requests.
 
-    `in_band`: the 200 was down already, and the error came as the stream's last frame.
+    `in_band` means that the status was 200 and the error was the last frame of the stream.
     """
 
     error: type[openai.OpenAIError] | None
@@ -47,14 +48,16 @@ def in_band(code: str, status: int, source: str = "gateway") -> Outcome:
 
 
 def passed(**headers: str) -> Outcome:
-    """TokenHub says that it is a success, and a success comes down as it is."""
+    """The gateway relays a response that TokenHub marks as a success unchanged."""
     named = tuple((name.replace("_", "-"), value) for name, value in headers.items())
     return Outcome(None, 200, None, None, 1, headers=named)
 
 
 CUT = in_band("stream_truncated", 502)
-ONLY_STREAMS = None  # without a stream the rehearsal plays something else
-SEE_FAULTS = None  # the same as "silent …" below, and slow
+# The rehearsal has this mode for streams only.
+ONLY_STREAMS = None
+# The faults "silent …" below cover this mode. It is slow.
+SEE_FAULTS = None
 
 # docs/tokenhub.md, 1.4: the rehearsal's mode → (with "stream": true, without).
 TOKENHUB: dict[str, tuple[Outcome, Outcome | None]] = {
@@ -83,12 +86,13 @@ TOKENHUB: dict[str, tuple[Outcome, Outcome | None]] = {
     }.items()
 }
 
-SLOW_S = 1.0  # later than the first keep-alive comment, earlier than the limit of the first byte
+# After the first keep-alive comment and before the first-byte limit.
+SLOW_S = 1.0
 LONG = tuple(piece for _ in range(40) for piece in (CHUNK, 0.25))
 LONG_ANSWER = tuple(piece for _ in range(40) for piece in (b" ", 0.25))
 UNREADABLE = b"\x16\x03\x01 this is no HTTP\r\n\r\n"
 
-# Faults of the transport: name → what a provider does.
+# Faults of the transport: name → (response with "stream": true, without).
 FAULTS: dict[str, tuple[Pieces, Pieces]] = {
     "reset before the head": ((Cut.RESET,),) * 2,
     "closed before the head": ((Cut.CLOSE,),) * 2,

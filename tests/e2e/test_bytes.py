@@ -1,4 +1,4 @@
-"""A thousand whole streams, written in any way: each comes down byte for byte."""
+"""Relays a thousand generated streams byte for byte."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,8 @@ from tests.scripted_server import ScriptedServer, always
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 EXAMPLES = 1000
-PHASES = [phase for phase in Phase if phase is not Phase.shrink]  # against a whole system that would take hours
+# Shrinking against a whole system would take hours.
+PHASES = [phase for phase in Phase if phase is not Phase.shrink]
 
 
 @pytest.fixture(scope="module")

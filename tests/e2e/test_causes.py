@@ -1,4 +1,4 @@
-"""Each cause of a failure, as the deployed local system tells it: the exact words, and one event for each change."""
+"""The exact error that the deployed local system records for each cause, and one event per change of health."""
 
 import json
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ HEALED = [("pending", "healthy"), ("healthy", "failed"), ("failed", "healthy")]
 BROKEN = [("pending", "failed")]
 PROVIDERS_ERROR = "Users get it too. Fix it in TokenHub or at the model's provider."
 
-# How the rehearsal TokenHub answers a beat that is no stream → last_heartbeat_error.
+# Mode of the rehearsal TokenHub during a beat without a stream → last_heartbeat_error.
 ANSWERS = {
     "refuse_key": (
         "HTTP 401: invalid api key. TokenHub refuses the registered key. Register "
@@ -60,7 +60,7 @@ ANSWERS = {
     ),
     "hang": "{url} did not answer within 20 s. Check whether TokenHub is overloaded.",
 }
-# How it answers the first beat, which is a stream.
+# Mode during the first beat, which is a stream → last_heartbeat_error.
 STREAMS = {
     "cut_clean": (
         "HTTP 200: The stream ended before its end marker, so users' streams break off too. "
@@ -71,7 +71,7 @@ STREAMS = {
         f"sk-rehear************************sal1. {PROVIDERS_ERROR}"
     ),
 }
-# With what it is registered → the error of the first beat.
+# Registered key → the error of the first beat.
 KEYS = {
     "tokenhub_none": ANSWERS["refuse_key"],
     "secret": (
@@ -102,7 +102,7 @@ ENDPOINTS = {
 
 
 class Watched:
-    """A running system, and the changes of health that it told of. Providers are beaten when a test says so."""
+    """A running system and its events about changes of health. It sends heartbeats only when a test calls beat()."""
 
     def __init__(self, system: LocalSystem) -> None:
         self._http = httpx.Client(base_url=f"{system.url}/api/v1/providers", timeout=40, trust_env=False)
@@ -114,14 +114,14 @@ class Watched:
         self._http.post("", json=body).raise_for_status()
 
     def beat(self, id_: str) -> dict[str, Any]:
-        """Beats once. The provider as it then is; the beat's own outcome says the same."""
+        """Beats once. Returns the provider, whose health agrees with the outcome of the beat."""
         outcome = self._http.post(f"/{id_}/heartbeat").raise_for_status().json()
         provider = self._http.get(f"/{id_}").json()
         assert (outcome["status"], outcome["error"]) == (provider["status"], provider["last_heartbeat_error"])
         return dict(provider)
 
     def told(self, id_: str, *expected: tuple[str, str]) -> bool:
-        """Whether these changes were told, each once, and no other."""
+        """Whether exactly these changes were published, each once."""
 
         def changes() -> list[tuple[str, str]]:
             self._told += [json.loads(place.text)["detail"] for place in self._events.all()]
@@ -179,7 +179,8 @@ def test_records_the_cause_of_a_failed_stream(watched: Watched, tokenhub: Runnin
     watched.register(id_, f"{tokenhub.url}/v1")
     tokenhub.rehearse(mode)
 
-    failed = [watched.beat(id_)["last_heartbeat_error"] for _ in range(2)]  # also the next one is a stream
+    # The second beat is a stream too, because the first one failed.
+    failed = [watched.beat(id_)["last_heartbeat_error"] for _ in range(2)]
     tokenhub.rehearse("normal")
     healed = watched.beat(id_)
 
@@ -239,6 +240,7 @@ def test_records_the_model_behind_an_alias(
     id_ = f"alias-{len(registered)}"
     watched.register(id_, f"{tokenhub.url}/v1", model=registered)
 
-    seen = [watched.beat(id_)["last_heartbeat_model"] for _ in range(2)]  # of a stream, then of none
+    # The first beat is a stream, the second is not.
+    seen = [watched.beat(id_)["last_heartbeat_model"] for _ in range(2)]
 
     assert seen == [served] * 2

@@ -1,4 +1,4 @@
-"""Recorded streams, cut at every byte: an SDK raises for every cut before the stream is whole, and never after it."""
+"""Cuts recorded streams at every byte: an SDK raises unless the stream is complete."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -18,13 +18,17 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 RECORDED = ROOT / "tests/e2e/recorded"
 AT_ONCE = 8
-BEFORE_A_RESET_S = 0.02  # else the cut may overtake what it follows
+# Without the pause the reset may discard bytes that the client has not read.
+BEFORE_A_RESET_S = 0.02
 
 
 @dataclass(frozen=True)
 class Recording:
-    """A whole stream, which `last` ends. After a clean end, what ends with `finish` is whole too; `says` is all that a
-    client reads of it."""
+    """A complete stream. It ends with the frame that contains `last`.
+
+    If the connection ends cleanly, the stream is complete from the frame that contains `finish`. `says` is the text
+    that a client reads.
+    """
 
     file: str
     finish: bytes
@@ -41,7 +45,7 @@ class Recording:
         return (RECORDED / f"{self.file}.sse").read_bytes().replace(b"\n", self.line_end)
 
     def whole_from(self, ending: Ending) -> int:
-        """Where the frame's blank line is complete; a lone CR ends a line, too."""
+        """Returns the length from which the stream is complete. A lone CR ends a line too."""
         blank = (self.line_end * 2)[:3]
         begins = self.content.index(self.finish if ending == "clean" else self.last)
         return self.content.index(blank, begins) + len(blank)
@@ -54,11 +58,12 @@ TOOL_CALLS = Recording("openai-tools", b'"finish_reason":"tool_calls"', b"[DONE]
 ANTHROPIC = Recording("anthropic", b'"type":"message_stop"', b'"type":"message_stop"', "Zürich 🚀")
 RECORDINGS = {recording.name: recording for recording in (TEXT, CRLF, TOOL_CALLS, ANTHROPIC)}
 
-every_ending = pytest.mark.parametrize("ending", ["clean", "reset", "close"])  # "close" is TokenHub's cut at 300 s
+# TokenHub's limit of 300 s ends a stream with "close".
+every_ending = pytest.mark.parametrize("ending", ["clean", "reset", "close"])
 
 
 def cut(request: Request) -> Pieces:
-    """The model's name says which recording is cut where, and how."""
+    """Plays the recording, length and ending that the model's name contains."""
     _, name, length, ending = request.json()["model"].split("/")
     pause = (BEFORE_A_RESET_S,) if ending == "reset" else ()
     return response((RECORDINGS[name].content[: int(length)], *pause), ending=ending)
@@ -112,11 +117,12 @@ def outcome(read: Callable[[str], str], model: str) -> str:
         return read(model)
     except (openai.APIError, anthropic.APIError) as error:
         body = error.body if isinstance(error.body, dict) else {}
-        return str(body.get("error", body).get("code"))  # the Anthropic SDK keeps the frame, OpenAI's what is in it
+        # The Anthropic SDK keeps the whole frame, OpenAI's only its error.
+        return str(body.get("error", body).get("code"))
 
 
 def wrong(read: Callable[[str], str], recording: Recording, ending: Ending) -> list[tuple[int, str]]:
-    """Each cut whose outcome is not the one that it must have."""
+    """Returns the length and the outcome of each cut with an unexpected outcome."""
     lengths = range(len(recording.content) + 1)
     whole_from = recording.whole_from(ending)
     with ThreadPoolExecutor(AT_ONCE) as pool:

@@ -78,7 +78,7 @@ def sdk(gateway: Gateway) -> Iterator[openai.OpenAI]:
 
 
 def ask(sdk: openai.OpenAI, provider_id: str, model: str, *, stream: bool) -> Outcome:
-    """What the call came to, the number of requests apart."""
+    """Returns the outcome of a call. The number of requests is 0."""
     try:
         raw = sdk.chat.completions.with_raw_response.create(
             model=model,
@@ -90,8 +90,8 @@ def ask(sdk: openai.OpenAI, provider_id: str, model: str, *, stream: bool) -> Ou
         if isinstance(answer, openai.Stream):
             list(answer)
     except openai.APIStatusError as error:
-        told = error.response.headers
-        source, headers = told.get("x-error-source"), tuple(told.items())
+        received = error.response.headers
+        source, headers = received.get("x-error-source"), tuple(received.items())
         return Outcome(type(error), error.status_code, error.code, source, 0, headers=headers)
     except openai.APIError as error:
         body = error.body if isinstance(error.body, dict) else {}
@@ -168,7 +168,8 @@ def claude(gateway: Gateway) -> Iterator[anthropic.Anthropic]:
 
 ANTHROPIC: dict[tuple[str, bool], tuple[type[anthropic.APIStatusError], str, int]] = {
     ("refuse_key", True): (anthropic.AuthenticationError, "provider_key_refused", 1),
-    ("all_failed", False): (anthropic.AuthenticationError, "provider_key_refused", 1),  # its provider's own status
+    # TokenHub relays the status of its model provider here.
+    ("all_failed", False): (anthropic.AuthenticationError, "provider_key_refused", 1),
     ("all_failed", True): (anthropic.InternalServerError, "provider_error", 3),
     ("budget", False): (anthropic.RateLimitError, "provider_budget_spent", 1),
     ("no_providers", False): (anthropic.InternalServerError, "provider_error", 3),

@@ -1,4 +1,4 @@
-"""Clients that leave, and providers that fail a hundred times in a row: nothing is left of them."""
+"""Clients that disconnect and providers that fail leave no thread, socket or memory behind."""
 
 import time
 from collections.abc import Iterator
@@ -62,7 +62,7 @@ def is_good(client: httpx.Client) -> bool:
 
 
 def leave_after_first(client: httpx.Client, model: str) -> float:
-    """When the client left, by the monotonic clock."""
+    """Returns the monotonic time at which the client disconnected."""
     with client.stream("POST", "/v1/chat/completions", json=chat_body("a", model=model, stream=True)) as answer:
         next(answer.iter_raw())
     return time.monotonic()
@@ -83,7 +83,8 @@ def test_closes_the_upstream_connection_within_a_second_after_the_client_leaves(
     print(f"{model}: closed {seen.left_at - left:.2f} s after the client left")
     assert seen.left_at - left < 1
     assert wait_until(lambda: is_good(client))
-    assert set(before) <= set(workers(gateway))  # a new one may have come: the old was not free yet
+    # A new worker may have started while the old one was busy.
+    assert set(before) <= set(workers(gateway))
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,8 @@ def held(pid: int) -> Held:
         try:
             sockets += str(number.readlink()).startswith("socket:")
         except FileNotFoundError:
-            continue  # closed meanwhile
+            # Closed after iterdir() listed it.
+            continue
     return Held(int(status["Threads"]), sockets, int(status["VmRSS"].removesuffix(" kB")))
 
 
@@ -115,13 +117,14 @@ def settled(pid: int, then: Held) -> bool:
 
 
 def faulty(client: httpx.Client, upstream: ScriptedServer, kind: str) -> None:
-    """One request that fails. A kind is a fault of the provider with or without a stream, or a client's own."""
+    """Sends one failing request. A kind is a fault of the provider, with or without a stream, or of the client."""
     fault, _, how = kind.rpartition("/")
     if how == "left":
         leave_after_first(client, fault)
         seen = upstream.requests[-1]
         assert wait_until(lambda: seen.left_at is not None)
-        time.sleep(0.3)  # the environment is free again then
+        # The environment becomes free again.
+        time.sleep(0.3)
         return
     bad = {"no JSON": "{", "refused": chat_body("a"), "no such provider": chat_body("a")}.get(fault)
     body = bad or chat_body("a", model=fault, stream=how == "stream")
@@ -131,7 +134,8 @@ def faulty(client: httpx.Client, upstream: ScriptedServer, kind: str) -> None:
     assert answer.status_code >= 400 or "event: error" in answer.text or fault in HARMLESS
 
 
-HARMLESS = {"a page", "no stream", "a late answer that is no stream"}  # without a stream
+# The gateway relays these unchanged to a request without a stream.
+HARMLESS = {"a page", "no stream", "a late answer that is no stream"}
 KINDS = [f"{fault}/{how}" for fault in FAULTS for how in ("stream", "whole")]
 KINDS += ["no JSON/-", "refused/-", "no such provider/-", "talking/left", "silent/left", "no head/left"]
 
@@ -142,7 +146,8 @@ def test_one_hundred_faulty_requests_leak_no_thread_socket_or_memory(
     for kind in KINDS:
         faulty(client, upstream, kind)
     assert wait_until(lambda: is_good(client))
-    time.sleep(3)  # past the last limit: every thread has ended by itself
+    # Longer than every limit, so that all threads have ended.
+    time.sleep(3)
     before = {pid: held(pid) for pid in workers(gateway)}
 
     for kind in islice(cycle(KINDS), FAULTY_REQUESTS):

@@ -1,4 +1,4 @@
-"""What changes behind running requests: a key rotated in the registry, a TokenHub that starts anew."""
+"""Running requests survive a rotated key and a restarted TokenHub."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +20,7 @@ REFUSED = answer(401, b"invalid api key\n", "text/plain")
 
 
 class Keys:
-    """A provider that takes some keys. `reached` is set when it has answered so many requests."""
+    """A provider that accepts the keys in `taken`. `reached` is set once it has answered a quarter of the requests."""
 
     def __init__(self) -> None:
         self.taken = {OLD, NEW}
@@ -71,7 +71,8 @@ def test_rotating_a_key_fails_none_of_50_running_requests(
     used = [seen.headers["authorization"] for seen in upstream.requests]
     print(f"{keys.refused} refused with the old key, {used.count(f'Bearer {NEW}')} sent with the new one")
     assert came == [(200, True)] * REQUESTS
-    assert 0 < keys.refused <= AT_ONCE  # each environment finds out once
+    # Each environment uses its cached key once more.
+    assert 0 < keys.refused <= AT_ONCE
     assert len(used) == REQUESTS + keys.refused
 
 

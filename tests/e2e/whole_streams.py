@@ -1,4 +1,4 @@
-"""Whole streams as any provider may write them, for Hypothesis."""
+"""Hypothesis strategies for complete streams in every form that a provider may send."""
 
 import json
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ FRAMINGS: st.SearchStrategy[Framing] = st.sampled_from(["chunked", "length", "cl
 
 @dataclass(frozen=True)
 class Whole:
-    """A whole stream, what was asked to get it, and how it is written to the socket."""
+    """A complete stream, the path and number of choices of its request, and the pieces that the server sends."""
 
     path: str
     choices: int
@@ -37,7 +37,8 @@ def frame(draw: st.DrawFn, data: str, event: str | None = None) -> str:
 
 
 def written(draw: st.DrawFn, value: object) -> str:
-    indent = draw(st.sampled_from([None, None, 1]))  # of several lines, a `data:` line each
+    # Indented JSON has several lines and needs a `data:` line for each.
+    indent = draw(st.sampled_from([None, None, 1]))
     return json.dumps(value, ensure_ascii=draw(st.booleans()), indent=indent)
 
 
@@ -83,7 +84,7 @@ def anthropic(draw: st.DrawFn) -> tuple[int, str]:
 
 @st.composite
 def split(draw: st.DrawFn, content: bytes) -> tuple[bytes | float, ...]:
-    """The bytes in any pieces, some of them a moment apart, so that each is read by itself."""
+    """Splits the bytes anywhere, with short pauses so that the gateway reads some pieces separately."""
     cuts = sorted(draw(st.sets(st.integers(1, max(1, len(content) - 1)), max_size=12)))
     pieces: list[bytes | float] = []
     for start, end in zip([0, *cuts], [*cuts, len(content)], strict=True):

@@ -90,8 +90,8 @@ def complete(load: Load) -> Any:
     app = load("completions")
 
     def call(body: Any = None, **changes: Any) -> tuple[int, dict[str, str], bytes]:
-        given = {} if body is None else {"body": body if isinstance(body, str) else json.dumps(body)}
-        answer = app.handler(event("completion", **given, **changes), Context())
+        changed_body = {} if body is None else {"body": body if isinstance(body, str) else json.dumps(body)}
+        answer = app.handler(event("completion", **changed_body, **changes), Context())
         return answer["statusCode"], answer["headers"], answer["body"].encode()
 
     return call

@@ -1,4 +1,4 @@
-"""One deployed local system for the suite, with role policies enforced, and a rehearsal TokenHub of its own."""
+"""One deployed local system for the suite, with role policies enforced, and a separate rehearsal TokenHub."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -11,7 +11,8 @@ from tests.local_system import LocalSystem
 from tests.rehearsal import RunningTokenHub
 from tests.template import ROOT
 
-PAGE = "https://chat.example.com"  # the origin of a web page that may call
+# The allowed origin of a web page.
+PAGE = "https://chat.example.com"
 
 
 @pytest.fixture(scope="session")
@@ -30,7 +31,7 @@ def client_of(system: LocalSystem) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def http(client_of: httpx.Client) -> Iterator[httpx.Client]:
-    """The admin of an empty registry: a request without a token has the admin's here."""
+    """A client for an empty registry. The local system adds the admin token to its requests."""
     yield client_of
     for provider in sorted(client_of.get("/api/v1/providers").json(), key=lambda provider: provider["default"]):
         client_of.delete(f"/api/v1/providers/{provider['id']}").raise_for_status()

@@ -1,4 +1,4 @@
-"""Self-signed certificates that a client may be told to trust."""
+"""Self-signed certificates and TLS contexts that use them."""
 
 import ipaddress
 import ssl
@@ -13,7 +13,7 @@ from cryptography.x509.oid import NameOID
 
 
 def write(path: Path, *, address: str, ended_days_ago: int = -1) -> Path:
-    """One of two days."""
+    """Writes a certificate that is valid for two days, with its key, to one PEM file."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, address)])
     end = datetime.now(UTC) - timedelta(days=ended_days_ago)

@@ -36,7 +36,8 @@ def cloud(clients: Clients) -> Iterator[Aws]:
 def aws(cloud: Aws) -> Aws:
     """The module's AWS with empty tables."""
     for used, keys in ((cloud.providers, ["id"]), (cloud.heartbeats, ["provider_id", "at"])):
-        while items := used.scan()["Items"]:  # 1 MB at a time
+        # A scan returns up to 1 MB.
+        while items := used.scan()["Items"]:
             for item in items:
                 used.delete_item(Key={name: item[name] for name in keys})
     return cloud
@@ -44,7 +45,7 @@ def aws(cloud: Aws) -> Aws:
 
 @pytest.fixture
 def calls(aws: Aws) -> Iterator[list[str]]:
-    """The AWS operations that are called, by name."""
+    """The names of the called AWS operations."""
     seen: list[str] = []
 
     def note(model: Any, **_: Any) -> None:

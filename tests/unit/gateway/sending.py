@@ -1,4 +1,4 @@
-"""Sending a request to a server of the tests."""
+"""Sends requests through an Upstream to a scripted server."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Streams as TokenHub sends them, and what is expected of a broken one."""
+"""Streams as TokenHub sends them, and a check of the error frame of a broken one."""
 
 import json
 
@@ -16,7 +16,7 @@ UNFINISHED = [token("Grü"), token("ße")]
 
 
 def only_error(got: bytes) -> dict[str, object]:
-    """The error of the one error frame, which is the last frame."""
+    """Asserts that the last frame is the only error frame, and returns its error."""
     assert got.count(b"event: error") == 1
     assert b"[DONE]" not in got
     frames = got.decode().replace(KEEP_ALIVE.decode(), "").removesuffix("\n\n").split("\n\n")

@@ -78,4 +78,4 @@ def test_retries_a_refused_connection(make_upstream: MakeUpstream, monkeypatch: 
     words, _ = unreachable(make_upstream(A_SECOND), f"http://{NAME}:9/v1")
 
     assert words.startswith(f"http://{NAME}:9/v1 refused the connection.")
-    assert dns.asked == 2
+    assert dns.lookups == 2
