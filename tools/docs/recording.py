@@ -81,7 +81,8 @@ def running(command: str, environ: Mapping[str, str]) -> Iterator[Step]:
     process = subprocess.Popen(
         command.split(),
         cwd=ROOT,
-        env=os.environ | dict(environ),
+        # Without an outer make's MAKEFLAGS and MAKELEVEL: the former overrides the environment, the latter adds output.
+        env={name: value for name, value in os.environ.items() if not name.startswith("MAKE")} | dict(environ),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
