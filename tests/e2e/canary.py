@@ -224,7 +224,7 @@ class Events:
         self._queue = self._sqs.create_queue(QueueName="canary")["QueueUrl"]
         attributes = self._sqs.get_queue_attributes(QueueUrl=self._queue, AttributeNames=["QueueArn"])["Attributes"]
         events.put_rule(Name="canary", EventPattern=json.dumps({"source": ["tokenhub-gateway"]}))
-        events.put_targets(Rule="canary", TargetResolver=[{"Id": "queue", "Arn": attributes["QueueArn"]}])
+        events.put_targets(Rule="canary", Targets=[{"Id": "queue", "Arn": attributes["QueueArn"]}])
 
     def all(self) -> list[Place]:
         """Returns the events since the last call."""

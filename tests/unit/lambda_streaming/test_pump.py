@@ -215,24 +215,6 @@ def test_close_unblocks_a_reader_of_a_full_queue() -> None:
     assert list(iterator) == []
 
 
-def test_close_before_the_first_item_stops_and_closes_the_source() -> None:
-    calls: list[str] = []
-
-    class Source:
-        def __iter__(self) -> Iterator[bytes]:
-            return self
-
-        def __next__(self) -> bytes:
-            raise AssertionError("the pump read an item")
-
-        def close(self) -> None:
-            calls.append("closed")
-
-    _close(Pump(Source(), stop=lambda: calls.append("stopped")))
-
-    assert calls == ["stopped", "closed"]
-
-
 def test_garbage_collected_pump_ends_its_reader() -> None:
     source = Blocking(b"a")
     items = Pump(source, stop=source.stop)
@@ -293,20 +275,3 @@ def _wait_until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 2
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.005)
-
-
-def test_an_invalid_source_raises_only_a_type_error() -> None:
-    with pytest.raises(TypeError):
-        Pump(5)  # type: ignore[arg-type]
-
-
-def test_start_after_close_reads_nothing() -> None:
-    read: list[bytes] = []
-    items = Pump(read.append(item) or item for item in [b"a"])  # type: ignore[func-returns-value]
-    items.close()
-
-    items.start()
-
-    assert list(items) == []
-    assert read == []
-    assert reader_count() == 0

@@ -20,9 +20,7 @@ from tests.unit.gateway.ticking import LOGGER
 
 HEALTHY = a_provider(health=Health("healthy"))
 ALL_FAILED = answer(502, b'{"error": {"message": "all providers failed", "type": "server_error", "code": null}}')
-CAUSE = answer(
-    502, b'{"error": {"message": "all providers failed for streaming: API error (status 401): {\\"error\\": 1}"}}'
-)
+CAUSE = answer(502, b'{"error": {"message": "all providers failed for streaming: API error (status 401): no"}}')
 BUDGET = b'{"budget_usd":10,"error":"monthly budget exceeded","spent_usd":10.42}'
 WRAPPED = completion('{"error": {"message": "Incorrect API key provided: sk-abcdefgh1234."}}', usage=None)
 CONTENT = b'data: {"model": "echo", "choices": [{"index": 0, "delta": {"content": "pong"}}]}\n\n'
@@ -153,7 +151,7 @@ def test_an_answer_without_a_completion(
 
 def test_all_providers_failed_with_and_without_the_cause(patient_upstream: Upstream, serve: Serve) -> None:
     assert error_of(patient_upstream, serve(in_turn((ALL_FAILED,), (CAUSE,))).url) == (
-        'HTTP 502: all providers failed for streaming: API error (status 401): {"error": 1}. '
+        "HTTP 502: all providers failed for streaming: API error (status 401): no. "
         "Every model provider of TokenHub failed; the message has the last one's error. Correct it in TokenHub."
     )
     assert error_of(patient_upstream, serve(always(ALL_FAILED)).url) == (
