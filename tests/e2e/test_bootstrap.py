@@ -144,7 +144,7 @@ def test_reports_failures_with_a_reason_and_an_exit_code(
     assert (no_key.returncode, "TOKENHUB_API_KEY is not set" in no_key.stderr) == (2, True)
     assert (no_gateway.returncode, "could not be registered" in no_gateway.stderr) == (1, True)
     assert no_admin.returncode == 1
-    assert "needs the admin token" in no_admin.stderr
+    assert "Use the admin token" in no_admin.stderr
 
 
 @pytest.mark.parametrize("tool", ["curl", "jq"])

@@ -47,7 +47,7 @@ class Run:
         self.registered: list[Place] = []
         self.called: dict[str, set[int]] = {}
         self.tokens = {role: system.token(role) for role in ("admin", "client")}
-        self.http = httpx.Client(base_url=system.url, timeout=40, trust_env=False)
+        self.http = httpx.Client(base_url=system.url, timeout=120, trust_env=False)
 
     def call(self, method: str, path: str, *, route: str = "", role: str = "admin", **more: Any) -> httpx.Response:
         headers = {"Authorization": f"Bearer {self.tokens[role]}"} | more.pop("headers", {})
@@ -60,6 +60,8 @@ class Run:
 
     def drive(self) -> None:
         self.register()
+        # Each registration starts a heartbeat. On a slow machine, thirty cold starts at once delay all requests.
+        assert wait_until(self.all_checked, 300, every=1)
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda pair: self.forward(*pair), product(WAYS, FORWARDED)))
             list(pool.map(self.inspect, WAYS))
@@ -67,6 +69,11 @@ class Run:
         self.tick()
         self.registered += canary.items(self.system.aws_url)
         self.leave()
+
+    def all_checked(self) -> bool:
+        headers = {"Authorization": f"Bearer {self.tokens['admin']}"}
+        providers = self.http.get("/api/v1/providers", headers=headers).json()
+        return all(provider["status"] != "pending" for provider in providers)
 
     def register(self) -> None:
         for way in WAYS:

@@ -88,7 +88,7 @@ ENDPOINTS = {
     "unknown": "The host name of {url} cannot be resolved. Check its spelling and its DNS entry.",
     "no_tls": "The TLS handshake with {url} failed. Check that the server speaks https there, and not http.",
     "unknown_certificate": (
-        "The certificate of {url} is not from a trusted authority. Give it one of a public authority."
+        "The certificate of {url} is not from a trusted authority. Install one from a public authority."
     ),
     "deaf": "{url} did not accept a connection in time. Check the address and the firewalls in between.",
     "without_v1": (
