@@ -22,7 +22,7 @@ from tests.template import template
 from tools.local import aws
 from tools.local.settings import REPOSITORY
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 PARAMETERS = "ConnectSeconds=1 FirstByteSeconds=3 StreamIdleSeconds=2 WholeSeconds=4 KeepAliveSeconds=0.5"
 MESSAGES = [{"role": "user", "content": PROMPT}]
