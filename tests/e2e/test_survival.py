@@ -23,7 +23,7 @@ def tokenhub() -> Iterator[RunningTokenHub]:
 
 
 def shown(system: LocalSystem) -> list[dict[str, Any]]:
-    return list(httpx.get(f"{system.url}/api/v1/providers", trust_env=False).json())
+    return list(httpx.get(f"{system.url}/api/v1/providers", timeout=60, trust_env=False).json())
 
 
 @pytest.mark.parametrize("ending", ["Ctrl-C", "kill -9"])
@@ -32,7 +32,7 @@ def test_providers_statuses_and_keys_survive_a_restart(tmp_path: Path, tokenhub:
     with LocalSystem(tmp_path / "state", ports, environ={"TOKENHUB": "off"}) as system:
         provider = {"id": "tokenhub", "endpoint": f"{tokenhub.url}/v1", "api_key": KEY}
         httpx.post(f"{system.url}/api/v1/providers", json=provider, timeout=30, trust_env=False).raise_for_status()
-        assert wait_until(lambda: shown(system)[0]["status"] == "healthy", 20, every=0.25)
+        assert wait_until(lambda: shown(system)[0]["status"] == "healthy", 60, every=0.25)
         before = shown(system)
         if ending == "kill -9":
             time.sleep(SNAPSHOT_S + 2)
