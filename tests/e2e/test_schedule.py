@@ -37,7 +37,7 @@ def system(tokenhub: RunningTokenHub) -> Iterator[LocalSystem]:
 
 
 def shown(system: LocalSystem) -> dict[str, Any]:
-    [provider] = httpx.get(f"{system.url}/api/v1/providers", trust_env=False).json()
+    [provider] = httpx.get(f"{system.url}/api/v1/providers", timeout=30, trust_env=False).json()
     return dict(provider)
 
 
@@ -50,7 +50,7 @@ def beats(system: LocalSystem) -> list[datetime]:
 
 def history(system: LocalSystem) -> dict[str, Any]:
     url = f"{system.url}/api/v1/providers/tokenhub/heartbeats"
-    return dict(httpx.get(url, params={"limit": 500}, trust_env=False).json())
+    return dict(httpx.get(url, params={"limit": 500}, timeout=30, trust_env=False).json())
 
 
 def seconds_until(condition: Callable[[], object], limit: float) -> float:
