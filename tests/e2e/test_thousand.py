@@ -1,4 +1,4 @@
-"""A tick over a thousand providers, the most that can be registered, against the local AWS on this very machine."""
+"""One tick over 1,000 providers, the maximum, against a local AWS on this machine."""
 
 import sys
 from collections.abc import Iterator
@@ -6,12 +6,16 @@ from datetime import datetime
 
 import pytest
 
-from tools.bench.tick import Bench, running
+from tools.bench.tick import RESPONSE_DELAY_S, Bench, running
 
 THOUSAND = 1000
-WITHIN_S = 8
-ALL_BEGUN_WITHIN_S = 10  # one that held back those behind it would make it 20
-WITHIN_MB = 256
+# A tick that waited for each response before the next request would take 200 s. Most of what it really takes is CPU
+# time, so the bound is wide: a slow machine must not fail it.
+MAX_SECONDS = THOUSAND * RESPONSE_DELAY_S / 5
+MAX_MB = 256
+# Few enough to start all of them within the timeout of one, on a slow machine too.
+BESIDE_A_HANGING_ONE = 300
+HEARTBEAT_TIMEOUT_S = 20
 
 pytestmark = [
     pytest.mark.slow,
@@ -26,29 +30,31 @@ def bench() -> Iterator[Bench]:
         yield started
 
 
-def test_beats_1000_providers_in_8_seconds_and_256_mb(bench: Bench) -> None:
-    for _ in range(3):  # what else runs on this machine takes its time from the tick: the best of three
-        bench.register(THOUSAND, age_s=3600)
-        [figures] = bench.tick()
-        if figures["seconds"] < WITHIN_S:
-            break
+def test_checks_1000_providers_in_parallel_within_256_mb(bench: Bench) -> None:
+    bench.register(THOUSAND, age_s=3600)
+
+    [figures] = bench.tick()
+
     print({name: figures[name] for name in ("seconds", "cpu_s", "peak_mb", "calls")})
     assert bench.count_history() == THOUSAND
     assert bench.count_recently_healthy(3000) == THOUSAND
     assert figures["result"]["beaten"] == THOUSAND
-    assert figures["peak_mb"] < WITHIN_MB
-    assert figures["seconds"] < WITHIN_S
+    assert figures["peak_mb"] < MAX_MB
+    assert figures["seconds"] < MAX_SECONDS
 
 
 def test_a_hanging_provider_delays_no_other(bench: Bench) -> None:
-    bench.register(THOUSAND, hanging=1)
+    bench.register(BESIDE_A_HANGING_ONE, hanging=1)
+
     [figures] = bench.tick()
 
     pages = bench.dynamodb.get_paginator("scan").paginate(TableName="heartbeats")
-    beats = [item for page in pages for item in page["Items"]]
-    begun = sorted(datetime.fromisoformat(item["at"]["S"]) for item in beats)
-    print(figures["seconds"], (begun[-1] - begun[0]).total_seconds())
-    assert len(beats) == THOUSAND
-    assert [item["provider_id"]["S"] for item in beats if not item["good"]["BOOL"]] == ["provider-0000"]
-    assert (begun[-1] - begun[0]).total_seconds() < ALL_BEGUN_WITHIN_S
-    assert 20 <= figures["seconds"] < 23
+    heartbeats = [item for page in pages for item in page["Items"]]
+    started = sorted(datetime.fromisoformat(item["at"]["S"]) for item in heartbeats)
+    seconds_to_start_all = (started[-1] - started[0]).total_seconds()
+    print(figures["seconds"], seconds_to_start_all)
+    assert len(heartbeats) == BESIDE_A_HANGING_ONE
+    assert [item["provider_id"]["S"] for item in heartbeats if not item["good"]["BOOL"]] == ["provider-0000"]
+    # A heartbeat behind the hanging one would start after its timeout.
+    assert seconds_to_start_all < HEARTBEAT_TIMEOUT_S
+    assert HEARTBEAT_TIMEOUT_S <= figures["seconds"] < HEARTBEAT_TIMEOUT_S + seconds_to_start_all + 3
