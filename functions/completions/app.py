@@ -20,7 +20,7 @@ from gateway.proxy.upstream import Upstream
 from gateway.registry.endpoint import EndpointPolicy
 from gateway.registry.key_cipher import KeyCipher
 from gateway.registry.store import ProviderStore
-from lambda_streaming import Response, StreamingResponse, streaming
+from lambda_streaming import SECONDS_BEFORE_LAMBDA_ENDS, Response, StreamingResponse, streaming
 
 settings = CompletionsSettings.from_environ(os.environ)
 require_local_aws(settings)
@@ -37,8 +37,8 @@ logger = make_logger("completions", settings.log_level, redactor)
 environment = Environment(forwarder, settings.limits, logger, settings.metrics_namespace)
 cors = Cors(settings.allowed_origins)
 
-# Lambda stops a function at its deadline without an error to the client. The session must end before.
-SPARE_SECONDS = 2.0
+# The session ends before the streaming layer stops sending, so that the client still receives the error frame.
+SPARE_SECONDS = SECONDS_BEFORE_LAMBDA_ENDS + 0.5
 
 
 class LambdaContext(Protocol):

@@ -2,6 +2,7 @@ import base64
 import contextlib
 import json
 import socket
+import threading
 import time
 from collections.abc import Iterator
 
@@ -192,6 +193,46 @@ def test_closed_connection_stops_the_sender() -> None:
 
         with pytest.raises(wire.RuntimeApiError, match="connection"):
             _send_for(post, seconds=2)
+
+
+def test_stops_sending_at_the_deadline_to_a_peer_that_does_not_read() -> None:
+    with _listening() as (address, listener):
+        deadline = time.monotonic() + 1
+        post = wire.ChunkedPost(address, "id", deadline=deadline)
+        with contextlib.closing(post), listener.accept()[0]:
+            post.begin(b"prelude")
+
+            with pytest.raises(wire.RuntimeApiError, match="did not take the response before the deadline"):
+                post.send(b"x" * 50_000_000)
+
+            assert 0 <= time.monotonic() - deadline < 1
+
+
+def test_sends_everything_to_a_peer_that_reads_slowly() -> None:
+    body = bytes(range(256)) * 40_000
+    with _listening() as (address, listener), contextlib.closing(wire.ChunkedPost(address, "id")) as post:
+        peer, _ = listener.accept()
+        with peer:
+            sender = threading.Thread(target=post.send, args=(body,))
+            sender.start()
+            received = b""
+            while not received.endswith(b"\xff\r\n"):
+                received += peer.recv(1_000_000)
+            sender.join()
+    assert received == b"%x\r\n%s\r\n" % (len(body), body)
+
+
+def test_waits_no_longer_for_the_reply_than_until_the_deadline() -> None:
+    with _listening() as (address, listener):
+        started = time.monotonic()
+        post = wire.ChunkedPost(address, "id", deadline=started + 1)
+        with contextlib.closing(post), listener.accept()[0]:
+            post.begin(b"prelude")
+
+            with pytest.raises(wire.RuntimeApiError, match="without a reply"):
+                post.end()
+
+            assert time.monotonic() - started < 3
 
 
 @pytest.mark.parametrize("reply", [b"", b"HTTP/1.1\r\n\r\n", b"HTTP/1.1 abc\r\n\r\n"])

@@ -2,6 +2,14 @@
 
 from .hook import response_mode
 from .pump import DeadlineReached, Pump
-from .response import Response, StreamingResponse, streaming
+from .response import SECONDS_BEFORE_LAMBDA_ENDS, Response, StreamingResponse, streaming
 
-__all__ = ["DeadlineReached", "Pump", "Response", "StreamingResponse", "response_mode", "streaming"]
+__all__ = [
+    "SECONDS_BEFORE_LAMBDA_ENDS",
+    "DeadlineReached",
+    "Pump",
+    "Response",
+    "StreamingResponse",
+    "response_mode",
+    "streaming",
+]

@@ -36,7 +36,8 @@ class Buffer:
     def end(self, error: BaseException | None = None) -> None:
         """Marks the end of the items. `raise_error` raises `error` later."""
         with self._changed:
-            self._ended, self._error = True, error
+            # Nobody raises the error of a closed buffer. Keeping it would keep the frames of its traceback.
+            self._ended, self._error = True, None if self._closed else error
             self._changed.notify()
 
     def take(self, timeout: float | None) -> bytes | None:
@@ -61,7 +62,7 @@ class Buffer:
     def close(self) -> None:
         """Discards the queued items. A waiting `put` and all later ones raise BufferClosed."""
         with self._changed:
-            self._closed = True
+            self._closed, self._error = True, None
             self._items.clear()
             self._changed.notify()
 

@@ -19,11 +19,15 @@ logger = logging.getLogger("lambda_streaming")
 
 @dataclass(frozen=True)
 class OutgoingStream:
-    """A validated response on its way through the runtime client. `prelude` is the encoded status and headers."""
+    """A validated response on its way through the runtime client. `prelude` is the encoded status and headers.
+
+    `deadline` is the monotonic time at which sending fails.
+    """
 
     prelude: bytes
     chunks: Iterator[bytes]
     on_close: Callable[[], None] | None
+    deadline: float | None = None
 
 
 def response_mode() -> ResponseMode:
@@ -120,7 +124,7 @@ def _send(stream: OutgoingStream, invoke_id: str, invocation_id: str | None) -> 
     try:
         # Read now, not at init: an extension may set its own proxy as the Runtime API.
         address = os.environ.get("AWS_LAMBDA_RUNTIME_API", "")
-        with contextlib.closing(wire.ChunkedPost(address, invoke_id, invocation_id)) as post:
+        with contextlib.closing(wire.ChunkedPost(address, invoke_id, invocation_id, deadline=stream.deadline)) as post:
             status = _send_body(stream, post)
         if status != 202:
             logger.warning("the Runtime API answered %d to the response", status)

@@ -26,7 +26,8 @@ class Pump:
 
     After every `idle` seconds without an item, the pump yields the result of `on_idle`. At `deadline`, a value of
     `clock`, it raises `deadline_error` or DeadlineReached. At its end, which may be an exception or `close()`, it calls
-    `stop` once; `stop` must unblock a reader that waits in the source. The reader thread closes the source.
+    `stop` once, unless the source ended in the grace of `close()`. `stop` must unblock a reader that waits in the
+    source. The reader thread closes the source.
     """
 
     # Until __init__ has finished, close() has nothing to end.
@@ -77,14 +78,15 @@ class Pump:
         self.close()
         raise StopIteration
 
-    def close(self) -> None:
-        """Stops reading. Further calls do nothing."""
+    def close(self, grace: float = 0) -> None:
+        """Stops reading. A source that ends within `grace` seconds is not stopped. Further calls do nothing."""
         if self._closed:
             return
         self._closed = True
-        # Shutting down a socket that is already closed raises, and must not replace the original exception.
-        with contextlib.suppress(Exception):
-            self._stop()
+        if not self._reader.drain(grace):
+            # Shutting down a socket that is already closed raises, and must not replace the original exception.
+            with contextlib.suppress(Exception):
+                self._stop()
         self._reader.end()
 
     def __del__(self) -> None:
@@ -120,6 +122,14 @@ class _SourceReader:
     def start(self) -> None:
         if self._thread.ident is None:
             self._thread.start()
+
+    def drain(self, seconds: float) -> bool:
+        """Reads and drops what is left. Whether the source has ended within this time."""
+        until = time.monotonic() + seconds
+        while self._thread.ident is not None and (remaining := until - time.monotonic()) > 0:
+            if self.take(remaining) is None:
+                return True
+        return False
 
     def end(self) -> None:
         """Unblocks a thread that waits on the full buffer, and joins it."""

@@ -2,11 +2,15 @@
 
 import base64
 import functools
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from . import hook, wire
+
+# Lambda ends a function at its deadline. Sending to a client that does not read ends before, so that `on_close` runs.
+SECONDS_BEFORE_LAMBDA_ENDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -32,11 +36,13 @@ def streaming[E, C](handler: Callable[[E, C], StreamingResponse | Response]) -> 
     """Decorates the handler of a function whose integration is STREAM.
 
     The decorated handler raises ValueError for an invalid status or header, and TypeError for any other result type.
+    Sending ends two seconds before Lambda ends the function, also where the client does not read.
     """
     hook.install()
 
     @functools.wraps(handler)
     def streamed(event: E, context: C) -> Any:
+        deadline = _send_deadline(context)
         response = handler(event, context)
         if isinstance(response, Response):
             response = StreamingResponse(response.status, response.headers, (response.body,))
@@ -44,12 +50,18 @@ def streaming[E, C](handler: Callable[[E, C], StreamingResponse | Response]) -> 
             raise TypeError(
                 f"The handler returned {type(response).__name__}. Return a StreamingResponse or a Response."
             )
-        return _encode(response)
+        return _encode(response, deadline)
 
     return streamed
 
 
-def _encode(response: StreamingResponse) -> Any:
+def _send_deadline(context: object) -> float | None:
+    """Returns a monotonic time. None for a context that is not Lambda's."""
+    remaining_ms = getattr(context, "get_remaining_time_in_millis", None)
+    return None if remaining_ms is None else time.monotonic() + remaining_ms() / 1000 - SECONDS_BEFORE_LAMBDA_ENDS
+
+
+def _encode(response: StreamingResponse, deadline: float | None) -> Any:
     try:
         prelude, mode = wire.prelude(response.status, response.headers), hook.response_mode()
         chunks = iter(response.body)
@@ -57,7 +69,7 @@ def _encode(response: StreamingResponse) -> Any:
         hook.close_body(response.body, response.on_close)
         raise
     if mode == "stream":
-        return hook.OutgoingStream(prelude, chunks, response.on_close)
+        return hook.OutgoingStream(prelude, chunks, response.on_close, deadline)
     body = _read_all(chunks, response.on_close)
     if mode == "framed":
         return prelude + (body or b"\n")

@@ -19,6 +19,8 @@ USER_AGENT = "lambda-streaming-python/{}.{}.{}".format(*sys.version_info)
 _PATH = "/2018-06-01/runtime/invocation/{}/response"
 # A check at every chunk would cost a system call each.
 _EARLY_REPLY_CHECK_SECONDS = 0.1
+# Time for the reply after the deadline, which may have passed while the last chunk was sent.
+_MIN_REPLY_SECONDS = 0.5
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FORBIDDEN_IN_VALUE = re.compile(r"[\r\n\0]")
 # These headers describe one connection. A Content-Length in the prelude makes API Gateway answer 502.
@@ -75,16 +77,24 @@ def error_trailers(error: BaseException) -> bytes:
 class ChunkedPost:
     """One streamed response on its own connection. Every failure raises RuntimeApiError."""
 
-    def __init__(self, address: str, invoke_id: str, invocation_id: str | None = None) -> None:
-        """Connects to `address`, a host:port. Echoes `invocation_id` if the Runtime API sent one."""
+    def __init__(
+        self, address: str, invoke_id: str, invocation_id: str | None = None, *, deadline: float | None = None
+    ) -> None:
+        """Connects to `address`, a host:port. Echoes `invocation_id` if the Runtime API sent one.
+
+        Sending to a client that does not read fails at `deadline`, a monotonic time.
+        """
         host, _, port = address.rpartition(":")
         try:
             self._socket = socket.create_connection((host.strip("[]"), int(port)), timeout=None)
         except (OSError, ValueError) as error:
             raise RuntimeApiError(f"connection failed: {type(error).__name__}") from error
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._deadline = deadline
         self._readable = select.poll()
         self._readable.register(self._socket, select.POLLIN)
+        self._writable = select.poll()
+        self._writable.register(self._socket, select.POLLOUT)
         self._next_reply_check = 0.0
         self._head = _head(address, invoke_id, invocation_id)
 
@@ -119,16 +129,33 @@ class ChunkedPost:
         return self._read_reply()
 
     def _send_all(self, data: bytes) -> None:
+        rest = memoryview(data)
         try:
-            self._socket.sendall(data)
+            while rest:
+                rest = rest[self._send_some(rest) :]
         except OSError as error:
             raise RuntimeApiError(f"connection was lost: {type(error).__name__}") from error
+
+    def _send_some(self, data: memoryview) -> int:
+        # A socket with a timeout would be polled before each send. This polls only where the buffer is full.
+        try:
+            return self._socket.send(data, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            seconds = self._remaining_seconds()
+            if not self._writable.poll(None if seconds is None else seconds * 1000):
+                raise RuntimeApiError("did not take the response before the deadline") from None
+            return 0
+
+    def _remaining_seconds(self) -> float | None:
+        return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
 
     def _raise_on_early_reply(self) -> None:
         if self._readable.poll(0):
             raise RuntimeApiError(f"answered {self._read_reply()} before the end")
 
     def _read_reply(self) -> int:
+        seconds = self._remaining_seconds()
+        self._socket.settimeout(None if seconds is None else max(seconds, _MIN_REPLY_SECONDS))
         try:
             with self._socket.makefile("rb") as lines:
                 status, length = int(lines.readline().split()[1]), 0
