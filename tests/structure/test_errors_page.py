@@ -8,7 +8,7 @@ import pytest
 
 from gateway.core import errors
 from gateway.proxy import upstream_errors
-from gateway.proxy.upstream_errors import FALLBACK_ERRORS, KNOWN_ERRORS, KnownError, upstream_error
+from gateway.proxy.upstream_errors import FALLBACK_ERRORS, KNOWN_ERRORS, STREAM_ERROR_CODE, KnownError, upstream_error
 from tests.template import ROOT, template
 from tools.local.apigateway.gateway_responses import DEFAULT_RESPONSES
 
@@ -61,6 +61,7 @@ def provider_rows() -> Iterator[tuple[str, Row]]:
     for known in FALLBACK_ERRORS:
         retried = retried_by_sdks(known.status, retryable=known.retryable)
         yield known.code, Row(f"other {known.status // 100}xx", "provider", retried)
+    yield STREAM_ERROR_CODE, Row("502", "provider", "in band")
 
 
 def api_gateway_rows() -> Iterator[tuple[str, Row]]:

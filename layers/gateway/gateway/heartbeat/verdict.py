@@ -10,8 +10,9 @@ from typing import Any
 
 from gateway.core.errors import ProviderError
 from gateway.core.redaction import redact, without
-from gateway.proxy.sse import StreamWatcher, Usage, merge_usage
+from gateway.proxy.sse import StreamWatcher
 from gateway.proxy.upstream_errors import MAX_MESSAGE_CHARACTERS, message_of, upstream_error
+from gateway.proxy.usage import Usage, merge_usage
 
 # TokenHub books this number for every stream that begins (docs/tokenhub.md, 1.5).
 STREAM_TOKENS = 512

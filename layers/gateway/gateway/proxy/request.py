@@ -12,7 +12,7 @@ FORWARDED_HEADERS = {"content-type", "accept", "user-agent", "traceparent", "ide
 # The paths on which a missing model is replaced by the registered one.
 MODEL_PATHS = {"/chat/completions", "/messages"}
 # TokenHub ignores `stream` on all other paths.
-STREAM_PATHS = {"/chat/completions", "/messages", "/chat"}
+STREAM_PATHS = {"/chat/completions", "/messages", "/chat", "/completions", "/responses"}
 
 
 @dataclass(frozen=True)

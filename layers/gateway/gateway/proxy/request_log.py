@@ -12,8 +12,8 @@ from gateway.core.errors import GatewayError
 from gateway.core.redaction import redact
 from gateway.core.telemetry import MetricName, emit
 from gateway.proxy.request import ForwardRequest
-from gateway.proxy.sse import Usage, merge_usage
 from gateway.proxy.upstream import Target
+from gateway.proxy.usage import Usage, merge_usage
 
 StreamEnd = Literal["done", "truncated", "idle_timeout", "deadline", "client_gone", "error"]
 UNKNOWN = Usage()

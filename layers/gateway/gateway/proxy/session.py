@@ -29,6 +29,8 @@ from lambda_streaming import Pump
 
 # The provider's own timeout has the more precise message, so it gets this much time to be raised first.
 HEAD_GRACE_SECONDS = 0.5
+# After the end mark. A provider that ends its answer in this time keeps its connection, which the next request uses.
+CLEAN_END_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -74,13 +76,13 @@ class Session:
         return reply
 
     def close(self) -> None:
-        """Ends the exchange with the provider, then writes the log line and the metrics. Repeated calls do nothing."""
+        """Writes the log line and the metrics, then ends the exchange with the provider. Repeated calls do nothing."""
         if self._closed:
             return
         self._closed = True
-        if self._chunks is not None:
-            self._chunks.close()
         request_log.write(self._log, self._environment.logger, self._environment.metrics_namespace)
+        if self._chunks is not None:
+            self._chunks.close(grace=CLEAN_END_SECONDS if self._log.stream_end in ("done", "error") else 0)
 
     def _reply(self) -> Reply:
         try:

@@ -1,177 +1,192 @@
-"""Server-sent events as bytes: splits chunks into whole frames, detects the end of a stream and reads its usage."""
+"""Watches a stream of server-sent events: passes whole frames on, and reads its end, errors, model and usage."""
 
 import json
 import re
-from dataclasses import dataclass
 from typing import Any
 
-from gateway.core.errors import GatewayError
+from gateway.proxy.frames import FrameSplitter, Piece, data_of
+from gateway.proxy.usage import Usage, merge_usage
 
 # A comment line without a blank line. A blank line would end an event: openai-python raises a JSONDecodeError on an
 # event without data once the provider has sent an `id:` line.
 KEEP_ALIVE = b": keep-alive\n"
-MAX_FRAME_BYTES = 2 * 1024 * 1024
-MAX_BLANK_LINE_BYTES = 4
-BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?!\n))")
-LINE_END = re.compile(rb"\r\n|\n|\r")
-# Larger counts are treated as missing. JSON numbers have no limit; CloudWatch's and DynamoDB's have one.
-MAX_TOKENS = 10**9
+END_MARK = b"data: [DONE]\n\n"
+# The types of the events that end a stream of Anthropic's Messages or OpenAI's Responses.
+LAST_EVENTS = {"message_stop", "response.completed", "response.incomplete", "response.failed"}
 # The frames that are parsed: those with an end, a usage or an error. The other frames are only counted.
-RELEVANT = re.compile(rb'"(?:usage|message_stop|message_start|message_delta|error)"|"finish_reason"\s*:\s*"')
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Token counts as the provider reports them. None where it reports none."""
-
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
+RELEVANT = re.compile(
+    rb'"(?:usage|message_stop|message_start|message_delta|error|response\.(?:completed|incomplete|failed))"'
+    rb'|"finish_reason"\s*:\s*"|(?:^|[\r\n])event: ?error'
+)
+FINISHED_BY_ERROR = "The finish reason is error."
+SEQUENCE_NUMBER = re.compile(rb'"sequence_number"\s*:\s*(\d{1,9})')
+ERROR_NAME = re.compile(rb"(?:^|[\r\n])event: ?error(?:[\r\n]|$)")
 
 
 class StreamWatcher:
-    """Splits a stream into whole frames and decides whether the stream is whole.
+    """Passes on the whole frames of a stream and decides whether the stream is whole.
 
-    A stream is whole when `[DONE]` or `message_stop` arrived with its blank line, or when as many choices as the
-    request asked for have a finish reason and the body then ended cleanly. A clean end alone means nothing: TokenHub
-    also ends a broken stream with a clean end of the body (docs/tokenhub.md, 1.3).
+    A stream is whole when its end mark arrived: `[DONE]` or one of `LAST_EVENTS`. It is also whole when as many choices
+    as the request asked for have a finish reason and the body then ended cleanly. A clean end alone means nothing:
+    TokenHub also ends a broken stream with a clean end of the body (docs/tokenhub.md, 1.3).
     """
 
     def __init__(self, choices: int = 1) -> None:
         self._choices = choices
-        # A list, so that a long frame that arrives in small pieces is joined and searched once.
-        self._buffer: list[bytes] = []
-        self._buffered_bytes = 0
-        # The last bytes of the previous chunk, where a blank line may have started.
-        self._edge = b""
-        self._mid_frame = False
-        self._ends_with_cr = False
+        self._splitter = FrameSplitter()
         self._finished_choices: set[int] = set()
+        self._ends_mid_event = False
+        # Whether the end mark arrived.
         self.done = False
         self.frames = 0
         # Whether a frame held anything but an error.
         self.spoke = False
-        # The `error` member of a frame.
+        # The first error that a frame reports: the `error` member, or a message.
         self.error: object = None
         self.model: str | None = None
         self.usage = Usage()
+        # The id of OpenAI's Response object.
+        self.response_id: str | None = None
+        self._last_frame = b""
 
     @property
     def mid_frame(self) -> bool:
         """Whether a frame was sent in part. The next thing that is sent must start with a blank line."""
-        return self._mid_frame
+        return self._splitter.mid_frame
 
     @property
     def between_frames(self) -> bool:
-        """Whether a comment line may be sent now: not inside a frame, and not between CR and LF of a blank line."""
-        return not self._mid_frame and not self._ends_with_cr
+        """Whether a comment line may be sent now."""
+        return self._splitter.between_frames
+
+    @property
+    def next_sequence_number(self) -> int:
+        """The number of the event after the last one, in a stream of OpenAI's Responses."""
+        last = SEQUENCE_NUMBER.search(self._last_frame)
+        return int(last[1]) + 1 if last else 0
 
     def feed(self, chunk: bytes) -> bytes:
-        """Returns the whole frames that this chunk completes, unchanged. Buffers the rest.
+        """Returns what this chunk adds to the stream: whole frames, unchanged, and nothing after the end mark.
 
-        A frame of more than 2 MB is returned in pieces.
+        Two things change. A byte order mark is left out, because openai-python and Go's SDKs lose the first
+        event to it. A `[DONE]` of any form becomes `END_MARK`, because openai-node compares the data exactly.
         """
-        window = self._edge + chunk
-        blank_lines = [match.span() for match in BLANK_LINE.finditer(window)]
-        self._buffer.append(chunk)
-        self._buffered_bytes += len(chunk)
-        self._edge = window[1 - MAX_BLANK_LINE_BYTES :]
-        frames = self._take_frames(blank_lines, len(window)) if blank_lines else b""
-        if self._mid_frame or self._buffered_bytes > MAX_FRAME_BYTES:
-            self._mid_frame = True
-            frames += self._take_buffer()
-        return frames
+        output: list[bytes] = []
+        for piece in self._splitter.feed(chunk) if not self.done else ():
+            output.append(self._read_piece(piece))
+            if self.done:
+                break
+        return b"".join(output)
 
     def end(self) -> bytes:
-        """Handles a clean end of the body. Returns the buffered bytes if the stream is whole, else drops them."""
-        rest = self._take_buffer()
-        return rest if self.whole_at_end() else b""
+        """Handles a clean end of the body. Returns a last event that lacks its blank line, and adds the blank line.
+
+        Returns nothing if the stream is not whole with that event. `whole_at_end` counts the event from then on.
+        """
+        in_pieces, frame = self.mid_frame, self._splitter.end()
+        if self.done or frame == b"":
+            return b""
+        if frame is None or not self._read_last_frame(frame):
+            self._ends_mid_event = True
+        elif self.whole_at_end() and (in_pieces or data_of(frame)):
+            return _blank_line_after(frame) if in_pieces else _with_blank_line(frame)
+        return b""
 
     def whole_at_end(self) -> bool:
         """Whether a clean end of the body at this point makes the stream whole."""
-        return self.done or len(self._finished_choices) >= self._choices
+        return self.done or (not self._ends_mid_event and len(self._finished_choices) >= self._choices)
 
-    def _take_frames(self, blank_lines: list[tuple[int, int]], window_size: int) -> bytes:
-        data = self._take_buffer()
-        # Negative where the start of the window has been sent already.
-        offset = len(data) - window_size
-        start = 0
-        for begin, end in blank_lines:
-            if not self._mid_frame:
-                self._read_frame(data[start : offset + begin])
-            self._mid_frame = False
-            start = offset + end
-        # The LF of this CR may be in the next chunk.
-        self._ends_with_cr = data[:start].endswith(b"\n\r")
-        rest = data[start:]
-        self._buffer, self._buffered_bytes, self._edge = [rest], len(rest), rest[1 - MAX_BLANK_LINE_BYTES :]
-        return data[:start]
+    def _read_piece(self, piece: Piece) -> bytes:
+        if piece.frame is None:
+            return piece.data
+        self._read_frame(piece.frame)
+        return END_MARK if self.done and piece.is_whole and _is_end_mark(piece.frame) else piece.data
 
-    def _take_buffer(self) -> bytes:
-        data = b"".join(self._buffer)
-        self._buffer, self._buffered_bytes = [], 0
-        return data
+    def _read_last_frame(self, frame: bytes) -> bool:
+        """Whether a frame without its blank line is complete. Reads a whole body that is JSON, not events, too."""
+        if self.frames == 0 and (body := _json_object(frame)) is not None:
+            self.error = _error_of(body)
+            return False
+        data = data_of(frame)
+        if data and not _is_end_mark(frame) and _json_object(data) is None:
+            return False
+        self._read_frame(frame)
+        return True
 
     def _read_frame(self, frame: bytes) -> None:
         self.frames += 1
+        self._last_frame = frame
         if self.model is not None and not RELEVANT.search(frame) and b"[DONE]" not in frame:
             return
-        data = b"\n".join(_data_lines(frame))
-        if data.strip() == b"[DONE]":
+        if _is_end_mark(frame):
             self.done = True
             return
-        try:
-            event = json.loads(data)
-        except (ValueError, RecursionError):
-            # A comment, or an event of another kind.
-            return
-        if isinstance(event, dict):
+        data = data_of(frame)
+        event = _json_object(data)
+        if event is not None:
             self._read_event(event)
+        if ERROR_NAME.search(frame):
+            self.error = self.error or (event or {}).get("message") or data.decode(errors="replace")
 
     def _read_event(self, event: dict[str, Any]) -> None:
-        if event.get("type") == "message_stop":
-            self.done = True
-        self.error = event.get("error") or self.error
-        self.spoke = self.spoke or not event.get("error")
-        message = event.get("message")
-        source = message if isinstance(message, dict) else event
+        kind, error = event.get("type"), _error_of(event)
+        # OpenAI's Responses end with an event `error` too, whose members are at the top level.
+        self.done = self.done or kind in LAST_EVENTS or (kind == "error" and "error" not in event)
+        self.error = self.error or error
+        self.spoke = self.spoke or not error
+        inner = event.get("message") or event.get("response")
+        source = inner if isinstance(inner, dict) else event
         if self.model is None and isinstance(source.get("model"), str):
             self.model = source["model"]
-        self.usage = merge_usage(self.usage, source.get("usage"))
-        choices = event.get("choices")
-        for choice in choices if isinstance(choices, list) else []:
-            if isinstance(choice, dict) and choice.get("finish_reason"):
+        if source is event.get("response") and isinstance(source.get("id"), str):
+            self.response_id = source["id"]
+        usage = source.get("usage")
+        # The output tokens of message_start are provisional: message_delta reports the final number.
+        self.usage = merge_usage(self.usage, _without_output(usage) if kind == "message_start" else usage)
+        for choice in _choices(event):
+            if choice.get("finish_reason"):
                 index = choice.get("index")
                 self._finished_choices.add(index if isinstance(index, int) else 0)
 
 
-def merge_usage(known: Usage, report: object) -> Usage:
-    """Returns the known usage updated by one more report, which has OpenAI's or Anthropic's field names."""
-    if not isinstance(report, dict):
-        return known
-    prompt = report.get("prompt_tokens", report.get("input_tokens"))
-    completion = report.get("completion_tokens", report.get("output_tokens"))
-    return Usage(
-        prompt if _is_count(prompt) else known.prompt_tokens,
-        completion if _is_count(completion) else known.completion_tokens,
+def _is_end_mark(frame: bytes) -> bool:
+    return data_of(frame).strip() == b"[DONE]"
+
+
+def _with_blank_line(frame: bytes) -> bytes:
+    return END_MARK if _is_end_mark(frame) else frame + _blank_line_after(frame)
+
+
+def _blank_line_after(frame: bytes) -> bytes:
+    return b"\n" if frame.endswith(b"\n") else b"\n\n"
+
+
+def _json_object(data: bytes) -> dict[str, Any] | None:
+    """Returns None for anything but a JSON object: a comment, or an event of another kind."""
+    try:
+        content = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _error_of(event: dict[str, Any]) -> object:
+    """Returns the error that an event reports, in the forms of OpenAI, Anthropic and TokenHub. None if it has none."""
+    response = event.get("response")
+    in_choices = (choice.get("error") for choice in _choices(event))
+    return (
+        event.get("error")
+        or (response.get("error") if isinstance(response, dict) else None)
+        or next((error for error in in_choices if error), None)
+        or (event.get("message") or "error" if event.get("type") == "error" else None)
+        or next((FINISHED_BY_ERROR for choice in _choices(event) if choice.get("finish_reason") == "error"), None)
     )
 
 
-def error_frame(error: GatewayError, *, mid_frame: bool = False) -> bytes:
-    """Returns the frame that ends a broken stream. SDKs raise an exception on it.
-
-    The order matters. The Anthropic SDK and langchain4j need the name of the event. go-openai needs the data line first
-    and `error` as its first key.
-    """
-    details = error.body()["error"] | {"source": error.source, "status": error.status, "retryable": error.retryable}
-    data = json.dumps({"error": details, "type": "error"})
-    blank_line = b"\n\n" if mid_frame else b""
-    return blank_line + f"data: {data}\nevent: error\n\n".encode()
+def _choices(event: dict[str, Any]) -> list[dict[str, Any]]:
+    choices = event.get("choices")
+    return [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
 
 
-def _is_count(value: object) -> bool:
-    return type(value) is int and 0 <= value <= MAX_TOKENS
-
-
-def _data_lines(frame: bytes) -> list[bytes]:
-    lines = LINE_END.split(frame)
-    return [line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:")]
+def _without_output(usage: object) -> object:
+    return {k: v for k, v in usage.items() if k != "output_tokens"} if isinstance(usage, dict) else None

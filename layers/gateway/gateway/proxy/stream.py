@@ -3,16 +3,24 @@
 from collections.abc import Generator, Iterable, Iterator
 from itertools import chain
 
-from gateway.core.errors import DeadlineExceeded, GatewayError, NotAStream, StreamIdleTimeout, StreamTruncated
+from gateway.core.errors import (
+    DeadlineExceeded,
+    GatewayError,
+    NotAStream,
+    ProviderError,
+    StreamIdleTimeout,
+    StreamTruncated,
+)
+from gateway.proxy.error_frames import error_frame, failed_response_frame
 from gateway.proxy.exchange import Exchange
 from gateway.proxy.reply import read_up_to
 from gateway.proxy.request_log import RequestLog, StreamEnd
-from gateway.proxy.sse import KEEP_ALIVE, StreamWatcher, error_frame
-from gateway.proxy.upstream_errors import MAX_ERROR_BODY_BYTES, upstream_error
+from gateway.proxy.sse import KEEP_ALIVE, StreamWatcher
+from gateway.proxy.upstream_errors import MAX_ERROR_BODY_BYTES, STREAM_ERROR_CODE, stream_error, upstream_error
 
 
 def relay(chunks: Iterable[bytes], log: RequestLog) -> Generator[bytes]:
-    """Yields the provider's whole frames, unchanged.
+    """Yields the provider's whole frames, unchanged, up to the end mark.
 
     `chunks` raises a GatewayError where the stream breaks. The stream then ends with one error frame and without
     `[DONE]`, and nothing is raised. Closing this generator means that the client has left.
@@ -21,16 +29,13 @@ def relay(chunks: Iterable[bytes], log: RequestLog) -> Generator[bytes]:
     log.stream_end = "client_gone"
     try:
         yield from _frames(chunks, watcher, log)
-    except GatewayError as error:
-        if not watcher.done:
-            log.stream_end, log.code = stream_end(error), error.code
-            yield error_frame(error, mid_frame=watcher.mid_frame)
+        log.stream_end = "done"
+    except GatewayError as broken:
+        error = _reported_error(watcher, log) or broken
+        log.stream_end, log.code = stream_end(error), error.code
+        yield _last_frame(error, watcher, log)
     finally:
-        if watcher.done:
-            # Also where the client leaves as soon as it has read the end mark.
-            log.stream_end = "done"
-        log.usage = watcher.usage
-        log.model_served = watcher.model
+        _record_end(watcher, log)
 
 
 def relay_late(exchange: Exchange, chunks: Iterator[bytes], log: RequestLog) -> Generator[bytes]:
@@ -55,20 +60,47 @@ def stream_end(error: GatewayError) -> StreamEnd:
 def _frames(chunks: Iterable[bytes], watcher: StreamWatcher, log: RequestLog) -> Iterator[bytes]:
     for chunk in chunks:
         if chunk is KEEP_ALIVE:
-            if watcher.between_frames and not watcher.done:
+            if watcher.between_frames:
                 yield chunk
             continue
         frames = watcher.feed(chunk)
         if frames:
             log.count(frames)
             yield frames
-    if not watcher.whole_at_end():
-        raise StreamTruncated
+        if watcher.done:
+            # The provider may keep the connection open.
+            return
     rest = watcher.end()
-    log.stream_end = "done"
     if rest:
         log.count(rest)
         yield rest
+    if not watcher.whole_at_end() or (watcher.error and not watcher.done):
+        raise StreamTruncated
+
+
+def _last_frame(error: GatewayError, watcher: StreamWatcher, log: RequestLog) -> bytes:
+    """Returns the frame that ends a broken stream in the format of the path."""
+    if log.request.path != "/responses":
+        return error_frame(error, mid_frame=watcher.mid_frame)
+    response_id = watcher.response_id or f"resp_{log.request.request_id}"
+    return failed_response_frame(error, response_id, watcher.next_sequence_number, mid_frame=watcher.mid_frame)
+
+
+def _record_end(watcher: StreamWatcher, log: RequestLog) -> None:
+    if watcher.done and log.stream_end == "client_gone":
+        # The client left as soon as it had read the end mark.
+        log.stream_end = "done"
+    if watcher.error and log.code is None:
+        log.stream_end, log.code = "error", STREAM_ERROR_CODE
+    log.usage = watcher.usage
+    log.model_served = watcher.model
+
+
+def _reported_error(watcher: StreamWatcher, log: RequestLog) -> ProviderError | None:
+    """Returns the error that a frame of the stream reported: the cause, where the stream then broke."""
+    if not watcher.error:
+        return None
+    return stream_error(watcher.error, [log.target.key] if log.target and log.target.key else [])
 
 
 def _checked_stream(exchange: Exchange, chunks: Iterator[bytes], log: RequestLog) -> Iterator[bytes]:
@@ -82,7 +114,9 @@ def _checked_stream(exchange: Exchange, chunks: Iterator[bytes], log: RequestLog
         yield chunk
     _check_head(exchange, chain([first], chunks), log)
     yield first
-    yield from chunks
+    # `yield from` would close the chunks with this generator, and with them the connection to the provider.
+    for chunk in chunks:
+        yield chunk
 
 
 def _check_head(exchange: Exchange, body: Iterator[bytes], log: RequestLog) -> None:

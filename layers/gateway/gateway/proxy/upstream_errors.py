@@ -100,6 +100,8 @@ FALLBACK_ERRORS = (
     KnownError(400, "", "provider_bad_request", "TokenHub does not accept this request. Correct it.", False),
     KnownError(500, "", "provider_error", "TokenHub failed. Check its log."),
 )
+# An error that a frame of a stream reports, after the status 200.
+STREAM_ERROR_CODE = "provider_stream_error"
 # These two keep their code also when a web page is the answer.
 PATH_STATUSES = (404, 405)
 WEB_PAGE = "This is a web page from a server in front of TokenHub. Check that server and the registered endpoint."
@@ -117,6 +119,13 @@ def upstream_error(status: int, body: bytes, secrets: Iterable[str] = ()) -> Pro
     message = message or f"HTTP {status}"
     known = _web_page_error(status) if body.lstrip().startswith(b"<") else _known_error(status, message)
     return ProviderError(status, f"{message.rstrip('.')}. {known.remedy}", code=known.code, retryable=known.retryable)
+
+
+def stream_error(error: object, secrets: Iterable[str] = ()) -> ProviderError:
+    """Returns the error for one that a frame of a stream reported: an `error` member, or a message."""
+    message = redact(message_of(json.dumps({"error": error}).encode()), secrets)[:MAX_MESSAGE_CHARACTERS].rstrip(".")
+    remedy = "The stream broke off. Discard the received part and try again."
+    return ProviderError(502, f"{message}. {remedy}", code=STREAM_ERROR_CODE, retryable=True)
 
 
 def message_of(body: bytes) -> str:

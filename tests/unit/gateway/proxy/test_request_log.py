@@ -7,8 +7,8 @@ import pytest
 from gateway.core.errors import FirstByteTimeout
 from gateway.core.telemetry import make_logger
 from gateway.proxy.request_log import MAX_MODEL_CHARACTERS, MAX_PARSED_BYTES, RequestLog, write
-from gateway.proxy.sse import Usage
 from gateway.proxy.upstream import Target
+from gateway.proxy.usage import Usage
 from tests.unit.gateway.builders import ENDPOINT, KEY, SettableClock, a_request
 
 

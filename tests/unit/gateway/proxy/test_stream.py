@@ -12,9 +12,11 @@ from gateway.core.errors import (
     StreamIdleTimeout,
     StreamTruncated,
 )
+from gateway.proxy.frames import MAX_BUFFERED_FRAME_BYTES
 from gateway.proxy.request_log import RequestLog
-from gateway.proxy.sse import KEEP_ALIVE, MAX_FRAME_BYTES, Usage
+from gateway.proxy.sse import KEEP_ALIVE
 from gateway.proxy.stream import relay
+from gateway.proxy.usage import Usage
 from tests.unit.gateway.builders import BRIEFLY, a_request
 from tests.unit.gateway.streams import BODY, UNFINISHED, only_error
 
@@ -47,9 +49,9 @@ def test_accepts_a_finished_stream_without_done() -> None:
     assert (got, log.stream_end) == (b"".join(BODY[:-1]), "done")
 
 
-def test_relays_an_end_mark_without_its_blank_line() -> None:
+def test_adds_the_blank_line_to_an_end_mark() -> None:
     got, log = relayed(*BODY[:-1], b"data: [DONE]\n")
-    assert (got, log.stream_end) == (b"".join(BODY[:-1]) + b"data: [DONE]\n", "done")
+    assert (got, log.stream_end) == (b"".join(BODY), "done")
     assert log.bytes_down == len(got)
 
 
@@ -127,7 +129,7 @@ def test_sends_keep_alives_between_frames_without_counting_them() -> None:
 
 
 def test_never_sends_a_keep_alive_inside_an_oversized_frame() -> None:
-    long = b"data: " + b"x" * MAX_FRAME_BYTES
+    long = b"data: " + b"x" * MAX_BUFFERED_FRAME_BYTES
     got, _ = relayed(long, KEEP_ALIVE, b"y\n\n", KEEP_ALIVE, *BODY)
     assert got == long + b"y\n\n" + KEEP_ALIVE + b"".join(BODY)
 
@@ -151,7 +153,7 @@ def test_an_error_after_a_keep_alive_is_one_frame() -> None:
 
 
 def test_starts_the_error_with_a_blank_line_after_a_partial_frame() -> None:
-    long = b"data: " + b"x" * MAX_FRAME_BYTES
+    long = b"data: " + b"x" * MAX_BUFFERED_FRAME_BYTES
     got, _ = relayed(long, error=StreamTruncated())
     assert got.startswith(long + b'\n\ndata: {"error": {')
 

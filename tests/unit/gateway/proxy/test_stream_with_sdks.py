@@ -87,7 +87,7 @@ def test_openai_sdk_raises_on_a_truncated_stream(serve: Serve, cut: int, breaks:
 
 
 @pytest.mark.parametrize("breaks", [True, False])
-@pytest.mark.parametrize("cut", [0, 40, CLAUDE.index(b"event: content_block_stop"), len(CLAUDE) - 1])
+@pytest.mark.parametrize("cut", [0, 40, CLAUDE.index(b"event: content_block_stop"), len(CLAUDE) - 3])
 def test_anthropic_sdk_raises_on_a_truncated_stream(serve: Serve, cut: int, breaks: bool) -> None:
     with pytest.raises(anthropic.APIError, match="before it was complete"):
         ask_anthropic(relayed(serve, CLAUDE[:cut], breaks=breaks))

@@ -1,0 +1,24 @@
+import json
+
+from gateway.core.errors import StreamTruncated
+from gateway.proxy.error_frames import error_frame
+
+
+def test_error_frame_contains_the_error_and_its_source() -> None:
+    error = error_frame(StreamTruncated())
+    assert error.endswith(b"\n\n")
+    assert error.count(b"\n\n") == 1
+    data, event = error.decode().removesuffix("\n\n").split("\n")
+    assert event == "event: error"
+    assert data.startswith('data: {"error": {')
+    content = json.loads(data.removeprefix("data: "))
+    assert content["type"] == "error"
+    assert content["error"] == StreamTruncated().body()["error"] | {
+        "source": "gateway",
+        "status": 502,
+        "retryable": True,
+    }
+
+
+def test_error_frame_after_a_partial_frame_starts_with_a_blank_line() -> None:
+    assert error_frame(StreamTruncated(), mid_frame=True) == b"\n\n" + error_frame(StreamTruncated())

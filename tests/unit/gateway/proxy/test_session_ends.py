@@ -1,0 +1,80 @@
+"""A stream ends for the client at its end mark, whatever the provider does afterwards. Against real sockets."""
+
+import time
+from dataclasses import replace
+
+import pytest
+
+from gateway.proxy.session import CLEAN_END_SECONDS
+from gateway.proxy.sse import KEEP_ALIVE
+from tests.rehearsal import wait_until
+from tests.scripted_server import END, HANG, STREAM, Piece, always, chunk, in_turn
+from tests.unit.gateway.conftest import QUICK, MakeUpstream, Serve
+from tests.unit.gateway.proxy.sessions import ASK_STREAM, Sessions, logged, stream_of
+from tests.unit.gateway.streams import BODY
+
+MESSAGE_STOP = b'event: message_stop\ndata: {"type": "message_stop"}\n\n'
+
+
+@pytest.fixture
+def sessions(serve: Serve, make_upstream: MakeUpstream) -> Sessions:
+    return Sessions(serve, make_upstream)
+
+
+@pytest.mark.parametrize("mark", [BODY[-1], MESSAGE_STOP])
+@pytest.mark.parametrize("late", [False, True])
+def test_ends_at_the_end_mark_although_the_provider_keeps_the_connection_open(
+    sessions: Sessions, mark: bytes, late: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before: tuple[Piece, ...] = (1.5,) if late else ()
+    script = always(*before, *stream_of(*BODY[:-1], mark), HANG)
+    session = sessions.to(script, ASK_STREAM, limits=replace(QUICK, keep_alive=1 if late else 0), seconds=60)
+    reply = session.reply()
+    assert reply.stream is not None
+
+    received = b"".join(reply.stream)
+    ended_at = time.monotonic()
+    session.close()
+
+    assert received == (KEEP_ALIVE if late else b"") + b"".join(BODY[:-1]) + mark
+    assert time.monotonic() - ended_at < CLEAN_END_SECONDS + 2
+    [line] = logged(capsys)
+    assert (line["stream_end"], line.get("code")) == ("done", None)
+    sessions.assert_over()
+    assert wait_until(lambda: sessions.server.open_connections == 0)
+
+
+def test_logs_the_request_before_it_waits_for_the_clean_end(
+    sessions: Sessions, capsys: pytest.CaptureFixture[str]
+) -> None:
+    session = sessions.to(always(*stream_of(*BODY), HANG), ASK_STREAM, seconds=60)
+    reply = session.reply()
+    assert reply.stream is not None
+    b"".join(reply.stream)
+    ended_at = session._log.elapsed_ms()
+
+    session.close()
+
+    assert logged(capsys)[0]["duration_ms"] - ended_at < CLEAN_END_SECONDS * 1000
+
+
+def test_keeps_the_connection_where_the_provider_ends_cleanly_after_the_mark(sessions: Sessions) -> None:
+    script = in_turn((*stream_of(*BODY), chunk(b": more\n\n"), END), (*stream_of(*BODY), END))
+    for _ in range(2):
+        session = sessions.again() if sessions.started else sessions.to(script, ASK_STREAM)
+        reply = session.reply()
+        assert reply.stream is not None
+        assert b"".join(reply.stream) == b"".join(BODY)
+        session.close()
+    assert [request.connection for request in sessions.server.requests] == [1, 1]
+
+
+def test_a_provider_that_pings_after_the_mark_is_left(sessions: Sessions) -> None:
+    pings = [piece for _ in range(100) for piece in (chunk(b"event: ping\ndata: {}\n\n"), 0.05)]
+    session = sessions.to(always(STREAM, *(chunk(frame) for frame in BODY), *pings, END), ASK_STREAM, seconds=60)
+    reply = session.reply()
+    assert reply.stream is not None
+    assert b"".join(reply.stream) == b"".join(BODY)
+    session.close()
+    sessions.assert_over()
+    assert wait_until(lambda: sessions.server.open_connections == 0, 3)
