@@ -29,18 +29,21 @@ from lambda_streaming import Pump
 
 # The provider's own timeout has the more precise message, so it gets this much time to be raised first.
 HEAD_GRACE_SECONDS = 0.5
-# After the end mark. A provider that ends its answer in this time keeps its connection, which the next request uses.
-CLEAN_END_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
 class Environment:
-    """The objects that all sessions of an execution environment share."""
+    """The objects that all sessions of an execution environment share.
+
+    A provider that ends its response within `clean_end_seconds` after the end mark keeps its connection open for the
+    next request. The client does not wait for it.
+    """
 
     forwarder: Forwarder
     limits: Limits
     logger: Logger
     metrics_namespace: str
+    clean_end_seconds: float = 0.5
 
 
 class Session:
@@ -82,7 +85,8 @@ class Session:
         self._closed = True
         request_log.write(self._log, self._environment.logger, self._environment.metrics_namespace)
         if self._chunks is not None:
-            self._chunks.close(grace=CLEAN_END_SECONDS if self._log.stream_end in ("done", "error") else 0)
+            at_end_mark = self._log.stream_end in ("done", "error")
+            self._chunks.close(grace=self._environment.clean_end_seconds if at_end_mark else 0)
 
     def _reply(self) -> Reply:
         try:

@@ -49,15 +49,19 @@ class Sessions:
         self.server: ScriptedServer
         self.started = False
 
-    def to(self, script: Script, body: bytes = ASK, *, limits: Limits = QUICK, seconds: float = 5) -> Session:
+    def to(
+        self, script: Script, body: bytes = ASK, *, limits: Limits = QUICK, seconds: float = 5, clean_end: float = 0.5
+    ) -> Session:
         self.server, self.upstream, self.started = self._serve(script), self._make_upstream(limits), True
-        return self.again(body, limits=limits, seconds=seconds)
+        return self.again(body, limits=limits, seconds=seconds, clean_end=clean_end)
 
-    def again(self, body: bytes = ASK_STREAM, *, limits: Limits = QUICK, seconds: float = 5) -> Session:
+    def again(
+        self, body: bytes = ASK_STREAM, *, limits: Limits = QUICK, seconds: float = 5, clean_end: float = 0.5
+    ) -> Session:
         """Makes another session with the same server and the same connections."""
         # A logger keeps the stdout that it was created with, so each session gets a logger of another name.
         logger = make_logger(uuid.uuid4().hex, "INFO")
-        environment = Environment(Direct(self.upstream, self.server.url), limits, logger, "Tests")
+        environment = Environment(Direct(self.upstream, self.server.url), limits, logger, "Tests", clean_end)
         return Session(environment, replace(a_request(), body=body), provider_id=None, seconds=seconds)
 
     def assert_over(self) -> None:
