@@ -24,7 +24,7 @@ SHELL := /bin/bash
 OUTAGE ?= cut_clean
 BENCH ?= streaming
 .PHONY: help dev aws tokenhub rehearse token rotate-token reset deploy delete e2e docs recording test check verify \
-  verify-waiting verify-working fuzz bench format clean
+  verify-waiting verify-streams verify-system fuzz bench format clean
 
 python := .venv/bin/python
 architecture := .local/architecture--start-make-dev-first.toml
@@ -89,17 +89,21 @@ check: .local/ready-dev .local/checkov/ready
 	.venv/bin/sam validate --lint
 	$(python) -m tests.structure.scan .local/checkov/bin/checkov
 
-# These tests mostly wait for schedules, alarms and caches, so they run in parallel to the others.
+# Each group mostly waits, so the three groups run in parallel: for schedules, alarms and caches; for streams; the rest.
 waiting := $(addprefix tests/e2e/test_,alarms.py revocation.py schedule.py smoke.py)
+streams := $(addprefix tests/e2e/test_,bytes.py canary.py causes.py every_cut.py failures.py fuzz.py leaving.py rotation.py)
 
 verify: .local/ready-dev .local/fuzz/ready
-	@$(MAKE) -s -k -j2 --output-sync=target verify-waiting verify-working
+	@$(MAKE) -s -k -j3 --output-sync=target verify-waiting verify-streams verify-system
 
 verify-waiting:
 	$(python) -m pytest $(waiting)
 
-verify-working:
-	$(python) -m pytest tests/e2e $(addprefix --ignore=,$(waiting))
+verify-streams:
+	$(python) -m pytest $(streams)
+
+verify-system:
+	$(python) -m pytest tests/e2e $(addprefix --ignore=,$(waiting) $(streams))
 
 fuzz: .local/ready-dev .local/fuzz/ready
 	@CASES=$(CASES) SEED=$(SEED) $(python) -m tests.fuzz
