@@ -35,7 +35,7 @@ def local() -> Iterator[LocalSystem]:
 
 @dataclass
 class Cycle:
-    """What `make deploy ENV=cycle` and `make delete ENV=cycle` would do, if the local AWS were AWS."""
+    """Runs the code of `make deploy ENV=cycle` and `make delete ENV=cycle` against the local AWS."""
 
     system: LocalSystem
     samconfig: Path
@@ -43,16 +43,16 @@ class Cycle:
     def parameters(self) -> dict[str, str]:
         return parameters(Settings(aws_port=self.system.aws_port)) | {"Data": "keep"}
 
-    def configure(self, **more: str) -> Environment:
-        chosen = self.parameters() | more
-        overrides = " ".join(f"{name}={value}" for name, value in chosen.items())
-        given = f'stack_name = "{STACK}"\nregion = "{REGION}"\nparameter_overrides = "{overrides}"\n'
-        self.samconfig.write_text(f"version = 0.1\n[cycle.deploy.parameters]\n{given}")
+    def configure(self, **changes: str) -> Environment:
+        """Writes samconfig.toml with the parameters of the local system and these changes."""
+        overrides = " ".join(f"{name}={value}" for name, value in (self.parameters() | changes).items())
+        settings = f'stack_name = "{STACK}"\nregion = "{REGION}"\nparameter_overrides = "{overrides}"\n'
+        self.samconfig.write_text(f"version = 0.1\n[cycle.deploy.parameters]\n{settings}")
         return Environment.read(self.samconfig, "cycle")
 
-    def deploy(self, **more: str) -> dict[str, str]:
-        """The outputs."""
-        deploy(self.configure(**more), self.find, interactive=False)
+    def deploy(self, **changes: str) -> dict[str, str]:
+        """Deploys with these changes to the parameters and returns the outputs of the stack."""
+        deploy(self.configure(**changes), self.find, interactive=False)
         stack = self.account().stack(STACK)
         assert stack is not None
         assert stack["StackStatus"] in ("CREATE_COMPLETE", "UPDATE_COMPLETE")
@@ -71,8 +71,8 @@ class Cycle:
         return aws.client(service, self.system.aws_url)
 
     def resource(self, logical_id: str) -> str:
-        found = self.client("cloudformation").describe_stack_resource(StackName=STACK, LogicalResourceId=logical_id)
-        return str(found["StackResourceDetail"]["PhysicalResourceId"])
+        response = self.client("cloudformation").describe_stack_resource(StackName=STACK, LogicalResourceId=logical_id)
+        return str(response["StackResourceDetail"]["PhysicalResourceId"])
 
     def api(self, outputs: dict[str, str]) -> httpx.Client:
         token = self.client("secretsmanager").get_secret_value(SecretId=outputs["AdminTokenSecret"])["SecretString"]
@@ -104,37 +104,39 @@ def test_retained_data_is_readable_after_delete_and_the_stack_deploys_again(
         assert [provider["id"] for provider in api.get("/api/v1/providers").json()] == ["tokenhub"]
     assert cycle.resource("ProvidersTable") == table
     name = cycle.resource("HeartbeatFunction")
-    called = cycle.client("lambda").get_function_configuration(FunctionName=name, Qualifier="live")
-    assert called["Environment"]["Variables"]["HISTORY_DAYS"] == "30"  # also of the version that callers get
+    # Callers use the alias, so the published version must have the new parameter too.
+    live = cycle.client("lambda").get_function_configuration(FunctionName=name, Qualifier="live")
+    assert live["Environment"]["Variables"]["HISTORY_DAYS"] == "30"
 
     capfd.readouterr()
     cycle.delete()
-    told = capfd.readouterr().out
-    assert f"the table of the providers, {table}" in told
-    assert f"the KMS key of their API keys, {key}" in told
+    output = capfd.readouterr().out
+    assert f"the table of the providers, {table}" in output
+    assert f"the KMS key of their API keys, {key}" in output
     assert cycle.account().stack(STACK) is None
-    ciphertext = kept_ciphertext(cycle, table)
-    assert decrypted(cycle, ciphertext) == KEY
+    ciphertext = stored_ciphertext(cycle, table)
+    assert decrypt(cycle, ciphertext) == KEY
 
     again = cycle.deploy()
     with cycle.api(again) as api:
         assert api.get("/api/v1/providers").json() == []
         assert api.post("/api/v1/providers", json=PROVIDER).status_code == 201
     assert cycle.resource("ProviderKeysKey") != key
-    # Of the table that cannot be shown: the local AWS names it by stack and logical id, so the new one takes its place.
-    assert decrypted(cycle, ciphertext) == KEY
+    # The local AWS names a table by stack and logical id, so the new table replaces the retained one here. Only the
+    # retained KMS key can be tested.
+    assert decrypt(cycle, ciphertext) == KEY
 
 
-def kept_ciphertext(cycle: Cycle, table: str) -> bytes:
-    """The provider's API key as the table has it."""
+def stored_ciphertext(cycle: Cycle, table: str) -> bytes:
+    """Returns the provider's encrypted API key from the table."""
     item = cycle.client("dynamodb").get_item(TableName=table, Key={"id": {"S": "tokenhub"}})["Item"]
     return bytes(item["key_ciphertext"]["B"])
 
 
-def decrypted(cycle: Cycle, ciphertext: bytes) -> str:
+def decrypt(cycle: Cycle, ciphertext: bytes) -> str:
     context = {"provider_id": "tokenhub", "origin": "http://127.0.0.1:9"}
-    plain = cycle.client("kms").decrypt(CiphertextBlob=ciphertext, EncryptionContext=context)
-    return str(plain["Plaintext"].decode())
+    response = cycle.client("kms").decrypt(CiphertextBlob=ciphertext, EncryptionContext=context)
+    return str(response["Plaintext"].decode())
 
 
 GUIDED = """
@@ -143,37 +145,40 @@ from pathlib import Path
 from tools.ops.deploy import Environment, deploy, find_account
 samconfig, url = sys.argv[1:]
 guided = Environment.read(Path(samconfig), "guided")
-deploy(guided, lambda environment: find_account(environment, is_allowed=lambda found: found == url), interactive=True)
+deploy(guided, lambda env: find_account(env, is_allowed=lambda endpoint: endpoint == url), interactive=True)
 """
 
 
-def answer_everything(*command: str) -> str:
-    """Runs a program in a terminal in which somebody presses Enter at every question. What it said."""
-    ours, its = pty.openpty()
-    with subprocess.Popen(command, cwd=REPOSITORY, stdin=its, stdout=its, stderr=its, close_fds=True) as asking:
-        os.close(its)
-        said = b""
-        with contextlib.suppress(OSError):  # a terminal that nobody holds any more
-            while data := os.read(ours, 4096):
-                said += data
-                if re.search(rb"\[[^\]\n]*\]: $", said[-200:]):
-                    os.write(ours, b"\n")
-        os.close(ours)
-        assert asking.wait() == 0, said.decode()
-    return said.decode()
+def run_accepting_defaults(*command: str) -> str:
+    """Runs a command in a terminal, presses Enter at every prompt, and returns the output."""
+    controller, terminal = pty.openpty()
+    with subprocess.Popen(
+        command, cwd=REPOSITORY, stdin=terminal, stdout=terminal, stderr=terminal, close_fds=True
+    ) as process:
+        os.close(terminal)
+        output = b""
+        # Reading raises OSError after the process has closed the terminal.
+        with contextlib.suppress(OSError):
+            while data := os.read(controller, 4096):
+                output += data
+                if re.search(rb"\[[^\]\n]*\]: $", output[-200:]):
+                    os.write(controller, b"\n")
+        os.close(controller)
+        assert process.wait() == 0, output.decode()
+    return output.decode()
 
 
 def test_first_deployment_is_guided_and_the_next_reuses_the_answers(cycle: Cycle) -> None:
-    chosen = " ".join(f"{name}={value}" for name, value in cycle.parameters().items())
-    cycle.samconfig.write_text(f'version = 0.1\n[guided.deploy.parameters]\nparameter_overrides = "{chosen}"\n')
+    overrides = " ".join(f"{name}={value}" for name, value in cycle.parameters().items())
+    cycle.samconfig.write_text(f'version = 0.1\n[guided.deploy.parameters]\nparameter_overrides = "{overrides}"\n')
 
-    said = answer_everything(sys.executable, "-c", GUIDED, str(cycle.samconfig), cycle.system.aws_url)
+    output = run_accepting_defaults(sys.executable, "-c", GUIDED, str(cycle.samconfig), cycle.system.aws_url)
 
-    assert "Parameter HistoryDays" in said
+    assert "Parameter HistoryDays" in output
     saved = Environment.read(cycle.samconfig, "guided")
     assert saved.stack == "tokenhub-gateway-guided"
     assert cycle.account().stack(saved.stack) is not None
-    assert "aws secretsmanager get-secret-value --region us-east-1 --secret-id tokenhub-gateway-guided-" in said
+    assert "aws secretsmanager get-secret-value --region us-east-1 --secret-id tokenhub-gateway-guided-" in output
 
     deploy(saved, cycle.find, interactive=False)
     delete(saved, cycle.account(), confirmed=True)
@@ -183,8 +188,8 @@ def test_first_deployment_is_guided_and_the_next_reuses_the_answers(cycle: Cycle
 def test_rejects_parameters_that_contradict_each_other(cycle: Cycle, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(UserError, match="sam deploy"):
         cycle.deploy(VpcSubnetIds="subnet-0123456789abcdef0")
-    told = capfd.readouterr()
-    assert "VpcSubnetIds and VpcSecurityGroupIds go together" in told.out + told.err
+    output = capfd.readouterr()
+    assert "VpcSubnetIds and VpcSecurityGroupIds go together" in output.out + output.err
     with contextlib.suppress(UserError):
         cycle.delete()
 

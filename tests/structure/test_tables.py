@@ -39,7 +39,7 @@ def test_readme_price_is_the_total_of_the_cost_page() -> None:
     bill = cost.parts(cost.prices())
     ten_thousand, per_request = sum(part.at(10_000) for part in bill), sum(part.per_request for part in bill)
 
-    assert f"| **together** | {idle} | {ten_thousand:.2f} |" in cost.cost_table()
+    assert f"| **total** | {idle} | {ten_thousand:.2f} |" in cost.cost_table()
     assert small == pytest.approx(ten_thousand + 90_000 * per_request, abs=0.01)
 
 
@@ -75,7 +75,7 @@ def test_headline_states_the_totals_of_the_cost_table() -> None:
 
     column = list(cost.LOADS).index("100,000")
     assert dollars == [
-        table[row][load] for row in ("| **together**", "| together, less the always-free tier") for load in (0, column)
+        table[row][load] for row in ("| **total**", "| total after the always-free tier") for load in (0, column)
     ]
     assert f"{cost.STREAM_S:.0f} seconds" in cost.headline()
 

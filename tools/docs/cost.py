@@ -69,6 +69,8 @@ DECRYPTIONS = 730
 DECRYPTIONS_PER_REQUEST = 0.001
 KB_PER_GB = 1024 * 1024
 
+HEARTBEAT_AND_AUTHORIZER = "Lambda: heartbeat, and authorizer if there are requests"
+
 
 @dataclass(frozen=True)
 class Part:
@@ -116,7 +118,7 @@ def parts(usd: Mapping[str, float], *, express: bool = True) -> list[Part]:
         Part("requests: API Gateway", 0, usd["api_gateway.request"]),
         Part("requests: data to the internet", 0, ANSWER_KB / KB_PER_GB * usd["data_transfer.out_gb"]),
         Part("heartbeat: workflow", _workflow(usd, express=express)),
-        Part("heartbeat: Lambda, and in use the authorizer's", beats, in_use=authorizations),
+        Part(HEARTBEAT_AND_AUTHORIZER, beats, in_use=authorizations),
         Part(
             "CloudWatch: metrics", METRICS * usd["cloudwatch.metric"], in_use=METRICS_IN_USE * usd["cloudwatch.metric"]
         ),
@@ -185,10 +187,10 @@ def cost_table() -> str:
     rows = [f"| Dollars a month, with this many requests | {' | '.join(LOADS)} |", "|---|" + "---:|" * len(LOADS)]
     rows += [_row(part.name, [part.at(requests) for requests in loads]) for part in express]
     rows += [
-        _row("**together**", [_total(express, requests) for requests in loads]),
-        _row("together, less the always-free tier", [_total(express, n) - free_tier(n) for n in loads]),
-        _row("together, with a Standard workflow", [_total(standard, requests) for requests in loads]),
-        _row("for 1,000 requests", [None, *(_total(express, n) / n * 1000 for n in loads if n)]),
+        _row("**total**", [_total(express, requests) for requests in loads]),
+        _row("total after the always-free tier", [_total(express, n) - free_tier(n) for n in loads]),
+        _row("total with a Standard workflow", [_total(standard, requests) for requests in loads]),
+        _row("price of 1,000 requests", [None, *(_total(express, n) / n * 1000 for n in loads if n)]),
     ]
     return "\n".join(rows)
 
@@ -219,7 +221,7 @@ def idle_bill(usd: Mapping[str, float], providers: int) -> dict[str, float]:
     per_beat = {
         "CloudWatch: logs": MORE_LOG_KB * usd["cloudwatch.log_gb"] / KB_PER_GB,
         "DynamoDB": WRITES_PER_BEAT * usd["dynamodb.write"] + MORE_READS * usd["dynamodb.read"],
-        "heartbeat: Lambda, and in use the authorizer's": MORE_S * BEAT_GB * usd["lambda.gb_second_arm64"],
+        HEARTBEAT_AND_AUTHORIZER: MORE_S * BEAT_GB * usd["lambda.gb_second_arm64"],
     }
     grown = {name: one[name] + more * BEATS * dollars for name, dollars in per_beat.items()}
     grown["CloudWatch: metrics"] = one["CloudWatch: metrics"] + more * METRICS_OF_A_PROVIDER * usd["cloudwatch.metric"]
@@ -233,21 +235,25 @@ def provider_table() -> str:
     counts = " | ".join(f"{count:,}" for count in PROVIDERS)
     rows = [f"| Dollars a month, idle, with this many providers | {counts} |", "|---|" + "---:|" * len(PROVIDERS)]
     rows += [
-        _row(name.removesuffix(", and in use the authorizer's"), [bill[name] for bill in bills])
+        # An idle gateway does not run the authorizer.
+        _row("heartbeat: Lambda" if name == HEARTBEAT_AND_AUTHORIZER else name, [bill[name] for bill in bills])
         for name in bills[0]
         if bills[-1][name] > bills[0][name]
     ]
-    return "\n".join([*rows, _row("**together**, with the other parts", [sum(bill.values()) for bill in bills])])
+    return "\n".join([*rows, _row("**total**, including the other parts", [sum(bill.values()) for bill in bills])])
 
 
 def stream_table() -> str:
     """Lambda's part of 1 million requests, by the length of a stream and by the memory."""
     gb_s = prices()["lambda.gb_second_arm64"]
-    rows = ["| Lambda for 1 million streams of | 512 MB | 1,024 MB | at once, evenly spread |", "|---|---:|---:|---:|"]
+    rows = [
+        "| Lambda for 1 million streams a month, each of | 512 MB | 1,024 MB | average number of concurrent streams |",
+        "|---|---:|---:|---:|",
+    ]
     for seconds in (5, 10, 60, 295):
         cost = 1e6 * seconds * gb_s
-        at_once = 1e6 * seconds / (MINUTES_PER_MONTH * 60)
-        rows.append(f"| {seconds} s | {cost / 2:,.0f} | {cost:,.0f} | {at_once:,.1f} |")
+        concurrent = 1e6 * seconds / (MINUTES_PER_MONTH * 60)
+        rows.append(f"| {seconds} s | {cost / 2:,.0f} | {cost:,.0f} | {concurrent:,.1f} |")
     return "\n".join(rows)
 
 
@@ -263,8 +269,9 @@ def price_table() -> str:
 def free_table() -> str:
     """Every free quantity that the gateway uses, the dollars that it saves, and its source."""
     declared, idle, busy = _declared(), free_dollars(0), free_dollars(HEADLINE_REQUESTS)
+    busy_month = f"with {HEADLINE_REQUESTS:,} requests"
     rows = [
-        f"| Always free | Each month | Dollars off an idle month | off {HEADLINE_REQUESTS:,} requests | Source |",
+        f"| Always free | Quantity a month | Dollars saved in an idle month | {busy_month} | Source |",
         "|---|---:|---:|---:|---|",
     ]
     rows += [
@@ -272,8 +279,8 @@ def free_table() -> str:
         for name, free in free_quantities().items()
         if busy[name]
     ]
-    together = f"| **together** | | {free_tier(0):.2f} | {free_tier(HEADLINE_REQUESTS):.2f} | |"
-    return "\n".join([*rows, together])
+    total = f"| **total** | | {free_tier(0):.2f} | {free_tier(HEADLINE_REQUESTS):.2f} | |"
+    return "\n".join([*rows, total])
 
 
 def _label(name: str) -> str:

@@ -16,7 +16,7 @@ EXAMPLES = """\
 curl -X POST http://localhost:{port}/api/v1/providers -H "Content-Type: application/json" -d '{{"id": "tokenhub", \
 "name": "TokenHub", "type": "openai", "endpoint": "http://localhost:{tokenhub_port}/v1", "model": \
 "anthropic/claude-sonnet-4-20250514", "api_key": "your-tokenhub-api-key"}}'
-curl http://localhost:{port}/api/v1/providers | jq '.[] | {{id, status, last_heartbeat_error}}'
+curl -s http://localhost:{port}/api/v1/providers | jq '.[] | {{id, status, last_heartbeat_error}}'
 curl -N http://localhost:{port}/v1/chat/completions -H "Content-Type: application/json" -d '{{"stream": true, \
 "messages": [{{"role": "user", "content": "Hello"}}]}}'"""
 

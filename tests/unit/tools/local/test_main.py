@@ -9,7 +9,7 @@ from tools.local.settings import REPOSITORY
 
 LINES = """\
 curl -X POST http://localhost:8080/api/v1/providers -H "Content-Type: application/json" -d '{"id": "tokenhub", "name": "TokenHub", "type": "openai", "endpoint": "http://localhost:8090/v1", "model": "anthropic/claude-sonnet-4-20250514", "api_key": "your-tokenhub-api-key"}'
-curl http://localhost:8080/api/v1/providers | jq '.[] | {id, status, last_heartbeat_error}'
+curl -s http://localhost:8080/api/v1/providers | jq '.[] | {id, status, last_heartbeat_error}'
 curl -N http://localhost:8080/v1/chat/completions -H "Content-Type: application/json" -d '{"stream": true, "messages": [{"role": "user", "content": "Hello"}]}'"""  # noqa: E501 (as pasted)
 
 
