@@ -1,4 +1,4 @@
-"""Every grant of every role in the template, one by one: an action on a resource. And roles that lack one of them."""
+"""Lists every grant (one action on one resource) of the template's roles, and removes single grants from a role."""
 
 import json
 from collections.abc import Iterator
@@ -12,29 +12,33 @@ from tests.template import template
 from tools.local import aws
 from tools.local.settings import STACK
 
-# A policy must say something; this is open to everybody anyhow.
-NOTHING = {"Effect": "Allow", "Action": "sts:GetCallerIdentity", "Resource": "*"}
+# A policy needs at least one statement. Every caller may do this without a permission.
+EMPTY_STATEMENT = {"Effect": "Allow", "Action": "sts:GetCallerIdentity", "Resource": "*"}
 
 
 @dataclass(frozen=True)
 class Grant:
-    """One action on one resource, by their names in the template, and where the statement is."""
+    """One action on one resource, with their names in the template.
+
+    `place` is the position of the statement in the policy, then of the action and the resource in the statement.
+    """
 
     role: str
     action: str
     resource: str
     policy: str
-    place: tuple[int, int, int]  # the statement, its action, its resource
+    place: tuple[int, int, int]
 
     def __str__(self) -> str:
         return f"{self.role} {self.action} {self.resource}"
 
 
 def grants() -> Iterator[Grant]:
-    for role, found in of_type("AWS::IAM::Role", deployed(LOCAL)["Resources"]).items():
+    for role, properties in of_type("AWS::IAM::Role", deployed(LOCAL)["Resources"]).items():
+        # SAM adds a role for the schedule, which may only start the workflow.
         if role not in template()["Resources"]:
-            continue  # SAM's own for the schedule, which may start the workflow and nothing else
-        for policy in found["Policies"]:
+            continue
+        for policy in properties["Policies"]:
             for s, statement in enumerate(policy["PolicyDocument"]["Statement"]):
                 for a, action in enumerate(as_list(statement["Action"])):
                     for r, resource in enumerate(as_list(statement["Resource"])):
@@ -46,7 +50,7 @@ def as_list(value: Any) -> list[Any]:
 
 
 def _name(resource: Any) -> str:
-    """The logical id in `!GetAtt Table.Arn` and `!Ref Function.Alias`; else as it is written."""
+    """Returns the logical id in `!GetAtt Table.Arn` or `!Ref Function.Alias`, or else the resource as JSON."""
     if isinstance(resource, dict) and len(resource) == 1:
         [argument] = resource.values()
         first = as_list(argument)[0]
@@ -65,23 +69,23 @@ class Roles:
 
     @contextmanager
     def without(self, grant: Grant) -> Iterator[None]:
-        """The role has every other grant of its own, and not this one."""
-        where = {"RoleName": self._names[grant.role], "PolicyName": grant.policy}
-        whole = self._iam.get_role_policy(**where)["PolicyDocument"]
-        self._iam.put_role_policy(**where, PolicyDocument=json.dumps(lacking(whole, grant.place)))
+        """Removes one grant from its role and restores it at the end."""
+        policy = {"RoleName": self._names[grant.role], "PolicyName": grant.policy}
+        original = self._iam.get_role_policy(**policy)["PolicyDocument"]
+        self._iam.put_role_policy(**policy, PolicyDocument=json.dumps(remove_grant(original, grant.place)))
         try:
             yield
         finally:
-            self._iam.put_role_policy(**where, PolicyDocument=json.dumps(whole))
+            self._iam.put_role_policy(**policy, PolicyDocument=json.dumps(original))
 
 
-def lacking(document: dict[str, Any], place: tuple[int, int, int]) -> dict[str, Any]:
-    """The document with each statement split into single grants, and without the one at `place`."""
-    kept = [
+def remove_grant(document: dict[str, Any], place: tuple[int, int, int]) -> dict[str, Any]:
+    """Splits each statement of a policy document into single grants and leaves out the one at `place`."""
+    remaining = [
         statement | {"Action": action, "Resource": resource}
         for s, statement in enumerate(document["Statement"])
         for a, action in enumerate(as_list(statement["Action"]))
         for r, resource in enumerate(as_list(statement["Resource"]))
         if (s, a, r) != place
     ]
-    return document | {"Statement": [*kept, NOTHING]}
+    return document | {"Statement": [*remaining, EMPTY_STATEMENT]}

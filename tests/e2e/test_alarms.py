@@ -1,4 +1,4 @@
-"""The alarms as the local AWS rings them, from a TokenHub that stops to a message in a queue: minutes of real time."""
+"""The alarms on the local AWS, from an outage of TokenHub to a message in a queue. Takes minutes of real time."""
 
 import json
 import time
@@ -17,15 +17,16 @@ from tools.local.settings import STACK
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-NAMESPACE = "SecondGateway"  # not the default: alarms, dashboard and functions must agree on it
+# Not the default, because alarms, dashboard and functions must all use the parameter.
+NAMESPACE = "SecondGateway"
 EMAIL = "ops@example.com"
 FIRST_TICK_S = 75
-BEAT_S = 30
-WINDOW_S = 60  # what the alarm looks back on
-SPARE_S = 10
+HEARTBEAT_INTERVAL_S = 30
+ALARM_PERIOD_S = 60
+TOLERANCE_S = 10
 
 
-class Watched:
+class MonitoredSystem:
     """A running system whose alarms go to a queue."""
 
     def __init__(self, system: LocalSystem) -> None:
@@ -39,14 +40,14 @@ class Watched:
         }
         outputs = stacks.describe_stacks(StackName=STACK)["Stacks"][0]["Outputs"]
         self.outputs = {output["OutputKey"]: output["OutputValue"] for output in outputs}
-        self._queue = self._subscribed(self.outputs["AlarmTopicArn"])
-        self._heard: list[dict[str, Any]] = []
+        self._queue = self._subscribe_queue(self.outputs["AlarmTopicArn"])
+        self._messages: list[dict[str, Any]] = []
 
-    def _subscribed(self, topic: str) -> str:
-        """The URL of a new queue to which the topic delivers."""
+    def _subscribe_queue(self, topic: str) -> str:
+        """Creates a queue, subscribes it to the topic and returns its URL."""
         queue = str(self._sqs.create_queue(QueueName="alarms")["QueueUrl"])
-        found = self._sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])
-        arn = found["Attributes"]["QueueArn"]
+        response = self._sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])
+        arn = response["Attributes"]["QueueArn"]
         allow = {"Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage"}
         statement = allow | {"Resource": arn, "Condition": {"ArnEquals": {"aws:SourceArn": topic}}}
         policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
@@ -55,22 +56,23 @@ class Watched:
         return queue
 
     def state(self, alarm: str) -> str:
-        [found] = self.cloudwatch.describe_alarms(AlarmNames=[self.resources[alarm]])["MetricAlarms"]
-        return str(found["StateValue"])
+        [description] = self.cloudwatch.describe_alarms(AlarmNames=[self.resources[alarm]])["MetricAlarms"]
+        return str(description["StateValue"])
 
-    def heard(self, alarm: str) -> list[tuple[str, str]]:
-        """(old state, new state) of each message of that alarm so far."""
+    def transitions(self, alarm: str) -> list[tuple[str, str]]:
+        """Returns (old state, new state) of each message that the alarm has sent so far."""
         received = self._sqs.receive_message(QueueUrl=self._queue, MaxNumberOfMessages=10).get("Messages", [])
         for message in received:
-            self._heard.append(json.loads(json.loads(message["Body"])["Message"]))
+            self._messages.append(json.loads(json.loads(message["Body"])["Message"]))
             self._sqs.delete_message(QueueUrl=self._queue, ReceiptHandle=message["ReceiptHandle"])
-        own = [each for each in self._heard if each["AlarmName"] == self.resources[alarm]]
-        return [(each["OldStateValue"], each["NewStateValue"]) for each in own]
+        own = [message for message in self._messages if message["AlarmName"] == self.resources[alarm]]
+        return [(message["OldStateValue"], message["NewStateValue"]) for message in own]
 
-    def seconds_until(self, alarm: str, heard: list[tuple[str, str]], limit: float) -> float:
-        began = time.monotonic()
-        assert wait_until(lambda: self.heard(alarm) == heard, limit, every=0.5), self._heard
-        return time.monotonic() - began
+    def seconds_until(self, alarm: str, expected: list[tuple[str, str]], limit: float) -> float:
+        """Waits for exactly these transitions and returns the time that this took."""
+        started = time.monotonic()
+        assert wait_until(lambda: self.transitions(alarm) == expected, limit, every=0.5), self._messages
+        return time.monotonic() - started
 
 
 @pytest.fixture(scope="module")
@@ -80,61 +82,62 @@ def tokenhub() -> Iterator[RunningTokenHub]:
 
 
 @pytest.fixture(scope="module")
-def watched(tokenhub: RunningTokenHub) -> Iterator[Watched]:
-    chosen = f"MetricsNamespace={NAMESPACE} AlarmEmail={EMAIL}"
-    with LocalSystem(environ={"TOKENHUB": "off", "PARAMETERS": chosen}) as system:
-        watching = Watched(system)
+def monitored(tokenhub: RunningTokenHub) -> Iterator[MonitoredSystem]:
+    parameters = f"MetricsNamespace={NAMESPACE} AlarmEmail={EMAIL}"
+    with LocalSystem(environ={"TOKENHUB": "off", "PARAMETERS": parameters}) as system:
+        running = MonitoredSystem(system)
         provider = {"id": "tokenhub", "endpoint": f"{tokenhub.url}/v1", "api_key": KEY}
         httpx.post(f"{system.url}/api/v1/providers", json=provider, timeout=30, trust_env=False).raise_for_status()
-        yield watching
+        yield running
 
 
 def test_a_stopped_tokenhub_raises_the_alarm_and_its_return_clears_it(
-    watched: Watched, tokenhub: RunningTokenHub
+    monitored: MonitoredSystem, tokenhub: RunningTokenHub
 ) -> None:
-    well = [("INSUFFICIENT_DATA", "OK")]
-    watched.seconds_until("ProviderFailedAlarm", well, FIRST_TICK_S + BEAT_S)
+    before = [("INSUFFICIENT_DATA", "OK")]
+    monitored.seconds_until("ProviderFailedAlarm", before, FIRST_TICK_S + HEARTBEAT_INTERVAL_S)
 
     tokenhub.stop()
-    rang = [*well, ("OK", "ALARM")]
-    rang_after = watched.seconds_until("ProviderFailedAlarm", rang, BEAT_S + SPARE_S)
-    assert watched.state("ProviderFailedAlarm") == "ALARM"
+    raised = [*before, ("OK", "ALARM")]
+    raised_after = monitored.seconds_until("ProviderFailedAlarm", raised, HEARTBEAT_INTERVAL_S + TOLERANCE_S)
+    assert monitored.state("ProviderFailedAlarm") == "ALARM"
     tokenhub.start()
-    over = [*rang, ("ALARM", "OK")]
-    over_after = watched.seconds_until("ProviderFailedAlarm", over, WINDOW_S + 2 * BEAT_S + SPARE_S)
+    cleared = [*raised, ("ALARM", "OK")]
+    limit = ALARM_PERIOD_S + 2 * HEARTBEAT_INTERVAL_S + TOLERANCE_S
+    cleared_after = monitored.seconds_until("ProviderFailedAlarm", cleared, limit)
 
-    print(f"rang after {rang_after:.1f} s, over after {over_after:.1f} s")
-    assert watched.state("ProviderFailedAlarm") == "OK"
-    assert watched.state("NoTicksAlarm") == "OK"
+    print(f"raised after {raised_after:.1f} s, cleared after {cleared_after:.1f} s")
+    assert monitored.state("ProviderFailedAlarm") == "OK"
+    assert monitored.state("NoTicksAlarm") == "OK"
 
 
-def test_a_broken_stream_raises_the_alarm(watched: Watched, tokenhub: RunningTokenHub) -> None:
+def test_a_broken_stream_raises_the_alarm(monitored: MonitoredSystem, tokenhub: RunningTokenHub) -> None:
     body = {"model": "echo", "stream": True, "messages": [{"role": "user", "content": "one two three four five"}]}
-    url = f"{watched.system.url}/v1/chat/completions"
+    url = f"{monitored.system.url}/v1/chat/completions"
     assert "event: error" not in httpx.post(url, json=body, timeout=30, trust_env=False).text
-    watched.seconds_until("StreamsTruncatedAlarm", [("INSUFFICIENT_DATA", "OK")], SPARE_S)
+    monitored.seconds_until("StreamsTruncatedAlarm", [("INSUFFICIENT_DATA", "OK")], TOLERANCE_S)
 
     tokenhub.rehearse("cut_clean", times=1, path="/v1/chat/completions")
-    answer = httpx.post(url, json=body, timeout=30, trust_env=False)
+    response = httpx.post(url, json=body, timeout=30, trust_env=False)
 
-    assert "stream_truncated" in answer.text
-    watched.seconds_until("StreamsTruncatedAlarm", [("INSUFFICIENT_DATA", "OK"), ("OK", "ALARM")], SPARE_S)
+    assert "stream_truncated" in response.text
+    monitored.seconds_until("StreamsTruncatedAlarm", [("INSUFFICIENT_DATA", "OK"), ("OK", "ALARM")], TOLERANCE_S)
 
 
-def test_counts_user_errors_while_tokenhub_is_down(watched: Watched, tokenhub: RunningTokenHub) -> None:
+def test_counts_user_errors_while_tokenhub_is_down(monitored: MonitoredSystem, tokenhub: RunningTokenHub) -> None:
     tokenhub.stop()
-    url = f"{watched.system.url}/v1/chat/completions"
-    answer = httpx.post(url, json={"messages": []}, timeout=30, trust_env=False)
+    url = f"{monitored.system.url}/v1/chat/completions"
+    response = httpx.post(url, json={"messages": []}, timeout=30, trust_env=False)
     tokenhub.start()
 
-    assert answer.json()["error"]["code"] == "provider_unreachable"
-    assert wait_until(lambda: counted(watched, "RequestErrors") >= 1, SPARE_S, every=0.5)
+    assert response.json()["error"]["code"] == "provider_unreachable"
+    assert wait_until(lambda: counted(monitored, "RequestErrors") >= 1, TOLERANCE_S, every=0.5)
 
 
-def counted(watched: Watched, metric: str) -> float:
-    """The sum of a metric without a dimension today."""
+def counted(monitored: MonitoredSystem, metric: str) -> float:
+    """Returns today's sum of a metric without a dimension."""
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0)
-    points = watched.cloudwatch.get_metric_statistics(
+    points = monitored.cloudwatch.get_metric_statistics(
         Namespace=NAMESPACE,
         MetricName=metric,
         StartTime=midnight,
@@ -145,32 +148,32 @@ def counted(watched: Watched, metric: str) -> float:
     return float(sum(point["Sum"] for point in points))
 
 
-def test_every_alarm_exists_and_notifies_the_topic(watched: Watched) -> None:
-    alarms = watched.cloudwatch.describe_alarms()["MetricAlarms"]
+def test_every_alarm_exists_and_notifies_the_topic(monitored: MonitoredSystem) -> None:
+    alarms = monitored.cloudwatch.describe_alarms()["MetricAlarms"]
 
-    assert {alarm["AlarmName"] for alarm in alarms} == {watched.resources[name] for name in ALARMS}
-    assert all(alarm["AlarmActions"] == alarm["OKActions"] == [watched.outputs["AlarmTopicArn"]] for alarm in alarms)
-
-
-def test_subscribes_the_alarm_email_to_the_topic(watched: Watched) -> None:
-    topic = watched.outputs["AlarmTopicArn"]
-    subscriptions = watched.sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
-
-    assert EMAIL in [each["Endpoint"] for each in subscriptions if each["Protocol"] == "email"]
+    assert {alarm["AlarmName"] for alarm in alarms} == {monitored.resources[name] for name in ALARMS}
+    assert all(alarm["AlarmActions"] == alarm["OKActions"] == [monitored.outputs["AlarmTopicArn"]] for alarm in alarms)
 
 
-def test_deploys_the_dashboard_as_rendered(watched: Watched) -> None:
-    name = watched.outputs["DashboardUrl"].rpartition("/")[2]
-    text = watched.cloudwatch.get_dashboard(DashboardName=name)["DashboardBody"]
-    own = {"MetricsNamespace": NAMESPACE, "AWS::Region": "us-east-1", "AWS::StackName": STACK}
+def test_subscribes_the_alarm_email_to_the_topic(monitored: MonitoredSystem) -> None:
+    topic = monitored.outputs["AlarmTopicArn"]
+    subscriptions = monitored.sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+
+    assert EMAIL in [subscription["Endpoint"] for subscription in subscriptions if subscription["Protocol"] == "email"]
+
+
+def test_deploys_the_dashboard_as_rendered(monitored: MonitoredSystem) -> None:
+    name = monitored.outputs["DashboardUrl"].rpartition("/")[2]
+    text = monitored.cloudwatch.get_dashboard(DashboardName=name)["DashboardBody"]
+    values = {"MetricsNamespace": NAMESPACE, "AWS::Region": "us-east-1", "AWS::StackName": STACK}
 
     def value(reference: str) -> str:
         logical_id, _, attribute = reference.partition(".")
         if attribute:
-            [alarm] = watched.cloudwatch.describe_alarms(AlarmNames=[watched.resources[logical_id]])["MetricAlarms"]
+            [alarm] = monitored.cloudwatch.describe_alarms(AlarmNames=[monitored.resources[logical_id]])["MetricAlarms"]
             return str(alarm["AlarmArn"])
-        return own.get(reference) or str(watched.resources[reference])
+        return values.get(reference) or str(monitored.resources[reference])
 
-    rendered = REFERENCE.sub(lambda found: value(found[1]), json.dumps(dashboard()))
+    rendered = REFERENCE.sub(lambda match: value(match[1]), json.dumps(dashboard()))
     assert json.loads(text) == json.loads(rendered)
     assert "${" not in text
