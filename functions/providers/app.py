@@ -169,7 +169,7 @@ def refuse_nested_too_deeply(_error: RecursionError) -> Response[str]:
     return error_response(InvalidRequest(NOT_JSON))
 
 
-def refuse_unforeseen(error: Exception) -> Response[str]:
+def handle_unexpected_error(error: Exception) -> Response[str]:
     logger.error("unforeseen", exc_info=error)
     return error_response(InternalError(_request_id(app.current_event.raw_event)))
 
@@ -184,7 +184,7 @@ def refuse_unknown(_error: Exception) -> Response[str]:
 app.exception_handler(GatewayError)(error_response)
 app.exception_handler(RequestValidationError)(refuse_invalid)
 app.exception_handler(RecursionError)(refuse_nested_too_deeply)
-app.exception_handler(Exception)(refuse_unforeseen)
+app.exception_handler(Exception)(handle_unexpected_error)
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:

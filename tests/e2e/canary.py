@@ -19,7 +19,7 @@ KEY = "tokenhub_CANARY" + secrets.token_hex(29)
 # No pattern of the redactor matches this key. JSON and URLs escape its middle.
 SHAPELESS_KEY = f'{secrets.token_hex(16)}"/&{secrets.token_hex(16)}'
 PROMPT = "prompt-canary-" + secrets.token_hex(16)
-SAID = "answer-canary-" + secrets.token_hex(16)
+ANSWER = "answer-canary-" + secrets.token_hex(16)
 
 PASSING = ("content-type", "cache-control", "retry-after", "x-negotiated-model", "x-alias-from", "idempotency-replay")
 STATUSES = (400, 401, 403, 404, 405, 429, 500, 502, 503)
@@ -78,7 +78,7 @@ def _completion(spoken: str, content: str, *, usage: bool = True) -> bytes:
 
 
 def _chunk(spoken: str, finish: str | None = None) -> bytes:
-    choice = {"index": 0, "delta": {"content": f"{SAID} {spoken}"}, "finish_reason": finish}
+    choice = {"index": 0, "delta": {"content": f"{ANSWER} {spoken}"}, "finish_reason": finish}
     return b"data: " + json.dumps({"model": spoken, "choices": [choice]}).encode() + b"\n\n"
 
 
@@ -94,13 +94,13 @@ def _echo(seen: Request, spoken: str) -> Pieces:
         pieces = (_chunk(spoken), _chunk(spoken, "stop"), b"data: [DONE]\n\n")
         return response(pieces, headers=_headers(spoken, content_type="text/event-stream"))
     headers = _headers(spoken, content_type="application/json")
-    return response((_completion(spoken, f"{SAID} {spoken}"),), headers=headers, framing="length")
+    return response((_completion(spoken, f"{ANSWER} {spoken}"),), headers=headers, framing="length")
 
 
 def _cut(seen: Request, spoken: str) -> Pieces:
     if _streams(seen):
         return response((_chunk(spoken), _chunk(spoken)[:-9]), ending="close")
-    return response((_completion(spoken, f"{SAID} {spoken}")[:-9],), headers=JSON, ending="close")
+    return response((_completion(spoken, f"{ANSWER} {spoken}")[:-9],), headers=JSON, ending="close")
 
 
 def _error_frame(seen: Request, spoken: str) -> Pieces:

@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from tests.local_system import LocalSystem
+from tests.rehearsal import RunningTokenHub
 
 # Longer than any limit of the gateway, so that a hang shows as the SDK's timeout.
 SDK_TIMEOUT_S = 30.0
@@ -53,3 +54,17 @@ def gateway(request: pytest.FixtureRequest) -> Iterator[Gateway]:
             yield running
         finally:
             running.close()
+
+
+@pytest.fixture(scope="module")
+def strict_tokenhub() -> Iterator[RunningTokenHub]:
+    """Starts a rehearsal TokenHub that accepts only valid keys."""
+    with RunningTokenHub(strict_keys=True) as running:
+        yield running
+
+
+@pytest.fixture
+def tokenhub(strict_tokenhub: RunningTokenHub) -> RunningTokenHub:
+    """Returns the rehearsal TokenHub of the module in its normal mode."""
+    strict_tokenhub.reset()
+    return strict_tokenhub

@@ -1,7 +1,7 @@
-"""The key canary gate: every route succeeds and fails before a TokenHub that repeats the key that it is sent, in body,
-header, error and stream. Then all that was said, logged, stored and measured is searched: nothing holds it.
+"""The key canary: calls every route, with success and with failure, on a TokenHub that repeats the key it receives.
 
-A model's own 2xx answer to its client is the client's, and is not searched.
+It repeats the key in bodies, headers, errors and streams. The test then searches all responses, logs, stored items,
+events and metrics for the key. It does not search a model's 2xx answer, which the gateway must not change.
 """
 
 import shutil
@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from tests.e2e import canary
-from tests.e2e.canary import KEY, PROMPT, SAID, SHAPELESS_KEY, WAYS, Place, key_of, leaks
+from tests.e2e.canary import ANSWER, KEY, PROMPT, SHAPELESS_KEY, WAYS, Place, key_of, leaks
 from tests.local_system import LocalSystem
 from tests.rehearsal import wait_until
 from tests.scripted_server import ScriptedServer
@@ -26,7 +26,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 PARAMETERS = "ConnectSeconds=1 FirstByteSeconds=3 StreamIdleSeconds=2 WholeSeconds=4 KeepAliveSeconds=0.5"
 MESSAGES = [{"role": "user", "content": PROMPT}]
-SHORT_WAYS = ("echo", "cut", "error-502")  # for the routes that differ in the path alone
+# Enough for the other routes, which differ from chat completions in the path only.
+SHORT_WAYS = ("echo", "cut", "error-502")
 
 FORWARDED: dict[str, dict[str, Any]] = {
     "/v1/chat/completions": {"messages": MESSAGES},
@@ -38,12 +39,12 @@ FORWARDED: dict[str, dict[str, Any]] = {
 
 
 class Run:
-    """One local system, driven through every route, and all that was heard of it. `url` is the upstream's origin."""
+    """Calls every route of one local system and records the responses. `url` is the upstream's origin."""
 
     def __init__(self, system: LocalSystem, url: str) -> None:
         self.system, self.url = system, url
         self.events = canary.Events(system.aws_url)
-        self.answers: list[Place] = []
+        self.responses: list[Place] = []
         self.registered: list[Place] = []
         self.called: dict[str, set[int]] = {}
         self.tokens = {role: system.token(role) for role in ("admin", "client")}
@@ -51,12 +52,12 @@ class Run:
 
     def call(self, method: str, path: str, *, route: str = "", role: str = "admin", **more: Any) -> httpx.Response:
         headers = {"Authorization": f"Bearer {self.tokens[role]}"} | more.pop("headers", {})
-        answer = self.http.request(method, path, headers=headers, **more)
-        self.called.setdefault(f"{method} {route or path}", set()).add(answer.status_code)
-        clients = path.startswith("/v1/") and answer.is_success
-        text = _our_own(answer.text, headers.get("X-Provider-Id")) if clients else answer.text
-        self.answers.append(Place(f"{method} {path} → {answer.status_code}", f"{answer.headers.raw} {text}"))
-        return answer
+        response = self.http.request(method, path, headers=headers, **more)
+        self.called.setdefault(f"{method} {route or path}", set()).add(response.status_code)
+        is_forwarded = path.startswith("/v1/") and response.is_success
+        text = _gateway_error(response.text, headers.get("X-Provider-Id")) if is_forwarded else response.text
+        self.responses.append(Place(f"{method} {path} → {response.status_code}", f"{response.headers.raw} {text}"))
+        return response
 
     def drive(self) -> None:
         self.register()
@@ -103,7 +104,7 @@ class Run:
         self.call("PATCH", one, route=route, json={"description": "inspected"})
 
     def misuse(self) -> None:
-        """Bad input that holds the key, and callers who are not let in."""
+        """Sends invalid input that contains the key, and calls without the necessary token."""
         one, route = "/api/v1/providers/echo", "/api/v1/providers/{id}"
         moved = {"endpoint": "https://elsewhere.example/v1"}
         for body in BAD_REGISTRATIONS:
@@ -129,7 +130,7 @@ class Run:
         self.call("GET", "/health")
 
     def tick(self) -> None:
-        """One run of the workflow: the tick at once, the next after 30 s."""
+        """Runs one execution of the workflow: a tick at once and another one after 30 s."""
         client = aws.client("stepfunctions", self.system.aws_url)
         [machine] = client.list_state_machines()["stateMachines"]
         started = client.start_execution(stateMachineArn=machine["stateMachineArn"], input=f'{{"n": "{PROMPT[:3]}"}}')
@@ -140,20 +141,21 @@ class Run:
         assert wait_until(ended, 90, every=1)
 
     def leave(self) -> None:
-        for way in reversed(WAYS):  # the default is the first
+        # The default provider, which is the first, can be deleted only as the last.
+        for way in reversed(WAYS):
             route = "/api/v1/providers/{id}"
             assert self.call("DELETE", f"/api/v1/providers/{way}", route=route).status_code == 204
 
     def places(self) -> list[Place]:
         url = self.system.aws_url
-        kept = [canary.items(url), canary.executions(url), canary.metrics(url), canary.stack(url)]
-        said = canary.logs(url, self.system.state)
+        stored = [canary.items(url), canary.executions(url), canary.metrics(url), canary.stack(url)]
+        logs = canary.logs(url, self.system.state)
         output = Place("the local system's output", "\n".join(self.system.output))
-        return [*self.registered, *(place for places in kept for place in places), *said, *self.events.all(), output]
+        return [*self.registered, *(place for places in stored for place in places), *logs, *self.events.all(), output]
 
 
-def _our_own(stream: str, way: str | None) -> str:
-    """The error with which the gateway ended a stream: all else in a 200 is the client's."""
+def _gateway_error(stream: str, way: str | None) -> str:
+    """Returns the error event with which the gateway ended a stream, or "". The rest of a 200 is the model's answer."""
     frame = stream.rpartition("\n\n")[0].rpartition("\n\n")[2]
     return frame if way != "error_frame" and frame.endswith("\nevent: error") else ""
 
@@ -172,19 +174,20 @@ BAD_REGISTRATIONS: list[dict[str, Any]] = [
 
 
 def run(repository: Path = REPOSITORY) -> tuple[Run, list[str]]:
-    """Drives the system that lies in `repository`. Returns what leaked."""
+    """Runs the local system of `repository`, calls every route, and returns the leaks."""
     environ = {"TOKENHUB": "off", "AUTH": "true", "PARAMETERS": PARAMETERS}
     with ScriptedServer(canary.play) as upstream, LocalSystem(environ=environ, repository=repository) as system:
         driven = Run(system, upstream.url.removesuffix("/v1"))
         with driven.http:
             driven.drive()
-        secret = (KEY, SHAPELESS_KEY, *driven.tokens.values())
-        found = [leak for place in driven.answers for leak in leaks(place, *secret)]
-        kept = driven.places()
-        found += [leak for place in kept for leak in leaks(place, *secret, PROMPT, SAID)]
-        assert any("ProvidersTable" in place.where and "key_ciphertext" in place.text for place in kept)
-        assert any('"source": "provider"' in place.text for place in driven.answers)  # an error in a stream
-        assert {"an event", "an execution of the workflow", "the metrics"} <= {place.where for place in kept}
+        secrets = (KEY, SHAPELESS_KEY, *driven.tokens.values())
+        found = [leak for place in driven.responses for leak in leaks(place, *secrets)]
+        stored = driven.places()
+        found += [leak for place in stored for leak in leaks(place, *secrets, PROMPT, ANSWER)]
+        assert any("ProvidersTable" in place.where and "key_ciphertext" in place.text for place in stored)
+        # At least one stream must have ended with an error event.
+        assert any('"source": "provider"' in place.text for place in driven.responses)
+        assert {"an event", "an execution of the workflow", "the metrics"} <= {place.where for place in stored}
     return driven, found
 
 
@@ -211,12 +214,12 @@ def _routes() -> set[str]:
     functions = [r["Properties"] for r in template()["Resources"].values() if r["Type"] == "AWS::Serverless::Function"]
     events = [event for function in functions for event in function.get("Events", {}).values()]
     routes = {(e["Properties"]["Method"], e["Properties"]["Path"]) for e in events if e["Type"] == "Api"}
-    # /health cannot fail, and a preflight is answered before anything is read
+    # /health cannot fail, and the preflight function reads nothing.
     return {f"{method} {path}" for method, path in routes if path != "/health" and method != "OPTIONS"}
 
 
-ALL_IS_SAID = "return original"
-SHAPES_ARE_TAKEN_OUT = "return KEY_SHAPED.sub(REDACTED, original)"
+REDACT_NOTHING = "return original"
+REDACT_SHAPES_ONLY = "return KEY_SHAPED.sub(REDACTED, original)"
 REDACTOR = """
 def redact(original, secrets=()):
     {}
@@ -225,20 +228,20 @@ Redactor.__call__ = lambda self, text: redact(text)
 """
 
 
-def with_redactor(does: str, folder: Path) -> Path:
-    """This very repository, its redactor replaced."""
-    kept = shutil.ignore_patterns(".git", ".venv", ".local", ".aws-sam", ".*_cache", "__pycache__")
-    shutil.copytree(REPOSITORY, folder, ignore=kept, dirs_exist_ok=True)
+def with_redactor(statement: str, folder: Path) -> Path:
+    """Copies the repository and replaces its redactor by this statement."""
+    ignored = shutil.ignore_patterns(".git", ".venv", ".local", ".aws-sam", ".*_cache", "__pycache__")
+    shutil.copytree(REPOSITORY, folder, ignore=ignored, dirs_exist_ok=True)
     (folder / ".local").mkdir()
     (folder / ".local/emulator").symlink_to(REPOSITORY / ".local/emulator")
     with (folder / "layers/gateway/gateway/core/redaction.py").open("a") as redaction:
-        redaction.write(REDACTOR.format(does))
+        redaction.write(REDACTOR.format(statement))
     return folder
 
 
-@pytest.mark.parametrize("does", [ALL_IS_SAID, SHAPES_ARE_TAKEN_OUT], ids=["no redactor", "no registered keys"])
-def test_fails_when_the_redactor_is_removed(tmp_path: Path, does: str) -> None:
-    _, found = run(with_redactor(does, tmp_path))
+@pytest.mark.parametrize("statement", [REDACT_NOTHING, REDACT_SHAPES_ONLY], ids=["no redactor", "no registered keys"])
+def test_fails_when_the_redactor_is_removed(tmp_path: Path, statement: str) -> None:
+    _, found = run(with_redactor(statement, tmp_path))
 
     places = {leak.split(" holds ")[0] for leak in found}
     for kind in ("GET ", "POST ", "an event", "an item of ", "the log "):

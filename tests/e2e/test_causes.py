@@ -142,18 +142,6 @@ def watched() -> Iterator[Watched]:
         running.close()
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[RunningTokenHub]:
-    with RunningTokenHub(strict_keys=True) as tokenhub:
-        yield tokenhub
-
-
-@pytest.fixture
-def tokenhub(running: RunningTokenHub) -> RunningTokenHub:
-    running.reset()
-    return running
-
-
 @pytest.mark.parametrize("mode", ANSWERS)
 def test_records_the_cause_of_a_failure_and_the_recovery(
     watched: Watched, tokenhub: RunningTokenHub, mode: str
@@ -202,7 +190,7 @@ REDIRECT = always(answer(307, location="/elsewhere"))
 
 
 @pytest.fixture(scope="module")
-def endpoints(running: RunningTokenHub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def endpoints(strict_tokenhub: RunningTokenHub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     path: Path = certificates.write(tmp_path_factory.mktemp("certificate") / "own.pem", address="127.0.0.1")
     own = certificates.server_context(path)
     with ScriptedServer(REDIRECT) as redirects, ScriptedServer(REDIRECT, own) as tls, deaf("127.0.0.1") as port:
@@ -212,7 +200,7 @@ def endpoints(running: RunningTokenHub, tmp_path_factory: pytest.TempPathFactory
             "no_tls": redirects.url.replace("http:", "https:"),
             "unknown_certificate": tls.url,
             "deaf": f"http://127.0.0.1:{port}/v1",
-            "without_v1": f"{running.url}/tokenhub",
+            "without_v1": f"{strict_tokenhub.url}/tokenhub",
             "redirects": redirects.url,
         }
 

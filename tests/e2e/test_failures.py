@@ -42,23 +42,11 @@ def unknown_certificate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sc
         yield running
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[RunningTokenHub]:
-    with RunningTokenHub(strict_keys=True) as tokenhub:
-        yield tokenhub
-
-
-@pytest.fixture
-def tokenhub(running: RunningTokenHub) -> RunningTokenHub:
-    running.reset()
-    return running
-
-
 @pytest.fixture(scope="module", autouse=True)
 def _registered(
-    gateway: Gateway, running: RunningTokenHub, upstream: ScriptedServer, unknown_certificate: ScriptedServer
+    gateway: Gateway, strict_tokenhub: RunningTokenHub, upstream: ScriptedServer, unknown_certificate: ScriptedServer
 ) -> None:
-    url = f"{running.url}/v1"
+    url = f"{strict_tokenhub.url}/v1"
     gateway.register("tokenhub", url, api_key="tokenhub_" + 64 * "0")
     gateway.register("keyless", url)
     gateway.register("wrong-format", url, api_key=KEY)

@@ -1,4 +1,4 @@
-"""Schemathesis sends a thousand cases to what the OpenAPI document tells of: `make fuzz` sends many more."""
+"""Schemathesis sends a thousand cases to the operations of the OpenAPI document. `make fuzz` sends many more."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,8 @@ import pytest
 
 from tests.fuzz.run import SCHEMATHESIS, Target, run, table, target
 
-CASES, SEED = 10, 1  # of each kind to each operation: about a thousand in all
+# Cases of each kind per operation, about a thousand in total.
+CASES, SEED = 10, 1
 
 pytestmark = [
     pytest.mark.slow,
@@ -27,5 +28,6 @@ def test_answers_every_case_as_the_openapi_document_says(gateway: Target) -> Non
     print(table(result, gateway.operations))
     assert result.passed, result.output
     assert result.cases >= 900
-    for operation in gateway.operations:  # else nothing but refusals was looked at
-        assert any(status < 300 for status in result.answers[operation]), operation
+    # Without a success the checks would have covered only errors of the operation.
+    for operation in gateway.operations:
+        assert any(status < 300 for status in result.statuses[operation]), operation

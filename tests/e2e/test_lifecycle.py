@@ -33,7 +33,7 @@ def ports() -> tuple[int, ...]:
 
 @pytest.fixture(scope="module")
 def deployed(tmp_path_factory: pytest.TempPathFactory, ports: tuple[int, ...]) -> Path:
-    """The state of a system that was started once and stopped."""
+    """Returns the state folder of a system that was started once and stopped."""
     state = tmp_path_factory.mktemp("deployed") / "state"
     with LocalSystem(state, ports) as system:
         aws.client("dynamodb", system.aws_url).create_table(
@@ -47,7 +47,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory, ports: tuple[int, ...]) -
 
 @pytest.fixture
 def system(tmp_path: Path, deployed: Path, ports: tuple[int, ...]) -> Iterator[LocalSystem]:
-    """A system that was started before; each test has its own copy."""
+    """Starts a system on a copy of the deployed state."""
     shutil.copytree(deployed, tmp_path / "state")
     with LocalSystem(tmp_path / "state", ports) as running:
         yield running
@@ -58,11 +58,11 @@ def put(system: LocalSystem, item: str) -> None:
 
 
 def items(system: LocalSystem) -> set[str]:
-    found = aws.client("dynamodb", system.aws_url).scan(TableName=TABLE, ConsistentRead=True)["Items"]
-    return {item["id"]["S"] for item in found}
+    stored = aws.client("dynamodb", system.aws_url).scan(TableName=TABLE, ConsistentRead=True)["Items"]
+    return {item["id"]["S"] for item in stored}
 
 
-def invoke_a_function_that_hangs(system: LocalSystem) -> None:
+def invoke_a_hanging_function(system: LocalSystem) -> None:
     code = io.BytesIO()
     with zipfile.ZipFile(code, "w") as archive:
         archive.writestr("app.py", SLEEPER)
@@ -81,8 +81,8 @@ def invoke_a_function_that_hangs(system: LocalSystem) -> None:
 
 def start_a_streaming_worker(system: LocalSystem) -> None:
     request = urllib.request.Request(f"{system.url}/v1/models")
-    with suppress(urllib.error.HTTPError), urllib.request.urlopen(request, timeout=20) as answer:
-        answer.read()
+    with suppress(urllib.error.HTTPError), urllib.request.urlopen(request, timeout=20) as response:
+        response.read()
     wait_for_process(system, "awslambdaric")
 
 
@@ -99,23 +99,23 @@ def test_second_start_takes_under_15_seconds_without_sam(
     shutil.copytree(deployed, tmp_path / "state")
     shutil.rmtree(tmp_path / "state" / "logs")
 
-    begun = time.monotonic()
+    started = time.monotonic()
     with LocalSystem(tmp_path / "state", ports) as system:
-        assert time.monotonic() - begun < 15
+        assert time.monotonic() - started < 15
         assert not list((system.state / "logs").glob("sam-*"))
         assert system.wait_for(rf"curl -X POST {system.url}/api/v1/providers", 5)
 
 
 def test_ctrl_c_stops_everything_within_10_seconds_while_a_function_hangs(system: LocalSystem) -> None:
-    invoke_a_function_that_hangs(system)
+    invoke_a_hanging_function(system)
     start_a_streaming_worker(system)
 
-    begun = time.monotonic()
+    started = time.monotonic()
     code = system.stop(signal.SIGINT)
 
     assert code == 0
-    assert system.wait_until_gone(10 - (time.monotonic() - begun)) == []
-    assert time.monotonic() - begun < 10
+    assert system.wait_until_gone(10 - (time.monotonic() - started)) == []
+    assert time.monotonic() - started < 10
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
@@ -125,7 +125,7 @@ def test_term_and_hup_stop_everything_too(system: LocalSystem, number: int) -> N
 
 
 def test_kill_9_leaves_no_process_after_10_seconds(system: LocalSystem) -> None:
-    invoke_a_function_that_hangs(system)
+    invoke_a_hanging_function(system)
     start_a_streaming_worker(system)
 
     system.kill()
@@ -144,8 +144,9 @@ def test_written_data_survives_ctrl_c(system: LocalSystem, ports: tuple[int, ...
 def test_data_older_than_5_seconds_survives_kill_9(system: LocalSystem, ports: tuple[int, ...]) -> None:
     put(system, "old")
     time.sleep(6)
+    # The emulator is killed first, because it saves its data when its parent ends.
     for process in [line for line in system.processes() if "tools.local.emulator" in line]:
-        os.kill(int(process.split()[0]), signal.SIGKILL)  # first: it would save at the end of its parent
+        os.kill(int(process.split()[0]), signal.SIGKILL)
     system.kill()
 
     with LocalSystem(system.state, ports) as again:
@@ -153,7 +154,7 @@ def test_data_older_than_5_seconds_survives_kill_9(system: LocalSystem, ports: t
 
 
 def test_stopping_during_start_loses_nothing(system: LocalSystem, ports: tuple[int, ...]) -> None:
-    put(system, "kept")
+    put(system, "stored before")
     system.stop()
 
     for tenths in range(5, 14):
@@ -161,7 +162,7 @@ def test_stopping_during_start_loses_nothing(system: LocalSystem, ports: tuple[i
             time.sleep(tenths / 10)
 
     with LocalSystem(system.state, ports) as again:
-        assert items(again) == {"kept"}
+        assert items(again) == {"stored before"}
 
 
 def test_exits_with_1_and_names_a_part_that_died(system: LocalSystem) -> None:
@@ -217,15 +218,15 @@ def test_stops_when_the_starting_process_is_gone(tmp_path: Path, deployed: Path,
 
 def test_stops_when_its_terminal_is_closed(tmp_path: Path, deployed: Path, ports: tuple[int, ...]) -> None:
     shutil.copytree(deployed, tmp_path / "state")
-    screen, terminal = os.openpty()
+    controller, terminal = os.openpty()
     with LocalSystem(tmp_path / "state", ports, stdin=terminal) as system:
         os.close(terminal)
-        os.close(screen)
+        os.close(controller)
 
         assert system.wait(10) == 0
 
 
-def test_only_aws_starts_the_stack_without_the_front(tmp_path: Path, deployed: Path, ports: tuple[int, ...]) -> None:
+def test_only_aws_starts_the_stack_without_the_gateway(tmp_path: Path, deployed: Path, ports: tuple[int, ...]) -> None:
     shutil.copytree(deployed, tmp_path / "state")
     with LocalSystem(tmp_path / "state", ports, arguments=("--only", "aws")) as system:
         assert len(system.token("admin")) == 48

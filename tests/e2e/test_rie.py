@@ -1,4 +1,4 @@
-"""AWS's own runtime interface emulator as the judge of the framing. It buffers; bad framing is a PANIC in its log."""
+"""Checks the response framing with AWS's runtime interface emulator, which logs PANIC for bad framing. It buffers."""
 
 import http.client
 import json
@@ -19,7 +19,7 @@ from tests.managed_runtime import RUNTIME_PYTHON, launch
 RAPID = Path(samcli.__file__).parent / "local/rapid"
 BINARY = RAPID / f"aws-lambda-rie-{'arm64' if platform.machine() in ('aarch64', 'arm64') else 'x86_64'}"
 PRELUDE = b'{"statusCode":200,"headers":{"content-type":"text/plain"}}' + bytes(8)
-MOST_BODY = 6 * 1024 * 1024 + 100 - len(PRELUDE)
+MAX_BODY_BYTES = 6 * 1024 * 1024 + 100 - len(PRELUDE)
 
 pytestmark = [
     pytest.mark.slow,
@@ -57,7 +57,7 @@ class Emulator:
     output: Path
 
     def invoke(self, **event: object) -> bytes:
-        """What the emulator answers, whatever the status: it says 200 to most errors too."""
+        """Invokes the function and returns the body. The status is not checked: most errors have status 200 too."""
         with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)) as connection:
             connection.request("POST", "/2015-03-31/functions/function/invocations", json.dumps(event))
             return connection.getresponse().read()
@@ -79,23 +79,24 @@ def emulator(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         _wait_for(port)
         yield Emulator(port, folder / "output")
     finally:
-        process.terminate()  # it kills the function
+        # The emulator ends the function's process too.
+        process.terminate()
         process.wait(10)
 
 
 def _wait_for(port: int) -> None:
-    until = time.monotonic() + 20
+    deadline = time.monotonic() + 20
     while True:
         try:
             return socket.create_connection(("127.0.0.1", port)).close()
         except OSError:
-            assert time.monotonic() < until, "the emulator does not listen"
+            assert time.monotonic() < deadline, "the emulator does not listen"
             time.sleep(0.02)
 
 
 @pytest.fixture(autouse=True)
-def sound(emulator: Emulator) -> Iterator[None]:
-    """After every test the function still serves, and the emulator has understood all that it read."""
+def check_emulator(emulator: Emulator) -> Iterator[None]:
+    """Checks after each test that the function still responds and that the emulator logged no framing error."""
     yield
     assert emulator.invoke(do="bytes").startswith(PRELUDE)
     assert "PANIC" not in emulator.log.upper()
@@ -122,23 +123,25 @@ def test_sends_an_error_document_before_the_first_byte(emulator: Emulator) -> No
 
 
 def test_ends_with_error_trailers_after_the_first_byte(emulator: Emulator) -> None:
-    answer = emulator.invoke(do="failing")
+    body = emulator.invoke(do="failing")
 
     if is_streaming(emulator):
-        assert answer == PRELUDE + b"begun"
+        assert body == PRELUDE + b"begun"
         assert "the response body failed: LookupError" in emulator.log
-    else:  # nothing has left yet when the body fails
-        assert json.loads(answer)["errorType"] == "LookupError"
+    else:
+        # The function has sent nothing yet when the body fails.
+        assert json.loads(body)["errorType"] == "LookupError"
 
 
 def test_sends_the_largest_body(emulator: Emulator) -> None:
-    assert emulator.invoke(do="blocks", size=MOST_BODY) == PRELUDE + b"x" * MOST_BODY
+    assert emulator.invoke(do="blocks", size=MAX_BODY_BYTES) == PRELUDE + b"x" * MAX_BODY_BYTES
 
 
-@pytest.mark.parametrize("size", [MOST_BODY + 1, 3 * MOST_BODY])
+@pytest.mark.parametrize("size", [MAX_BODY_BYTES + 1, 3 * MAX_BODY_BYTES])
 def test_rejects_a_larger_body(emulator: Emulator, size: int) -> None:
     error = json.loads(emulator.invoke(do="blocks", size=size))
 
     assert error["errorType"] == "Function.ResponseSizeTooLarge"
-    if is_streaming(emulator):  # else the runtime client itself exits on a 413, as it does without the layer
+    # If it does not stream, the runtime client itself exits on a 413, as it does without the layer.
+    if is_streaming(emulator):
         assert "the Runtime API answered 413" in emulator.log

@@ -1,4 +1,4 @@
-"""The layer under the runtime clients that Lambda has shipped, and the one that the emulator's environment pins."""
+"""Runs the streaming layer under the runtime clients that Lambda has shipped, and under the pinned one."""
 
 import subprocess
 import sys
@@ -13,7 +13,8 @@ from tests.runtime_contract import RuntimeContract
 WITHOUT_INVOCATION_IDS = ("3.1.1", "4.0.1")
 PINNED = "4.2.2"
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]  # the first run installs
+# The first run installs the runtime clients.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 
 @pytest.fixture(scope="session", params=[*WITHOUT_INVOCATION_IDS, PINNED])
@@ -23,7 +24,7 @@ def version(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def interpreter(version: str) -> Path:
-    """Has that version; installed once, into .local/runtimes."""
+    """Returns a Python interpreter with that version, which is installed once into .local/runtimes."""
     if version == PINNED:
         return RUNTIME_PYTHON
     folder = ROOT / ".local/runtimes" / version
@@ -48,10 +49,10 @@ def start_runtime(interpreter: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 
 class TestEveryRuntime(RuntimeContract):
-    def test_the_init_line_names_the_version(self, runtime: Runtime, version: str) -> None:
+    def test_init_line_names_the_version(self, runtime: Runtime, version: str) -> None:
         assert runtime.logged(f"runtime client {version}, response mode stream\n")
 
-    def test_the_invocation_id_is_echoed_by_the_clients_that_know_it(self, runtime: Runtime, version: str) -> None:
+    def test_newer_clients_echo_the_invocation_id(self, runtime: Runtime, version: str) -> None:
         exchange = runtime.api.invoke(do="whole")
 
         echoed = f"Lambda-Runtime-Invocation-Id: invocation-of-{exchange.invoke_id}" in exchange.head

@@ -25,8 +25,8 @@ START = "start Docker, and make dev or make aws"
 KEY = "your-tokenhub-api-key"
 ONE = "/api/v1/providers/tokenhub"
 BELOW = (ONE, f"{ONE}/heartbeats", f"{ONE}/models", "/api/v1/openapi.json")
-# The events that are not answered by a 200: no page's origin is allowed here, and what is deleted leaves nothing.
-ANSWERED = {"preflight": 403, "delete": 204}
+# The sample events whose status is not 200. A preflight is rejected because the stack allows no origins.
+OTHER_STATUSES = {"preflight": 403, "delete": 204}
 EVENTS = sorted((ROOT / "events").glob("*.json"))
 
 
@@ -41,7 +41,7 @@ def system() -> Iterator[LocalSystem]:
 
 @dataclass(frozen=True)
 class Api:
-    """A `sam local start-api` before that system."""
+    """A running `sam local start-api` that uses the local AWS of the system."""
 
     url: str
     output: list[str]
@@ -90,18 +90,18 @@ def test_openai_sdk_reads_a_buffered_stream(api: Api) -> None:
         stream = client.chat.completions.create(
             model="echo", messages=[{"role": "user", "content": "Grüße, 東京"}], stream=True
         )
-        said = "".join(chunk.choices[0].delta.content or "" for chunk in stream)
+        text = "".join(chunk.choices[0].delta.content or "" for chunk in stream)
 
-    assert said == "Grüße, 東京"
+    assert text == "Grüße, 東京"
 
 
 def test_returns_the_providers_json_answer(api: Api) -> None:
     api.register()
-    answer = api.call("GET", "/v1/models", "client")
+    response = api.call("GET", "/v1/models", "client")
 
-    assert answer.status_code == 200
-    assert "echo" in {model["id"] for model in answer.json()["data"]}
-    assert answer.headers["x-provider-id"] == "tokenhub"
+    assert response.status_code == 200
+    assert "echo" in {model["id"] for model in response.json()["data"]}
+    assert response.headers["x-provider-id"] == "tokenhub"
 
 
 def test_function_errors_have_the_one_shape(api: Api) -> None:
@@ -111,13 +111,13 @@ def test_function_errors_have_the_one_shape(api: Api) -> None:
     with rehearsed(api.system, "refuse_key"):
         refused = api.call("POST", "/v1/chat/completions", "client", json={"model": "echo", "messages": []})
 
-    for answer, status, code in (
+    for response, status, code in (
         (unknown, 404, "provider_not_found"),
         (invalid, 400, "invalid_endpoint"),
         (refused, 401, "provider_key_refused"),
     ):
-        assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
-        assert set(answer.json()["error"]) == {"message", "type", "code", "param"}
+        assert (response.status_code, response.json()["error"]["code"]) == (status, code)
+        assert set(response.json()["error"]) == {"message", "type", "code", "param"}
 
 
 def test_authorizer_guards_every_route_except_health(api: Api) -> None:
@@ -140,9 +140,9 @@ def test_containers_stay_warm(api: Api) -> None:
 def test_relays_listen_on_the_bridge_only(system: LocalSystem) -> None:
     docker = docker_bridge.address()
     assert docker is not None
-    listed = subprocess.run(["ss", "-ltnH"], capture_output=True, text=True, check=True).stdout
+    sockets = subprocess.run(["ss", "-ltnH"], capture_output=True, text=True, check=True).stdout
     for port in (system.aws_port, system.tokenhub_port):
-        addresses = {line.split()[3].rpartition(":")[0] for line in listed.splitlines() if f":{port} " in line}
+        addresses = {line.split()[3].rpartition(":")[0] for line in sockets.splitlines() if f":{port} " in line}
         assert str(docker.ip) in addresses
         assert addresses <= {str(docker.ip), "127.0.0.1", "[::1]"}
 
@@ -162,15 +162,16 @@ def test_every_sample_event_is_answered(api: Api, event: Path) -> None:
     api.register(default=True)
     function = function_of(json.loads(event.read_text()))
 
-    answer = sam_local.invoke(function, event, api.system.state / "env.json")
+    result = sam_local.invoke(function, event, api.system.state / "env.json")
 
-    assert "errorMessage" not in answer
-    if "statusCode" in answer:
-        assert answer["statusCode"] == ANSWERED.get(event.stem, 200), answer
-    elif function == "AuthorizerFunction":  # its token is nobody's
-        assert answer["policyDocument"]["Statement"][0]["Effect"] == "Deny"
+    assert "errorMessage" not in result
+    if "statusCode" in result:
+        assert result["statusCode"] == OTHER_STATUSES.get(event.stem, 200), result
+    elif function == "AuthorizerFunction":
+        # The token of the sample event is not valid.
+        assert result["policyDocument"]["Statement"][0]["Effect"] == "Deny"
     else:
-        assert answer["beaten"] == 1
+        assert result["beaten"] == 1
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.stem)
@@ -182,7 +183,7 @@ def test_every_sample_event_is_small(event: Path) -> None:
 def test_explains_what_to_start_in_a_fresh_clone(tmp_path: Path, command: list[str]) -> None:
     subprocess.run(["git", "clone", "-q", str(ROOT), str(tmp_path / "clone")], check=True)
 
-    done = subprocess.run(
+    process = subprocess.run(
         [sam_local.SAM, "local", *command],
         cwd=tmp_path / "clone",
         env=sam_local.ENVIRON,
@@ -192,29 +193,29 @@ def test_explains_what_to_start_in_a_fresh_clone(tmp_path: Path, command: list[s
         check=False,
     )
 
-    assert done.returncode != 0
-    assert START in done.stderr
-    assert "Traceback" not in done.stderr
+    assert process.returncode != 0
+    assert START in process.stderr
+    assert "Traceback" not in process.stderr
 
 
 def test_explains_what_to_start_after_the_local_aws_stopped(api: Api, tmp_path: Path) -> None:
-    file = json.loads((api.system.state / "env.json").read_text())
+    environments = json.loads((api.system.state / "env.json").read_text())
     [port] = free_ports(1)
-    for variables in file.values():
+    for variables in environments.values():
         variables["AWS_ENDPOINT_URL"] = f"http://{urlsplit(variables['AWS_ENDPOINT_URL']).hostname}:{port}/Nobody"
-    stopped = tmp_path / "env.json"
-    stopped.write_text(json.dumps(file))
+    env_file = tmp_path / "env.json"
+    env_file.write_text(json.dumps(environments))
 
-    answer = sam_local.invoke("ProvidersFunction", ROOT / "events/list.json", stopped)
+    result = sam_local.invoke("ProvidersFunction", ROOT / "events/list.json", env_file)
 
-    assert answer["statusCode"] == 500
-    assert "Start it with `make dev`" in json.loads(answer["body"])["error"]["message"]
+    assert result["statusCode"] == 500
+    assert "Start it with `make dev`" in json.loads(result["body"])["error"]["message"]
 
 
 def test_never_calls_the_real_aws_without_the_env_file(system: LocalSystem, tmp_path: Path) -> None:
-    nothing = tmp_path / "env.json"
-    nothing.write_text('{"Parameters": {"PLATFORM": "local"}}')
+    env_file = tmp_path / "env.json"
+    env_file.write_text('{"Parameters": {"PLATFORM": "local"}}')
 
-    answer = sam_local.invoke("ProvidersFunction", ROOT / "events/list.json", nothing)
+    result = sam_local.invoke("ProvidersFunction", ROOT / "events/list.json", env_file)
 
-    assert "Start it with `make dev`" in json.loads(answer["body"])["error"]["message"]
+    assert "Start it with `make dev`" in json.loads(result["body"])["error"]["message"]

@@ -1,4 +1,4 @@
-"""What long streams and failures leave behind in a function's process, under the real awslambdaric."""
+"""Long streams and failures leave no memory, thread or socket behind in a process of the real awslambdaric."""
 
 import sys
 import threading
@@ -20,8 +20,9 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="reads /proc"),
 ]
 
-# Every body that fails, and its on_close, hold a mebibyte, so that one kept by mistake shows. The handler that raises
-# holds none: without any layer awslambdaric keeps its frames until a garbage collection (95 MB after 100 such ones).
+# Every failing body and its on_close hold a mebibyte, so that the test notices a reference that is never released. The
+# handler that raises holds none: even without a layer awslambdaric keeps the frames of such a handler until a garbage
+# collection (95 MB after 100 of them).
 APP = """
 import socket
 from lambda_streaming import StreamingResponse, Pump, streaming
@@ -35,27 +36,27 @@ def mebibytes(count):
             yield bytes([number % 256]) * 65536
 
 def failing():
-    held = b"x" * FILL
-    yield held[:1000]
+    data = b"x" * FILL
+    yield data[:1000]
     raise LookupError("a secret")
 
-def received(ours, theirs):
-    held = b"x" * FILL
-    with ours, theirs:
-        theirs.sendall(held[:20_000])
-        while data := ours.recv(5000):
-            yield data
+def received(client, server):
+    data = b"x" * FILL
+    with client, server:
+        server.sendall(data[:20_000])
+        while chunk := client.recv(5000):
+            yield chunk
 
 def silent_upstream():
-    ours, theirs = socket.socketpair()
-    wake = lambda: ours.shutdown(socket.SHUT_RDWR)
-    return Pump(received(ours, theirs), stop=wake, idle=0.02, on_idle=lambda: b":")
+    client, server = socket.socketpair()
+    stop = lambda: client.shutdown(socket.SHUT_RDWR)
+    return Pump(received(client, server), stop=stop, idle=0.02, on_idle=lambda: b":")
 
 @streaming
 def handler(event, context):
     if event["do"] == "raise":
         raise KeyError("before the first byte")
-    held = b"x" * FILL
+    data = b"x" * FILL
     match event["do"]:
         case "stream": body = mebibytes(event["count"])
         case "pump": body = Pump(mebibytes(event["count"]))
@@ -64,7 +65,7 @@ def handler(event, context):
         case "endless": body = mebibytes(1_000_000)
         case "endless pump": body = Pump(mebibytes(1_000_000))
         case "silence": body = silent_upstream()
-    return StreamingResponse(200, {}, body, lambda: len(held))
+    return StreamingResponse(200, {}, body, lambda: len(data))
 """
 ANSWERED = ("raise", "fail", "fail in the pump")
 RESET = ("endless", "endless pump", "silence")
@@ -76,20 +77,21 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
         yield start(APP)
 
 
-@pytest.mark.parametrize("way", ["stream", "pump"])
-def test_streams_100_mib_to_a_slow_reader_without_buffering(runtime: Runtime, way: str) -> None:
-    runtime.api.invoke(do=way, count=1)
+@pytest.mark.parametrize("body_kind", ["stream", "pump"])
+def test_streams_100_mib_to_a_slow_reader_without_buffering(runtime: Runtime, body_kind: str) -> None:
+    runtime.api.invoke(do=body_kind, count=1)
     before = memory(runtime, "VmRSS")
     runtime.api.pause = threading.Event()
 
     with ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(runtime.api.invoke, do=way, count=100)
+        exchange = pool.submit(runtime.api.invoke, do=body_kind, count=100)
         produced_unread = mebibytes_once_stalled(runtime)
         runtime.api.pause.set()
-        body = answer.result().body
+        body = exchange.result().body
 
     assert len(body) == 100 * MIB
-    assert produced_unread < 40  # the rest is the kernel's: what both sockets buffer
+    # The buffers of both sockets in the kernel take less than 40 MiB.
+    assert produced_unread < 40
     assert memory(runtime, "VmHWM") - before < 20 * MIB
 
 
@@ -122,25 +124,29 @@ def assert_serves(runtime: Runtime) -> None:
 
 
 def memory(runtime: Runtime, name: str) -> int:
-    """Bytes: VmRSS is what the process holds now, VmHWM the most that it ever held."""
+    """Returns the memory of the process in bytes: VmRSS is the current value, VmHWM the maximum so far."""
     lines = Path(f"/proc/{runtime.process.pid}/status").read_text().splitlines()
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
 
 
 def open_at_rest(runtime: Runtime) -> dict[str, int]:
-    """Threads and open files, unchanged for half a second: an answer comes before its socket closes."""
+    """Returns the numbers of threads and open files, once they have not changed for half a second.
+
+    A response arrives before its socket closes.
+    """
     process = Path(f"/proc/{runtime.process.pid}")
-    looks: list[dict[str, int]] = []
-    while len(looks) < 10 or any(look != looks[-1] for look in looks[-10:]):
+    samples: list[dict[str, int]] = []
+    while len(samples) < 10 or any(sample != samples[-1] for sample in samples[-10:]):
         time.sleep(0.05)
-        looks.append({name: len(list((process / name).iterdir())) for name in ("task", "fd")})
-    return looks[-1]
+        samples.append({name: len(list((process / name).iterdir())) for name in ("task", "fd")})
+    return samples[-1]
 
 
 def mebibytes_once_stalled(runtime: Runtime) -> int:
-    """How many the function has begun when half a second brings no more."""
+    """Returns the number of mebibytes that the function has produced when it has produced none for half a second."""
     counts = [0]
     while counts[-1] <= 1 or len(set(counts[-6:])) > 1:
         time.sleep(0.1)
         counts.append(runtime.output.read_text().count("mebibyte"))
-    return counts[-1] - 1  # that of the stream before
+    # The first stream of the test produced one.
+    return counts[-1] - 1

@@ -1,4 +1,4 @@
-"""`make fuzz`: many cases with a seed that is printed. CASES and SEED choose them."""
+"""`make fuzz`: runs many cases and prints their seed. CASES and SEED set the number and the seed."""
 
 import os
 import random
@@ -10,14 +10,16 @@ from tests.fuzz.run import run, table, target
 def main() -> int:
     cases = int(os.environ.get("CASES") or 200)
     seed = int(os.environ.get("SEED") or random.randrange(2**32))
-    again = f"make fuzz CASES={cases} SEED={seed}"
-    print(f"{again} runs these cases again.", flush=True)
-    with target() as at:
-        result = run(at, cases=cases, seed=seed, echo=True)
-        print(table(result, at.operations))
+    command = f"make fuzz CASES={cases} SEED={seed}"
+    print(f"{command} runs these cases again.", flush=True)
+    with target() as gateway:
+        result = run(gateway, cases=cases, seed=seed, echo=True)
+        print(table(result, gateway.operations))
     if not result.passed:
-        print(f"\nIt failed. To repeat it all: {again}. To repeat one case, run its curl line against `make dev`,")
-        print('with "Authorization: Bearer $(make -s token ROLE=admin)" where it says [Filtered].')
+        print(
+            f"\nSome cases failed. `{command}` runs all cases again. To repeat one case, start `make dev` and run its"
+        )
+        print('curl line. Replace [Filtered] with "Authorization: Bearer $(make -s token ROLE=admin)".')
     return 0 if result.passed else 1
 
 

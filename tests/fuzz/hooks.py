@@ -1,4 +1,4 @@
-"""What Schemathesis is told besides the document. Runs in .local/fuzz, so nothing of ours is imported."""
+"""Hooks and checks for Schemathesis. It runs in .local/fuzz, so this module imports no code of the repository."""
 
 import json
 import os
@@ -14,17 +14,18 @@ ID = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 @schemathesis.hook
 def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> None:
-    """What has to fit together, and no schema says so. What is not valid by itself stays as it is."""
+    """Makes valid values consistent where the schema cannot express the rule. Leaves invalid values unchanged."""
     if not isinstance(case.body, dict):
         return
-    body = case.body.copy()  # other cases share it
-    # Whoever is the default has a key: TokenHub takes nothing without one, and all of /v1 would end in a 401.
+    # Other cases share the body.
+    body = case.body.copy()
+    # The default provider always has a key. Without one TokenHub would answer every /v1 request with a 401.
     if body.get("api_key") == "" or (body.get("default") is True and body.get("api_key") is None):
         body["api_key"] = KEY
-    # An id never changes: the body's is the path's.
-    asked = case.path_parameters.get("id")
-    if _is_id(asked) and _is_id(body.get("id")):
-        body["id"] = asked
+    # The id in the body must equal the id in the path.
+    path_id = case.path_parameters.get("id")
+    if _is_id(path_id) and _is_id(body.get("id")):
+        body["id"] = path_id
     case.body = body
 
 
@@ -34,23 +35,24 @@ def _is_id(value: object) -> bool:
 
 @schemathesis.check
 def one_error_shape(ctx: CheckContext, response: Response, case: Case) -> None:
-    """Every error has the one shape, and a code that the document has for that call and status.
+    """Checks the shape of every error, and that the document lists its code for the operation and the status.
 
-    The document has a 4XX and a 5XX for API Gateway's own answers, so that the status alone shows nothing.
+    A check of the status alone is not enough: the document has 4XX and 5XX for API Gateway's own errors.
     """
     if response.status_code < 400:
         return
     body = json.loads(response.text)
-    assert body.keys() - {"type"} == {"error"}, "not the one error shape"  # type: for the Anthropic SDK
-    assert body["error"].keys() == {"message", "type", "code", "param"}, "not the one error shape"
+    # On /v1/messages the body also has a type, for the Anthropic SDK.
+    assert body.keys() - {"type"} == {"error"}, "not the common error shape"
+    assert body["error"].keys() == {"message", "type", "code", "param"}, "not the common error shape"
     code = body["error"]["code"]
-    assert f"`{code}`" in _told(case, response), f"the document has no {code} for this call and status"
+    assert f"`{code}`" in _description(case, response), f"the document has no {code} for this call and status"
 
 
-def _told(case: Case, response: Response) -> str:
-    """The document's words for such an answer."""
+def _description(case: Case, response: Response) -> str:
+    """Returns the description of the response in the document. A method without an operation gets `not_found`."""
     if response.request.method != case.operation.method.upper():
-        return "`not_found`"  # a method that there is not
-    answers = case.operation.definition.raw["responses"]
+        return "`not_found`"
+    responses = case.operation.definition.raw["responses"]
     status = response.status_code
-    return str(answers.get(str(status), answers.get(f"{status // 100}XX", {})).get("description"))
+    return str(responses.get(str(status), responses.get(f"{status // 100}XX", {})).get("description"))

@@ -29,22 +29,22 @@ ESCAPE_CUT = re.compile(r"[\\%&]\S{0,8}")
 
 def redact(original: str, secrets: Iterable[str] = ()) -> str:
     """Returns the text with the secrets, and everything that has the shape of a key, replaced."""
-    return KEY_SHAPED.sub(REDACTED, without(original, secrets))
+    return KEY_SHAPED.sub(REDACTED, redact_secrets(original, secrets))
 
 
-def without_end(text: str, secrets: Iterable[str]) -> str:
+def redact_cut_secrets(text: str, secrets: Iterable[str]) -> str:
     """Replaces the beginning of a secret at the end of a text that was cut in transit.
 
     Never use it for a complete text: a client that chooses how an error ends could guess a key character by character.
     """
     for secret in filter(_is_searched, secrets):
-        text = _without_cut(text, secret)
+        text = _redact_cut_secret(text, secret)
     return text
 
 
-def without(original: str, secrets: Iterable[str]) -> str:
+def redact_secrets(original: str, secrets: Iterable[str]) -> str:
     """Replaces the secrets only. A name that has the shape of a key stays: a model may be called tokenhub_something."""
-    return _without(original, [(_telltale(secret), secret) for secret in secrets if _is_searched(secret)])
+    return _redact_known(original, [(_longest_plain_run(secret), secret) for secret in secrets if _is_searched(secret)])
 
 
 class Redactor:
@@ -54,7 +54,7 @@ class Redactor:
         # Heartbeats learn keys in many threads.
         self._lock = Lock()
         self._keys: set[str] = set()
-        # The list only grows, because other threads read it without the lock.
+        # (longest plain run, key). The list only grows, because other threads read it without the lock.
         self._known: list[tuple[str, str]] = []
 
     def learn(self, key: str) -> None:
@@ -62,31 +62,32 @@ class Redactor:
         with self._lock:
             if _is_searched(key) and key not in self._keys:
                 self._keys.add(key)
-                self._known.append((_telltale(key), key))
+                self._known.append((_longest_plain_run(key), key))
 
     def __call__(self, text: str) -> str:
-        return KEY_SHAPED.sub(REDACTED, _without(text, self._known))
+        return KEY_SHAPED.sub(REDACTED, _redact_known(text, self._known))
 
 
 def _is_searched(secret: str) -> bool:
     return len(secret) >= MIN_KEY_CHARACTERS
 
 
-def _telltale(secret: str) -> str:
+def _longest_plain_run(secret: str) -> str:
     """Returns the longest run of letters and digits in a secret. No encoding changes letters and digits."""
     return max(re.findall(r"[A-Za-z0-9]+", secret), key=len, default="")
 
 
-def _without(original: str, known: Iterable[tuple[str, str]]) -> str:
-    """Compiles a pattern only of the secrets whose telltale is in the text: one of a thousand keys takes long.
+def _redact_known(original: str, known: Iterable[tuple[str, str]]) -> str:
+    """Replaces the known secrets, each a pair of its longest plain run and the secret.
 
-    The longest secret comes first, because a secret that is a prefix of another would leave the rest of the other.
+    The pattern has only the secrets whose run is in the text, because compiling a thousand keys takes long. The longest
+    secret comes first, because a secret that is a prefix of another would leave the rest of the other.
     """
-    candidates = sorted((secret for telltale, secret in known if telltale in original), key=len, reverse=True)
+    candidates = sorted((secret for run, secret in known if run in original), key=len, reverse=True)
     return re.sub("|".join(map(_any_form, candidates)), REDACTED, original) if candidates else original
 
 
-def _without_cut(text: str, secret: str) -> str:
+def _redact_cut_secret(text: str, secret: str) -> str:
     prefix = PUBLIC_PREFIX.match(secret)
     min_length = MIN_CUT_CHARACTERS + (prefix.end() if prefix else 0)
     pattern = re.compile(_any_form(secret[:min_length]))

@@ -15,7 +15,7 @@ from gateway.proxy.upstream import Target, Upstream
 from gateway.registry.provider import Provider
 
 MAX_TEXT_CHARACTERS = 4096
-# Less than the 30 s between two ticks, so that two beats fit into a minute.
+# Less than the 30 s between two ticks, so that two heartbeats fit into a minute.
 TIMEOUT_SECONDS = 20.0
 ALL_PROVIDERS_FAILED = "provider_all_failed"
 INTERNAL_ERROR = (

@@ -20,7 +20,7 @@ from gateway.registry.provider import format_timestamp, parse_timestamp
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
 
-# More than a beat's 20 s and a cold start, less than the 29 s after which API Gateway gives up.
+# More than a heartbeat's 20 s and a cold start, less than the 29 s after which API Gateway gives up.
 TIMEOUT_SECONDS = 25
 # A retry would run a second heartbeat, and API Gateway would time out during it.
 CLIENT_CONFIG = Config(read_timeout=TIMEOUT_SECONDS, connect_timeout=2, retries={"total_max_attempts": 1})
@@ -73,7 +73,7 @@ def relay_errors(work: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def serialize_beat(beat: PastBeat) -> dict[str, Any]:
-    """Returns the beat as plain data for JSON."""
+    """Returns the heartbeat as plain data for JSON."""
     return asdict(beat) | {"at": format_timestamp(beat.at)}
 
 

@@ -5,17 +5,17 @@ from datetime import datetime
 
 from gateway.registry.provider import Health, Provider, Status, utc_day
 
-# Every 20th beat is a stream. TokenHub books 512 tokens for each stream, so most beats are not streams.
+# Every 20th heartbeat is a stream. TokenHub books 512 tokens for each stream, so most heartbeats are not streams.
 STREAM_INTERVAL = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The outcome of one beat.
+    """The outcome of one heartbeat.
 
-    `error` is None when the provider answered a chat completion. `model` is None when the beat failed or the answer
-    named no model. `tokens` is None when the cost is unknown. `slot` is the tick that the beat belongs to, None outside
-    the ticks. `stream` says whether the beat asked for a stream.
+    `error` is None when the provider answered a chat completion. `model` is None when the heartbeat failed or the
+    answer named no model. `tokens` is None when the cost is unknown. `slot` is the tick that the heartbeat belongs to,
+    None outside the ticks. `stream` says whether the heartbeat requested a stream.
     """
 
     started_at: datetime
@@ -30,7 +30,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class RecordedBeat:
-    """A beat that was written to the registry: the provider before it, the outcome, and the health after it."""
+    """A heartbeat that was written to the registry: the provider before it, the outcome, and the health after it."""
 
     before: Provider
     outcome: Outcome
@@ -38,12 +38,12 @@ class RecordedBeat:
 
     @property
     def status_changed(self) -> bool:
-        """Whether the beat changed the provider's status."""
+        """Whether the heartbeat changed the provider's status."""
         return self.after.status != self.before.health.status
 
 
 def next_health(before: Health, outcome: Outcome) -> Health:
-    """Returns the health after a beat. One failure makes a provider failed, one success makes it healthy."""
+    """Returns the health after a heartbeat. One failure makes a provider failed, one success makes it healthy."""
     status: Status = "healthy" if outcome.error is None else "failed"
     day = utc_day(outcome.started_at)
     tokens_before = before.heartbeat_tokens if before.heartbeat_tokens_day == day else 0
@@ -65,10 +65,10 @@ def next_health(before: Health, outcome: Outcome) -> Health:
 
 
 def is_stream_due(health: Health) -> bool:
-    """Whether the next beat asks for a stream: the first beat of a registration, and every 20th of a healthy provider.
+    """Whether the next heartbeat requests a stream.
 
-    After a failure the next beat is of the kind that failed, because a fault of streams alone says nothing about other
-    requests, and the other way round.
+    The first heartbeat of a registration does, and every 20th of a healthy provider. After a failure the next heartbeat
+    is of the kind that failed, because streams can fail while other requests succeed, and the other way round.
     """
     if health.status == "failed":
         return health.beats_since_stream == 0
@@ -76,7 +76,7 @@ def is_stream_due(health: Health) -> bool:
 
 
 def is_newer_beat(before: Health, outcome: Outcome) -> bool:
-    """Whether a beat started after the last one and, if it belongs to a tick, whether that tick is a later one.
+    """Whether a heartbeat started after the last one and, if it belongs to a tick, whether that tick is a later one.
 
     Step Functions Express runs a tick at least once, so a tick may run twice. Slots are timestamps and compare as text.
     """

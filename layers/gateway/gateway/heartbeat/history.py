@@ -1,4 +1,4 @@
-"""Pages, time buckets and uptime of a provider's past heartbeats (beats). Pure functions."""
+"""Pages, time buckets and uptime of a provider's past heartbeats. Pure functions."""
 
 import base64
 import re
@@ -13,7 +13,7 @@ from gateway.heartbeat.health import Outcome
 from gateway.registry.provider import format_timestamp, parse_timestamp
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# The resolution of timestamps: the smallest difference between two beats.
+# The resolution of timestamps: the smallest difference between two heartbeats.
 RESOLUTION = timedelta(microseconds=1)
 WIDTH_UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1)}
 MAX_BUCKET_WIDTH = timedelta(hours=24)
@@ -22,7 +22,7 @@ UPTIME_WINDOW = timedelta(hours=24)
 
 @dataclass(frozen=True, slots=True)
 class PastBeat:
-    """The outcome of a beat as the history shows it. None means unknown."""
+    """The outcome of a heartbeat as the history shows it. None means unknown."""
 
     at: datetime
     good: bool
@@ -35,7 +35,7 @@ class PastBeat:
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Milliseconds, over good beats only: the latency of a failed beat is how long it took to fail."""
+    """Milliseconds, over good heartbeats only: the latency of a failed heartbeat is how long it took to fail."""
 
     min: int
     mean: int
@@ -44,7 +44,7 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """The beats that started within one time bucket. `latency` is None when no beat was good."""
+    """The heartbeats that started within one time bucket. `latency` is None when no heartbeat was good."""
 
     start: datetime
     beats: int
@@ -54,14 +54,14 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class Uptime:
-    """The number of beats and of good beats within 24 hours."""
+    """The number of heartbeats and of good heartbeats within 24 hours."""
 
     beats: int
     good: int
 
     @property
     def share(self) -> float | None:
-        """The share of good beats, 0 to 1. None without beats."""
+        """The share of good heartbeats, 0 to 1. None without heartbeats."""
         return self.good / self.beats if self.beats else None
 
 
@@ -87,9 +87,9 @@ def to_past_beat(outcome: Outcome) -> PastBeat:
 
 
 def first_page(beats: Iterable[PastBeat], limit: int) -> Page[PastBeat]:
-    """Returns the first `limit` of the beats, which must be newest first.
+    """Returns the first `limit` of the heartbeats, which must be newest first.
 
-    Reads one beat more than it returns, so that `next` never leads to an empty page.
+    Reads one heartbeat more than it returns, so that `next` never leads to an empty page.
     """
     read = list(islice(beats, limit + 1))
     items = read[:limit]
@@ -97,7 +97,7 @@ def first_page(beats: Iterable[PastBeat], limit: int) -> Page[PastBeat]:
 
 
 def count_uptime(beats: Iterable[PastBeat]) -> Uptime:
-    """Counts the beats and the good ones among them."""
+    """Counts the heartbeats and the good ones among them."""
     results = [beat.good for beat in beats]
     return Uptime(beats=len(results), good=sum(results))
 
@@ -105,7 +105,7 @@ def count_uptime(beats: Iterable[PastBeat]) -> Uptime:
 def bucket_starts(width: timedelta, newest: datetime, oldest: datetime, limit: int) -> Page[datetime]:
     """Returns the starts of the buckets from `newest` back to `oldest`, at most `limit`, newest first.
 
-    Buckets start at multiples of their width since 1970, so that the same beat always falls into the same bucket.
+    Buckets start at multiples of their width since 1970, so that the same heartbeat always falls into the same bucket.
     """
     first, last = _bucket_number(newest, width), _bucket_number(oldest, width)
     starts = [EPOCH + width * number for number in range(first, max(last - 1, first - limit), -1)]
@@ -113,7 +113,7 @@ def bucket_starts(width: timedelta, newest: datetime, oldest: datetime, limit: i
 
 
 def fill_buckets(beats: Iterable[PastBeat], starts: Iterable[datetime], width: timedelta) -> list[Bucket]:
-    """Returns one bucket for each start, an empty one where no beat started, so that gaps stay visible."""
+    """Returns one bucket for each start, an empty one where no heartbeat started, so that gaps stay visible."""
     by_start: defaultdict[datetime, list[PastBeat]] = defaultdict(list)
     for beat in beats:
         by_start[EPOCH + width * _bucket_number(beat.at, width)].append(beat)
@@ -132,7 +132,7 @@ def parse_bucket_width(text: str) -> timedelta:
 
 
 def encode_cursor(at: datetime) -> str:
-    """Returns the cursor of the page of items older than this moment. New beats do not move it."""
+    """Returns the cursor of the page of items older than this moment. New heartbeats do not move it."""
     return base64.urlsafe_b64encode(format_timestamp(at).encode()).decode()
 
 

@@ -1,4 +1,4 @@
-"""Stores the outcomes of recent beats in the heartbeats table."""
+"""Stores the outcomes of recent heartbeats in the heartbeats table."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -44,7 +44,7 @@ class HistoryFull(Exception):
 
 
 class HistoryStore:
-    """Stores and reads the history of beats. Reads are consistent: they include a beat that was just written."""
+    """Stores and reads the history of heartbeats. Reads are consistent: they include one that was just written."""
 
     def __init__(self, table: "Table", *, retention: timedelta, sleep: Callable[[float], object] = time.sleep) -> None:
         """`retention` is how long an outcome is shown. DynamoDB deletes it some time later."""
@@ -83,14 +83,14 @@ class HistoryStore:
         return {name: value for name, value in item.items() if value is not None}
 
     def page(self, provider: Provider, *, limit: int, before: datetime | None, now: datetime) -> Page[PastBeat]:
-        """Returns the last `limit` beats before that moment, newest first."""
+        """Returns the last `limit` heartbeats before that moment, newest first."""
         times = (self._history_start(provider, now), before)
         return first_page(self._query(provider.id, times, now, ALL_ATTRIBUTES, page_size=limit + 1), limit)
 
     def buckets(
         self, provider: Provider, width: timedelta, *, limit: int, before: datetime | None, now: datetime
     ) -> Page[Bucket]:
-        """Returns the last `limit` buckets that start before that moment, from now back to the oldest beat."""
+        """Returns the last `limit` buckets that start before that moment, from now back to the oldest heartbeat."""
         oldest = self._oldest_beat(provider, now)
         if oldest is None:
             return Page([], None)
@@ -103,12 +103,12 @@ class HistoryStore:
         return Page(fill_buckets(beats, starts.items, width), starts.next)
 
     def uptime(self, provider: Provider, *, now: datetime) -> Uptime:
-        """Counts the beats of the last 24 hours and the good ones among them."""
+        """Counts the heartbeats of the last 24 hours and the good ones among them."""
         since = max(self._history_start(provider, now), now - UPTIME_WINDOW)
         return count_uptime(self._query(provider.id, (since, None), now, ("at", "good")))
 
     def _history_start(self, provider: Provider, now: datetime) -> datetime:
-        """Returns the time before which beats have expired or belong to a deleted provider with the same id."""
+        """Returns the time before which heartbeats have expired or belong to a deleted provider with the same id."""
         return max(provider.created_at, now - self._retention)
 
     def _oldest_beat(self, provider: Provider, now: datetime) -> PastBeat | None:
@@ -126,7 +126,7 @@ class HistoryStore:
         newest_first: bool = True,
         page_size: int | None = None,
     ) -> Iterator[PastBeat]:
-        """Yields the beats of a time range that have not expired. Reads further pages only when the caller goes on."""
+        """Yields the unexpired heartbeats of a time range. Reads further pages only when the caller goes on."""
         key_range = _key_range(times)
         if key_range is None:
             return

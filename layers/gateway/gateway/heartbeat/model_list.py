@@ -7,7 +7,7 @@ from typing import Any
 
 from gateway.core.background import begin
 from gateway.core.errors import DeadlineExceeded, ModelListUnusable
-from gateway.core.redaction import without
+from gateway.core.redaction import redact_secrets
 from gateway.proxy.reply import read_up_to
 from gateway.proxy.request import ForwardRequest
 from gateway.proxy.upstream import Target, Upstream
@@ -69,9 +69,9 @@ def _parse(body: bytes, endpoint: str) -> list[Any]:
 
 def _redact(value: Any, secrets: list[str]) -> Any:
     if isinstance(value, str):
-        return without(value, secrets)
+        return redact_secrets(value, secrets)
     if isinstance(value, list):
         return [_redact(item, secrets) for item in value]
     if isinstance(value, dict):
-        return {without(name, secrets): _redact(item, secrets) for name, item in value.items()}
+        return {redact_secrets(name, secrets): _redact(item, secrets) for name, item in value.items()}
     return value

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.core.errors import AnswerTruncated, DeadlineExceeded, StreamTruncated
-from gateway.core.redaction import without_end
+from gateway.core.redaction import redact_cut_secrets
 from gateway.heartbeat.verdict import (
     ANSWER_TRUNCATED,
     STREAM_TOKENS,
@@ -175,5 +175,5 @@ def _read_beginning(chunks: Iterator[bytes], secrets: list[str]) -> bytes:
             if len(body) > MAX_ERROR_BODY_BYTES:
                 break
     except (AnswerTruncated, StreamTruncated):
-        return without_end(body.decode(errors="replace"), secrets).encode()
+        return redact_cut_secrets(body.decode(errors="replace"), secrets).encode()
     return bytes(body)

@@ -19,7 +19,7 @@ class Reporter:
         self._logger = logger
 
     def report_beat(self, beat: RecordedBeat) -> None:
-        """Emits the metrics of a beat and logs a change of status."""
+        """Emits the metrics of a heartbeat and logs a change of status."""
         provider, outcome = beat.before.id, beat.outcome
         failures = 0 if outcome.error is None else 1
         telemetry.emit(

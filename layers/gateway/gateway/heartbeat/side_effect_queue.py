@@ -1,6 +1,6 @@
-"""Runs the side effects of a tick's beats in batches and in background threads.
+"""Runs the side effects of a tick's heartbeats in batches and in background threads.
 
-A thousand beats then take forty calls to DynamoDB, and no beat waits for the side effects of another.
+A thousand heartbeats then take forty calls to DynamoDB, and no heartbeat waits for the side effects of another.
 """
 
 import time
@@ -14,12 +14,12 @@ from gateway.heartbeat.health import RecordedBeat
 from gateway.heartbeat.history_store import MAX_ITEMS_PER_CALL
 from gateway.heartbeat.side_effects import FailureKind, InternalFailure, SideEffects
 
-# A batch waits this long for more beats after its first one.
+# A batch waits this long for more heartbeats after its first one.
 LINGER_SECONDS = 0.2
 
 
 class SideEffectQueue:
-    """Accepts the beats of one tick from many threads.
+    """Accepts the heartbeats of one tick from many threads.
 
     History and events have a thread each, so that an EventBridge that hangs does not delay the history.
     """
@@ -55,9 +55,9 @@ class SideEffectQueue:
 
 
 class _BatchWorker:
-    """Calls `process` in a background thread with batches of up to `max_batch` beats.
+    """Calls `process` in a background thread with batches of up to `max_batch` heartbeats.
 
-    `unfinished` is the kind of failure of a beat that is still queued or in progress when the worker is closed.
+    `unfinished` is the kind of failure of a heartbeat that is still queued or in progress when the worker is closed.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class _BatchWorker:
         # None ends the thread.
         self._queue: SimpleQueue[RecordedBeat | None] = SimpleQueue()
         self._lock = Lock()
-        # The beats that are queued or in progress, by identity.
+        # The heartbeats that are queued or in progress, by identity.
         self._unfinished: dict[int, RecordedBeat] = {}
         self._failures: list[InternalFailure] = []
         self._thread = Thread(target=self._run, name="side-effects", daemon=True)
@@ -84,7 +84,7 @@ class _BatchWorker:
         self._queue.put(beat)
 
     def close(self, deadline: float) -> list[InternalFailure]:
-        """Waits until all beats are processed or the monotonic clock reaches `deadline`, and returns the failures."""
+        """Waits until all heartbeats are processed or the monotonic clock reaches `deadline`. Returns the failures."""
         self._queue.put(None)
         self._thread.join(max(0.0, deadline - time.monotonic()))
         self._discard_queued()
@@ -110,7 +110,7 @@ class _BatchWorker:
                     del self._unfinished[id(beat)]
 
     def _next_batch(self) -> tuple[list[RecordedBeat], bool]:
-        """Waits for a beat and returns it with those that follow within LINGER_SECONDS, and whether the queue ended."""
+        """Waits for a heartbeat. Returns it with those of the next LINGER_SECONDS, and whether the queue ended."""
         batch: list[RecordedBeat] = []
         deadline: float | None = None
         with suppress(Empty):

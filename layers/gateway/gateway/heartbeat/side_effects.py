@@ -1,4 +1,4 @@
-"""The side effects of a recorded beat: notify a listener, store the history, publish a change of status."""
+"""The side effects of a recorded heartbeat: notify a listener, store the history, publish a change of status."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ type OnFailures = Callable[[Sequence[InternalFailure]], None]
 
 
 def count_not_written(failures: Iterable[InternalFailure]) -> int:
-    """Counts the beats that are missing in the registry or in the history."""
+    """Counts the heartbeats that are missing in the registry or in the history."""
     return sum(failure.kind in ("beat not written", "history not written") for failure in failures)
 
 
@@ -42,10 +42,10 @@ def count_not_published(failures: Iterable[InternalFailure]) -> int:
 
 
 class SideEffects:
-    """Runs the side effects of recorded beats.
+    """Runs the side effects of recorded heartbeats.
 
     Methods never raise: they return the failures. A failure affects no other provider and no other kind of side effect.
-    `on_late_failures` receives the failures of beats that end after their tick, because no tick counts those.
+    `on_late_failures` receives the failures of heartbeats that end after their tick, because no tick counts those.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class SideEffects:
         return [InternalFailure("event not published", change.before.id) for change in rejected]
 
     def store_history(self, beats: Sequence[RecordedBeat]) -> list[InternalFailure]:
-        """Stores the outcomes of up to 25 beats. One item may fail a whole batch, so a failed batch is split up."""
+        """Stores the outcomes of up to 25 heartbeats. One item may fail a whole batch, so a failed batch is split."""
         try:
             self._history.add_all([(beat.before.id, beat.outcome) for beat in beats])
         except Exception as error:  # noqa: BLE001 -- every error is a failure

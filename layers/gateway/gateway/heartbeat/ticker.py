@@ -1,4 +1,4 @@
-"""Checks every enabled provider in a tick, or a single provider, and records each outcome once. A beat is one check."""
+"""Checks every enabled provider in a tick, or a single provider, and records the outcome of each heartbeat once."""
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -14,7 +14,7 @@ from gateway.registry.store import ProviderStore
 
 # Less than the 25 s after which the workflow gives the tick up.
 TIMEOUT_SECONDS = 23.0
-# The last beats of a tick have at least this long for their side effects.
+# The last heartbeats of a tick have at least this long for their side effects.
 MIN_SIDE_EFFECT_SECONDS = 1.5
 MAX_CONCURRENT_BEATS = 64
 MAX_WRITE_ATTEMPTS = 3
@@ -23,11 +23,11 @@ type OnRecorded = Callable[[RecordedBeat], object]
 
 
 class WriteConflict(Exception):
-    """Concurrent writes of the provider made every attempt to record a beat fail."""
+    """Concurrent writes of the provider made every attempt to record a heartbeat fail."""
 
 
 class _TickEnded(Exception):
-    """The beat ended after its tick. Its outcome is dropped."""
+    """The heartbeat ended after its tick. Its outcome is dropped."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class TickResult:
     """The result of a tick.
 
     `providers` counts the enabled providers before it, `failed` those that are enabled and failed after it, and
-    `unfinished` the beats that did not end in time. `oldest_beat_s` is the age of the oldest last beat in seconds,
-    0 without enabled providers.
+    `unfinished` the heartbeats that did not end in time. `oldest_beat_s` is the age of the oldest last heartbeat in
+    seconds, 0 without enabled providers.
     """
 
     providers: int
@@ -47,7 +47,7 @@ class TickResult:
 
     @property
     def not_written(self) -> int:
-        """The number of beats that are missing in the registry or in the history."""
+        """The number of heartbeats that are missing in the registry or in the history."""
         return count_not_written(self.failures)
 
     @property
@@ -58,7 +58,7 @@ class TickResult:
 
 @dataclass(frozen=True)
 class SingleBeat:
-    """A beat outside the ticks. `provider` is the provider after it, or None if it was deleted during the beat."""
+    """A heartbeat outside the ticks. `provider` is the provider after it, or None if it was deleted meanwhile."""
 
     outcome: Outcome
     provider: Provider | None
@@ -89,9 +89,9 @@ class Ticker:
         self._seconds = seconds
 
     def tick(self, slot: str) -> TickResult:
-        """Checks every enabled provider, the one with the oldest beat first.
+        """Checks every enabled provider, the one with the oldest heartbeat first.
 
-        A provider whose beat does not end in time keeps its status.
+        A provider whose heartbeat does not end in time keeps its status.
         """
         deadline = self._now() + timedelta(seconds=self._seconds)
         enabled = sorted((p for p in self._providers.all() if p.heartbeat.enabled), key=_last_beat_or_creation)

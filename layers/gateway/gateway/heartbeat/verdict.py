@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gateway.core.errors import ProviderError
-from gateway.core.redaction import redact, without
+from gateway.core.redaction import redact, redact_secrets
 from gateway.proxy.sse import StreamWatcher
 from gateway.proxy.upstream_errors import MAX_MESSAGE_CHARACTERS, message_of, upstream_error
 from gateway.proxy.usage import Usage, merge_usage
@@ -96,7 +96,7 @@ def model_name(model: object, secrets: Sequence[str]) -> str | None:
     Only the registered key is redacted. A model may be called tokenhub_something, and a redacted name would look like a
     substituted model.
     """
-    return without(model, secrets)[:MAX_MESSAGE_CHARACTERS] if isinstance(model, str) and model else None
+    return redact_secrets(model, secrets)[:MAX_MESSAGE_CHARACTERS] if isinstance(model, str) and model else None
 
 
 def tokens_used(body: bytes) -> int | None:

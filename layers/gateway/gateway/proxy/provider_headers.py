@@ -7,7 +7,7 @@ not be a stream any longer.
 import re
 from collections.abc import Callable, Iterable, Sequence
 
-from gateway.core.redaction import redact, without
+from gateway.core.redaction import redact, redact_secrets
 from gateway.proxy.upstream_errors import CONTROL_CHARACTERS
 
 # A longer value is dropped. Lambda limits status and headers to 16 KB together.
@@ -82,8 +82,8 @@ PARSERS: dict[str, Parser] = {
     "content-type": _media_type,
     "cache-control": _matching(CACHE_CONTROL),
     "retry-after": _matching(RETRY_AFTER),
-    "x-negotiated-model": without,
-    "x-alias-from": without,
+    "x-negotiated-model": redact_secrets,
+    "x-alias-from": redact_secrets,
     "idempotency-replay": _matching(BOOLEAN),
     "x-should-retry": _matching(BOOLEAN),
 }

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from gateway.core.redaction import MIN_KEY_CHARACTERS, REDACTED, Redactor, redact, without, without_end
+from gateway.core.redaction import MIN_KEY_CHARACTERS, REDACTED, Redactor, redact, redact_cut_secrets, redact_secrets
 from gateway.heartbeat.model_list import list_models
 from gateway.heartbeat.probe import Probe, ProbeProgress
 from gateway.proxy.request_log import RequestLog
@@ -88,8 +88,8 @@ def test_no_redactor_removes_the_key(key: str) -> None:
     redactor = Redactor()
     redactor.learn(key)
 
-    assert {redact(MESSAGE, [key]), without(MESSAGE, [key]), redactor(MESSAGE)} == {MESSAGE}
-    assert without_end(f"no key: {key}", [key]) == f"no key: {key}"
+    assert {redact(MESSAGE, [key]), redact_secrets(MESSAGE, [key]), redactor(MESSAGE)} == {MESSAGE}
+    assert redact_cut_secrets(f"no key: {key}", [key]) == f"no key: {key}"
 
 
 def test_a_key_of_8_characters_is_redacted() -> None:
@@ -98,4 +98,4 @@ def test_a_key_of_8_characters_is_redacted() -> None:
     redactor.learn(key)
 
     assert MIN_KEY_CHARACTERS == 8
-    assert {redact(key, [key]), without(key, [key]), without_end(key, [key]), redactor(key)} == {REDACTED}
+    assert {redact(key, [key]), redact_secrets(key, [key]), redact_cut_secrets(key, [key]), redactor(key)} == {REDACTED}
