@@ -1,9 +1,10 @@
 """TokenHub's failures: the modes that respond with an error or with another server's page. No I/O."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 
-from tools.rehearsal.request import Request
+from tools.rehearsal.request import Json, Request
 from tools.rehearsal.response import ScriptedResponse
 from tools.rehearsal.routes import (
     MODELS,
@@ -11,10 +12,13 @@ from tools.rehearsal.routes import (
     error_response,
     healthz,
     json_response,
+    model_headers,
     model_list,
     normal_response,
     plain_error,
 )
+
+type Mode = Callable[[Request], ScriptedResponse]
 
 PROVIDER_ERROR = {
     "error": {
@@ -24,21 +28,59 @@ PROVIDER_ERROR = {
         "code": "invalid_api_key",
     }
 }
+RATE_LIMIT_ERROR = {
+    "error": {
+        "message": "Rate limit reached for requests. Try again in 7s.",
+        "type": "requests",
+        "param": None,
+        "code": "rate_limit_exceeded",
+    }
+}
+OVERLOADED_ERROR = {
+    "error": {
+        "message": "The server is overloaded. Try again later.",
+        "type": "service_unavailable_error",
+        "param": None,
+        "code": None,
+    }
+}
 WEB_PAGE = b"<!DOCTYPE html>\n<html><head><title>Sign in</title></head><body>Please sign in.</body></html>\n"
 
 
-def all_failed(request: Request) -> ScriptedResponse:
-    """Only streams contain the cause. /v1/messages and /v1/embeddings forward the provider's own status."""
-    provider_body = json.dumps(PROVIDER_ERROR)
-    if request.path == "/v1/messages" and not request.wants_stream:
-        error = {"type": "authentication_error", "message": "invalid x-api-key"}
-        return json_response(401, {"type": "error", "error": error})
-    if request.path == "/v1/messages":
-        return error_response(request, 502, f"API error (status 401): {provider_body}")
-    if request.path == "/v1/embeddings":
-        return json_response(401, PROVIDER_ERROR)
-    cause = f" for streaming: API error (status 401): {provider_body}" if request.wants_stream else ""
-    return error_response(request, 502, f"all providers failed{cause}")
+def anthropic_provider_error(kind: str, message: str) -> Json:
+    return {"type": "error", "error": {"type": kind, "message": message}}
+
+
+def provider_refuses(status: int, openai_body: Json, anthropic_status: int, anthropic_body: Json) -> Mode:
+    """Every model provider refuses the request.
+
+    The chat routes answer 502, and only a stream contains the cause. /v1/messages and /v1/embeddings forward the
+    provider's status and body, except for a stream that fails before its first byte.
+    """
+
+    def respond(request: Request) -> ScriptedResponse:
+        if request.path == "/v1/messages" and request.wants_stream:
+            return error_response(request, 502, f"upstream {anthropic_status}: {json.dumps(anthropic_body)}")
+        if request.path == "/v1/messages":
+            return json_response(anthropic_status, anthropic_body, **model_headers(request))
+        if request.path == "/v1/embeddings":
+            return json_response(status, openai_body, **model_headers(request))
+        error = f"API error (status {status}): {json.dumps(openai_body)}"
+        cause = f" for streaming: {error}" if request.wants_stream else ""
+        return error_response(request, 502, f"all providers failed{cause}")
+
+    return respond
+
+
+all_failed = provider_refuses(
+    401, PROVIDER_ERROR, 401, anthropic_provider_error("authentication_error", "invalid x-api-key")
+)
+provider_rate_limit = provider_refuses(
+    429, RATE_LIMIT_ERROR, 429, anthropic_provider_error("rate_limit_error", "Number of requests exceeded.")
+)
+provider_overloaded = provider_refuses(
+    503, OVERLOADED_ERROR, 529, anthropic_provider_error("overloaded_error", "Overloaded")
+)
 
 
 def no_providers(request: Request) -> ScriptedResponse:

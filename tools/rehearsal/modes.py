@@ -9,11 +9,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 
 from tools.rehearsal import failures, streams
+from tools.rehearsal.failures import Mode
 from tools.rehearsal.request import Json, Request
 from tools.rehearsal.response import BodyStep, Disconnect, ScriptedResponse
-from tools.rehearsal.routes import ROUTES, error_response, normal_response, stream_response
-
-type Mode = Callable[[Request], ScriptedResponse]
+from tools.rehearsal.routes import (
+    ROUTES,
+    error_response,
+    normal_response,
+    stream_response,
+    streams_anthropic_events,
+)
 
 
 def truncated(request: Request, tokens: int, *steps: BodyStep) -> ScriptedResponse:
@@ -67,6 +72,11 @@ def cut_reset(request: Request) -> ScriptedResponse:
 def cut_close(request: Request) -> ScriptedResponse:
     """TokenHub's WriteTimeout of 300 s: the connection closes without the last chunk."""
     return truncated(request, 3, Disconnect.CLOSE)
+
+
+def error_in_band(request: Request) -> ScriptedResponse:
+    """The provider sends an error inside a stream that has begun, and ends it cleanly without an end marker."""
+    return truncated(request, 1, streams.error_frame(anthropic=streams_anthropic_events(request)))
 
 
 def anthropic_stream(request: Request) -> ScriptedResponse:
@@ -178,7 +188,10 @@ MODES: dict[str, Mode] = {
     "cut_mid_frame": cut_mid_frame,
     "cut_reset": cut_reset,
     "cut_close": cut_close,
+    "error_in_band": error_in_band,
     "all_failed": failures.all_failed,
+    "provider_rate_limit": failures.provider_rate_limit,
+    "provider_overloaded": failures.provider_overloaded,
     "no_providers": failures.no_providers,
     "no_models": failures.no_models,
     "budget": failures.budget,

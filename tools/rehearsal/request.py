@@ -57,10 +57,10 @@ class Request:
     def echo(self) -> Echo:
         """The last user message, truncated to `max_tokens` tokens like a model's text."""
         user_messages = [message for message in self.messages if message.get("role") == "user"]
-        tokens = re.findall(r"\s*\S+|\s+$", _text(user_messages[-1].get("content"))) if user_messages else []
+        tokens = re.findall(r"\s*\S+|\s+$", message_text(user_messages[-1].get("content"))) if user_messages else []
         limit = self.parameters.get("max_tokens")
         output = tokens[:limit] if isinstance(limit, int) and limit > 0 else tokens
-        prompt_tokens = sum(len(_text(message.get("content")).split()) for message in self.messages)
+        prompt_tokens = sum(len(message_text(message.get("content")).split()) for message in self.messages)
         return Echo(self.model, tuple(output), len(output) < len(tokens), prompt_tokens)
 
 
@@ -74,7 +74,7 @@ def dict_or_empty(value: object) -> Json:
     return value if isinstance(value, dict) else {}
 
 
-def _text(content: object) -> str:
+def message_text(content: object) -> str:
     """Returns a message's text. TokenHub keeps only the text parts of a part array."""
     if isinstance(content, list):
         return "".join(str(part.get("text", "")) for part in content if isinstance(part, dict))

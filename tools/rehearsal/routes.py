@@ -10,20 +10,30 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tools.rehearsal.forwarding import ANTHROPIC_PROVIDER
 from tools.rehearsal.request import Json, Request, dict_or_empty
 from tools.rehearsal.response import ScriptedResponse
 from tools.rehearsal.streams import Stream, anthropic_message, anthropic_stream, openai_stream
 
-# Model → provider.
+# Model → provider. The provider `rehearsal` serves every route and streams OpenAI chunks on the chat routes.
 MODELS = {
     "echo": "rehearsal",
     "gpt-4o": "openai",
     "gpt-4o-mini": "openai",
-    "claude-sonnet-4-6": "anthropic",
-    "anthropic/claude-sonnet-4-20250514": "anthropic",
+    "claude-sonnet-4-6": ANTHROPIC_PROVIDER,
+    "anthropic/claude-sonnet-4-20250514": "rehearsal",
     "text-embedding-3-small": "openai",
 }
+DEFAULT_MODELS = {"/v1/messages": "claude-sonnet-4-6", "/v1/embeddings": "text-embedding-3-small"}
 ALIASES = {"fast": "gpt-4o-mini"}
+OPENAI_HAS_NO_MESSAGES = {
+    "error": {
+        "message": "Invalid URL (POST /v1/messages)",
+        "type": "invalid_request_error",
+        "param": None,
+        "code": None,
+    }
+}
 REHEARSE_PREFIX = "rehearse/"
 MAX_BODY_BYTES = 10 * 1024 * 1024
 
@@ -66,6 +76,21 @@ def model_headers(request: Request) -> dict[str, str]:
     return {"X-Negotiated-Model": request.model} | ({"X-Alias-From": request.alias} if request.alias else {})
 
 
+def has_anthropic_model(request: Request) -> bool:
+    return MODELS.get(request.model) == ANTHROPIC_PROVIDER
+
+
+def streams_anthropic_events(request: Request) -> bool:
+    return request.path == "/v1/messages" or has_anthropic_model(request)
+
+
+def model_stream(request: Request, *, with_usage: bool = False) -> ScriptedResponse:
+    """The provider's own stream. TokenHub forwards raw Anthropic events on the chat routes too."""
+    if has_anthropic_model(request):
+        return stream_response(request, anthropic_stream(request.echo))
+    return stream_response(request, openai_stream(request.echo, request.choice_count, with_usage=with_usage))
+
+
 def stream_response(request: Request, stream: Stream) -> ScriptedResponse:
     headers = {"Content-Type": "text/event-stream", "Cache-Control": "no-cache", "Connection": "keep-alive"}
     headers |= model_headers(request)
@@ -73,10 +98,9 @@ def stream_response(request: Request, stream: Stream) -> ScriptedResponse:
 
 
 def healthz(adapters: int, models: int) -> ScriptedResponse:
-    """TokenHub sets no content type here, so Go detects text/plain."""
     status = "ok" if adapters and models else "unhealthy"
-    body = go_json({"adapters": adapters, "models": models, "status": status})
-    return ScriptedResponse(200 if status == "ok" else 503, {"Content-Type": "text/plain; charset=utf-8"}, (body,))
+    body = {"adapters": adapters, "models": models, "status": status}
+    return json_response(200 if status == "ok" else 503, body)
 
 
 def model_list(models: dict[str, str]) -> ScriptedResponse:
@@ -104,21 +128,39 @@ def chat_completions(request: Request) -> ScriptedResponse:
     if not request.messages:
         return openai_error(400, "messages is required")
     if request.wants_stream:
-        return stream_response(request, openai_stream(request.echo, request.choice_count))
+        return model_stream(request)
     return completion(request, completion_choices(request), request.echo.openai_usage)
+
+
+def whole_body_error(json_error: str) -> str:
+    """Go's json.Unmarshal names an empty body differently from its Decoder, which the chat routes use."""
+    return "unexpected end of JSON input" if json_error == "EOF" else json_error
+
+
+def openai_without_messages(request: Request) -> ScriptedResponse:
+    """TokenHub sends /v1/messages to an OpenAI provider too, which has no such route."""
+    if request.wants_stream:
+        return anthropic_error(502, f"upstream 404: {go_json(OPENAI_HAS_NO_MESSAGES).decode().strip()}")
+    return json_response(404, OPENAI_HAS_NO_MESSAGES, **model_headers(request))
 
 
 def messages(request: Request) -> ScriptedResponse:
     if request.json_error:
-        return anthropic_error(400, f"invalid JSON: {request.json_error}")
+        return anthropic_error(400, f"invalid JSON: {whole_body_error(request.json_error)}")
+    if MODELS.get(request.model) == "openai":
+        return openai_without_messages(request)
     if request.wants_stream:
         return stream_response(request, anthropic_stream(request.echo))
     return json_response(200, anthropic_message(request.echo), **model_headers(request))
 
 
 def embeddings(request: Request) -> ScriptedResponse:
-    if request.json_error or not request.payload.get("model"):
-        return string_error(400, "model is required")
+    if request.json_error:
+        return string_error(400, f"invalid JSON: {whole_body_error(request.json_error)}")
+    if registered_name(request.model, request.path) is None:
+        return string_error(404, f"model not found: {request.payload.get('model')}")
+    if has_anthropic_model(request):
+        return string_error(503, "provider does not support embeddings")
     value = request.payload.get("input")
     texts = [str(text) for text in value] if isinstance(value, list) else [str(value)]
     vectors = [[byte / 255 for byte in hashlib.sha256(text.encode("utf-8", "replace")).digest()[:8]] for text in texts]
@@ -133,11 +175,12 @@ def chat(request: Request) -> ScriptedResponse:
     """TokenHub's own chat route. It sets no content type for JSON, so Go detects text/plain."""
     if request.wants_stream and request.messages:
         with_usage = dict_or_empty(request.parameters.get("stream_options")).get("include_usage") is True
-        return stream_response(request, openai_stream(request.echo, request.choice_count, with_usage=with_usage))
+        return model_stream(request, with_usage=with_usage)
     response = plan(request)
     if response.status != 200:
         return response
-    return ScriptedResponse(200, {"Content-Type": "text/plain; charset=utf-8"}, response.steps)
+    headers = {"Content-Type": "text/plain; charset=utf-8"} | model_headers(request)
+    return ScriptedResponse(200, headers, response.steps)
 
 
 def plan(request: Request) -> ScriptedResponse:
@@ -172,14 +215,28 @@ ROUTES = {
 }
 
 
-def serving_model(requested: str, path: str) -> tuple[str, str | None]:
-    """Returns the model that serves and the alias that selected it. TokenHub replaces an unknown model by another."""
+def registered_name(requested: str, path: str) -> str | None:
+    """Returns the registered model that a name selects, or None. `provider/x` selects x if x is registered."""
+    bare = requested.partition("/")[2]
     if requested in MODELS or requested.startswith(REHEARSE_PREFIX):
-        return requested, None
-    default = "claude-sonnet-4-6" if path == "/v1/messages" else "echo"
+        return requested
+    if bare in MODELS:
+        return bare
+    matches = [name for name in MODELS if name.endswith(f"/{requested}")]
+    return matches[0] if matches and requested and path == "/v1/messages" else None
+
+
+def serving_model(requested: str, path: str) -> tuple[str, str | None]:
+    """Returns the model that serves and the alias that selected it.
+
+    TokenHub replaces an unknown model by another one, except on /v1/embeddings.
+    """
+    default = DEFAULT_MODELS.get(path, "echo")
+    if (name := registered_name(requested, path)) is not None:
+        return name, None
     if requested == "*" or requested in ALIASES:
         return ALIASES.get(requested, default), requested
-    return default, None
+    return (requested if requested and path == "/v1/embeddings" else default), None
 
 
 def normal_response(request: Request) -> ScriptedResponse:

@@ -30,11 +30,13 @@ from aiohttp import web
 
 from tools.local import browser_guard
 from tools.rehearsal import modes
+from tools.rehearsal.forwarding import provider_body
 from tools.rehearsal.modes import Rehearsal, parse_rehearsal, unknown_mode_message
 from tools.rehearsal.request import WRAPPING_PATHS, Json, Request, unwrapped
 from tools.rehearsal.response import BodyStep, Disconnect, ScriptedResponse
 from tools.rehearsal.routes import (
     MAX_BODY_BYTES,
+    MODELS,
     REHEARSE_PREFIX,
     ROUTES,
     Route,
@@ -49,7 +51,10 @@ REAL_KEY = re.compile(r"tokenhub_[0-9a-f]{64}")
 
 @dataclass
 class RecordedRequest:
-    """A received request. Times are `time.monotonic()`; `disconnected_at` is set when the client left early."""
+    """A received request. Times are `time.monotonic()`; `disconnected_at` is set when the client left early.
+
+    `forwarded` is the body that TokenHub sends to the model's provider.
+    """
 
     method: str
     path: str
@@ -57,6 +62,7 @@ class RecordedRequest:
     body: bytes
     received_at: float
     mode: str = "-"
+    forwarded: Json | None = None
     status: int | None = None
     disconnected_at: float | None = None
 
@@ -137,9 +143,9 @@ class TokenHub:
             return rejection
         model, alias = serving_model(requested_model, record.path)
         sent_credential = record.headers.get("authorization") or record.headers.get("x-api-key", "")
-        return modes.respond(
-            mode, Request(record.path, payload, request_id, sent_credential, json_error, delay_s, model, alias)
-        )
+        request = Request(record.path, payload, request_id, sent_credential, json_error, delay_s, model, alias)
+        record.forwarded = provider_body(request, MODELS.get(model))
+        return modes.respond(mode, request)
 
     def _next_mode(self, route: Route, path: str, requested_model: str) -> tuple[str, float | None]:
         current = self.rehearsal

@@ -116,3 +116,12 @@ def anthropic_stream(echo: Echo) -> Stream:
     ]
     frames = tuple(frame(compact(event), event["type"]) for event in (*leading, *body, *trailing))
     return Stream(frames, len(leading), len(trailing))
+
+
+def error_frame(*, anthropic: bool) -> bytes:
+    """An error that a provider sends inside a stream."""
+    if anthropic:
+        overloaded = {"type": "overloaded_error", "message": "Overloaded"}
+        return frame(compact({"type": "error", "error": overloaded}), "error")
+    error = {"message": "The server had an error while processing your request.", "type": "server_error"}
+    return frame(compact({"error": error | {"param": None, "code": None}}))

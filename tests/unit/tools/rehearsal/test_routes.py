@@ -134,11 +134,14 @@ def test_healthz_and_models_need_no_key(client_without_key: httpx.Client) -> Non
         ),
         ("/v1/chat", b"{}", {"error": "messages required"}),
         ("/v1/plan", b"nonsense", {"error": "bad json"}),
-        ("/v1/embeddings", b"{}", {"error": "model is required"}),
+        ("/v1/embeddings", b"", {"error": "invalid JSON: unexpected end of JSON input"}),
         (
             "/v1/messages",
             b"",
-            {"type": "error", "error": {"type": "invalid_request_error", "message": "invalid JSON: EOF"}},
+            {
+                "type": "error",
+                "error": {"type": "invalid_request_error", "message": "invalid JSON: unexpected end of JSON input"},
+            },
         ),
     ],
 )
