@@ -8,7 +8,8 @@
 # make deploy         build for AWS and deploy (ENV=dev)
 # make delete         delete the deployed stack (ENV=dev)
 # make e2e            test a deployed gateway (URL, TOKEN, CLIENT_TOKEN)
-# make test           run the unit, function and integration tests
+# make test           run the unit, function, conformance and integration tests
+# make conformance    test the rehearsal TokenHub, or a real one (TOKENHUB_URL, TOKENHUB_ADMIN_TOKEN)
 # make check          check style, types, structure and template
 # make verify         run the slow tests
 # make fuzz           run Schemathesis against the whole OpenAPI document (CASES=200, SEED=)
@@ -23,8 +24,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 OUTAGE ?= cut_clean
 BENCH ?= streaming
-.PHONY: help dev aws tokenhub rehearse token rotate-token reset deploy delete e2e docs recording test check verify \
-  verify-waiting verify-streams verify-system fuzz bench format clean
+.PHONY: help dev aws tokenhub rehearse token rotate-token reset deploy delete e2e docs recording test conformance check \
+  verify verify-waiting verify-streams verify-system fuzz bench format clean
 
 python := .venv/bin/python
 architecture := .local/architecture--start-make-dev-first.toml
@@ -79,7 +80,11 @@ reset: .local/ready
 
 test: .local/ready-dev
 	$(python) -m pytest tests/unit tests/functions
+	@TOKENHUB_URL= $(MAKE) -s conformance
 	$(python) -m pytest tests/integration
+
+conformance: .local/ready-dev
+	$(python) -m pytest tests/conformance
 
 check: .local/ready-dev .local/checkov/ready
 	.venv/bin/ruff check
