@@ -103,8 +103,8 @@ def _last_pieces(framing: Framing, ending: Ending) -> Pieces:
 
 def _head(status: int, headers: Mapping[str, str]) -> bytes:
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    # Anthropic's status 529 has no standard phrase.
-    phrase = HTTPStatus(status).phrase if status in tuple(HTTPStatus) else ""
+    # HTTP allows other statuses too, such as Anthropic's 529.
+    phrase = HTTPStatus(status).phrase if status in HTTPStatus else ""
     return f"HTTP/1.1 {status} {phrase}\r\n{lines}\r\n".encode()
 
 

@@ -12,8 +12,8 @@ class Play(Enum):
     CUT = "cut_clean"
     ERROR_IN_BAND = "error_in_band"
     UNAUTHORIZED = "all_failed"
-    RATE_LIMITED = "provider_rate_limit"
-    OVERLOADED = "provider_overloaded"
+    RATE_LIMITED = "model_rate_limited"
+    OVERLOADED = "model_overloaded"
     ERROR_WITH_STATUS_200 = "wrapped_error"
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from tests.conformance.hub import Hub
 from tests.rehearsal import chat_body
+from tests.template import ROOT
 
 CHAT = "/v1/chat/completions"
 TOOL: dict[str, Any] = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
@@ -42,6 +43,12 @@ DROPPED: dict[str, Any] = {
     "thinking": {"type": "enabled", "budget_tokens": 1024},
     "x_unknown": 1,
 }
+
+
+def test_errors_page_lists_every_dropped_field() -> None:
+    section = (ROOT / "docs/errors.md").read_text().split("## Fields that TokenHub drops", 1)[1].split("\n## ", 1)[0]
+
+    assert [name for name in (*FORWARDED, *DROPPED) if f"`{name}`" not in section and name != "x_unknown"] == []
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -96,6 +96,8 @@ def openai_error(message: str) -> dict[str, Any]:
 
 
 EMPTY_BODY = "invalid JSON: unexpected end of JSON input"
+EMPTY_MESSAGE = {"type": "error", "error": {"type": "invalid_request_error", "message": EMPTY_BODY}}
+OVER_10_MB = b" " * (10 * 1024 * 1024 + 1)
 
 
 @pytest.mark.parametrize(
@@ -104,11 +106,15 @@ EMPTY_BODY = "invalid JSON: unexpected end of JSON input"
         (CHAT, b"", openai_error("invalid JSON: EOF")),
         (CHAT, b'{"model":"x"}', openai_error("messages is required")),
         (CHAT, b'{"messages":[]}', openai_error("messages is required")),
+        pytest.param(
+            CHAT, OVER_10_MB, openai_error("invalid JSON: http: request body too large"), id="chat over 10 MB"
+        ),
+        pytest.param("/v1/messages", OVER_10_MB, EMPTY_MESSAGE, id="messages over 10 MB"),
         ("/v1/chat", b"", {"error": "bad json"}),
         ("/v1/chat", b"{}", {"error": "messages required"}),
         ("/v1/plan", b"nonsense", {"error": "bad json"}),
         ("/v1/embeddings", b"", {"error": EMPTY_BODY}),
-        ("/v1/messages", b"", {"type": "error", "error": {"type": "invalid_request_error", "message": EMPTY_BODY}}),
+        ("/v1/messages", b"", EMPTY_MESSAGE),
     ],
 )
 def test_rejects_bad_input_in_the_shape_of_its_route(

@@ -75,10 +75,10 @@ def provider_refuses(status: int, openai_body: Json, anthropic_status: int, anth
 all_failed = provider_refuses(
     401, PROVIDER_ERROR, 401, anthropic_provider_error("authentication_error", "invalid x-api-key")
 )
-provider_rate_limit = provider_refuses(
+model_rate_limited = provider_refuses(
     429, RATE_LIMIT_ERROR, 429, anthropic_provider_error("rate_limit_error", "Number of requests exceeded.")
 )
-provider_overloaded = provider_refuses(
+model_overloaded = provider_refuses(
     503, OVERLOADED_ERROR, 529, anthropic_provider_error("overloaded_error", "Overloaded")
 )
 

@@ -190,8 +190,8 @@ MODES: dict[str, Mode] = {
     "cut_close": cut_close,
     "error_in_band": error_in_band,
     "all_failed": failures.all_failed,
-    "provider_rate_limit": failures.provider_rate_limit,
-    "provider_overloaded": failures.provider_overloaded,
+    "model_rate_limited": failures.model_rate_limited,
+    "model_overloaded": failures.model_overloaded,
     "no_providers": failures.no_providers,
     "no_models": failures.no_models,
     "budget": failures.budget,
@@ -226,10 +226,17 @@ CHANGE_PUBLIC_ROUTES = frozenset({"no_providers", "no_models"})
 
 
 def respond(mode: str, request: Request) -> ScriptedResponse:
-    """Runs a mode. An invalid body gets its 400, unless the mode's failure precedes the body."""
-    if mode not in CHECKED_BEFORE_BODY and (rejection := normal_response(request)).status != 200:
-        return rejection
+    """Runs a mode. An invalid body gets TokenHub's refusal, unless the mode's failure precedes the body."""
+    if mode not in CHECKED_BEFORE_BODY and (refusal := body_refusal(request)):
+        return refusal
     return MODES[mode](request)
+
+
+def body_refusal(request: Request) -> ScriptedResponse | None:
+    """Returns TokenHub's refusal of the body. On /v1/messages only a 400 is TokenHub's own."""
+    response = normal_response(request)
+    is_providers = response.status == 200 or (request.path == "/v1/messages" and response.status != 400)
+    return None if is_providers else response
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ OPENAI_HAS_NO_MESSAGES = {
 }
 REHEARSE_PREFIX = "rehearse/"
 MAX_BODY_BYTES = 10 * 1024 * 1024
+BODY_TOO_LARGE = "http: request body too large"
 
 type ErrorResponder = Callable[[int, str], ScriptedResponse]
 
@@ -133,8 +134,8 @@ def chat_completions(request: Request) -> ScriptedResponse:
 
 
 def whole_body_error(json_error: str) -> str:
-    """Go's json.Unmarshal names an empty body differently from its Decoder, which the chat routes use."""
-    return "unexpected end of JSON input" if json_error == "EOF" else json_error
+    """These routes read at most 10 MB and then parse them. The chat routes parse while they read."""
+    return "unexpected end of JSON input" if json_error in ("EOF", BODY_TOO_LARGE) else json_error
 
 
 def openai_without_messages(request: Request) -> ScriptedResponse:

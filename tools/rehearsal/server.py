@@ -35,6 +35,7 @@ from tools.rehearsal.modes import Rehearsal, parse_rehearsal, unknown_mode_messa
 from tools.rehearsal.request import WRAPPING_PATHS, Json, Request, unwrapped
 from tools.rehearsal.response import BodyStep, Disconnect, ScriptedResponse
 from tools.rehearsal.routes import (
+    BODY_TOO_LARGE,
     MAX_BODY_BYTES,
     MODELS,
     REHEARSE_PREFIX,
@@ -78,7 +79,7 @@ def credential(headers: dict[str, str]) -> str:
 def read_json(body: bytes) -> tuple[Json, str | None]:
     """Returns the JSON object, and an error message like Go's when the body is not one."""
     if len(body) > MAX_BODY_BYTES:
-        return {}, "http: request body too large"
+        return {}, BODY_TOO_LARGE
     if not body.strip():
         return {}, "EOF"
     try:
