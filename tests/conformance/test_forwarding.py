@@ -99,7 +99,7 @@ def test_openai_model_gets_tool_calls_and_their_results(hub: Hub, client: httpx.
     assert hub.forwarded()["messages"] == messages
 
 
-def test_anthropic_model_loses_tool_calls_and_their_results(hub: Hub, client: httpx.Client) -> None:
+def test_anthropic_model_loses_tool_calls_and_their_ids(hub: Hub, client: httpx.Client) -> None:
     call = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
     messages = [
         {"role": "user", "content": "hi"},
