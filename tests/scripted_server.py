@@ -103,7 +103,9 @@ def _last_pieces(framing: Framing, ending: Ending) -> Pieces:
 
 def _head(status: int, headers: Mapping[str, str]) -> bytes:
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n{lines}\r\n".encode()
+    # HTTP allows other statuses too, such as Anthropic's 529.
+    phrase = HTTPStatus(status).phrase if status in HTTPStatus else ""
+    return f"HTTP/1.1 {status} {phrase}\r\n{lines}\r\n".encode()
 
 
 def always(*pieces: Piece) -> Script:

@@ -36,7 +36,7 @@ class Outcome:
 
 def provider(error: type[openai.APIStatusError], status: int, code: str, requests: int = 1, **headers: str) -> Outcome:
     named = tuple((name.replace("_", "-"), value) for name, value in headers.items())
-    return Outcome(error, status, code, "provider", requests, headers=named)
+    return Outcome(error, status, code, "tokenhub", requests, headers=named)
 
 
 def gateway(status: int, code: str, requests: int = TRIES) -> Outcome:
@@ -138,7 +138,7 @@ OUTCOMES: dict[str, tuple[Outcome, Outcome]] = {
     "a redirect": (gateway(502, "redirect_refused", 1), gateway(502, "redirect_refused", 1)),
     "a page": (gateway(502, "not_a_stream", 1), passed()),
     "no stream": (gateway(502, "not_a_stream", 1), passed()),
-    "a late refusal": (in_band("provider_all_failed", 502, "provider"), REFUSED),
+    "a late refusal": (in_band("provider_all_failed", 502, "tokenhub"), REFUSED),
     "a late answer that is no stream": (in_band("not_a_stream", 502), passed()),
     "a late redirect": (in_band("redirect_refused", 502), gateway(502, "redirect_refused", 1)),
     "a late cut": (CUT, TRUNCATED),

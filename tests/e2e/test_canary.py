@@ -183,7 +183,7 @@ def run(repository: Path = REPOSITORY) -> tuple[Run, list[str]]:
         kept = driven.places()
         found += [leak for place in kept for leak in leaks(place, *secret, PROMPT, SAID)]
         assert any("ProvidersTable" in place.where and "key_ciphertext" in place.text for place in kept)
-        assert any('"source": "provider"' in place.text for place in driven.answers)  # an error in a stream
+        assert any('"source": "tokenhub"' in place.text for place in driven.answers)  # an error in a stream
         assert {"an event", "an execution of the workflow", "the metrics"} <= {place.where for place in kept}
     return driven, found
 

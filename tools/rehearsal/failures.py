@@ -11,6 +11,7 @@ from tools.rehearsal.routes import (
     error_response,
     healthz,
     json_response,
+    model_headers,
     model_list,
     normal_response,
     plain_error,
@@ -32,11 +33,11 @@ def all_failed(request: Request) -> ScriptedResponse:
     provider_body = json.dumps(PROVIDER_ERROR)
     if request.path == "/v1/messages" and not request.wants_stream:
         error = {"type": "authentication_error", "message": "invalid x-api-key"}
-        return json_response(401, {"type": "error", "error": error})
+        return json_response(401, {"type": "error", "error": error}, **model_headers(request))
     if request.path == "/v1/messages":
-        return error_response(request, 502, f"API error (status 401): {provider_body}")
+        return error_response(request, 502, f"upstream 401: {provider_body}")
     if request.path == "/v1/embeddings":
-        return json_response(401, PROVIDER_ERROR)
+        return json_response(401, PROVIDER_ERROR, **model_headers(request))
     cause = f" for streaming: API error (status 401): {provider_body}" if request.wants_stream else ""
     return error_response(request, 502, f"all providers failed{cause}")
 
@@ -61,6 +62,16 @@ def no_models(request: Request) -> ScriptedResponse:
     if request.path == "/v1/embeddings":
         return error_response(request, 404, f"model not found: {request.payload.get('model')}")
     return no_providers(request)
+
+
+def model_overloaded(request: Request) -> ScriptedResponse:
+    """A model provider's 529, which TokenHub relays on /v1/messages. On the other routes every provider failed."""
+    error = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
+    if request.path != "/v1/messages":
+        return all_failed(request)
+    if request.wants_stream:
+        return error_response(request, 502, f"upstream 529: {json.dumps(error)}")
+    return json_response(529, error, **model_headers(request))
 
 
 def budget(_: Request) -> ScriptedResponse:

@@ -181,6 +181,7 @@ MODES: dict[str, Mode] = {
     "all_failed": failures.all_failed,
     "no_providers": failures.no_providers,
     "no_models": failures.no_models,
+    "model_overloaded": failures.model_overloaded,
     "budget": failures.budget,
     "rate_limit": failures.rate_limit,
     "key_rate_limit": failures.key_rate_limit,

@@ -24,6 +24,8 @@ TOKENS = {
 }
 ADMIN: Json = {"AdminToken": []}
 CLIENT: Json = {"ClientToken": []}
+# 529 is Anthropic's own.
+PHRASES = {str(status.value): status.phrase for status in HTTPStatus} | {"529": "Overloaded"}
 STREAMING_PATHS = ("/v1/chat/completions", "/v1/messages", "/v1/chat")
 
 PROVIDER_ID_PARAMETER = {
@@ -45,7 +47,7 @@ FORWARDED_HEADERS = REQUEST_ID | {
     "X-Model-Substituted": _header("`true` if the model that answered has another name than the requested one"),
 }
 FORWARDED_ERROR_HEADERS = FORWARDED_HEADERS | {
-    "X-Error-Source": _header("Where the error comes from", enum=["gateway", "provider"]),
+    "X-Error-Source": _header("Where the error comes from", enum=["gateway", "tokenhub", "model"]),
     "X-Should-Retry": _header("`false` if a retry is useless"),
 }
 ETAG = {"ETag": _header("A tag of the registered fields, for If-Match. Heartbeats do not change it")}
@@ -147,7 +149,7 @@ def _errors(path: str, method: str, known: Operation) -> Json:
 
 
 def _error(status: str, error_codes: list[str]) -> Json:
-    phrase = HTTPStatus(int(status)).phrase if status.isdigit() else "Any other"
+    phrase = PHRASES.get(status, "Any other")
     code_list = ", ".join(f"`{code}`" for code in error_codes)
     content = {"application/json": {"schema": {"$ref": f"{SCHEMAS}ErrorView"}}}
     return {"description": f"{phrase}: {code_list}", "content": content}

@@ -34,11 +34,11 @@ GatewayError
 """
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from gateway.core.redaction import redact
 
-Source = Literal["gateway", "provider"]
+Source = Literal["gateway", "tokenhub", "model"]
 
 TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
@@ -48,7 +48,7 @@ class GatewayError(Exception):
 
     status: int = 500
     code: str = "internal_error"
-    source: ClassVar[Source] = "gateway"
+    source: Source = "gateway"
     retryable: bool = True
 
     def __init__(self, message: str, *, param: str | None = None) -> None:
@@ -288,12 +288,28 @@ class DeadlineExceeded(ForwardingError):
 
 
 class ProviderError(ForwardingError):
-    """An error response of the provider: its status and its message in the gateway's shape."""
+    """An error response of the provider: its status and its message in the gateway's shape.
 
-    source = "provider"
+    `source` is `model` for an error of a model's provider that TokenHub relays. `type` None derives it from the status.
+    """
 
-    def __init__(self, status: int, message: str, *, code: str, retryable: bool) -> None:
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        code: str,
+        retryable: bool,
+        source: Source = "tokenhub",
+        type: str | None = None,  # noqa: A002 -- the name of the field
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.retryable = retryable
+        self.source = source
+        self._type = type
+
+    @property
+    def type(self) -> str:
+        return self._type or super().type

@@ -4,9 +4,10 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from gateway.core.errors import GatewayError
+from gateway.core.errors import GatewayError, ProviderError
 from gateway.proxy.request_log import RequestLog
 from gateway.proxy.upstream import UpstreamResponse
+from gateway.proxy.upstream_errors import read_error_body, upstream_error
 
 # A browser must not render an answer as a page.
 NO_SNIFFING = {"x-content-type-options": "nosniff"}
@@ -52,9 +53,18 @@ def error_reply(error: GatewayError, log: RequestLog, response: UpstreamResponse
     if not error.retryable:
         # Otherwise the OpenAI SDK repeats a 409, 429 or 5xx twice.
         headers["x-should-retry"] = "false"
+    elif response is not None and "x-should-retry" in response.headers:
+        headers["x-should-retry"] = "true"
     # The Anthropic SDK expects this member.
     extra = {"type": "error"} if log.request.path == "/messages" else {}
     return Reply(error.status, headers, json.dumps(extra | error.body()).encode())
+
+
+def provider_error(response: UpstreamResponse, chunks: Iterator[bytes], log: RequestLog) -> ProviderError:
+    """Returns the error that a provider's response stands for. Reads its body, which may break off."""
+    secrets = [log.target.key] if log.target is not None and log.target.key else []
+    body = read_error_body(chunks, secrets)
+    return upstream_error(response.status, body, secrets, headers=response.headers, path=log.request.path)
 
 
 def read_up_to(limit: int, chunks: Iterator[bytes]) -> tuple[bytes, bool]:

@@ -38,6 +38,8 @@ from gateway.registry.endpoint import is_loopback
 Guard = Callable[[str], None]
 
 MAX_IDLE_SECONDS = 45.0
+# The other 3xx, such as 304, do not refer to another address.
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ class Upstream:
         """Sends the request and returns the response once its head has arrived, within about `within` seconds.
 
         A failed connection attempt is retried once; a request that was sent is never sent again.
-        Raises a ForwardingError. Returns a response of any status except a redirect.
+        Raises a ForwardingError. Returns a response of any status except a redirect to another address.
         """
         if within <= 0:
             raise DeadlineExceeded("No time was left to wait for the provider. Try again.")
@@ -121,7 +123,7 @@ class Upstream:
             if self._loopback_host is not None and is_loopback(built.url.host):
                 _send_to_host(built, self._loopback_host)
             response = self._current_transport().handle_request(built)
-        if response.is_redirect:
+        if response.status_code in REDIRECTS:
             response.close()
             raise RedirectRefused(
                 f"{target.endpoint} redirects (HTTP {response.status_code}), and the gateway sends a key to no "

@@ -105,7 +105,7 @@ def test_too_many_providers_names_the_limit() -> None:
 
 def test_only_provider_errors_have_the_provider_as_source() -> None:
     refused = errors.ProviderError(429, "slow down", code="provider_rate_limited", retryable=True)
-    assert (refused.source, refused.status, refused.code) == ("provider", 429, "provider_rate_limited")
+    assert (refused.source, refused.status, refused.code) == ("tokenhub", 429, "provider_rate_limited")
     assert {error.source for error in examples()} == {"gateway"}
 
 

@@ -174,7 +174,7 @@ def test_a_200_without_a_completion_fails(run: Run, serve: Serve, body: bytes, m
         (
             429,
             b'{"error": "monthly budget exceeded"}',
-            "HTTP 429: monthly budget exceeded. The budget of the registered key",
+            "HTTP 429: monthly budget exceeded (budget_usd 10, spent_usd 10.42). The budget of the registered key",
         ),
         (
             502,

@@ -107,7 +107,7 @@ def test_sets_x_should_retry_false_where_a_retry_is_useless(
 
 def test_names_the_provider_as_the_source_of_its_errors() -> None:
     reply = error_reply(ProviderError(418, "x", code="c", retryable=True), a_record())
-    assert (reply.status, reply.headers["x-error-source"]) == (418, "provider")
+    assert (reply.status, reply.headers["x-error-source"]) == (418, "tokenhub")
 
 
 @pytest.mark.parametrize(("path", "typed"), [("/messages", True), ("/chat/completions", False), ("/models", False)])

@@ -58,7 +58,7 @@ def test_only_a_stream_contains_the_cause_of_all_failed(client: httpx.Client) ->
     [
         ("all_failed", "/v1/chat", False, 502, '{"error":"all providers failed"}'),
         ("all_failed", "/v1/messages", False, 401, "authentication_error"),
-        ("all_failed", "/v1/messages", True, 502, "API error (status 401)"),
+        ("all_failed", "/v1/messages", True, 502, "upstream 401: "),
         ("all_failed", "/v1/embeddings", False, 401, "invalid_api_key"),
         ("no_providers", CHAT, True, 502, "no eligible models registered"),
         ("no_providers", "/v1/messages", False, 503, "no Anthropic-compatible provider configured"),
