@@ -44,7 +44,7 @@ REQUEST_ID = {"X-Request-Id": _header("The id of the request, which is also in i
 FORWARDED_HEADERS = REQUEST_ID | {
     "X-Provider-Id": _header("The provider that got the request"),
     "X-Provider-Status": _header("`failed` if its last heartbeat failed"),
-    "X-Model-Substituted": _header("`true` if the model that answered has another name than the requested one"),
+    "X-Model-Substituted": _header("`true` if another model answered than the requested one"),
 }
 FORWARDED_ERROR_HEADERS = FORWARDED_HEADERS | {
     "X-Error-Source": _header("Where the error comes from", enum=["gateway", "tokenhub", "model"]),

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from gateway.core.errors import GatewayError, ProviderError
+from gateway.proxy.model_names import is_substituted
+from gateway.proxy.request import HINT_PATHS
 from gateway.proxy.request_log import RequestLog
 from gateway.proxy.upstream import UpstreamResponse
 from gateway.proxy.upstream_errors import read_error_body, upstream_error
@@ -103,10 +105,9 @@ def _provider_headers(log: RequestLog) -> dict[str, str]:
 
 def _is_substituted(log: RequestLog, response: UpstreamResponse) -> bool:
     """Whether another model answered. TokenHub answers a request for an unknown model with one that it knows."""
-    served = response.headers.get("x-negotiated-model", log.model_served)
-    if "x-alias-from" in response.headers or log.model_asked in (None, "*"):
+    if "x-alias-from" in response.headers or log.request.path in HINT_PATHS:
         return False
-    return served is not None and served != log.model_asked
+    return is_substituted(log.model_asked, response.headers.get("x-negotiated-model"), log.model_served)
 
 
 def _server_timing(log: RequestLog, response: UpstreamResponse) -> str:

@@ -11,13 +11,18 @@ from gateway.core.strict_json import NOT_JSON, read_object
 FORWARDED_HEADERS = {"content-type", "accept", "user-agent", "traceparent", "idempotency-key"}
 # The paths on which a missing model is replaced by the registered one.
 MODEL_PATHS = {"/chat/completions", "/messages"}
+# The paths whose body wraps the request. They have a model hint, which is only a wish, and no model.
+HINT_PATHS = {"/chat", "/plan"}
 # TokenHub ignores `stream` on all other paths.
 STREAM_PATHS = {"/chat/completions", "/messages", "/chat"}
 
 
 @dataclass(frozen=True)
 class ForwardRequest:
-    """One request to a provider. `path` is relative to its endpoint; `body` is None for a GET."""
+    """One request to a provider. `path` is relative to its endpoint; `body` is None for a GET.
+
+    `model` is the model or the model hint that the body names.
+    """
 
     method: str
     path: str
@@ -37,9 +42,10 @@ def read_request(request: ForwardRequest) -> ForwardRequest:
     Raises InvalidRequest if the body is not a JSON object.
     """
     content = _content(request.body) if request.body is not None else {}
-    inner = _object(content, "request") if request.path == "/chat" else content
-    parameters = _object(inner, "parameters") if request.path == "/chat" else content
-    choices, model = parameters.get("n"), content.get("model")
+    is_wrapped = request.path in HINT_PATHS
+    inner = _object(content, "request") if is_wrapped else content
+    parameters = _object(inner, "parameters") if is_wrapped else content
+    choices, model = parameters.get("n"), inner.get("model_hint") if is_wrapped else content.get("model")
     return replace(
         request,
         headers={k.lower(): v.strip() for k, v in request.headers.items() if _is_forwarded(k.lower(), v.strip())},

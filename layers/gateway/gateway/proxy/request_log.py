@@ -11,7 +11,7 @@ from aws_lambda_powertools import Logger
 from gateway.core.errors import GatewayError
 from gateway.core.redaction import redact
 from gateway.core.telemetry import MetricName, emit
-from gateway.proxy.request import ForwardRequest
+from gateway.proxy.request import MODEL_PATHS, ForwardRequest
 from gateway.proxy.sse import Usage, merge_usage
 from gateway.proxy.upstream import Target
 
@@ -44,8 +44,9 @@ class RequestLog:
 
     @property
     def model_asked(self) -> str | None:
-        """The model that the request names, or else the registered one."""
-        return self.request.model or (self.target.model if self.target is not None else None)
+        """The model or model hint that the request names, or else the registered one where the gateway adds that."""
+        registered = self.target.model if self.target is not None and self.request.path in MODEL_PATHS else None
+        return self.request.model or registered
 
     def set_target(self, target: Target) -> None:
         """Records the provider as soon as it is known, before it answers."""

@@ -52,6 +52,9 @@ def test_server_timing_separates_gateway_and_provider() -> None:
         ("*", {"x_negotiated_model": "b"}, "b", None),
         (None, {"x_negotiated_model": "b"}, "b", None),
         ("a", {}, None, None),
+        ("openai/gpt-4o", {"x_negotiated_model": "gpt-4o"}, "gpt-4o-2024-08-06", None),
+        ("claude-3-5-sonnet-latest", {}, "claude-3-5-sonnet-20241022", None),
+        ("claude-3-5-sonnet-latest", {"x_negotiated_model": "claude-3-5-sonnet-20241022"}, None, "true"),
     ],
 )
 def test_reports_a_substituted_model(
@@ -60,6 +63,24 @@ def test_reports_a_substituted_model(
     record = a_record(model=asked)
     record.model_served = served
     assert response_headers(record, an_answer(**headers)).get("x-model-substituted") == told
+
+
+@pytest.mark.parametrize("path", ["/chat", "/plan"])
+def test_a_model_hint_is_never_substituted(path: str) -> None:
+    headers = response_headers(a_record(path, model="a"), an_answer(x_negotiated_model="b"))
+    assert "x-model-substituted" not in headers
+
+
+def test_an_embedding_without_a_model_is_never_substituted() -> None:
+    record = a_record("/embeddings")
+    record.target = Target("main", ENDPOINT, model="gpt-4o")
+    assert "x-model-substituted" not in response_headers(record, an_answer(x_negotiated_model="text-embedding"))
+
+
+def test_a_substitute_of_the_registered_model_is_reported() -> None:
+    record = a_record()
+    record.target = Target("main", ENDPOINT, model="gpt-4o")
+    assert response_headers(record, an_answer(x_negotiated_model="b"))["x-model-substituted"] == "true"
 
 
 @pytest.mark.parametrize(("status", "told"), [("failed", "failed"), ("healthy", None), ("pending", None)])

@@ -166,3 +166,11 @@ def test_keeps_the_other_fields_when_adding_a_model(content: dict[str, object], 
 
 def test_repr_of_a_request_hides_the_prompt() -> None:
     assert "secret" not in repr(a_request(body=b'{"prompt": "secret"}'))
+
+
+@pytest.mark.parametrize("path", ["/chat", "/plan"])
+def test_reads_the_model_hint_of_a_wrapped_request(path: str) -> None:
+    body = {"model": "ignored", "request": {"messages": [], "model_hint": "gpt-4o"}}
+    assert read(body, path=path).model == "gpt-4o"
+    assert read({"request": {"model_hint": 7}}, path=path).model is None
+    assert read(body).model == "ignored"
