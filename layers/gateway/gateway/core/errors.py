@@ -26,6 +26,7 @@ GatewayError
     ├── AnswerTruncated       502
     ├── StreamTruncated       502
     ├── NotAStream            502
+    ├── NotJson               502
     ├── ModelListUnusable     502
     ├── FirstByteTimeout      504
     ├── StreamIdleTimeout     504
@@ -265,6 +266,11 @@ class NotAStream(ForwardingError):
             "The request asked for a stream, and the provider's answer is not one. Send it without stream. "
             "If the answer is a web page, register TokenHub's own address."
         )
+
+
+class NotJson(ForwardingError):
+    code = "not_json"
+    retryable = False
 
 
 class ModelListUnusable(ForwardingError):

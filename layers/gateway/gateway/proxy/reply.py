@@ -1,10 +1,11 @@
 """The reply to a client: its headers, its body, and errors in the common shape."""
 
+import codecs
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from gateway.core.errors import GatewayError, ProviderError
+from gateway.core.errors import GatewayError, NotJson, ProviderError
 from gateway.proxy.model_names import is_substituted
 from gateway.proxy.request import HINT_PATHS
 from gateway.proxy.request_log import RequestLog
@@ -13,6 +14,7 @@ from gateway.proxy.upstream_errors import read_error_body, upstream_error
 
 # A browser must not render an answer as a page.
 NO_SNIFFING = {"x-content-type-options": "nosniff"}
+JSON_WHITESPACE = b" \t\r\n"
 MAX_BUFFERED_BYTES = 32 * 1024 * 1024
 
 
@@ -67,6 +69,23 @@ def provider_error(response: UpstreamResponse, chunks: Iterator[bytes], log: Req
     secrets = [log.target.key] if log.target is not None and log.target.key else []
     body = read_error_body(chunks, secrets)
     return upstream_error(response.status, body, secrets, headers=response.headers, path=log.request.path)
+
+
+def require_json(body: bytes) -> None:
+    """Raises NotJson for a body that does not begin like a JSON object or array.
+
+    SDKs return such a body as an answer. Content-Type is no evidence: TokenHub sends JSON as text/plain on /v1/chat.
+    """
+    start = body.removeprefix(codecs.BOM_UTF8).lstrip(JSON_WHITESPACE)[:1]
+    if not start:
+        raise NotJson("The provider's answer is empty. Check the registered endpoint and the servers in front of it.")
+    if start == b"<":
+        raise NotJson(
+            "The provider's answer is a web page, for example the login page of a server in front of TokenHub. "
+            "Register TokenHub's own address, ending in /v1."
+        )
+    if start not in (b"{", b"["):
+        raise NotJson("The provider's answer is not JSON. Check that TokenHub listens at the registered endpoint.")
 
 
 def read_up_to(limit: int, chunks: Iterator[bytes]) -> tuple[bytes, bool]:

@@ -19,6 +19,7 @@ from gateway.proxy.reply import (
     long_body,
     provider_error,
     read_up_to,
+    require_json,
     response_headers,
 )
 from gateway.proxy.request import ForwardRequest, read_request
@@ -140,6 +141,7 @@ class Session:
     def _complete_reply(self, response: UpstreamResponse, chunks: Pump) -> Reply:
         """Reads the body before the status is sent, so that a body that breaks off becomes an error."""
         body, complete = read_up_to(MAX_BUFFERED_BYTES, chunks)
+        require_json(body)
         self._log.count(body)
         if not complete:
             headers = response_headers(self._log, response)

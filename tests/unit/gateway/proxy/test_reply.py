@@ -3,8 +3,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.core.errors import AnswerTruncated, InvalidRequest, NoProvider, ProviderError, StreamTruncated
-from gateway.proxy.reply import error_reply, long_body, read_up_to, response_headers
+from gateway.core.errors import AnswerTruncated, InvalidRequest, NoProvider, NotJson, ProviderError, StreamTruncated
+from gateway.proxy.reply import error_reply, long_body, read_up_to, require_json, response_headers
 from gateway.proxy.request_log import RequestLog
 from gateway.proxy.upstream import Target, UpstreamResponse
 from tests.unit.gateway.builders import ENDPOINT, KEY, a_request
@@ -166,3 +166,28 @@ def test_raises_and_records_when_a_long_body_breaks_off() -> None:
         came.extend(long_body(b"abcd", breaks(), record))
     assert came == [b"abcd", b"ef"]
     assert (record.bytes_down, record.code) == (2, "answer_truncated")
+
+
+@pytest.mark.parametrize("body", [b"{}", b"[", b" \r\n\t{", b"\xef\xbb\xbf{}", b'{"cut', b" " * 99_999 + b"[]"])
+def test_accepts_a_body_that_begins_like_json(body: bytes) -> None:
+    require_json(body)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"", "is empty"),
+        (b" \n", "is empty"),
+        (b"\n<!DOCTYPE html>", "is a web page"),
+        (b"pong", "is not JSON"),
+        (b'"a"', "is not JSON"),
+        (b"7", "is not JSON"),
+        (b"null", "is not JSON"),
+        (b"\x1f\x8b\x08", "is not JSON"),
+        (b"\xa0{}", "is not JSON"),
+    ],
+)
+def test_rejects_a_body_that_is_not_json(body: bytes, message: str) -> None:
+    with pytest.raises(NotJson, match=message) as caught:
+        require_json(body)
+    assert (caught.value.status, caught.value.retryable) == (502, False)
