@@ -209,3 +209,14 @@ def test_distinguishes_a_refused_key_from_tokenhubs_own(
 
     assert (status, json.loads(body)["error"]["code"]) == (401, code)
     assert remedy in json.loads(body)["error"]["message"]
+
+
+def test_logs_the_callers_request_id_and_never_sends_it(
+    register: Any, complete: Any, tokenhub: RunningTokenHub, caplog: pytest.LogCaptureFixture
+) -> None:
+    register()
+    caplog.clear()
+    complete(headers={"X-Request-ID": "mine-1"})
+
+    assert [vars(record)["client_request_id"] for record in caplog.records] == ["mine-1"]
+    assert tokenhub.requests[0].headers["x-request-id"] == "completion-1"

@@ -42,6 +42,7 @@ def _header(description: str, **schema: Any) -> Json:
 
 REQUEST_ID = {"X-Request-Id": _header("The id of the request, which is also in its log line")}
 FORWARDED_HEADERS = REQUEST_ID | {
+    "Request-Id": _header("The same id, where the Anthropic SDK reads it"),
     "X-Provider-Id": _header("The provider that got the request"),
     "X-Provider-Status": _header("`failed` if its last heartbeat failed"),
     "X-Model-Substituted": _header("`true` if another model answered than the requested one"),
@@ -49,6 +50,8 @@ FORWARDED_HEADERS = REQUEST_ID | {
 FORWARDED_ERROR_HEADERS = FORWARDED_HEADERS | {
     "X-Error-Source": _header("Where the error comes from", enum=["gateway", "tokenhub", "model"]),
     "X-Should-Retry": _header("`false` if a retry is useless"),
+    "Retry-After": _header("When to try again: seconds or a date, as the provider sent it"),
+    "Retry-After-Ms": _header("When to try again, in milliseconds, as the provider sent it"),
 }
 ETAG = {"ETag": _header("A tag of the registered fields, for If-Match. Heartbeats do not change it")}
 LOCATION = {"Location": _header("The relative URL of the provider")}

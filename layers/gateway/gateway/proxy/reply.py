@@ -30,7 +30,7 @@ class Reply:
 
 def response_headers(log: RequestLog, response: UpstreamResponse) -> dict[str, str]:
     """Returns the headers of a successful reply: the provider's and the gateway's."""
-    ours = NO_SNIFFING | {"x-request-id": log.request.request_id} | _provider_headers(log)
+    ours = NO_SNIFFING | _request_ids(log) | _provider_headers(log)
     if _is_substituted(log, response):
         ours["x-model-substituted"] = "true"
     ours["server-timing"] = _server_timing(log, response)
@@ -40,20 +40,19 @@ def response_headers(log: RequestLog, response: UpstreamResponse) -> dict[str, s
 def late_stream_headers(log: RequestLog) -> dict[str, str]:
     """Returns the headers of a stream that starts before the provider has sent its own."""
     plain = {"content-type": "text/event-stream", "cache-control": "no-cache"}
-    return NO_SNIFFING | plain | {"x-request-id": log.request.request_id}
+    return NO_SNIFFING | plain | _request_ids(log) | _provider_headers(log)
 
 
 def error_reply(error: GatewayError, log: RequestLog, response: UpstreamResponse | None = None) -> Reply:
     """Returns an error in the common shape. `response` is the provider's response if the provider sent the error."""
     headers = {
+        **_limits(response),
         **NO_SNIFFING,
         **_provider_headers(log),
+        **_request_ids(log),
         "content-type": "application/json",
-        "x-request-id": log.request.request_id,
         "x-error-source": error.source,
     }
-    if response is not None and "retry-after" in response.headers:
-        headers["retry-after"] = response.headers["retry-after"]
     if not error.retryable:
         # Otherwise the OpenAI SDK repeats a 409, 429 or 5xx twice.
         headers["x-should-retry"] = "false"
@@ -112,6 +111,17 @@ def long_body(start: bytes, rest: Iterator[bytes], log: RequestLog) -> Iterator[
     except GatewayError as error:
         log.code = error.code
         raise
+
+
+def _request_ids(log: RequestLog) -> dict[str, str]:
+    """The Anthropic SDK reads `request-id`, the OpenAI SDK `x-request-id`."""
+    return {"x-request-id": log.request.request_id, "request-id": log.request.request_id}
+
+
+def _limits(response: UpstreamResponse | None) -> dict[str, str]:
+    """Returns the headers of an error response that tell the client when to try again."""
+    headers = {} if response is None else response.headers
+    return {name: value for name, value in headers.items() if name.startswith("retry-after") or "-ratelimit-" in name}
 
 
 def _provider_headers(log: RequestLog) -> dict[str, str]:

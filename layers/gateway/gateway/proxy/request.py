@@ -8,7 +8,7 @@ from typing import Any
 from gateway.core.errors import InvalidRequest
 from gateway.core.strict_json import NOT_JSON, read_object
 
-FORWARDED_HEADERS = {"content-type", "accept", "user-agent", "traceparent", "idempotency-key"}
+FORWARDED_HEADERS = {"content-type", "accept", "user-agent", "traceparent", "tracestate", "idempotency-key"}
 # The paths on which a missing model is replaced by the registered one.
 MODEL_PATHS = {"/chat/completions", "/messages"}
 # The paths whose body wraps the request. They have a model hint, which is only a wish, and no model.
@@ -21,7 +21,7 @@ STREAM_PATHS = {"/chat/completions", "/messages", "/chat"}
 class ForwardRequest:
     """One request to a provider. `path` is relative to its endpoint; `body` is None for a GET.
 
-    `model` is the model or the model hint that the body names.
+    `model` is the model or the model hint that the body names, `client_request_id` the caller's X-Request-ID.
     """
 
     method: str
@@ -34,6 +34,7 @@ class ForwardRequest:
     model: str | None = None
     choices: int = 1
     source_ip: str | None = None
+    client_request_id: str | None = None
 
 
 def read_request(request: ForwardRequest) -> ForwardRequest:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 import pytest
 
 from gateway.core.errors import AnswerTruncated, InvalidRequest, NoProvider, NotJson, ProviderError, StreamTruncated
-from gateway.proxy.reply import error_reply, long_body, read_up_to, require_json, response_headers
+from gateway.proxy.reply import error_reply, late_stream_headers, long_body, read_up_to, require_json, response_headers
 from gateway.proxy.request_log import RequestLog
 from gateway.proxy.upstream import Target, UpstreamResponse
 from tests.unit.gateway.builders import ENDPOINT, KEY, a_request
@@ -29,6 +29,7 @@ def test_returns_the_providers_headers_and_ours() -> None:
         "x-alias-from": "*",
         "x-content-type-options": "nosniff",
         "x-request-id": "request-1",
+        "request-id": "request-1",
         "x-provider-id": "main",
     }
 
@@ -101,6 +102,7 @@ def test_error_reply_is_json_in_the_one_shape_with_its_source() -> None:
         "content-type": "application/json",
         "x-content-type-options": "nosniff",
         "x-request-id": "request-1",
+        "request-id": "request-1",
         "x-error-source": "gateway",
         "x-provider-id": "main",
     }
@@ -191,3 +193,21 @@ def test_rejects_a_body_that_is_not_json(body: bytes, message: str) -> None:
     with pytest.raises(NotJson, match=message) as caught:
         require_json(body)
     assert (caught.value.status, caught.value.retryable) == (502, False)
+
+
+def test_an_error_keeps_the_providers_rate_limit_headers() -> None:
+    answer = an_answer(retry_after="1", retry_after_ms="900", x_ratelimit_limit_requests="5", cache_control="no-store")
+    headers = error_reply(StreamTruncated(), a_record(), answer).headers
+    assert (headers["retry-after"], headers["retry-after-ms"], headers["x-ratelimit-limit-requests"]) == (
+        "1",
+        "900",
+        "5",
+    )
+    assert "cache-control" not in headers
+
+
+def test_a_late_stream_names_its_provider_if_it_is_known() -> None:
+    headers = late_stream_headers(a_record(status="failed"))
+    assert (headers["x-provider-id"], headers["x-provider-status"]) == ("main", "failed")
+    assert (headers["x-request-id"], headers["request-id"]) == ("request-1", "request-1")
+    assert "x-provider-id" not in late_stream_headers(RequestLog(a_request()))

@@ -62,6 +62,7 @@ def test_late_headers_are_those_of_a_stream() -> None:
         "cache-control": "no-cache",
         "x-content-type-options": "nosniff",
         "x-request-id": "request-1",
+        "request-id": "request-1",
     }
 
 
