@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.core import errors
+from gateway.core import answer_errors, errors
 from gateway.proxy.known_errors import (
     FALLBACK_ERRORS,
     KNOWN_ERRORS,
@@ -33,6 +33,11 @@ ETAG = r'(W/)?"[!#-~]*"'
 BUCKET_WIDTH = "^([1-9]|1[0-9]|2[0-4])h$|^([1-9][0-9]{0,2}|1[0-3][0-9]{2}|14[0-3][0-9]|1440)m$"
 
 Errors = tuple[type[errors.GatewayError], ...]
+ANSWER_ERRORS: Errors = (
+    answer_errors.ProviderHeadTooLarge,
+    answer_errors.NotJson,
+    answer_errors.EncodingUnsupported,
+)
 
 NOT_FOUND: Errors = (errors.ProviderNotFound,)
 INVALID: Errors = (errors.InvalidRequest, errors.InvalidEndpoint)

@@ -13,24 +13,14 @@ GatewayError
 ├── PreconditionFailed        412  If-Match
 ├── RegistryBusy              503
 ├── NoProvider                503  the registry is empty
-├── HeartbeatFailed           502  the heartbeat function failed or could not start
-├── HeartbeatTimeout          504
+├── HeartbeatFailed, HeartbeatTimeout
 ├── RelayedError                   an error that the heartbeat function returned
 ├── KeyServiceFailed          503  KMS
 └── ForwardingError                between the gateway and the provider
-    ├── ProviderUnreachable   502
-    ├── ProviderDisconnected  502
-    ├── RedirectRefused       502
-    ├── EndpointRefused       502
-    ├── KeyUnreadable         502
-    ├── AnswerTruncated       502
-    ├── StreamTruncated       502
-    ├── NotAStream            502
-    ├── NotJson               502
-    ├── ModelListUnusable     502
-    ├── FirstByteTimeout      504
-    ├── StreamIdleTimeout     504
-    ├── DeadlineExceeded      504
+    ├── 502: ProviderUnreachable, ProviderDisconnected, RedirectRefused, EndpointRefused, KeyUnreadable,
+    │        AnswerTruncated, StreamTruncated, NotAStream, ModelListUnusable
+    ├── 502: ProviderHeadTooLarge, NotJson, EncodingUnsupported (answer_errors.py)
+    ├── 504: FirstByteTimeout, StreamIdleTimeout, DeadlineExceeded
     └── ProviderError              the provider's own status and message
 """
 
@@ -51,6 +41,7 @@ class GatewayError(Exception):
     code: str = "internal_error"
     source: Source = "gateway"
     retryable: bool = True
+    own_type: str | None = None
 
     def __init__(self, message: str, *, param: str | None = None) -> None:
         # The name of an unknown field may be a key that was pasted into the wrong place.
@@ -60,7 +51,7 @@ class GatewayError(Exception):
 
     @property
     def type(self) -> str:
-        return TYPES.get(self.status, "invalid_request_error" if self.status < 500 else "server_error")
+        return self.own_type or TYPES.get(self.status, "invalid_request_error" if self.status < 500 else "server_error")
 
     def body(self) -> dict[str, dict[str, Any]]:
         """Returns the JSON body of the answer. All errors have this shape."""
@@ -268,11 +259,6 @@ class NotAStream(ForwardingError):
         )
 
 
-class NotJson(ForwardingError):
-    code = "not_json"
-    retryable = False
-
-
 class ModelListUnusable(ForwardingError):
     code = "model_list_unusable"
     retryable = False
@@ -294,10 +280,7 @@ class DeadlineExceeded(ForwardingError):
 
 
 class ProviderError(ForwardingError):
-    """An error response of the provider: its status and its message in the gateway's shape.
-
-    `source` is `model` for an error of a model's provider that TokenHub relays. `type` None derives it from the status.
-    """
+    """An error response of the provider. `source` is `model` where TokenHub relays it from a model's provider."""
 
     def __init__(
         self,
@@ -314,8 +297,4 @@ class ProviderError(ForwardingError):
         self.code = code
         self.retryable = retryable
         self.source = source
-        self._type = type
-
-    @property
-    def type(self) -> str:
-        return self._type or super().type
+        self.own_type = type

@@ -31,9 +31,7 @@ NOT_A_STREAM = (
     "The answer to a streaming request is not a stream, so users' streams fail too. "
     "Check that TokenHub listens there and that every proxy in front of it passes streams through."
 )
-EMPTY_STREAM = (
-    "The stream has no completion chunk, so users' streams are empty too. Check the model's provider in TokenHub."
-)
+EMPTY_STREAM = "The stream has no completion chunk, so users' streams are empty too. Check the model's provider."
 STREAM_TRUNCATED = f"The stream ended before its end marker, so users' streams break off too. {CHECK_LOGS}"
 ANSWER_TRUNCATED = f"The answer ended before it was complete. {CHECK_LOGS}"
 # The start of a provider's error that TokenHub passes on as a model's text: a JSON error, or markup. The tags of

@@ -5,7 +5,8 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from gateway.core.errors import GatewayError, NotJson, ProviderError
+from gateway.core.answer_errors import NotJson
+from gateway.core.errors import GatewayError, ProviderError
 from gateway.proxy.model_names import is_substituted
 from gateway.proxy.request import HINT_PATHS
 from gateway.proxy.request_log import RequestLog

@@ -1,6 +1,5 @@
 """The exact error of each cause. It names the cause and says what to do."""
 
-import gzip
 from dataclasses import replace
 from pathlib import Path
 
@@ -63,16 +62,15 @@ ANSWERS = [
     (
         (answer(401, b"authorization required\n", "text/plain"),),
         (
-            "HTTP 401: authorization required. TokenHub requires a key, and none is "
-            "registered. Register the provider again with its api_key."
+            "HTTP 401: authorization required. TokenHub requires a key, and none is registered. Register the provider "
+            "again with its api_key."
         ),
     ),
     (
         (answer(403, b"insufficient scope\n", "text/plain"),),
         (
-            "HTTP 403: insufficient scope. The registered key lacks the scope chat. "
-            "Add it to the key in TokenHub. TokenHub takes up to 5 minutes to notice the change. "
-            "Rotating the key in TokenHub takes effect at once."
+            "HTTP 403: insufficient scope. The registered key lacks the scope chat. Add it to the key in TokenHub. "
+            "TokenHub takes up to 5 minutes to notice the change. Rotating the key in TokenHub takes effect at once."
         ),
     ),
     (
@@ -117,7 +115,7 @@ ANSWERS = [
         "HTTP 200: The answer is not JSON. Check that TokenHub listens there and that the endpoint ends in /v1.",
     ),
     (
-        (answer(body=gzip.compress(completion())),),
+        (answer(body=b"\x1f\x8b\x08" + completion()),),
         "HTTP 200: The answer is not JSON. Check that TokenHub listens there and that the endpoint ends in /v1.",
     ),
     (
@@ -178,10 +176,7 @@ STREAMS = [
     ),
     (
         (STREAM, chunk(DONE), END),
-        (
-            "HTTP 200: The stream has no completion chunk, so users' streams are empty too. "
-            "Check the model's provider in TokenHub."
-        ),
+        "HTTP 200: The stream has no completion chunk, so users' streams are empty too. Check the model's provider.",
     ),
     (
         (answer(body=completion()),),

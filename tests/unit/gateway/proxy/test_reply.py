@@ -3,7 +3,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.core.errors import AnswerTruncated, InvalidRequest, NoProvider, NotJson, ProviderError, StreamTruncated
+from gateway.core.answer_errors import NotJson
+from gateway.core.errors import AnswerTruncated, InvalidRequest, NoProvider, ProviderError, StreamTruncated
 from gateway.proxy.reply import error_reply, late_stream_headers, long_body, read_up_to, require_json, response_headers
 from gateway.proxy.request_log import RequestLog
 from gateway.proxy.upstream import Target, UpstreamResponse
