@@ -9,6 +9,7 @@ from gateway.core.errors import InvalidRequest
 from gateway.core.strict_json import NOT_JSON, read_object
 
 FORWARDED_HEADERS = {"content-type", "accept", "user-agent", "traceparent", "tracestate", "idempotency-key"}
+GZIP_START = b"\x1f\x8b"
 # The paths on which a missing model is replaced by the registered one.
 MODEL_PATHS = {"/chat/completions", "/messages"}
 # The paths whose body wraps the request. They have a model hint, which is only a wish, and no model.
@@ -40,8 +41,9 @@ class ForwardRequest:
 def read_request(request: ForwardRequest) -> ForwardRequest:
     """Returns the request with the fields that its body determines, and with the headers that are forwarded.
 
-    Raises InvalidRequest if the body is not a JSON object.
+    Raises InvalidRequest if the body is compressed or not a JSON object.
     """
+    _require_uncompressed(request)
     content = _content(request.body) if request.body is not None else {}
     is_wrapped = request.path in HINT_PATHS
     inner = _object(content, "request") if is_wrapped else content
@@ -67,6 +69,13 @@ def with_model(request: ForwardRequest, model: str | None) -> ForwardRequest:
     rest = request.body.lstrip().removeprefix(b"{")
     first = json.dumps({"model": model}).encode().removesuffix(b"}")
     return replace(request, body=first + (b"," if content else b"") + rest, model=model)
+
+
+def _require_uncompressed(request: ForwardRequest) -> None:
+    values = [value for name, value in request.headers.items() if name.lower() == "content-encoding"]
+    is_encoded = any(value.strip().lower() not in ("", "identity") for value in values)
+    if is_encoded or (request.body or b"").startswith(GZIP_START):
+        raise InvalidRequest("The request body is compressed. Send it uncompressed, without Content-Encoding.")
 
 
 def _is_forwarded(name: str, value: str) -> bool:

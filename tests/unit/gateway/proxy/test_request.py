@@ -176,3 +176,21 @@ def test_reads_the_model_hint_of_a_wrapped_request(path: str) -> None:
     assert read(body, path=path).model == "gpt-4o"
     assert read({"request": {"model_hint": 7}}, path=path).model is None
     assert read(body).model == "ignored"
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        ({"Content-Encoding": "gzip"}, b"{}"),
+        ({"content-encoding": "br"}, b"xyz"),
+        ({}, b"\x1f\x8b\x08\x00"),
+    ],
+)
+def test_rejects_a_compressed_body(headers: dict[str, str], body: bytes) -> None:
+    with pytest.raises(InvalidRequest, match=r"^The request body is compressed\. Send it uncompressed"):
+        read(body, headers=headers)
+
+
+@pytest.mark.parametrize("coding", ["identity", "", " Identity "])
+def test_accepts_a_body_that_is_not_compressed(coding: str) -> None:
+    assert read({"model": "a"}, headers={"Content-Encoding": coding}).model == "a"
