@@ -66,6 +66,7 @@ def _request(event: dict[str, Any]) -> ForwardRequest:
         query=urlencode(event.get("multiValueQueryStringParameters") or {}, doseq=True),
         headers=event.get("headers") or {},
         body=_body(event),
+        client_request_id=_header(event.get("headers") or {}, "x-request-id"),
         source_ip=event["requestContext"].get("identity", {}).get("sourceIp"),
     )
 

@@ -36,7 +36,7 @@ class Outcome:
 
 def provider(error: type[openai.APIStatusError], status: int, code: str, requests: int = 1, **headers: str) -> Outcome:
     named = tuple((name.replace("_", "-"), value) for name, value in headers.items())
-    return Outcome(error, status, code, "provider", requests, headers=named)
+    return Outcome(error, status, code, "tokenhub", requests, headers=named)
 
 
 def gateway(status: int, code: str, requests: int = TRIES) -> Outcome:
@@ -73,7 +73,7 @@ TOKENHUB: dict[str, tuple[Outcome, Outcome | None]] = {
         "all_failed": provider(NETWORK, 502, "provider_all_failed", TRIES),
         "echo_key_error": provider(NETWORK, 502, "provider_all_failed", TRIES),
         "panic": provider(NETWORK, 500, "provider_error", TRIES),
-        "html": (gateway(502, "not_a_stream", 1), passed()),
+        "html": (gateway(502, "not_a_stream", 1), gateway(502, "not_json", 1)),
         "wrapped_error": (CUT, passed()),
         "wrapped_html": (CUT, passed()),
         "other_model": passed(x_model_substituted="true"),
@@ -136,9 +136,9 @@ OUTCOMES: dict[str, tuple[Outcome, Outcome]] = {
     "silent in the middle": (in_band("stream_idle_timeout", 504), gateway(504, "deadline")),
     "too long": (in_band("deadline", 504), gateway(504, "deadline")),
     "a redirect": (gateway(502, "redirect_refused", 1), gateway(502, "redirect_refused", 1)),
-    "a page": (gateway(502, "not_a_stream", 1), passed()),
+    "a page": (gateway(502, "not_a_stream", 1), gateway(502, "not_json", 1)),
     "no stream": (gateway(502, "not_a_stream", 1), passed()),
-    "a late refusal": (in_band("provider_all_failed", 502, "provider"), REFUSED),
+    "a late refusal": (in_band("provider_all_failed", 502, "tokenhub"), REFUSED),
     "a late answer that is no stream": (in_band("not_a_stream", 502), passed()),
     "a late redirect": (in_band("redirect_refused", 502), gateway(502, "redirect_refused", 1)),
     "a late cut": (CUT, TRUNCATED),

@@ -186,7 +186,7 @@ def run(repository: Path = REPOSITORY) -> tuple[Run, list[str]]:
         found += [leak for place in stored for leak in leaks(place, *secrets, PROMPT, ANSWER)]
         assert any("ProvidersTable" in place.where and "key_ciphertext" in place.text for place in stored)
         # At least one stream must have ended with an error event.
-        assert any('"source": "provider"' in place.text for place in driven.responses)
+        assert any('"source": "tokenhub"' in place.text for place in driven.responses)
         assert {"an event", "an execution of the workflow", "the metrics"} <= {place.where for place in stored}
     return driven, found
 

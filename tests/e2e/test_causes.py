@@ -29,12 +29,14 @@ ANSWERS = {
         "the provider again with a valid api_key."
     ),
     "no_scope": (
-        "HTTP 403: insufficient scope. The registered key lacks the scope for this request. "
-        "Add the scope to the key in TokenHub."
+        "HTTP 403: insufficient scope. The registered key lacks the scope chat. "
+        "Add it to the key in TokenHub. TokenHub takes up to 5 minutes to notice the change. "
+        "Rotating the key in TokenHub takes effect at once."
     ),
     "budget": (
-        "HTTP 429: monthly budget exceeded. The budget of the registered key is spent. "
-        "Raise it in TokenHub, or register another key."
+        "HTTP 429: monthly budget exceeded (budget_usd 10, spent_usd 10.42). The budget of the registered key is "
+        "spent. Raise it in TokenHub, or register another key. "
+        "TokenHub takes up to 5 minutes to notice the change. Rotating the key in TokenHub takes effect at once."
     ),
     "no_models": (
         "HTTP 502: no eligible models registered. Each of TokenHub's models is missing, disabled or "
@@ -54,7 +56,7 @@ ANSWERS = {
         "HTTP 200: The answer is a web page, for example the login page of a proxy in front of TokenHub. "
         "Register TokenHub's own address, ending in /v1."
     ),
-    "panic": "HTTP 500. TokenHub failed. Check its log.",
+    "panic": "HTTP 500. TokenHub failed. `tokenhubctl health` shows the state of its providers.",
     "cut_close": (
         "HTTP 200: The answer ended before it was complete. Check the logs of TokenHub and of any proxy in front of it."
     ),

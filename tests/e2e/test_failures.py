@@ -157,8 +157,8 @@ def claude(gateway: Gateway) -> Iterator[anthropic.Anthropic]:
 ANTHROPIC: dict[tuple[str, bool], tuple[type[anthropic.APIStatusError], str, int]] = {
     ("refuse_key", True): (anthropic.AuthenticationError, "provider_key_refused", 1),
     # TokenHub relays the status of its model provider here.
-    ("all_failed", False): (anthropic.AuthenticationError, "provider_key_refused", 1),
-    ("all_failed", True): (anthropic.InternalServerError, "provider_error", 3),
+    ("all_failed", False): (anthropic.AuthenticationError, "model_access_refused", 1),
+    ("all_failed", True): (anthropic.AuthenticationError, "model_access_refused", 1),
     ("budget", False): (anthropic.RateLimitError, "provider_budget_spent", 1),
     ("no_providers", False): (anthropic.InternalServerError, "provider_error", 3),
     ("panic", True): (anthropic.InternalServerError, "provider_error", 3),

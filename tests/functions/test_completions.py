@@ -74,10 +74,10 @@ def test_rejects_a_body_that_is_not_a_json_object(
 
 
 REFUSED = {
-    "refuse_key": (401, "provider_key_refused", "provider"),
-    "budget": (429, "provider_budget_spent", "provider"),
-    "all_failed": (502, "provider_all_failed", "provider"),
-    "no_providers": (502, "provider_no_models", "provider"),
+    "refuse_key": (401, "provider_key_refused", "tokenhub"),
+    "budget": (429, "provider_budget_spent", "tokenhub"),
+    "all_failed": (502, "provider_all_failed", "tokenhub"),
+    "no_providers": (502, "provider_no_models", "tokenhub"),
 }
 
 
@@ -193,15 +193,30 @@ def test_reads_the_choices_of_the_chat_route_from_its_parameters(
 
 
 @pytest.mark.parametrize(
-    ("mode", "remedy"), [("refuse_key", "Register the provider"), ("all_failed", "a model provider refuses")]
+    ("mode", "code", "remedy"),
+    [
+        ("refuse_key", "provider_key_refused", "Register the provider"),
+        ("all_failed", "model_access_refused", "The model's provider refuses TokenHub's access"),
+    ],
 )
 def test_distinguishes_a_refused_key_from_tokenhubs_own(
-    register: Any, complete: Any, tokenhub: RunningTokenHub, mode: str, remedy: str
+    register: Any, complete: Any, tokenhub: RunningTokenHub, mode: str, code: str, remedy: str
 ) -> None:
     register()
     tokenhub.rehearse(mode)
 
     status, _, body = complete({"messages": MESSAGES}, resource="/v1/messages", path="/v1/messages")
 
-    assert (status, json.loads(body)["error"]["code"]) == (401, "provider_key_refused")
+    assert (status, json.loads(body)["error"]["code"]) == (401, code)
     assert remedy in json.loads(body)["error"]["message"]
+
+
+def test_logs_the_callers_request_id_and_never_sends_it(
+    register: Any, complete: Any, tokenhub: RunningTokenHub, caplog: pytest.LogCaptureFixture
+) -> None:
+    register()
+    caplog.clear()
+    complete(headers={"X-Request-ID": "mine-1"})
+
+    assert [vars(record)["client_request_id"] for record in caplog.records] == ["mine-1"]
+    assert tokenhub.requests[0].headers["x-request-id"] == "completion-1"

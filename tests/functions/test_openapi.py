@@ -14,7 +14,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from gateway.api.operations import BUCKET_WIDTH
 from gateway.core import errors
 from gateway.heartbeat.history import parse_bucket_width
-from gateway.proxy.upstream_errors import FALLBACK_ERRORS, KNOWN_ERRORS
+from gateway.proxy.known_errors import all_known_errors
 from tests.functions.conftest import Context, Load, event
 from tests.lambda_service import LambdaService, serving
 from tests.scripted_server import Cut, ScriptedServer, always
@@ -92,7 +92,7 @@ def every_code() -> set[str]:
         todo += error.__subclasses__()
         if error not in (errors.ForwardingError, errors.ProviderError, errors.RelayedError):
             found.add(error.code)
-    return found | {upstream_error.code for upstream_error in (*KNOWN_ERRORS, *FALLBACK_ERRORS)}
+    return found | {known.code for known in all_known_errors()}
 
 
 def test_documents_every_error_code(document: dict[str, Any]) -> None:

@@ -6,9 +6,17 @@ from dataclasses import dataclass
 
 import pytest
 
-from gateway.core import errors
-from gateway.proxy import upstream_errors
-from gateway.proxy.upstream_errors import FALLBACK_ERRORS, KNOWN_ERRORS, STREAM_ERROR_CODE, KnownError, upstream_error
+from gateway.core import answer_errors, errors
+from gateway.proxy import known_errors
+from gateway.proxy.known_errors import (
+    FALLBACK_ERRORS,
+    KNOWN_ERRORS,
+    MODEL_ERRORS,
+    MODEL_FALLBACK_ERRORS,
+    KnownError,
+    all_known_errors,
+)
+from gateway.proxy.upstream_errors import STREAM_ERROR_CODE, upstream_error
 from tests.template import ROOT, template
 from tools.local.apigateway.gateway_responses import DEFAULT_RESPONSES
 
@@ -45,6 +53,8 @@ def error_classes(base: type[errors.GatewayError]) -> Iterator[type[errors.Gatew
 
 
 def gateway_rows() -> Iterator[tuple[str, Row]]:
+    # A class counts only once its module is imported.
+    assert answer_errors.NotJson in error_classes(errors.GatewayError)
     for error in error_classes(errors.GatewayError):
         # A base class, and two classes whose codes come from the provider's errors.
         if error in (errors.ForwardingError, errors.ProviderError, errors.RelayedError):
@@ -54,14 +64,24 @@ def gateway_rows() -> Iterator[tuple[str, Row]]:
 
 
 def provider_rows() -> Iterator[tuple[str, Row]]:
-    for known in KNOWN_ERRORS:
-        statuses = sorted({other.status for other in KNOWN_ERRORS if other.code == known.code})
+    for known in (*KNOWN_ERRORS, *MODEL_ERRORS):
+        statuses = sorted({other.status for other in all_known_errors() if other.code == known.code})
         retried = retried_by_sdks(known.status, retryable=known.retryable)
-        yield known.code, Row(", ".join(map(str, statuses)), "provider", retried)
-    for known in FALLBACK_ERRORS:
-        retried = retried_by_sdks(known.status, retryable=known.retryable)
-        yield known.code, Row(f"other {known.status // 100}xx", "provider", retried)
-    yield STREAM_ERROR_CODE, Row("502", "provider", "in band")
+        yield known.code, Row(", ".join(map(str, statuses)), known.source, retried)
+    for known in (*FALLBACK_ERRORS, *MODEL_FALLBACK_ERRORS):
+        yield known.code, Row(f"other {known.status // 100}xx", known.source, fallback_retried(known))
+    yield STREAM_ERROR_CODE, Row("502", "model", "in band")
+
+
+def fallback_retried(known: KnownError) -> str:
+    """Some statuses of the fallback for 4xx are retryable."""
+    headers = {"x-negotiated-model": "m"} if known.source == "model" else {}
+    received = [upstream_error(status, b"", headers=headers) for status in range(known.status, known.status + 100)]
+    own = [error for error in received if error.code == known.code]
+    retried = [error.status for error in own if retried_by_sdks(error.status, retryable=error.retryable) == "yes"]
+    if len(retried) in (0, len(own)):
+        return "yes" if retried else "no"
+    return f"only {', '.join(map(str, retried))}"
 
 
 def api_gateway_rows() -> Iterator[tuple[str, Row]]:
@@ -94,17 +114,18 @@ def test_every_row_has_cause_and_remedy() -> None:
 
 def test_every_known_error_is_in_a_documented_list() -> None:
     """The docs and the OpenAPI document are tested against these two lists."""
-    listed = {*KNOWN_ERRORS, *FALLBACK_ERRORS}
+    listed = set(all_known_errors())
 
-    assert {value for value in vars(upstream_errors).values() if isinstance(value, KnownError)} <= listed
+    assert {value for value in vars(known_errors).values() if isinstance(value, KnownError)} <= listed
 
 
 @pytest.mark.parametrize("text", ["", "<html>", *sorted({known.text for known in KNOWN_ERRORS if known.text})])
-def test_every_provider_response_maps_to_a_documented_code(text: str) -> None:
+@pytest.mark.parametrize("headers", [{}, {"x-negotiated-model": "m"}], ids=["tokenhub", "model"])
+def test_every_provider_response_maps_to_a_documented_code(text: str, headers: dict[str, str]) -> None:
     table = documented()
     # Every status that HTTP can express.
     for status in range(100, 1000):
-        error = upstream_error(status, text.encode())
+        error = upstream_error(status, text.encode(), headers=headers)
         row = table[error.code]
 
         assert str(error.status) in row.statuses.split(", ") or row.statuses == f"other {error.status // 100}xx", status

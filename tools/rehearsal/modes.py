@@ -5,6 +5,7 @@ A mode is a function from a `Request` to a `ScriptedResponse`. To add one, write
 
 import math
 import re
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 
@@ -141,6 +142,15 @@ def long_head(request: Request) -> ScriptedResponse:
     return replace(response, headers=response.headers | {"Cache-Control": f"padding={'x' * len(request.echo.tokens)}"})
 
 
+def gzipped(request: Request) -> ScriptedResponse:
+    """A proxy that compresses although `identity` was requested. It flushes each event of a stream."""
+    response, compressor = normal_response(request), zlib.compressobj(wbits=zlib.MAX_WBITS + 16)
+    parts = [step for step in response.steps if isinstance(step, bytes)]
+    steps = [compressor.compress(part) + compressor.flush(zlib.Z_SYNC_FLUSH) for part in parts]
+    headers = response.headers | {"Content-Encoding": "gzip"}
+    return replace(response, headers=headers, steps=(*steps, compressor.flush()))
+
+
 def empty(_: Request) -> ScriptedResponse:
     """A 204, which a proxy in front of TokenHub may return. TokenHub itself never does."""
     return ScriptedResponse(204, {}, ())
@@ -211,6 +221,7 @@ MODES: dict[str, Mode] = {
     "huge": huge,
     "huge_cut": huge_cut,
     "long_head": long_head,
+    "gzipped": gzipped,
     "empty": empty,
     "echo_key": echo_key,
     "echo_key_error": echo_key_error,

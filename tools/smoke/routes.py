@@ -25,6 +25,10 @@ def is_negotiated(body: Json) -> object:
     return body.get("negotiated_model") and "choices" in body.get("response", {})
 
 
+# The sources of an error that TokenHub sent.
+PROVIDER_SOURCES = ("tokenhub", "model")
+
+
 def route(path: str, body: Json, has_expected_shape: Callable[[Json], object]) -> Callable[[Target], str]:
     """Returns the check of a route. `has_expected_shape` applies to the rehearsal only: other models may differ."""
 
@@ -34,7 +38,7 @@ def route(path: str, body: Json, has_expected_shape: Callable[[Json], object]) -
         require(has_routing_headers(target, response), actual)
         if response.status >= 400 and not target.is_rehearsal:
             return require(
-                response.error_code is not None and response.headers.get("x-error-source") == "provider", actual
+                response.error_code is not None and response.headers.get("x-error-source") in PROVIDER_SOURCES, actual
             )
         result = response.json()
         require(response.status == 200 and isinstance(result, dict), actual)
@@ -66,7 +70,7 @@ def refusal(target: Target) -> str:
     response = target.gateway.request("POST", "/v1/chat/completions", CHAT_REQUEST | {"model": "rehearse/budget"})
     actual = f"{require_error(response, 429, 'provider_budget_spent')}, {describe_headers(response)}"
     return require(
-        has_routing_headers(target, response) and response.headers.get("x-error-source") == "provider", actual
+        has_routing_headers(target, response) and response.headers.get("x-error-source") == "tokenhub", actual
     )
 
 
@@ -77,5 +81,5 @@ CHECKS = [
     Check("/v1/chat", EXPECTED_RESPONSE, route("/v1/chat", WRAPPED_CHAT, is_negotiated)),
     Check("/v1/plan", EXPECTED_RESPONSE, route("/v1/plan", WRAPPED_CHAT, is_negotiated)),
     Check("gateway error", "400 invalid_request, X-Error-Source: gateway", own_error),
-    Check("provider error", "429 provider_budget_spent, X-Error-Source: provider", refusal),
+    Check("provider error", "429 provider_budget_spent, X-Error-Source: tokenhub", refusal),
 ]

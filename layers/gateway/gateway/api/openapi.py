@@ -24,6 +24,8 @@ TOKENS = {
 }
 ADMIN: Json = {"AdminToken": []}
 CLIENT: Json = {"ClientToken": []}
+# 529 is Anthropic's own.
+PHRASES = {str(status.value): status.phrase for status in HTTPStatus} | {"529": "Overloaded"}
 STREAMING_PATHS = ("/v1/chat/completions", "/v1/messages", "/v1/chat")
 
 PROVIDER_ID_PARAMETER = {
@@ -40,13 +42,16 @@ def _header(description: str, **schema: Any) -> Json:
 
 REQUEST_ID = {"X-Request-Id": _header("The id of the request, which is also in its log line")}
 FORWARDED_HEADERS = REQUEST_ID | {
+    "Request-Id": _header("The same id, where the Anthropic SDK reads it"),
     "X-Provider-Id": _header("The provider that got the request"),
     "X-Provider-Status": _header("`failed` if its last heartbeat failed"),
-    "X-Model-Substituted": _header("`true` if the model that answered has another name than the requested one"),
+    "X-Model-Substituted": _header("`true` if another model answered than the requested one"),
 }
 FORWARDED_ERROR_HEADERS = FORWARDED_HEADERS | {
-    "X-Error-Source": _header("Where the error comes from", enum=["gateway", "provider"]),
+    "X-Error-Source": _header("Where the error comes from", enum=["gateway", "tokenhub", "model"]),
     "X-Should-Retry": _header("`false` if a retry is useless"),
+    "Retry-After": _header("When to try again: seconds or a date, as the provider sent it"),
+    "Retry-After-Ms": _header("When to try again, in milliseconds, as the provider sent it"),
 }
 ETAG = {"ETag": _header("A tag of the registered fields, for If-Match. Heartbeats do not change it")}
 LOCATION = {"Location": _header("The relative URL of the provider")}
@@ -147,7 +152,7 @@ def _errors(path: str, method: str, known: Operation) -> Json:
 
 
 def _error(status: str, error_codes: list[str]) -> Json:
-    phrase = HTTPStatus(int(status)).phrase if status.isdigit() else "Any other"
+    phrase = PHRASES.get(status, "Any other")
     code_list = ", ".join(f"`{code}`" for code in error_codes)
     content = {"application/json": {"schema": {"$ref": f"{SCHEMAS}ErrorView"}}}
     return {"description": f"{phrase}: {code_list}", "content": content}

@@ -4,8 +4,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.core import errors
-from gateway.proxy.upstream_errors import FALLBACK_ERRORS, KNOWN_ERRORS, PATH_STATUSES, KnownError
+from gateway.core import answer_errors, errors
+from gateway.proxy.known_errors import (
+    FALLBACK_ERRORS,
+    KNOWN_ERRORS,
+    MODEL_ERRORS,
+    MODEL_FALLBACK_ERRORS,
+    PATH_STATUSES,
+    KnownError,
+)
 from gateway.registry.provider import PROVIDER_ID
 
 # API Gateway's own error codes (template.yaml, GatewayResponses) by status. Every operation has these.
@@ -26,6 +33,11 @@ ETAG = r'(W/)?"[!#-~]*"'
 BUCKET_WIDTH = "^([1-9]|1[0-9]|2[0-4])h$|^([1-9][0-9]{0,2}|1[0-3][0-9]{2}|14[0-3][0-9]|1440)m$"
 
 Errors = tuple[type[errors.GatewayError], ...]
+ANSWER_ERRORS: Errors = (
+    answer_errors.ProviderHeadTooLarge,
+    answer_errors.NotJson,
+    answer_errors.EncodingUnsupported,
+)
 
 NOT_FOUND: Errors = (errors.ProviderNotFound,)
 INVALID: Errors = (errors.InvalidRequest, errors.InvalidEndpoint)
@@ -179,13 +191,13 @@ def codes(method: str, path: str, operation: Operation) -> dict[str, list[str]]:
     """Returns the error codes that an operation can answer, by status. `4XX` and `5XX` stand for all other statuses."""
     by_status: dict[str, list[str]] = {}
     possible: Errors = (errors.GatewayError, *operation.errors)
-    for error in (*possible, *(KNOWN_ERRORS if operation.provider else ())):
+    for error in (*possible, *((*KNOWN_ERRORS, *MODEL_ERRORS) if operation.provider else ())):
         by_status.setdefault(str(error.status), []).append(error.code)
     token = {} if path == "/health" else TOKEN_CODES
     body = BODY_CODES if method in {"post", "put", "patch"} else {}
     for status, more in (*API_GATEWAY_CODES.items(), *token.items(), *body.items()):
         by_status.setdefault(status, []).extend(more)
-    for fallback in FALLBACK_ERRORS if operation.provider else ():
+    for fallback in (*FALLBACK_ERRORS, *MODEL_FALLBACK_ERRORS) if operation.provider else ():
         for status in _fallback_statuses(fallback, by_status):
             by_status[status].append(fallback.code)
     return {status: sorted(set(by_status[status])) for status in sorted(by_status)}
@@ -193,7 +205,6 @@ def codes(method: str, path: str, operation: Operation) -> dict[str, list[str]]:
 
 def _fallback_statuses(fallback: KnownError, statuses: Iterable[str]) -> list[str]:
     """The statuses with which a fallback error may come: all of its class, because a web page in front of TokenHub may
-    answer any of them. Those of PATH_STATUSES always have one code."""
-    return [
-        status for status in statuses if status[0] == str(fallback.status)[0] and status not in map(str, PATH_STATUSES)
-    ]
+    answer any of them. TokenHub's own errors with one of PATH_STATUSES always have one code."""
+    excluded = map(str, PATH_STATUSES if fallback.source == "tokenhub" else ())
+    return [status for status in set(statuses) - set(excluded) if status[0] == str(fallback.status)[0]]

@@ -7,9 +7,23 @@ from gateway.core.errors import OriginNotAllowed
 METHODS = "GET, POST, PUT, PATCH, DELETE"
 # `*` does not include Authorization: browsers need its name.
 REQUEST_HEADERS = "Authorization, *"
-EXPOSED_HEADERS = (
-    "ETag, Idempotency-Replay, Location, Retry-After, Server-Timing, X-Alias-From, X-Error-Source, "
-    "X-Model-Substituted, X-Negotiated-Model, X-Provider-Id, X-Provider-Status, X-Request-Id, X-Should-Retry"
+# A list cannot name a family of headers, so these are the members that OpenAI and Anthropic document.
+OPENAI_LIMITS = [
+    f"X-RateLimit-{measure}-{unit}" for measure in ("Limit", "Remaining", "Reset") for unit in ("Requests", "Tokens")
+]
+ANTHROPIC_LIMITS = [
+    f"Anthropic-RateLimit-{unit}-{measure}"
+    for unit in ("Requests", "Tokens", "Input-Tokens", "Output-Tokens")
+    for measure in ("Limit", "Remaining", "Reset")
+]
+EXPOSED_HEADERS = ", ".join(
+    [
+        "ETag, Idempotency-Replay, Location, Request-Id, Retry-After, Retry-After-Ms, Server-Timing, X-Alias-From",
+        "X-Error-Source, X-Model-Substituted, X-Negotiated-Model, X-Provider-Id, X-Provider-Status, X-Request-Id",
+        "X-Should-Retry",
+        *OPENAI_LIMITS,
+        *ANTHROPIC_LIMITS,
+    ]
 )
 PREFLIGHT_SECONDS = 3600
 

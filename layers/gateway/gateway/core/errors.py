@@ -13,32 +13,23 @@ GatewayError
 ├── PreconditionFailed        412  If-Match
 ├── RegistryBusy              503
 ├── NoProvider                503  the registry is empty
-├── HeartbeatFailed           502  the heartbeat function failed or could not start
-├── HeartbeatTimeout          504
+├── HeartbeatFailed, HeartbeatTimeout
 ├── RelayedError                   an error that the heartbeat function returned
 ├── KeyServiceFailed          503  KMS
 └── ForwardingError                between the gateway and the provider
-    ├── ProviderUnreachable   502
-    ├── ProviderDisconnected  502
-    ├── RedirectRefused       502
-    ├── EndpointRefused       502
-    ├── KeyUnreadable         502
-    ├── AnswerTruncated       502
-    ├── StreamTruncated       502
-    ├── NotAStream            502
-    ├── ModelListUnusable     502
-    ├── FirstByteTimeout      504
-    ├── StreamIdleTimeout     504
-    ├── DeadlineExceeded      504
+    ├── 502: ProviderUnreachable, ProviderDisconnected, RedirectRefused, EndpointRefused, KeyUnreadable,
+    │        AnswerTruncated, StreamTruncated, NotAStream, ModelListUnusable
+    ├── 502: ProviderHeadTooLarge, NotJson, EncodingUnsupported (answer_errors.py)
+    ├── 504: FirstByteTimeout, StreamIdleTimeout, DeadlineExceeded
     └── ProviderError              the provider's own status and message
 """
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from gateway.core.redaction import redact
 
-Source = Literal["gateway", "provider"]
+Source = Literal["gateway", "tokenhub", "model"]
 
 TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
@@ -48,8 +39,9 @@ class GatewayError(Exception):
 
     status: int = 500
     code: str = "internal_error"
-    source: ClassVar[Source] = "gateway"
+    source: Source = "gateway"
     retryable: bool = True
+    own_type: str | None = None
 
     def __init__(self, message: str, *, param: str | None = None) -> None:
         # The name of an unknown field may be a key that was pasted into the wrong place.
@@ -59,7 +51,7 @@ class GatewayError(Exception):
 
     @property
     def type(self) -> str:
-        return TYPES.get(self.status, "invalid_request_error" if self.status < 500 else "server_error")
+        return self.own_type or TYPES.get(self.status, "invalid_request_error" if self.status < 500 else "server_error")
 
     def body(self) -> dict[str, dict[str, Any]]:
         """Returns the JSON body of the answer. All errors have this shape."""
@@ -288,12 +280,21 @@ class DeadlineExceeded(ForwardingError):
 
 
 class ProviderError(ForwardingError):
-    """An error response of the provider: its status and its message in the gateway's shape."""
+    """An error response of the provider. `source` is `model` where TokenHub relays it from a model's provider."""
 
-    source = "provider"
-
-    def __init__(self, status: int, message: str, *, code: str, retryable: bool) -> None:
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        code: str,
+        retryable: bool,
+        source: Source = "tokenhub",
+        type: str | None = None,  # noqa: A002 -- the name of the field
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.retryable = retryable
+        self.source = source
+        self.own_type = type

@@ -11,7 +11,7 @@ from gateway.core.redaction import redact_secrets
 from gateway.proxy.reply import read_up_to
 from gateway.proxy.request import ForwardRequest
 from gateway.proxy.upstream import Target, Upstream
-from gateway.proxy.upstream_errors import MAX_ERROR_BODY_BYTES, upstream_error
+from gateway.proxy.upstream_errors import read_error_body, upstream_error
 
 TIMEOUT_SECONDS = 10.0
 # Leaves room below the 6 MB limit of Lambda's response.
@@ -43,9 +43,10 @@ def _fetch(upstream: Upstream, target: Target, seconds: float) -> list[Any]:
     secrets = [target.key] if target.key else []
     answer = upstream.forward(request, target, within=seconds)
     with closing(answer.chunks) as chunks:
-        body, complete = read_up_to(MAX_ERROR_BODY_BYTES if answer.status != 200 else MAX_BODY_BYTES, chunks)
-    if answer.status >= 400:
-        raise upstream_error(answer.status, body, secrets)
+        if answer.status >= 400:
+            body = read_error_body(chunks, secrets)
+            raise upstream_error(answer.status, body, secrets, headers=answer.headers)
+        body, complete = read_up_to(MAX_BODY_BYTES, chunks)
     if answer.status != 200:
         raise ModelListUnusable(
             f"{target.endpoint}/models answered HTTP {answer.status} instead of HTTP 200. {CHECK_ENDPOINT}"

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.core.errors import AnswerTruncated, DeadlineExceeded, StreamTruncated
-from gateway.core.redaction import redact_cut_secrets
 from gateway.heartbeat.verdict import (
     ANSWER_TRUNCATED,
     STREAM_TOKENS,
@@ -27,7 +26,7 @@ from gateway.heartbeat.verdict import (
 from gateway.proxy.request import ForwardRequest
 from gateway.proxy.sse import StreamWatcher
 from gateway.proxy.upstream import Target, Upstream, UpstreamResponse
-from gateway.proxy.upstream_errors import MAX_ERROR_BODY_BYTES
+from gateway.proxy.upstream_errors import MAX_ERROR_BODY_BYTES, read_error_body
 from gateway.registry.provider import Provider
 
 MAX_BODY_BYTES = 1024 * 1024
@@ -96,7 +95,7 @@ class Probe:
         with closing(answer.chunks) as chunks:
             progress.receive_head(answer)
             if answer.status != 200:
-                raise status_error(answer.status, _read_beginning(chunks, secrets), secrets)
+                raise status_error(answer, read_error_body(chunks, secrets), secrets)
             if stream:
                 named = self._read_stream(answer, progress, secrets, began)
             else:
@@ -109,7 +108,7 @@ class Probe:
     ) -> str | None:
         """Returns the model that a good stream names. Stops where a client stops: at the end marker or an error."""
         if not answer.is_stream:
-            raise not_a_stream_error(_read_beginning(answer.chunks, secrets), secrets)
+            raise not_a_stream_error(read_error_body(answer.chunks, secrets), secrets)
         progress.add_tokens(STREAM_TOKENS)
         watcher, beginning = self.new_watcher(), bytearray()
         try:
@@ -163,17 +162,4 @@ def _read_body(chunks: Iterator[bytes]) -> bytes:
                 raise unusable(TOO_LARGE)
     except AnswerTruncated:
         raise unusable(ANSWER_TRUNCATED) from None
-    return bytes(body)
-
-
-def _read_beginning(chunks: Iterator[bytes], secrets: list[str]) -> bytes:
-    """Returns as much of a body as an error message needs, also when the body is truncated."""
-    body = bytearray()
-    try:
-        for chunk in chunks:
-            body += chunk
-            if len(body) > MAX_ERROR_BODY_BYTES:
-                break
-    except (AnswerTruncated, StreamTruncated):
-        return redact_cut_secrets(body.decode(errors="replace"), secrets).encode()
     return bytes(body)

@@ -11,6 +11,7 @@ from typing import Any
 from gateway.core.errors import ProviderError
 from gateway.core.redaction import redact, redact_secrets
 from gateway.proxy.sse import StreamWatcher
+from gateway.proxy.upstream import UpstreamResponse
 from gateway.proxy.upstream_errors import MAX_MESSAGE_CHARACTERS, message_of, upstream_error
 from gateway.proxy.usage import Usage, merge_usage
 
@@ -31,7 +32,7 @@ NOT_A_STREAM = (
     "The answer to a streaming request is not a stream, so users' streams fail too. "
     "Check that TokenHub listens there and that every proxy in front of it passes streams through."
 )
-EMPTY_STREAM = "The stream has no completion chunk, so users' streams are empty too. Check TokenHub's log."
+EMPTY_STREAM = "The stream has no completion chunk, so users' streams are empty too. Check the model's provider."
 STREAM_TRUNCATED = f"The stream ended before its end marker, so users' streams break off too. {CHECK_LOGS}"
 ANSWER_TRUNCATED = f"The answer ended before it was complete. {CHECK_LOGS}"
 # The start of a provider's error that TokenHub passes on as a model's text: a JSON error, or markup. The tags of
@@ -41,10 +42,11 @@ WRAPPED_ERROR = re.compile(
 )
 
 
-def status_error(status: int, body: bytes, secrets: Sequence[str]) -> ProviderError:
+def status_error(answer: UpstreamResponse, body: bytes, secrets: Sequence[str]) -> ProviderError:
     """Returns the error for an answer whose status is not 200."""
+    status = answer.status
     if 400 <= status < 600:
-        return upstream_error(status, body, secrets)
+        return upstream_error(status, body, secrets, headers=answer.headers)
     if _is_page(body):
         return unusable(WEB_PAGE, status)
     return unusable(f"{_clean(message_of(body), secrets) or f'HTTP {status}'}. {WRONG_STATUS}", status)

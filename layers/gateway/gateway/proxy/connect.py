@@ -4,8 +4,10 @@ import socket
 import ssl
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from typing import Any, cast
 
 import httpcore
+import httpx
 
 # With the default connect timeout of 5 s, each address gets more than a second.
 MAX_ADDRESSES = 4
@@ -63,6 +65,13 @@ def unreachable(endpoint: str, error: BaseException) -> str:
     if any(isinstance(cause, TimeoutError) for cause in causes):
         return f"{endpoint} did not accept a connection in time. Check the address and the firewalls in between."
     return f"{endpoint} cannot be reached. Check that TokenHub is running and that the gateway's network reaches it."
+
+
+def has_unread_bytes(response: httpx.Response) -> bool:
+    """Whether the provider has sent bytes after the end of this response, whose body was read to its end."""
+    # httpcore reuses the connection with these bytes in its buffer, and has no public access to them.
+    body: Any = cast("Any", response.stream)._httpcore_stream._stream  # noqa: SLF001
+    return bool(body._connection._h11_state.trailing_data[0])  # noqa: SLF001
 
 
 def _addresses(host: str, port: int) -> list[str]:

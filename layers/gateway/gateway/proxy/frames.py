@@ -88,9 +88,9 @@ class FrameSplitter:
         for begin, end in blank_lines:
             pieces.append(self._end_frame(data[start : offset + end], offset + begin - start))
             start = offset + end
-        # The LF of this CR may be in the next chunk.
-        self._ends_with_cr = data[:start].endswith(b"\n\r")
         rest = data[start:]
+        # The LF of this CR may be in the next chunk.
+        self._ends_with_cr = not rest and data.endswith(b"\n\r")
         self._buffer, self._buffered_bytes, self._edge = [rest], len(rest), rest[1 - MAX_BLANK_LINE_BYTES :]
         return pieces
 

@@ -12,6 +12,8 @@ from gateway.proxy.upstream_errors import CONTROL_CHARACTERS
 
 # A longer value is dropped. Lambda limits status and headers to 16 KB together.
 MAX_VALUE_CHARACTERS = 1024
+# Providers send about 12 rate limit headers. Further ones are dropped.
+MAX_RATE_LIMIT_HEADERS = 32
 
 type Parser = Callable[[str, Sequence[str]], str | None]
 
@@ -36,7 +38,11 @@ RETRY_AFTER = re.compile(
     r" \d{4} \d\d:\d\d:\d\d GMT",
     re.ASCII,
 )
+MILLISECONDS = re.compile(r"\d{1,10}(?:\.\d{1,3})?", re.ASCII)
 BOOLEAN = re.compile("true|false")
+RATE_LIMIT_NAME = re.compile(r"(?:x|anthropic)-ratelimit-[a-z0-9_-]{1,48}", re.ASCII)
+# Counts, durations such as 6m0s, times, and words such as allowed.
+RATE_LIMIT_VALUE = re.compile(r"[\w.:+%;=, -]{1,128}", re.ASCII)
 
 
 def forwarded_headers(headers: Iterable[tuple[str, str]], secrets: Sequence[str]) -> dict[str, str]:
@@ -47,14 +53,24 @@ def forwarded_headers(headers: Iterable[tuple[str, str]], secrets: Sequence[str]
     """
     values: dict[str, str] = {}
     for name, value in headers:
-        values.setdefault(name, value)
-    parsed = {name: _parse(values[name], parse, secrets) for name, parse in PARSERS.items() if name in values}
+        values.setdefault(name.lower(), value)
+    rate_limits = [name for name in values if _is_rate_limit(name, secrets)][:MAX_RATE_LIMIT_HEADERS]
+    parsers = PARSERS | dict.fromkeys(rate_limits, _rate_limit)
+    parsed = {name: _parse(values[name], parse, secrets) for name, parse in parsers.items() if name in values}
     return {name: value for name, value in parsed.items() if value}
 
 
 def _parse(value: str, parse: Parser, secrets: Sequence[str]) -> str | None:
     clean = CONTROL_CHARACTERS.sub("", value).strip()
     return parse(clean, secrets) if len(clean) <= MAX_VALUE_CHARACTERS else None
+
+
+def _is_rate_limit(name: str, secrets: Sequence[str]) -> bool:
+    return RATE_LIMIT_NAME.fullmatch(name) is not None and redact(name, secrets) == name
+
+
+def _rate_limit(value: str, secrets: Sequence[str]) -> str | None:
+    return value if RATE_LIMIT_VALUE.fullmatch(value) and redact(value, secrets) == value else None
 
 
 def _media_type(value: str, secrets: Sequence[str]) -> str | None:
@@ -82,6 +98,7 @@ PARSERS: dict[str, Parser] = {
     "content-type": _media_type,
     "cache-control": _matching(CACHE_CONTROL),
     "retry-after": _matching(RETRY_AFTER),
+    "retry-after-ms": _matching(MILLISECONDS),
     "x-negotiated-model": redact_secrets,
     "x-alias-from": redact_secrets,
     "idempotency-replay": _matching(BOOLEAN),

@@ -1,15 +1,21 @@
 """The reply to a client: its headers, its body, and errors in the common shape."""
 
+import codecs
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from gateway.core.errors import GatewayError
+from gateway.core.answer_errors import NotJson
+from gateway.core.errors import GatewayError, ProviderError
+from gateway.proxy.model_names import is_substituted
+from gateway.proxy.request import HINT_PATHS
 from gateway.proxy.request_log import RequestLog
 from gateway.proxy.upstream import UpstreamResponse
+from gateway.proxy.upstream_errors import read_error_body, upstream_error
 
 # A browser must not render an answer as a page.
 NO_SNIFFING = {"x-content-type-options": "nosniff"}
+JSON_WHITESPACE = b" \t\r\n"
 MAX_BUFFERED_BYTES = 32 * 1024 * 1024
 
 
@@ -25,7 +31,7 @@ class Reply:
 
 def response_headers(log: RequestLog, response: UpstreamResponse) -> dict[str, str]:
     """Returns the headers of a successful reply: the provider's and the gateway's."""
-    ours = NO_SNIFFING | {"x-request-id": log.request.request_id} | _provider_headers(log)
+    ours = NO_SNIFFING | _request_ids(log) | _provider_headers(log)
     if _is_substituted(log, response):
         ours["x-model-substituted"] = "true"
     ours["server-timing"] = _server_timing(log, response)
@@ -35,26 +41,51 @@ def response_headers(log: RequestLog, response: UpstreamResponse) -> dict[str, s
 def late_stream_headers(log: RequestLog) -> dict[str, str]:
     """Returns the headers of a stream that starts before the provider has sent its own."""
     plain = {"content-type": "text/event-stream", "cache-control": "no-cache"}
-    return NO_SNIFFING | plain | {"x-request-id": log.request.request_id}
+    return NO_SNIFFING | plain | _request_ids(log) | _provider_headers(log)
 
 
 def error_reply(error: GatewayError, log: RequestLog, response: UpstreamResponse | None = None) -> Reply:
     """Returns an error in the common shape. `response` is the provider's response if the provider sent the error."""
     headers = {
+        **_limits(response),
         **NO_SNIFFING,
         **_provider_headers(log),
+        **_request_ids(log),
         "content-type": "application/json",
-        "x-request-id": log.request.request_id,
         "x-error-source": error.source,
     }
-    if response is not None and "retry-after" in response.headers:
-        headers["retry-after"] = response.headers["retry-after"]
     if not error.retryable:
         # Otherwise the OpenAI SDK repeats a 409, 429 or 5xx twice.
         headers["x-should-retry"] = "false"
+    elif response is not None and "x-should-retry" in response.headers:
+        headers["x-should-retry"] = "true"
     # The Anthropic SDK expects this member.
     extra = {"type": "error"} if log.request.path == "/messages" else {}
     return Reply(error.status, headers, json.dumps(extra | error.body()).encode())
+
+
+def provider_error(response: UpstreamResponse, chunks: Iterator[bytes], log: RequestLog) -> ProviderError:
+    """Returns the error that a provider's response stands for. Reads its body, which may break off."""
+    secrets = [log.target.key] if log.target is not None and log.target.key else []
+    body = read_error_body(chunks, secrets)
+    return upstream_error(response.status, body, secrets, headers=response.headers, path=log.request.path)
+
+
+def require_json(body: bytes) -> None:
+    """Raises NotJson for a body that does not begin like a JSON object or array.
+
+    SDKs return such a body as an answer. Content-Type is no evidence: TokenHub sends JSON as text/plain on /v1/chat.
+    """
+    start = body.removeprefix(codecs.BOM_UTF8).lstrip(JSON_WHITESPACE)[:1]
+    if not start:
+        raise NotJson("The provider's answer is empty. Check the registered endpoint and the servers in front of it.")
+    if start == b"<":
+        raise NotJson(
+            "The provider's answer is a web page, for example the login page of a server in front of TokenHub. "
+            "Register TokenHub's own address, ending in /v1."
+        )
+    if start not in (b"{", b"["):
+        raise NotJson("The provider's answer is not JSON. Check that TokenHub listens at the registered endpoint.")
 
 
 def read_up_to(limit: int, chunks: Iterator[bytes]) -> tuple[bytes, bool]:
@@ -83,6 +114,17 @@ def long_body(start: bytes, rest: Iterator[bytes], log: RequestLog) -> Iterator[
         raise
 
 
+def _request_ids(log: RequestLog) -> dict[str, str]:
+    """The Anthropic SDK reads `request-id`, the OpenAI SDK `x-request-id`."""
+    return {"x-request-id": log.request.request_id, "request-id": log.request.request_id}
+
+
+def _limits(response: UpstreamResponse | None) -> dict[str, str]:
+    """Returns the headers of an error response that tell the client when to try again."""
+    headers = {} if response is None else response.headers
+    return {name: value for name, value in headers.items() if name.startswith("retry-after") or "-ratelimit-" in name}
+
+
 def _provider_headers(log: RequestLog) -> dict[str, str]:
     if log.target is None:
         return {}
@@ -93,10 +135,9 @@ def _provider_headers(log: RequestLog) -> dict[str, str]:
 
 def _is_substituted(log: RequestLog, response: UpstreamResponse) -> bool:
     """Whether another model answered. TokenHub answers a request for an unknown model with one that it knows."""
-    served = response.headers.get("x-negotiated-model", log.model_served)
-    if "x-alias-from" in response.headers or log.model_asked in (None, "*"):
+    if "x-alias-from" in response.headers or log.request.path in HINT_PATHS:
         return False
-    return served is not None and served != log.model_asked
+    return is_substituted(log.model_asked, response.headers.get("x-negotiated-model"), log.model_served)
 
 
 def _server_timing(log: RequestLog, response: UpstreamResponse) -> str:

@@ -8,16 +8,22 @@ from typing import Any
 from gateway.core.errors import InvalidRequest
 from gateway.core.strict_json import NOT_JSON, read_object
 
-FORWARDED_HEADERS = {"content-type", "accept", "user-agent", "traceparent", "idempotency-key"}
+FORWARDED_HEADERS = {"content-type", "accept", "user-agent", "traceparent", "tracestate", "idempotency-key"}
+GZIP_START = b"\x1f\x8b"
 # The paths on which a missing model is replaced by the registered one.
 MODEL_PATHS = {"/chat/completions", "/messages"}
+# The paths whose body wraps the request. They have a model hint, which is only a wish, and no model.
+HINT_PATHS = {"/chat", "/plan"}
 # TokenHub ignores `stream` on all other paths.
 STREAM_PATHS = {"/chat/completions", "/messages", "/chat", "/completions", "/responses"}
 
 
 @dataclass(frozen=True)
 class ForwardRequest:
-    """One request to a provider. `path` is relative to its endpoint; `body` is None for a GET."""
+    """One request to a provider. `path` is relative to its endpoint; `body` is None for a GET.
+
+    `model` is the model or the model hint that the body names, `client_request_id` the caller's X-Request-ID.
+    """
 
     method: str
     path: str
@@ -29,17 +35,20 @@ class ForwardRequest:
     model: str | None = None
     choices: int = 1
     source_ip: str | None = None
+    client_request_id: str | None = None
 
 
 def read_request(request: ForwardRequest) -> ForwardRequest:
     """Returns the request with the fields that its body determines, and with the headers that are forwarded.
 
-    Raises InvalidRequest if the body is not a JSON object.
+    Raises InvalidRequest if the body is compressed or not a JSON object.
     """
+    _require_uncompressed(request)
     content = _content(request.body) if request.body is not None else {}
-    inner = _object(content, "request") if request.path == "/chat" else content
-    parameters = _object(inner, "parameters") if request.path == "/chat" else content
-    choices, model = parameters.get("n"), content.get("model")
+    is_wrapped = request.path in HINT_PATHS
+    inner = _object(content, "request") if is_wrapped else content
+    parameters = _object(inner, "parameters") if is_wrapped else content
+    choices, model = parameters.get("n"), inner.get("model_hint") if is_wrapped else content.get("model")
     return replace(
         request,
         headers={k.lower(): v.strip() for k, v in request.headers.items() if _is_forwarded(k.lower(), v.strip())},
@@ -60,6 +69,13 @@ def with_model(request: ForwardRequest, model: str | None) -> ForwardRequest:
     rest = request.body.lstrip().removeprefix(b"{")
     first = json.dumps({"model": model}).encode().removesuffix(b"}")
     return replace(request, body=first + (b"," if content else b"") + rest, model=model)
+
+
+def _require_uncompressed(request: ForwardRequest) -> None:
+    values = [value for name, value in request.headers.items() if name.lower() == "content-encoding"]
+    is_encoded = any(value.strip().lower() not in ("", "identity") for value in values)
+    if is_encoded or (request.body or b"").startswith(GZIP_START):
+        raise InvalidRequest("The request body is compressed. Send it uncompressed, without Content-Encoding.")
 
 
 def _is_forwarded(name: str, value: str) -> bool:

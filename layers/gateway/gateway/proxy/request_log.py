@@ -11,13 +11,15 @@ from aws_lambda_powertools import Logger
 from gateway.core.errors import GatewayError
 from gateway.core.redaction import redact
 from gateway.core.telemetry import MetricName, emit
-from gateway.proxy.request import ForwardRequest
+from gateway.proxy.request import MODEL_PATHS, ForwardRequest
 from gateway.proxy.upstream import Target
+from gateway.proxy.upstream_errors import CONTROL_CHARACTERS
 from gateway.proxy.usage import Usage, merge_usage
 
 StreamEnd = Literal["done", "truncated", "idle_timeout", "deadline", "client_gone", "error"]
 UNKNOWN = Usage()
 MAX_MODEL_CHARACTERS = 256
+MAX_CLIENT_ID_CHARACTERS = 128
 # Parsed JSON takes up to 27 times as much memory as its text.
 MAX_PARSED_BYTES = 4 * 1024 * 1024
 
@@ -44,8 +46,9 @@ class RequestLog:
 
     @property
     def model_asked(self) -> str | None:
-        """The model that the request names, or else the registered one."""
-        return self.request.model or (self.target.model if self.target is not None else None)
+        """The model or model hint that the request names, or else the registered one where the gateway adds that."""
+        registered = self.target.model if self.target is not None and self.request.path in MODEL_PATHS else None
+        return self.request.model or registered
 
     def set_target(self, target: Target) -> None:
         """Records the provider as soon as it is known, before it answers."""
@@ -86,6 +89,7 @@ def write(log: RequestLog, logger: Logger, namespace: str) -> None:
     duration_ms = log.elapsed_ms()
     fields = {
         "request_id": log.request.request_id,
+        "client_request_id": _loggable(log.request.client_request_id, log.target, MAX_CLIENT_ID_CHARACTERS),
         "path": log.request.path,
         "provider": provider,
         "status": log.status,
@@ -98,8 +102,8 @@ def write(log: RequestLog, logger: Logger, namespace: str) -> None:
         "duration_ms": duration_ms,
         "prompt_tokens": log.usage.prompt_tokens,
         "completion_tokens": log.usage.completion_tokens,
-        "model_asked": _loggable_model(log.model_asked, log.target),
-        "model_served": _loggable_model(log.model_served, log.target),
+        "model_asked": _loggable(log.model_asked, log.target, MAX_MODEL_CHARACTERS),
+        "model_served": _loggable(log.model_served, log.target, MAX_MODEL_CHARACTERS),
     }
     logger.info("request", extra=fields)
     _write_metrics(log, provider, duration_ms, namespace)
@@ -120,9 +124,10 @@ def _write_metrics(log: RequestLog, provider: str | None, duration_ms: int, name
         emit(common | tokens, namespace=namespace, provider=provider)
 
 
-def _loggable_model(model: str | None, target: Target | None) -> str | None:
-    if model is None:
+def _loggable(text: str | None, target: Target | None, limit: int) -> str | None:
+    """Returns a text of the caller or the provider without secrets and control characters, shortened to `limit`."""
+    if text is None:
         return None
     keys = [target.key] if target is not None and target.key else []
     # Redacted before it is shortened: the redactor does not recognise a part of a key.
-    return redact(model, keys)[:MAX_MODEL_CHARACTERS]
+    return redact(CONTROL_CHARACTERS.sub("", text), keys)[:limit]

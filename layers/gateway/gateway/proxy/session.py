@@ -17,14 +17,15 @@ from gateway.proxy.reply import (
     error_reply,
     late_stream_headers,
     long_body,
+    provider_error,
     read_up_to,
+    require_json,
     response_headers,
 )
 from gateway.proxy.request import ForwardRequest, read_request
 from gateway.proxy.request_log import RequestLog
 from gateway.proxy.stream import relay, relay_late
 from gateway.proxy.upstream import Target, UpstreamResponse
-from gateway.proxy.upstream_errors import MAX_ERROR_BODY_BYTES, upstream_error
 from lambda_streaming import Pump
 
 # The provider's own timeout has the more precise message, so it gets this much time to be raised first.
@@ -133,10 +134,8 @@ class Session:
 
     def _reply_to_head(self, target: Target, response: UpstreamResponse, chunks: Pump) -> Reply:
         self._log.target, self._log.status = target, response.status
-        if response.status >= 400:
-            body, _ = read_up_to(MAX_ERROR_BODY_BYTES, chunks)
-            error = upstream_error(response.status, body, [target.key] if target.key else [])
-            return self._error_reply(error, response)
+        if not 200 <= response.status < 300:
+            return self._error_reply(provider_error(response, chunks, self._log), response)
         if response.is_stream:
             headers = response_headers(self._log, response)
             return Reply(response.status, headers, stream=relay(chunks, self._log))
@@ -148,6 +147,7 @@ class Session:
     def _complete_reply(self, response: UpstreamResponse, chunks: Pump) -> Reply:
         """Reads the body before the status is sent, so that a body that breaks off becomes an error."""
         body, complete = read_up_to(MAX_BUFFERED_BYTES, chunks)
+        require_json(body)
         self._log.count(body)
         if not complete:
             headers = response_headers(self._log, response)

@@ -13,10 +13,10 @@ from gateway.core.errors import (
 )
 from gateway.proxy.error_frames import error_frame, failed_response_frame
 from gateway.proxy.exchange import Exchange
-from gateway.proxy.reply import read_up_to
+from gateway.proxy.reply import provider_error
 from gateway.proxy.request_log import RequestLog, StreamEnd
 from gateway.proxy.sse import KEEP_ALIVE, StreamWatcher
-from gateway.proxy.upstream_errors import MAX_ERROR_BODY_BYTES, STREAM_ERROR_CODE, stream_error, upstream_error
+from gateway.proxy.upstream_errors import STREAM_ERROR_CODE, stream_error
 
 
 def relay(chunks: Iterable[bytes], log: RequestLog) -> Generator[bytes]:
@@ -121,8 +121,7 @@ def _checked_stream(exchange: Exchange, chunks: Iterator[bytes], log: RequestLog
 
 def _check_head(exchange: Exchange, body: Iterator[bytes], log: RequestLog) -> None:
     log.target, response = exchange.head.result()
-    if response.status >= 400:
-        content, _ = read_up_to(MAX_ERROR_BODY_BYTES, body)
-        raise upstream_error(response.status, content, [log.target.key] if log.target.key else [])
+    if not 200 <= response.status < 300:
+        raise provider_error(response, body, log)
     if not response.is_stream:
         raise NotAStream

@@ -1,16 +1,15 @@
-"""Sends requests to providers. The only httpx code: httpx's and httpcore's errors are translated here and nowhere else.
+"""Sends requests to providers.
 
-`connect.py` opens the connections, `timeouts.py` holds the timeouts.
+`connect.py` opens the connections, `timeouts.py` holds the timeouts, `response_body.py` reads the bodies and
+`transport_errors.py` translates httpx's errors. There is no other httpx code.
 """
 
-import socket
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from threading import Lock
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 import httpcore
 import httpx
@@ -18,26 +17,26 @@ import httpx
 from gateway.core.errors import (
     AnswerTruncated,
     DeadlineExceeded,
-    EndpointRefused,
     FirstByteTimeout,
-    ForwardingError,
     InvalidEndpoint,
-    ProviderDisconnected,
-    ProviderUnreachable,
     RedirectRefused,
     StreamIdleTimeout,
     StreamTruncated,
 )
 from gateway.core.settings import Limits
-from gateway.proxy.connect import Connector, unreachable
+from gateway.proxy.connect import Connector
 from gateway.proxy.provider_headers import forwarded_headers
 from gateway.proxy.request import ForwardRequest
+from gateway.proxy.response_body import ResponseBody, check_encoding
 from gateway.proxy.timeouts import CONNECT_ATTEMPTS, RequestTimeouts
+from gateway.proxy.transport_errors import translated_errors
 from gateway.registry.endpoint import is_loopback
 
 Guard = Callable[[str], None]
 
 MAX_IDLE_SECONDS = 45.0
+# The other 3xx, such as 304, do not refer to another address.
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 @dataclass(frozen=True)
@@ -109,24 +108,25 @@ class Upstream:
         """Sends the request and returns the response once its head has arrived, within about `within` seconds.
 
         A failed connection attempt is retried once; a request that was sent is never sent again.
-        Raises a ForwardingError. Returns a response of any status except a redirect.
+        Raises a ForwardingError. Returns a response of any status except a redirect to another address.
         """
         if within <= 0:
             raise DeadlineExceeded("No time was left to wait for the provider. Try again.")
         started_at = time.monotonic()
         timeouts = RequestTimeouts(self._limits, stream=request.stream, within=within)
         late = FirstByteTimeout(_timeout_message(target.endpoint, "send a first byte", timeouts.first_byte))
-        with _translated_errors(target.endpoint, late):
+        with translated_errors(target.endpoint, late):
             built = _build_request(request, target, timeouts, self._guard)
             if self._loopback_host is not None and is_loopback(built.url.host):
                 _send_to_host(built, self._loopback_host)
             response = self._current_transport().handle_request(built)
-        if response.is_redirect:
+        if response.status_code in REDIRECTS:
             response.close()
             raise RedirectRefused(
                 f"{target.endpoint} redirects (HTTP {response.status_code}), and the gateway sends a key to no "
                 "other address. Register the final address."
             )
+        check_encoding(response, target.endpoint)
         return _upstream_response(response, request, target, timeouts, (time.monotonic() - started_at) * 1000)
 
     def close(self) -> None:
@@ -146,41 +146,6 @@ class Upstream:
             if self._transport is None:
                 self._transport = self._new_transport()
             return self._transport
-
-
-class _Body:
-    """The chunks of an httpx response, with httpx's errors translated."""
-
-    def __init__(
-        self, response: httpx.Response, endpoint: str, timed_out: ForwardingError, broken: ForwardingError
-    ) -> None:
-        self._response = response
-        self._chunks = self._read(endpoint, timed_out, broken)
-
-    def _read(self, endpoint: str, timed_out: ForwardingError, broken: ForwardingError) -> Generator[bytes]:
-        with _translated_errors(endpoint, timed_out, broken):
-            # No chunk size: httpx would wait until it had that many bytes.
-            yield from self._response.iter_raw()
-
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> bytes:
-        return next(self._chunks)
-
-    def close(self) -> None:
-        try:
-            self._chunks.close()
-        finally:
-            self._response.close()
-
-    def abort(self) -> None:
-        # Closing a socket does not wake the thread that reads from it. Shutting it down does.
-        stream = self._response.extensions.get("network_stream")
-        connection = None if stream is None else stream.get_extra_info("socket")
-        if connection is not None and not self._response.is_closed:
-            with suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
 
 
 def _new_transport(guard: Guard) -> httpx.BaseTransport:
@@ -240,31 +205,8 @@ def _upstream_response(
     broken = StreamTruncated() if request.stream else AnswerTruncated()
     silent = StreamIdleTimeout(_timeout_message(target.endpoint, "continue its stream", timeouts.silence))
     slow = DeadlineExceeded(_timeout_message(target.endpoint, "complete its answer", timeouts.silence))
-    body = _Body(response, target.endpoint, silent if request.stream else slow, broken)
+    body = ResponseBody(response, target.endpoint, silent if request.stream else slow, broken)
     return UpstreamResponse(response.status_code, headers, body, waited_ms, body.abort)
-
-
-@contextmanager
-def _translated_errors(
-    endpoint: str, timed_out: ForwardingError, broken: ForwardingError | None = None
-) -> Iterator[None]:
-    try:
-        yield
-    except InvalidEndpoint:
-        raise EndpointRefused(
-            f"{endpoint} resolves to an address that the gateway must not call. Correct its DNS entry."
-        ) from None
-    except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-        raise ProviderUnreachable(unreachable(endpoint, error)) from None
-    except httpx.TimeoutException:
-        raise timed_out from None
-    except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError):
-        raise ProviderUnreachable(f"{endpoint} is not a valid URL. Register the provider with a valid one.") from None
-    except httpx.TransportError:
-        raise broken or ProviderDisconnected(
-            f"{endpoint} closed the connection without an HTTP response. "
-            "Try again; if it happens again, check the port and TokenHub's log."
-        ) from None
 
 
 def _timeout_message(endpoint: str, action: str, seconds: float) -> str:

@@ -1,131 +1,117 @@
 """Turns a provider's error response into the common error shape. Keeps its status and message, and adds a remedy.
 
-The texts are TokenHub's own: plain text, `error` as a string, `code: null` (docs/tokenhub.md, 1.4).
+TokenHub's own errors and those of a model's provider have different codes and sources. TokenHub relays the latter with
+the header X-Negotiated-Model, or before the first byte of a stream with the text "upstream NNN: " (docs/tokenhub.md,
+2.1).
 """
 
 import json
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
-from gateway.core.errors import ProviderError
-from gateway.core.redaction import redact
+from gateway.core.errors import ForwardingError, ProviderError
+from gateway.core.redaction import redact, redact_cut_secrets
+from gateway.proxy.known_errors import (
+    FALLBACK_ERRORS,
+    KNOWN_ERRORS,
+    MODEL_ERRORS,
+    MODEL_FALLBACK_ERRORS,
+    MODEL_WEB_PAGE,
+    OVERLOADED,
+    PATH_STATUSES,
+    RETRYABLE_STATUSES,
+    TRY_AGAIN,
+    WEB_PAGE,
+    KnownError,
+)
 
 MAX_MESSAGE_CHARACTERS = 500
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 # No more than this is read of an error response.
 MAX_ERROR_BODY_BYTES = 64 * 1024
-
-
-@dataclass(frozen=True)
-class KnownError:
-    """An error that TokenHub returns: its status, a part of its message in lower case, our code and the remedy."""
-
-    status: int
-    text: str
-    code: str
-    remedy: str
-    retryable: bool = True
-
-
-WRONG_PATH = "The provider does not serve this path. Check that the registered endpoint ends in /v1."
-KEY_REFUSED = "TokenHub refuses the registered key. Register the provider again with a valid api_key."
-# In order of preference: the first entry with the status and the text applies.
-KNOWN_ERRORS = (
-    KnownError(
-        401,
-        "invalid api key format",
-        "provider_key_invalid",
-        "A TokenHub key starts with tokenhub_. Register the provider again with such a key.",
-        False,
-    ),
-    KnownError(401, "invalid api key", "provider_key_refused", KEY_REFUSED, False),
-    KnownError(
-        401,
-        "authorization required",
-        "provider_key_refused",
-        "TokenHub requires a key, and none is registered. Register the provider again with its api_key.",
-        False,
-    ),
-    # On /messages and /embeddings TokenHub returns what the model's provider says about TokenHub's key.
-    KnownError(
-        401,
-        "",
-        "provider_key_refused",
-        "Either TokenHub refuses the registered key, or a model provider refuses TokenHub's. Replace that key.",
-        False,
-    ),
-    KnownError(
-        403,
-        "",
-        "provider_scope_missing",
-        "The registered key lacks the scope for this request. Add the scope to the key in TokenHub.",
-        False,
-    ),
-    KnownError(404, "404 page not found", "provider_path_unknown", WRONG_PATH, False),
-    KnownError(404, "model", "provider_model_unknown", "GET /v1/models lists the models.", False),
-    KnownError(404, "", "provider_path_unknown", WRONG_PATH, False),
-    KnownError(405, "", "provider_path_unknown", WRONG_PATH, False),
-    KnownError(
-        429,
-        "monthly budget",
-        "provider_budget_spent",
-        "The budget of the registered key is spent. Raise it in TokenHub, or register another key.",
-        False,
-    ),
-    KnownError(429, "", "provider_rate_limited", "TokenHub limits the rate of requests. Try again in a moment."),
-    KnownError(
-        502,
-        "no eligible models",
-        "provider_no_models",
-        "Each of TokenHub's models is missing, disabled or in its cooldown. Check TokenHub's models and providers.",
-    ),
-    # The message of a stream includes the cause.
-    KnownError(
-        502,
-        "all providers failed for streaming",
-        "provider_all_failed",
-        "Every model provider of TokenHub failed; the message has the last one's error. Correct it in TokenHub.",
-    ),
-    KnownError(
-        502,
-        "all providers failed",
-        "provider_all_failed",
-        "Every model provider of TokenHub failed. Check TokenHub's log for the cause.",
-    ),
-)
-# For all other statuses: 4xx, then 5xx.
-FALLBACK_ERRORS = (
-    KnownError(400, "", "provider_bad_request", "TokenHub does not accept this request. Correct it.", False),
-    KnownError(500, "", "provider_error", "TokenHub failed. Check its log."),
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+# TokenHub's text for a model provider's error that arrived instead of a stream.
+RELAYED = re.compile(r"upstream (\d{3}): ?(.*)", re.DOTALL)
+SCOPES = {"/embeddings": "embeddings", "/plan": "plan"}
+DEFAULT_SCOPE = "chat"
+# The amounts in TokenHub's refusal of a request beyond the budget, in US dollars.
+BUDGET_FIELDS = ("budget_usd", "spent_usd")
+ANTHROPIC_TYPES = frozenset(
+    {
+        "api_error",
+        "authentication_error",
+        "billing_error",
+        "invalid_request_error",
+        "not_found_error",
+        "overloaded_error",
+        "permission_error",
+        "rate_limit_error",
+        "request_too_large",
+        "timeout_error",
+    }
 )
 # An error that a frame of a stream reports, after the status 200.
 STREAM_ERROR_CODE = "provider_stream_error"
-# These two keep their code also when a web page is the answer.
-PATH_STATUSES = (404, 405)
-WEB_PAGE = "This is a web page from a server in front of TokenHub. Check that server and the registered endpoint."
 
 
-def upstream_error(status: int, body: bytes, secrets: Iterable[str] = ()) -> ProviderError:
+def upstream_error(
+    status: int,
+    body: bytes,
+    secrets: Iterable[str] = (),
+    *,
+    headers: Mapping[str, str] = NO_HEADERS,
+    path: str = "",
+) -> ProviderError:
     """Returns the error for a provider's response. Removes `secrets` from its message.
 
-    A status outside 400 to 599 becomes a 502: clients would take it for success, and API Gateway forwards no status
-    of 600 or more.
+    `headers` are the forwarded headers of the response, `path` is that of the request. A status outside 400 to 599
+    becomes a 502: clients would take it for success, and API Gateway forwards no status of 600 or more.
     """
+    is_relayed = "x-negotiated-model" in headers
+    relayed = RELAYED.match(message_of(body))
+    if relayed and 400 <= int(relayed[1]) < 600:
+        is_relayed, status, body = True, int(relayed[1]), relayed[2].encode(errors="replace")
     message = redact(message_of(body), secrets)[:MAX_MESSAGE_CHARACTERS]
     if not 400 <= status < 600:
         status, message = 502, f"HTTP {status}: {message}".rstrip(": ")
     message = message or f"HTTP {status}"
-    known = _web_page_error(status) if body.lstrip().startswith(b"<") else _known_error(status, message)
-    return ProviderError(status, f"{message.rstrip('.')}. {known.remedy}", code=known.code, retryable=known.retryable)
+    known = _find(status, message, is_page=_is_page(body), is_relayed=is_relayed or status == OVERLOADED)
+    remedy = known.remedy.format(scope=SCOPES.get(path, DEFAULT_SCOPE))
+    return ProviderError(
+        status,
+        f"{message.rstrip('.')}. {remedy}",
+        code=known.code,
+        source=known.source,
+        type=_anthropic_type(body),
+        # The provider's own word decides.
+        retryable=headers["x-should-retry"] == "true" if "x-should-retry" in headers else known.retryable,
+    )
+
+
+def read_error_body(chunks: Iterator[bytes], secrets: Iterable[str] = ()) -> bytes:
+    """Returns as much of a body as an error message needs, also when the body breaks off.
+
+    A body that breaks off may end inside a secret, so the beginning of a secret at its end is redacted.
+    """
+    body = bytearray()
+    try:
+        for chunk in chunks:
+            body += chunk
+            if len(body) > MAX_ERROR_BODY_BYTES:
+                break
+    except ForwardingError:
+        return redact_cut_secrets(body.decode(errors="replace"), secrets).encode()
+    return bytes(body)
 
 
 def stream_error(error: object, secrets: Iterable[str] = ()) -> ProviderError:
     """Returns the error for one that a frame of a stream reported: an `error` member, or a message."""
     message = redact(message_of(json.dumps({"error": error}).encode()), secrets)[:MAX_MESSAGE_CHARACTERS].rstrip(".")
     remedy = "The stream broke off. Discard the received part and try again."
-    return ProviderError(502, f"{message}. {remedy}", code=STREAM_ERROR_CODE, retryable=True)
+    return ProviderError(502, f"{message}. {remedy}", code=STREAM_ERROR_CODE, retryable=True, source="model")
 
 
 def message_of(body: bytes) -> str:
@@ -138,18 +124,42 @@ def message_of(body: bytes) -> str:
     return CONTROL_CHARACTERS.sub(" ", _error_message(content) or text)
 
 
-def _known_error(status: int, message: str) -> KnownError:
-    matches = (known for known in KNOWN_ERRORS if known.status == status and known.text in message.lower())
-    return next(matches, FALLBACK_ERRORS[status >= 500])
+def _find(status: int, message: str, *, is_page: bool, is_relayed: bool) -> KnownError:
+    known_errors, fallbacks = (MODEL_ERRORS, MODEL_FALLBACK_ERRORS) if is_relayed else (KNOWN_ERRORS, FALLBACK_ERRORS)
+    fallback = fallbacks[status >= 500]
+    if is_page:
+        # TokenHub itself answers in plain text or JSON, never with a web page.
+        code = "provider_path_unknown" if status in PATH_STATUSES and not is_relayed else fallback.code
+        return replace(fallback, code=code, remedy=MODEL_WEB_PAGE if is_relayed else WEB_PAGE)
+    if status in RETRYABLE_STATUSES:
+        return replace(fallback, remedy=TRY_AGAIN, retryable=True)
+    matches = (known for known in known_errors if known.status == status and known.text in message.lower())
+    return next(matches, fallback)
 
 
-def _web_page_error(status: int) -> KnownError:
-    """TokenHub itself answers in plain text or JSON, never with a web page."""
-    code = "provider_path_unknown" if status in PATH_STATUSES else FALLBACK_ERRORS[status >= 500].code
-    return KnownError(status, "", code, WEB_PAGE, retryable=status >= 500)
+def _is_page(body: bytes) -> bool:
+    return body.lstrip().startswith(b"<")
+
+
+def _anthropic_type(body: bytes) -> str | None:
+    """Returns the type of an error in Anthropic's shape. Anthropic's SDK raises an exception by it."""
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    error = content.get("error") if isinstance(content, dict) and content.get("type") == "error" else None
+    error_type = error.get("type") if isinstance(error, dict) else None
+    return error_type if isinstance(error_type, str) and error_type in ANTHROPIC_TYPES else None
 
 
 def _error_message(content: Any) -> str | None:
     error = content.get("error") if isinstance(content, dict) else None
     message = error.get("message") if isinstance(error, dict) else error
-    return message if isinstance(message, str) else None
+    if not isinstance(message, str):
+        return None
+    amounts = ", ".join(f"{name} {content[name]}" for name in BUDGET_FIELDS if _is_amount(content.get(name)))
+    return f"{message} ({amounts})" if amounts else message
+
+
+def _is_amount(value: object) -> bool:
+    return type(value) in (int, float)

@@ -22,7 +22,9 @@ def test_lets_allowed_origins_read_answers_and_headers() -> None:
 
     assert headers[ALLOW] == PAGE
     assert headers["vary"] == "Origin"
-    assert {"X-Request-Id", "X-Error-Source"} <= set(headers["access-control-expose-headers"].split(", "))
+    assert {"X-Request-Id", "Request-Id", "X-Error-Source", "Retry-After-Ms", "X-RateLimit-Reset-Tokens"} <= set(
+        headers["access-control-expose-headers"].split(", ")
+    )
 
 
 @pytest.mark.parametrize("origin", OTHER_ORIGINS)

@@ -173,8 +173,8 @@ def test_a_200_without_a_completion_fails(run: Run, serve: Serve, body: bytes, m
         (401, b"invalid api key\n", "HTTP 401: invalid api key. TokenHub refuses the registered key"),
         (
             429,
-            b'{"error": "monthly budget exceeded"}',
-            "HTTP 429: monthly budget exceeded. The budget of the registered key",
+            b'{"budget_usd": 10, "error": "monthly budget exceeded", "spent_usd": 10.42}',
+            "HTTP 429: monthly budget exceeded (budget_usd 10, spent_usd 10.42). The budget of the registered key",
         ),
         (
             502,

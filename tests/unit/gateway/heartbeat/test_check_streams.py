@@ -170,7 +170,7 @@ def test_keeps_the_first_error_if_the_second_probe_hides_the_cause(
     server = serve(in_turn((ALL_FAILED,), second))
     outcome = run(server.url, HEALTHY, seconds=0.5)
     assert outcome.error == (
-        "HTTP 502: all providers failed. Every model provider of TokenHub failed. Check TokenHub's log for the cause."
+        "HTTP 502: all providers failed. Every model provider of TokenHub failed. `tokenhubctl health` shows the cause."
     )
     assert outcome.tokens == tokens
     assert len(server.requests) == 2

@@ -1,6 +1,5 @@
 """The exact error of each cause. It names the cause and says what to do."""
 
-import gzip
 from dataclasses import replace
 from pathlib import Path
 
@@ -63,22 +62,23 @@ ANSWERS = [
     (
         (answer(401, b"authorization required\n", "text/plain"),),
         (
-            "HTTP 401: authorization required. TokenHub requires a key, and none is "
-            "registered. Register the provider again with its api_key."
+            "HTTP 401: authorization required. TokenHub requires a key, and none is registered. Register the provider "
+            "again with its api_key."
         ),
     ),
     (
         (answer(403, b"insufficient scope\n", "text/plain"),),
         (
-            "HTTP 403: insufficient scope. The registered key lacks the scope for this request. "
-            "Add the scope to the key in TokenHub."
+            "HTTP 403: insufficient scope. The registered key lacks the scope chat. Add it to the key in TokenHub. "
+            "TokenHub takes up to 5 minutes to notice the change. Rotating the key in TokenHub takes effect at once."
         ),
     ),
     (
         (answer(429, BUDGET),),
         (
-            "HTTP 429: monthly budget exceeded. The budget of the registered key is spent. "
-            "Raise it in TokenHub, or register another key."
+            "HTTP 429: monthly budget exceeded (budget_usd 10, spent_usd 10.42). The budget of the registered "
+            "key is spent. Raise it in TokenHub, or register another key. "
+            "TokenHub takes up to 5 minutes to notice the change. Rotating the key in TokenHub takes effect at once."
         ),
     ),
     (
@@ -95,7 +95,7 @@ ANSWERS = [
             "Check that the registered endpoint ends in /v1."
         ),
     ),
-    ((answer(500),), "HTTP 500. TokenHub failed. Check its log."),
+    ((answer(500),), "HTTP 500. TokenHub failed. `tokenhubctl health` shows the state of its providers."),
     (
         (answer(401, b"invalid api key\nxxx", "text/plain")[:-3], Cut.CLOSE),
         (
@@ -115,7 +115,7 @@ ANSWERS = [
         "HTTP 200: The answer is not JSON. Check that TokenHub listens there and that the endpoint ends in /v1.",
     ),
     (
-        (answer(body=gzip.compress(completion())),),
+        (answer(body=b"\x1f\x8b\x08" + completion()),),
         "HTTP 200: The answer is not JSON. Check that TokenHub listens there and that the endpoint ends in /v1.",
     ),
     (
@@ -155,7 +155,7 @@ def test_all_providers_failed_with_and_without_the_cause(patient_upstream: Upstr
         "Every model provider of TokenHub failed; the message has the last one's error. Correct it in TokenHub."
     )
     assert error_of(patient_upstream, serve(always(ALL_FAILED)).url) == (
-        "HTTP 502: all providers failed. Every model provider of TokenHub failed. Check TokenHub's log for the cause."
+        "HTTP 502: all providers failed. Every model provider of TokenHub failed. `tokenhubctl health` shows the cause."
     )
 
 
@@ -176,7 +176,7 @@ STREAMS = [
     ),
     (
         (STREAM, chunk(DONE), END),
-        "HTTP 200: The stream has no completion chunk, so users' streams are empty too. Check TokenHub's log.",
+        "HTTP 200: The stream has no completion chunk, so users' streams are empty too. Check the model's provider.",
     ),
     (
         (answer(body=completion()),),

@@ -1,6 +1,11 @@
 import pytest
 
-from gateway.proxy.provider_headers import MAX_VALUE_CHARACTERS, PARSERS, forwarded_headers
+from gateway.proxy.provider_headers import (
+    MAX_RATE_LIMIT_HEADERS,
+    MAX_VALUE_CHARACTERS,
+    PARSERS,
+    forwarded_headers,
+)
 
 KEY = "0123456789abcdef" * 2
 
@@ -22,6 +27,13 @@ def parsed(name: str, *values: str, key: str = KEY) -> str | None:
         ("retry-after", "0"),
         ("retry-after", "1.5"),
         ("retry-after", "Sat, 28 Nov 2026 15:56:15 GMT"),
+        ("retry-after-ms", "1500"),
+        ("retry-after-ms", "12.5"),
+        ("x-ratelimit-remaining-requests", "59"),
+        ("x-ratelimit-reset-tokens", "6m0s"),
+        ("x-ratelimit-limit-tokens_usage_based", "1000"),
+        ("anthropic-ratelimit-requests-reset", "2026-11-28T15:56:15Z"),
+        ("anthropic-ratelimit-unified-5h-status", "allowed"),
         ("x-negotiated-model", "tokenhub_auto"),
         ("x-alias-from", "*"),
         ("idempotency-replay", "true"),
@@ -46,6 +58,16 @@ def test_returns_a_valid_value_unchanged(name: str, value: str) -> None:
         ("retry-after", "-1"),
         ("retry-after", "12345678"),
         ("retry-after", "\N{ARABIC-INDIC DIGIT ONE}"),
+        ("retry-after-ms", "1s"),
+        ("retry-after-ms", "12345678901"),
+        ("x-ratelimit-limit-requests", "a/b"),
+        ("x-ratelimit-limit-requests", ""),
+        ("x-ratelimit-limit-requests", "1" * 129),
+        ("x-ratelimit-limit-requests", KEY),
+        ("x-ratelimit-limit-requests", "tokenhub_0123456789abcdef"),
+        ("x-ratelimit-" + "a" * 49, "1"),
+        (f"x-ratelimit-{KEY}", "1"),
+        ("x-ratelimited", "1"),
         ("idempotency-replay", "yes"),
         ("x-should-retry", "True"),
     ],
@@ -105,3 +127,16 @@ def test_removes_control_characters(control: str) -> None:
 def test_drops_every_other_header() -> None:
     others = {"set-cookie": "a=b", "location": "/", "server": "x", "x-provider-authorization": KEY}
     assert forwarded_headers(others.items(), []) == {}
+
+
+def test_forwards_at_most_32_rate_limit_headers() -> None:
+    sent = [(f"X-RateLimit-Limit-{number}", "1") for number in range(100)]
+    assert len(forwarded_headers(sent, [])) == MAX_RATE_LIMIT_HEADERS
+
+
+def test_the_largest_forwarded_head_fits_into_lambdas_16_kb() -> None:
+    sent = [(name, "text/" + "1" * MAX_VALUE_CHARACTERS) for name in PARSERS]
+    sent = [(name, value[:MAX_VALUE_CHARACTERS]) for name, value in sent]
+    sent += [(f"x-ratelimit-{number:048}", "1" * 128) for number in range(100)]
+    head = forwarded_headers(sent, [])
+    assert sum(len(name) + len(value) + 8 for name, value in head.items()) < 12 * 1024

@@ -3,8 +3,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from gateway.core.answer_errors import NotJson
 from gateway.core.errors import AnswerTruncated, InvalidRequest, NoProvider, ProviderError, StreamTruncated
-from gateway.proxy.reply import error_reply, long_body, read_up_to, response_headers
+from gateway.proxy.reply import error_reply, late_stream_headers, long_body, read_up_to, require_json, response_headers
 from gateway.proxy.request_log import RequestLog
 from gateway.proxy.upstream import Target, UpstreamResponse
 from tests.unit.gateway.builders import ENDPOINT, KEY, a_request
@@ -29,6 +30,7 @@ def test_returns_the_providers_headers_and_ours() -> None:
         "x-alias-from": "*",
         "x-content-type-options": "nosniff",
         "x-request-id": "request-1",
+        "request-id": "request-1",
         "x-provider-id": "main",
     }
 
@@ -52,6 +54,9 @@ def test_server_timing_separates_gateway_and_provider() -> None:
         ("*", {"x_negotiated_model": "b"}, "b", None),
         (None, {"x_negotiated_model": "b"}, "b", None),
         ("a", {}, None, None),
+        ("openai/gpt-4o", {"x_negotiated_model": "gpt-4o"}, "gpt-4o-2024-08-06", None),
+        ("claude-3-5-sonnet-latest", {}, "claude-3-5-sonnet-20241022", None),
+        ("claude-3-5-sonnet-latest", {"x_negotiated_model": "claude-3-5-sonnet-20241022"}, None, "true"),
     ],
 )
 def test_reports_a_substituted_model(
@@ -60,6 +65,24 @@ def test_reports_a_substituted_model(
     record = a_record(model=asked)
     record.model_served = served
     assert response_headers(record, an_answer(**headers)).get("x-model-substituted") == told
+
+
+@pytest.mark.parametrize("path", ["/chat", "/plan"])
+def test_a_model_hint_is_never_substituted(path: str) -> None:
+    headers = response_headers(a_record(path, model="a"), an_answer(x_negotiated_model="b"))
+    assert "x-model-substituted" not in headers
+
+
+def test_an_embedding_without_a_model_is_never_substituted() -> None:
+    record = a_record("/embeddings")
+    record.target = Target("main", ENDPOINT, model="gpt-4o")
+    assert "x-model-substituted" not in response_headers(record, an_answer(x_negotiated_model="text-embedding"))
+
+
+def test_a_substitute_of_the_registered_model_is_reported() -> None:
+    record = a_record()
+    record.target = Target("main", ENDPOINT, model="gpt-4o")
+    assert response_headers(record, an_answer(x_negotiated_model="b"))["x-model-substituted"] == "true"
 
 
 @pytest.mark.parametrize(("status", "told"), [("failed", "failed"), ("healthy", None), ("pending", None)])
@@ -80,6 +103,7 @@ def test_error_reply_is_json_in_the_one_shape_with_its_source() -> None:
         "content-type": "application/json",
         "x-content-type-options": "nosniff",
         "x-request-id": "request-1",
+        "request-id": "request-1",
         "x-error-source": "gateway",
         "x-provider-id": "main",
     }
@@ -107,7 +131,7 @@ def test_sets_x_should_retry_false_where_a_retry_is_useless(
 
 def test_names_the_provider_as_the_source_of_its_errors() -> None:
     reply = error_reply(ProviderError(418, "x", code="c", retryable=True), a_record())
-    assert (reply.status, reply.headers["x-error-source"]) == (418, "provider")
+    assert (reply.status, reply.headers["x-error-source"]) == (418, "tokenhub")
 
 
 @pytest.mark.parametrize(("path", "typed"), [("/messages", True), ("/chat/completions", False), ("/models", False)])
@@ -145,3 +169,46 @@ def test_raises_and_records_when_a_long_body_breaks_off() -> None:
         came.extend(long_body(b"abcd", breaks(), record))
     assert came == [b"abcd", b"ef"]
     assert (record.bytes_down, record.code) == (2, "answer_truncated")
+
+
+@pytest.mark.parametrize("body", [b"{}", b"[", b" \r\n\t{", b"\xef\xbb\xbf{}", b'{"cut', b" " * 99_999 + b"[]"])
+def test_accepts_a_body_that_begins_like_json(body: bytes) -> None:
+    require_json(body)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"", "is empty"),
+        (b" \n", "is empty"),
+        (b"\n<!DOCTYPE html>", "is a web page"),
+        (b"pong", "is not JSON"),
+        (b'"a"', "is not JSON"),
+        (b"7", "is not JSON"),
+        (b"null", "is not JSON"),
+        (b"\x1f\x8b\x08", "is not JSON"),
+        (b"\xa0{}", "is not JSON"),
+    ],
+)
+def test_rejects_a_body_that_is_not_json(body: bytes, message: str) -> None:
+    with pytest.raises(NotJson, match=message) as caught:
+        require_json(body)
+    assert (caught.value.status, caught.value.retryable) == (502, False)
+
+
+def test_an_error_keeps_the_providers_rate_limit_headers() -> None:
+    answer = an_answer(retry_after="1", retry_after_ms="900", x_ratelimit_limit_requests="5", cache_control="no-store")
+    headers = error_reply(StreamTruncated(), a_record(), answer).headers
+    assert (headers["retry-after"], headers["retry-after-ms"], headers["x-ratelimit-limit-requests"]) == (
+        "1",
+        "900",
+        "5",
+    )
+    assert "cache-control" not in headers
+
+
+def test_a_late_stream_names_its_provider_if_it_is_known() -> None:
+    headers = late_stream_headers(a_record(status="failed"))
+    assert (headers["x-provider-id"], headers["x-provider-status"]) == ("main", "failed")
+    assert (headers["x-request-id"], headers["request-id"]) == ("request-1", "request-1")
+    assert "x-provider-id" not in late_stream_headers(RequestLog(a_request()))

@@ -26,6 +26,7 @@ def test_forwards_only_the_allowed_headers_in_lower_case() -> None:
         "ACCEPT": "*/*",
         "User-Agent": "sdk/1",
         "traceparent": "00-1-2-3",
+        "tracestate": "vendor=1",
         "Idempotency-Key": "once",
         "Anthropic-Version": "2023-06-01",
         "anthropic-beta": "tools",
@@ -47,6 +48,7 @@ def test_forwards_only_the_allowed_headers_in_lower_case() -> None:
         "accept",
         "user-agent",
         "traceparent",
+        "tracestate",
         "idempotency-key",
         "anthropic-version",
         "anthropic-beta",
@@ -166,3 +168,29 @@ def test_keeps_the_other_fields_when_adding_a_model(content: dict[str, object], 
 
 def test_repr_of_a_request_hides_the_prompt() -> None:
     assert "secret" not in repr(a_request(body=b'{"prompt": "secret"}'))
+
+
+@pytest.mark.parametrize("path", ["/chat", "/plan"])
+def test_reads_the_model_hint_of_a_wrapped_request(path: str) -> None:
+    body = {"model": "ignored", "request": {"messages": [], "model_hint": "gpt-4o"}}
+    assert read(body, path=path).model == "gpt-4o"
+    assert read({"request": {"model_hint": 7}}, path=path).model is None
+    assert read(body).model == "ignored"
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        ({"Content-Encoding": "gzip"}, b"{}"),
+        ({"content-encoding": "br"}, b"xyz"),
+        ({}, b"\x1f\x8b\x08\x00"),
+    ],
+)
+def test_rejects_a_compressed_body(headers: dict[str, str], body: bytes) -> None:
+    with pytest.raises(InvalidRequest, match=r"^The request body is compressed\. Send it uncompressed"):
+        read(body, headers=headers)
+
+
+@pytest.mark.parametrize("coding", ["identity", "", " Identity "])
+def test_accepts_a_body_that_is_not_compressed(coding: str) -> None:
+    assert read({"model": "a"}, headers={"Content-Encoding": coding}).model == "a"

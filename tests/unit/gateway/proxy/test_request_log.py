@@ -1,12 +1,19 @@
 import json
 import uuid
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from gateway.core.errors import FirstByteTimeout
 from gateway.core.telemetry import make_logger
-from gateway.proxy.request_log import MAX_MODEL_CHARACTERS, MAX_PARSED_BYTES, RequestLog, write
+from gateway.proxy.request_log import (
+    MAX_CLIENT_ID_CHARACTERS,
+    MAX_MODEL_CHARACTERS,
+    MAX_PARSED_BYTES,
+    RequestLog,
+    write,
+)
 from gateway.proxy.upstream import Target
 from gateway.proxy.usage import Usage
 from tests.unit.gateway.builders import ENDPOINT, KEY, SettableClock, a_request
@@ -155,3 +162,16 @@ def test_counts_an_error_that_reached_no_provider(record: RequestLog, capsys: py
 def test_writes_metrics_in_the_given_namespace(record: RequestLog, capsys: pytest.CaptureFixture[str]) -> None:
     _, metrics = told(record, capsys)
     assert {each["Namespace"] for line in metrics for each in line["_aws"]["CloudWatchMetrics"]} == {"Ours"}
+
+
+def test_logs_the_callers_request_id_bounded_and_without_secrets(
+    record: RequestLog, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record.request = replace(record.request, client_request_id=f"a\x1b\n{KEY} " + "b" * 1000)
+    log, _ = told(record, capsys)
+    assert log["client_request_id"] == ("a[redacted] " + "b" * 1000)[:MAX_CLIENT_ID_CHARACTERS]
+
+
+def test_omits_a_missing_request_id_of_the_caller(record: RequestLog, capsys: pytest.CaptureFixture[str]) -> None:
+    log, _ = told(record, capsys)
+    assert log.get("client_request_id") is None

@@ -89,11 +89,13 @@ def test_a_broken_stream_ends_with_an_error_frame_and_releases_the_connection(se
     [
         (always(answer(401, b"invalid api key\n")), ASK, 401, "provider_key_refused"),
         (always(answer(200, b"<html>")), ASK_STREAM, 502, "not_a_stream"),
+        (always(answer(200, b"<html>")), ASK, 502, "not_json"),
+        (always(answer(204)), ASK, 502, "not_json"),
         (always(answer(body=b"0123456789")[:-4], Cut.CLOSE), ASK, 502, "answer_truncated"),
         (always(Cut.CLOSE), ASK, 502, "provider_disconnected"),
         (always(HANG), b"[]", 400, "invalid_request"),
     ],
-    ids=["refused", "not a stream", "cut", "disconnected", "invalid"],
+    ids=["refused", "not a stream", "a page", "empty", "cut", "disconnected", "invalid"],
 )
 def test_an_error_reply_closes_the_session(
     sessions: Sessions, script: Script, body: bytes, status: int, code: str, capsys: pytest.CaptureFixture[str]
@@ -106,7 +108,7 @@ def test_an_error_reply_closes_the_session(
 
 
 def test_a_long_body_that_breaks_off_raises_and_releases_the_connection(sessions: Sessions) -> None:
-    long = b"x" * (33 * 1024 * 1024)
+    long = b"[" * (33 * 1024 * 1024)
     session = sessions.to(always(answer(body=long + b"the end")[:-7], Cut.CLOSE))
     reply = session.reply()
     assert reply.stream is not None

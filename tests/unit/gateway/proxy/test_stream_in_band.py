@@ -58,7 +58,7 @@ def our_error(received: bytes, provider: bytes) -> dict[str, object]:
 def test_adds_an_error_frame_with_the_reported_message(reported: bytes, broken: Exception | None) -> None:
     received, log = relayed(*UNFINISHED, reported, error=broken)
     error = our_error(received, b"".join(UNFINISHED) + reported)
-    assert (error["code"], error["source"], error["status"]) == ("provider_stream_error", "provider", 502)
+    assert (error["code"], error["source"], error["status"]) == ("provider_stream_error", "model", 502)
     assert str(error["message"]).startswith("out of memory. ")
     assert (log.stream_end, log.code) == ("error", "provider_stream_error")
 

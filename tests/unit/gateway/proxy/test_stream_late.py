@@ -62,12 +62,13 @@ def test_late_headers_are_those_of_a_stream() -> None:
         "cache-control": "no-cache",
         "x-content-type-options": "nosniff",
         "x-request-id": "request-1",
+        "request-id": "request-1",
     }
 
 
 def test_turns_a_late_400_into_an_error_frame(late: Late) -> None:
     told = only_error(b"".join(late.answers(b"no", status=400)))
-    assert (told["status"], told["source"]) == (400, "provider")
+    assert (told["status"], told["source"]) == (400, "tokenhub")
 
 
 def test_starts_with_a_keep_alive(late: Late) -> None:
@@ -100,7 +101,7 @@ def test_turns_a_late_refusal_into_an_error_frame_with_status_and_message(late: 
     words = json.dumps({"error": f"no credit for {KEY}"}).encode()
     got = late.answers(words[:9], words[9:], status=429, content_type="application/json")
     told = only_error(b"".join(got))
-    assert (told["status"], told["source"], told["code"]) == (429, "provider", "provider_rate_limited")
+    assert (told["status"], told["source"], told["code"]) == (429, "tokenhub", "provider_rate_limited")
     assert str(told["message"]).startswith("no credit for [redacted]")
 
 

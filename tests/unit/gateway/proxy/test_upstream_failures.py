@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.core.answer_errors import ProviderHeadTooLarge
 from gateway.core.errors import (
     AnswerTruncated,
     EndpointRefused,
@@ -150,3 +151,14 @@ def test_refuses_redirects(serve: Serve, upstream: Upstream, status: int) -> Non
 
 def test_repr_of_a_target_hides_its_key() -> None:
     assert KEY not in repr(Target("main", "https://a.example", key=KEY))
+
+
+def test_explains_a_head_that_is_too_large(serve: Serve, upstream: Upstream) -> None:
+    server = serve(always(answer(body=b"{}", x_padding="x" * 300_000)))
+    message = refused(upstream, server.url, ProviderHeadTooLarge)
+    assert message.startswith(f"{server.url} sent a status and headers of over 100 KB.")
+
+
+def test_accepts_a_head_of_over_16_kb(serve: Serve, upstream: Upstream) -> None:
+    got = send(upstream, serve(always(answer(body=b"{}", x_padding="x" * 40_000))))
+    assert read(got) == b"{}"

@@ -92,7 +92,7 @@ class GatewayInMemory(Gateway):
             )
         routing_headers = {"x-request-id": "1", "x-provider-id": self.provider or MINE}
         if request.body.get("model") == "rehearse/budget":
-            return error(429, "provider_budget_spent", **routing_headers | {"x-error-source": "provider"})
+            return error(429, "provider_budget_spent", **routing_headers | {"x-error-source": "tokenhub"})
         return FakeResponse(200, ANSWERS[request.path], routing_headers)
 
     def _get(self, provider: str, _: FakeRequest) -> FakeResponse:

@@ -118,7 +118,7 @@ def gateway_error(source: str, **fields: str) -> FakeResponse:
 
 
 def provider_error(code: str = "provider_budget_spent", **headers: str) -> FakeResponse:
-    right = {"x-error-source": "provider", "x-provider-id": MINE, "x-request-id": "1"}
+    right = {"x-error-source": "tokenhub", "x-provider-id": MINE, "x-request-id": "1"}
     return error(429, code, **right | headers)
 
 
@@ -192,7 +192,7 @@ FAULTS: list[tuple[str, Fault]] = [
     *((path, change_response("POST", path, status=500)) for path in list(ANSWERS)[:4]),
     *((path, change_response("POST", path, headers={"x-request-id": None})) for path in list(ANSWERS)[:4]),
     *((path, change_response("POST", path, headers=OTHER_PROVIDER)) for path in list(ANSWERS)[:4]),
-    ("gateway error", replace_error(None, gateway_error("provider", type="error"))),
+    ("gateway error", replace_error(None, gateway_error("tokenhub", type="error"))),
     ("gateway error", replace_error(None, gateway_error("gateway"))),
     ("gateway error", replace_error(None, error(502, "gateway_error"))),
     ("provider error", replace_error(None, provider_error(**{"x-error-source": "gateway"}))),
@@ -228,7 +228,7 @@ def test_every_check_has_a_fault() -> None:
     assert {name for name, _ in FAULTS} == set(CHECKS)
 
 
-@pytest.mark.parametrize(("source", "fails"), [("provider", False), ("gateway", True), (None, True)])
+@pytest.mark.parametrize(("source", "fails"), [("tokenhub", False), ("model", False), ("gateway", True), (None, True)])
 def test_accepts_errors_of_a_real_tokenhub_only(source: str | None, fails: bool) -> None:
     labels = {"x-request-id": "1", "x-provider-id": MINE} | ({"x-error-source": source} if source else {})
     gateway = GatewayInMemory(lambda _asked, _answer: error(404, "provider_model_unknown", **labels))
