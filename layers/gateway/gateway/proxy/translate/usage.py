@@ -31,12 +31,11 @@ class TokenCounts:
             return None
         prompt = sum(self._counts.get(name, 0) for name in INPUT_FIELDS)
         completion = self._counts.get("output_tokens", 0)
-        usage: dict[str, Any] = {
-            "prompt_tokens": prompt,
-            "completion_tokens": completion,
-            "total_tokens": prompt + completion,
-            "prompt_tokens_details": {"cached_tokens": self._counts.get("cache_read_input_tokens", 0)},
-        }
+        details = {"cached_tokens": self._counts.get("cache_read_input_tokens", 0)}
+        if "cache_creation_input_tokens" in self._counts:
+            details["cache_write_tokens"] = self._counts["cache_creation_input_tokens"]
+        usage: dict[str, Any] = {"prompt_tokens": prompt, "completion_tokens": completion}
+        usage |= {"total_tokens": prompt + completion, "prompt_tokens_details": details}
         if "thinking_tokens" in self._counts:
             usage["completion_tokens_details"] = {"reasoning_tokens": self._counts["thinking_tokens"]}
         return usage

@@ -13,9 +13,10 @@ def openai_usage(*reports: object) -> dict[str, Any] | None:
     return counts.openai_usage()
 
 
-def usage(prompt: int, completion: int, *, cached: int = 0, **details: Any) -> dict[str, Any]:
+def usage(prompt: int, completion: int, *, cached: int = 0, thinking: int | None = None, **more: int) -> dict[str, Any]:
     total = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
-    return total | {"prompt_tokens_details": {"cached_tokens": cached}} | details
+    thoughts = {} if thinking is None else {"completion_tokens_details": {"reasoning_tokens": thinking}}
+    return total | {"prompt_tokens_details": {"cached_tokens": cached} | more} | thoughts
 
 
 @pytest.mark.parametrize(
@@ -27,7 +28,7 @@ def usage(prompt: int, completion: int, *, cached: int = 0, **details: Any) -> d
         ([{"output_tokens": 5}], usage(0, 5)),
         (
             [{"input_tokens": 3, "cache_creation_input_tokens": 20, "cache_read_input_tokens": 100}],
-            usage(123, 0, cached=100),
+            usage(123, 0, cached=100, cache_write_tokens=20),
         ),
         (
             [{"input_tokens": 3, "cache_read_input_tokens": None}, {"cache_read_input_tokens": 7, "output_tokens": 5}],
@@ -35,7 +36,7 @@ def usage(prompt: int, completion: int, *, cached: int = 0, **details: Any) -> d
         ),
         (
             [{"input_tokens": 3, "output_tokens": 9, "output_tokens_details": {"thinking_tokens": 4}}],
-            usage(3, 9, completion_tokens_details={"reasoning_tokens": 4}),
+            usage(3, 9, thinking=4),
         ),
     ],
 )
