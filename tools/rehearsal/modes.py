@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 
-from tools.rehearsal import failures, streams
+from tools.rehearsal import anthropic, failures, streams
 from tools.rehearsal.request import Json, Request
 from tools.rehearsal.response import BodyStep, Disconnect, ScriptedResponse
 from tools.rehearsal.routes import ROUTES, error_response, normal_response, stream_response
@@ -191,6 +191,8 @@ MODES: dict[str, Mode] = {
     "html": failures.html,
     "panic": failures.panic,
     "anthropic_stream": anthropic_stream,
+    "anthropic_tools": anthropic.tools,
+    "anthropic_error": anthropic.error,
     "split": split,
     "crlf": crlf,
     "comments": comments,

@@ -25,6 +25,7 @@ MODELS = {
 }
 ALIASES = {"fast": "gpt-4o-mini"}
 REHEARSE_PREFIX = "rehearse/"
+ANTHROPIC_PREFIX = "anthropic/"
 MAX_BODY_BYTES = 10 * 1024 * 1024
 
 type ErrorResponder = Callable[[int, str], ScriptedResponse]
@@ -103,6 +104,9 @@ def chat_completions(request: Request) -> ScriptedResponse:
         return openai_error(400, f"invalid JSON: {request.json_error}")
     if not request.messages:
         return openai_error(400, "messages is required")
+    if request.wants_stream and request.model.startswith(ANTHROPIC_PREFIX):
+        # TokenHub translates only answers that are not streams.
+        return stream_response(request, anthropic_stream(request.echo))
     if request.wants_stream:
         return stream_response(request, openai_stream(request.echo, request.choice_count))
     return completion(request, completion_choices(request), request.echo.openai_usage)
