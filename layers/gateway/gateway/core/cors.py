@@ -9,7 +9,8 @@ METHODS = "GET, POST, PUT, PATCH, DELETE"
 REQUEST_HEADERS = "Authorization, *"
 EXPOSED_HEADERS = (
     "ETag, Idempotency-Replay, Location, Retry-After, Server-Timing, X-Alias-From, X-Error-Source, "
-    "X-Model-Substituted, X-Negotiated-Model, X-Provider-Id, X-Provider-Status, X-Request-Id, X-Should-Retry"
+    "X-Model-Substituted, X-Negotiated-Model, X-Provider-Id, X-Provider-Status, X-Request-Id, X-Should-Retry, "
+    "X-Translated"
 )
 PREFLIGHT_SECONDS = 3600
 
