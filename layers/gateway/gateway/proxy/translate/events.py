@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gateway.proxy.sse import LINE_END
+from gateway.proxy.frames import LINE_END
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 MAX_EVENT_BYTES = 8 * 1024 * 1024

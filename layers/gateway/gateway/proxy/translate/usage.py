@@ -2,7 +2,7 @@
 
 from typing import Any, TypeIs
 
-from gateway.proxy.sse import MAX_TOKENS
+from gateway.proxy.usage import MAX_TOKENS
 
 INPUT_FIELDS = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
 

@@ -192,11 +192,12 @@ def test_translates_parallel_tool_calls() -> None:
     [
         (tool_block(0, "now"), ["{}"]),
         (tool_block(0, "now", ""), ["{}"]),
+        ([block_start(0, "tool_use", id="toolu_0", name="now", input=None), block_stop(0)], ["{}"]),
         (tool_block(0, "now", city="Bern"), ['{"city": "Bern"}']),
         (tool_block(0, "now", '{"city": "Chur"}', city="Bern"), ['{"city": "Chur"}']),
         (tool_block(0, "now")[:-1], ["{}"]),
     ],
-    ids=["no_input", "empty_delta", "whole_input", "deltas_replace_input", "no_block_stop"],
+    ids=["no_input", "empty_delta", "null_input", "whole_input", "deltas_replace_input", "no_block_stop"],
 )
 def test_arguments_of_a_tool_call_are_always_json(block: list[Json], arguments: list[str]) -> None:
     calls = [delta["tool_calls"][0] for delta in deltas(*block)]

@@ -2,8 +2,8 @@ from typing import Any
 
 import pytest
 
-from gateway.proxy.sse import MAX_TOKENS
 from gateway.proxy.translate.usage import TokenCounts
+from gateway.proxy.usage import MAX_TOKENS
 
 
 def openai_usage(*reports: object) -> dict[str, Any] | None:

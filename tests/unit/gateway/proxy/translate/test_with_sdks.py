@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.core.errors import ProviderError
-from gateway.proxy.sse import error_frame
+from gateway.proxy.error_frames import error_frame
 from gateway.proxy.translate.anthropic import AnthropicTranslator
 from tests.scripted_server import ScriptedServer, always, response
 from tests.unit.gateway.anthropic_events import (
