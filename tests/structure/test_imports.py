@@ -52,7 +52,8 @@ def test_each_part_imports_only_parts_below_it(folder: Path) -> None:
 
 def modules() -> dict[str, Path]:
     """Every module of the gateway by its dotted name below `gateway`, such as `core.errors`."""
-    return {f"{path.parent.name}.{path.stem}": path for path in sources(GATEWAY) if path.stem != "__init__"}
+    paths = {path.relative_to(GATEWAY).with_suffix(""): path for path in sources(GATEWAY)}
+    return {".".join(name.parts): path for name, path in paths.items() if name.stem != "__init__"}
 
 
 MODULES = modules()
@@ -82,7 +83,7 @@ def test_gateway_has_no_circular_imports() -> None:
 
 def test_package_files_are_empty() -> None:
     """The completions function imports `gateway.proxy` without what the other functions need."""
-    assert [path for path in GATEWAY.glob("*/__init__.py") if path.read_text()] == []
+    assert [path for path in GATEWAY.rglob("*/__init__.py") if path.read_text()] == []
 
 
 def users_of(package: str) -> list[str]:

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 
-from tools.rehearsal import failures, streams
+from tools.rehearsal import anthropic, failures, streams
 from tools.rehearsal.failures import Mode
 from tools.rehearsal.request import Json, Request
 from tools.rehearsal.response import BodyStep, Disconnect, ScriptedResponse
@@ -214,6 +214,8 @@ MODES: dict[str, Mode] = {
     "html": failures.html,
     "panic": failures.panic,
     "anthropic_stream": anthropic_stream,
+    "anthropic_tools": anthropic.tools,
+    "anthropic_error": anthropic.error,
     "split": split,
     "crlf": crlf,
     "comments": comments,

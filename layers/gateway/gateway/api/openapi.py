@@ -46,6 +46,7 @@ FORWARDED_HEADERS = REQUEST_ID | {
     "X-Provider-Id": _header("The provider that got the request"),
     "X-Provider-Status": _header("`failed` if its last heartbeat failed"),
     "X-Model-Substituted": _header("`true` if another model answered than the requested one"),
+    "X-Translated": _header("`anthropic` if the gateway translated the stream to OpenAI's format"),
 }
 FORWARDED_ERROR_HEADERS = FORWARDED_HEADERS | {
     "X-Error-Source": _header("Where the error comes from", enum=["gateway", "tokenhub", "model"]),
@@ -180,7 +181,7 @@ def _forwarded(path: str, method: str) -> Json:
     for answer in operation["responses"].values():
         answer["headers"] = FORWARDED_ERROR_HEADERS
     operation["responses"]["200"] |= {
-        "description": "The provider's answer, byte for byte",
+        "description": "The provider's answer, byte for byte, except where X-Translated names a translation",
         "headers": FORWARDED_HEADERS,
     }
     return operation

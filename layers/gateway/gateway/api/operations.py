@@ -94,7 +94,8 @@ MODEL_LIST_ERRORS: Errors = (
     *_forwarding_errors(errors.NotAStream, errors.StreamTruncated),
 )
 STREAMS = (
-    "With `stream` true the answer is server-sent events, as the provider sends them. A complete stream ends with "
+    "With `stream` true the answer is server-sent events, as the provider sends them. Only on /v1/chat/completions, a "
+    "stream of Anthropic events is translated to OpenAI's chunks. A complete stream ends with "
     "`[DONE]` or `message_stop`. An incomplete stream ends with an `error` event instead."
 )
 

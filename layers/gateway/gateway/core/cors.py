@@ -20,7 +20,7 @@ EXPOSED_HEADERS = ", ".join(
     [
         "ETag, Idempotency-Replay, Location, Request-Id, Retry-After, Retry-After-Ms, Server-Timing, X-Alias-From",
         "X-Error-Source, X-Model-Substituted, X-Negotiated-Model, X-Provider-Id, X-Provider-Status, X-Request-Id",
-        "X-Should-Retry",
+        "X-Should-Retry, X-Translated",
         *OPENAI_LIMITS,
         *ANTHROPIC_LIMITS,
     ]

@@ -34,6 +34,8 @@ def response_headers(log: RequestLog, response: UpstreamResponse) -> dict[str, s
     ours = NO_SNIFFING | _request_ids(log) | _provider_headers(log)
     if _is_substituted(log, response):
         ours["x-model-substituted"] = "true"
+    if log.translated:
+        ours["x-translated"] = log.translated
     ours["server-timing"] = _server_timing(log, response)
     return dict(response.headers) | ours
 

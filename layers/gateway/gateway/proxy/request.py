@@ -34,6 +34,7 @@ class ForwardRequest:
     stream: bool = False
     model: str | None = None
     choices: int = 1
+    include_usage: bool = False
     source_ip: str | None = None
     client_request_id: str | None = None
 
@@ -55,6 +56,7 @@ def read_request(request: ForwardRequest) -> ForwardRequest:
         stream=request.path in STREAM_PATHS and inner.get("stream") is True,
         model=model if isinstance(model, str) else None,
         choices=choices if isinstance(choices, int) and choices > 0 else 1,
+        include_usage=_object(parameters, "stream_options").get("include_usage") is True,
     )
 
 

@@ -39,6 +39,8 @@ class RequestLog:
     ttfb_ms: int | None = None
     usage: Usage = UNKNOWN
     model_served: str | None = None
+    # The format from which the stream was translated.
+    translated: Literal["anthropic"] | None = None
     started_at: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -104,6 +106,7 @@ def write(log: RequestLog, logger: Logger, namespace: str) -> None:
         "completion_tokens": log.usage.completion_tokens,
         "model_asked": _loggable(log.model_asked, log.target, MAX_MODEL_CHARACTERS),
         "model_served": _loggable(log.model_served, log.target, MAX_MODEL_CHARACTERS),
+        "translated": log.translated,
     }
     logger.info("request", extra=fields)
     _write_metrics(log, provider, duration_ms, namespace)

@@ -1,6 +1,7 @@
 """Handles one forwarded request, from its arrival to the last byte of its reply."""
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -25,6 +26,8 @@ from gateway.proxy.reply import (
 from gateway.proxy.request import ForwardRequest, read_request
 from gateway.proxy.request_log import RequestLog
 from gateway.proxy.stream import relay, relay_late
+from gateway.proxy.translate.chat_stream import PATH as CHAT_PATH
+from gateway.proxy.translate.chat_stream import read_first_event
 from gateway.proxy.upstream import Target, UpstreamResponse
 from lambda_streaming import Pump
 
@@ -137,12 +140,18 @@ class Session:
         if not 200 <= response.status < 300:
             return self._error_reply(provider_error(response, chunks, self._log), response)
         if response.is_stream:
-            headers = response_headers(self._log, response)
-            return Reply(response.status, headers, stream=relay(chunks, self._log))
+            return self._stream_reply(response, chunks)
         if self._log.request.stream:
             # An SDK would find no event in the answer and return an empty completion.
             raise NotAStream
         return self._complete_reply(response, chunks)
+
+    def _stream_reply(self, response: UpstreamResponse, chunks: Iterator[bytes]) -> Reply:
+        """Waits for the first event of a chat stream: it decides whether the headers name a translation."""
+        if self._log.request.path == CHAT_PATH:
+            is_anthropic, chunks = read_first_event(chunks, self._keep_alive_seconds())
+            self._log.translated = "anthropic" if is_anthropic else None
+        return Reply(response.status, response_headers(self._log, response), stream=relay(chunks, self._log))
 
     def _complete_reply(self, response: UpstreamResponse, chunks: Pump) -> Reply:
         """Reads the body before the status is sent, so that a body that breaks off becomes an error."""

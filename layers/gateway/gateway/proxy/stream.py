@@ -1,5 +1,6 @@
 """Streams on their way to the client: whole frames, and an error frame where the stream breaks."""
 
+import time
 from collections.abc import Generator, Iterable, Iterator
 from itertools import chain
 
@@ -16,25 +17,32 @@ from gateway.proxy.exchange import Exchange
 from gateway.proxy.reply import provider_error
 from gateway.proxy.request_log import RequestLog, StreamEnd
 from gateway.proxy.sse import KEEP_ALIVE, StreamWatcher
+from gateway.proxy.translate.anthropic import AnthropicTranslator
+from gateway.proxy.translate.chat_stream import ChatStream
 from gateway.proxy.upstream_errors import STREAM_ERROR_CODE, stream_error
 
 
 def relay(chunks: Iterable[bytes], log: RequestLog) -> Generator[bytes]:
-    """Yields the provider's whole frames, unchanged, up to the end mark.
+    """Yields the provider's whole frames up to the end mark: unchanged, or translated to OpenAI's chunks.
 
     `chunks` raises a GatewayError where the stream breaks. The stream then ends with one error frame and without
     `[DONE]`, and nothing is raised. Closing this generator means that the client has left.
     """
-    watcher = StreamWatcher(log.request.choices)
+    watcher, output = StreamWatcher(log.request.choices), ChatStream(_translator(log), path=log.request.path)
     log.stream_end = "client_gone"
     try:
-        yield from _frames(chunks, watcher, log)
+        yield from _frames(chunks, watcher, output, log)
         log.stream_end = "done"
     except GatewayError as broken:
+        if held := output.release():
+            log.count(held)
+            yield held
         error = _reported_error(watcher, log) or broken
         log.stream_end, log.code = stream_end(error), error.code
         yield _last_frame(error, watcher, log)
     finally:
+        if output.translated:
+            log.translated = "anthropic"
         _record_end(watcher, log)
 
 
@@ -57,25 +65,40 @@ def stream_end(error: GatewayError) -> StreamEnd:
     return "deadline" if isinstance(error, DeadlineExceeded) else "error"
 
 
-def _frames(chunks: Iterable[bytes], watcher: StreamWatcher, log: RequestLog) -> Iterator[bytes]:
+def _frames(chunks: Iterable[bytes], watcher: StreamWatcher, output: ChatStream, log: RequestLog) -> Iterator[bytes]:
     for chunk in chunks:
         if chunk is KEEP_ALIVE:
             if watcher.between_frames:
                 yield chunk
             continue
-        frames = watcher.feed(chunk)
-        if frames:
-            log.count(frames)
-            yield frames
-        if watcher.done:
+        yield from _counted(output.feed(watcher.feed(chunk)), log)
+        if watcher.done or output.done:
             # The provider may keep the connection open.
-            return
-    rest = watcher.end()
-    if rest:
-        log.count(rest)
-        yield rest
-    if not watcher.whole_at_end() or (watcher.error and not watcher.done):
-        raise StreamTruncated
+            break
+    else:
+        yield from _counted(output.feed(watcher.end()), log)
+        if not watcher.whole_at_end() or (watcher.error and not watcher.done):
+            raise StreamTruncated
+    yield from _counted([output.end()], log)
+
+
+def _counted(pieces: Iterable[bytes], log: RequestLog) -> Iterator[bytes]:
+    for piece in pieces:
+        if piece:
+            log.count(piece)
+            yield piece
+
+
+def _translator(log: RequestLog) -> AnthropicTranslator:
+    def provider_error(error: object) -> ProviderError:
+        return stream_error(error, _secrets(log))
+
+    include_usage = log.request.include_usage
+    return AnthropicTranslator(created=int(time.time()), include_usage=include_usage, stream_error=provider_error)
+
+
+def _secrets(log: RequestLog) -> list[str]:
+    return [log.target.key] if log.target and log.target.key else []
 
 
 def _last_frame(error: GatewayError, watcher: StreamWatcher, log: RequestLog) -> bytes:
@@ -100,7 +123,7 @@ def _reported_error(watcher: StreamWatcher, log: RequestLog) -> ProviderError | 
     """Returns the error that a frame of the stream reported: the cause, where the stream then broke."""
     if not watcher.error:
         return None
-    return stream_error(watcher.error, [log.target.key] if log.target and log.target.key else [])
+    return stream_error(watcher.error, _secrets(log))
 
 
 def _checked_stream(exchange: Exchange, chunks: Iterator[bytes], log: RequestLog) -> Iterator[bytes]:

@@ -71,6 +71,12 @@ def test_ignores_stream_on_paths_where_tokenhub_ignores_it(path: str) -> None:
     assert read({"stream": True}, path="/messages").stream
 
 
+@pytest.mark.parametrize("options", [{"include_usage": False}, {"include_usage": 1}, {}, None, "include_usage", []])
+def test_requests_a_usage_chunk_only_where_include_usage_is_true(options: object) -> None:
+    assert not read({"stream_options": options}).include_usage
+    assert read({"stream_options": {"include_usage": True}}).include_usage
+
+
 @pytest.mark.parametrize("n", [None, 0, -1, "2", 1.5, []])
 def test_counts_an_invalid_number_of_choices_as_one(n: object) -> None:
     assert read({"n": n}).choices == 1

@@ -81,6 +81,7 @@ def test_writes_one_log_line_per_request(
     record.count(b"abc")
     clock.now += 1
     record.status, record.stream_end, record.usage, record.model_served = 200, "done", Usage(3, 5), "served"
+    record.translated = "anthropic"
     log, _ = told(record, capsys)
     expected = {
         "message": "request",
@@ -98,6 +99,7 @@ def test_writes_one_log_line_per_request(
         "completion_tokens": 5,
         "model_asked": "asked",
         "model_served": "served",
+        "translated": "anthropic",
     }
     assert {name: log.get(name) for name in expected} == expected
 
@@ -120,8 +122,8 @@ def test_redacts_a_model_name_before_shortening_it(
 
 def test_omits_unknown_values_instead_of_writing_zero(record: RequestLog, capsys: pytest.CaptureFixture[str]) -> None:
     log, metrics = told(record, capsys)
-    names = ("ttfb_ms", "prompt_tokens", "completion_tokens", "model_served", "stream_end", "code")
-    assert [log.get(name) for name in names] == [None] * 6
+    names = ("ttfb_ms", "prompt_tokens", "completion_tokens", "model_served", "translated", "stream_end", "code")
+    assert [log.get(name) for name in names] == [None] * 7
     assert not any({"PromptTokens", "CompletionTokens", "FirstByteTime"} & line.keys() for line in metrics)
 
 

@@ -40,17 +40,20 @@ CLAUDE = "".join(f"event: {e['type']}\ndata: {json.dumps(e, ensure_ascii=False)}
 CHAT = b"".join(BODY)
 
 
-def relayed(serve: Serve, stream: bytes, *, breaks: bool) -> ScriptedServer:
-    return relayed_chunks(serve, (stream[start : start + 50] for start in range(0, len(stream), 50)), breaks=breaks)
+def relayed(serve: Serve, stream: bytes, *, breaks: bool, path: str = "/chat/completions") -> ScriptedServer:
+    pieces = (stream[start : start + 50] for start in range(0, len(stream), 50))
+    return relayed_chunks(serve, pieces, breaks=breaks, path=path)
 
 
-def relayed_chunks(serve: Serve, chunks: Iterable[bytes], *, breaks: bool) -> ScriptedServer:
+def relayed_chunks(
+    serve: Serve, chunks: Iterable[bytes], *, breaks: bool, path: str = "/chat/completions"
+) -> ScriptedServer:
     def source() -> Generator[bytes]:
         yield from chunks
         if breaks:
             raise StreamTruncated
 
-    body = b"".join(relay(source(), RequestLog(a_request(stream=True))))
+    body = b"".join(relay(source(), RequestLog(a_request(stream=True, path=path))))
     head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
     return serve(always(head + body, Cut.CLOSE))
 
@@ -76,7 +79,7 @@ def test_openai_sdk_reads_a_whole_stream(serve: Serve) -> None:
 
 
 def test_anthropic_sdk_reads_a_whole_stream(serve: Serve) -> None:
-    assert ask_anthropic(relayed(serve, CLAUDE, breaks=False)) == "Grüße"
+    assert ask_anthropic(relayed(serve, CLAUDE, breaks=False, path="/messages")) == "Grüße"
 
 
 @pytest.mark.parametrize("breaks", [True, False])
@@ -90,7 +93,7 @@ def test_openai_sdk_raises_on_a_truncated_stream(serve: Serve, cut: int, breaks:
 @pytest.mark.parametrize("cut", [0, 40, CLAUDE.index(b"event: content_block_stop"), len(CLAUDE) - 3])
 def test_anthropic_sdk_raises_on_a_truncated_stream(serve: Serve, cut: int, breaks: bool) -> None:
     with pytest.raises(anthropic.APIError, match="before it was complete"):
-        ask_anthropic(relayed(serve, CLAUDE[:cut], breaks=breaks))
+        ask_anthropic(relayed(serve, CLAUDE[:cut], breaks=breaks, path="/messages"))
 
 
 def silent_often(stream: bytes) -> list[bytes]:
@@ -101,7 +104,7 @@ def silent_often(stream: bytes) -> list[bytes]:
 
 def test_sdks_skip_keep_alives_between_events_with_ids(serve: Serve) -> None:
     assert ask_openai(relayed_chunks(serve, silent_often(CHAT), breaks=False)) == "Grüße"
-    assert ask_anthropic(relayed_chunks(serve, silent_often(CLAUDE), breaks=False)) == "Grüße"
+    assert ask_anthropic(relayed_chunks(serve, silent_often(CLAUDE), breaks=False, path="/messages")) == "Grüße"
 
 
 @pytest.mark.parametrize("events", [0, 1])
@@ -110,9 +113,9 @@ def test_sdks_raise_on_an_error_after_keep_alives(serve: Serve, events: int) -> 
     with pytest.raises(openai.APIError, match="before it was complete"):
         ask_openai(relayed_chunks(serve, chat, breaks=True))
     with pytest.raises(anthropic.APIError, match="before it was complete"):
-        ask_anthropic(relayed_chunks(serve, claude, breaks=True))
+        ask_anthropic(relayed_chunks(serve, claude, breaks=True, path="/messages"))
 
 
 def test_openai_sdk_accepts_a_break_after_done(serve: Serve) -> None:
     assert ask_openai(relayed(serve, CHAT, breaks=True)) == "Grüße"
-    assert ask_anthropic(relayed(serve, CLAUDE, breaks=True)) == "Grüße"
+    assert ask_anthropic(relayed(serve, CLAUDE, breaks=True, path="/messages")) == "Grüße"
