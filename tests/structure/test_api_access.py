@@ -30,13 +30,22 @@ def test_renders_allowed_networks_and_origins(cidrs: str, origins: str, data: st
     api = resources["Api"]["Properties"]
 
     assert allowed_networks(api.get("Policy")) == CIDRS[cidrs]
-    for response in api["Body"]["x-amazon-apigateway-gateway-responses"].values():
+    for kind, response in api["Body"]["x-amazon-apigateway-gateway-responses"].items():
         headers = {name.rpartition(".")[2]: value for name, value in response["responseParameters"].items()}
-        for_pages = {"Access-Control-Allow-Origin": "'*'", "Access-Control-Expose-Headers": "'X-Request-Id'"}
-        assert headers == {"X-Request-Id": "context.requestId"} | (for_pages if origins else {})
+        exposed = "'Retry-After, X-Request-Id, X-Should-Retry'"
+        for_pages = {"Access-Control-Allow-Origin": "'*'", "Access-Control-Expose-Headers": exposed}
+        expected = {"X-Request-Id": "context.requestId"} | retry_headers(kind)
+        assert headers == expected | (for_pages if origins else {})
     for function in ("ProvidersFunction", "CompletionsFunction"):
         variables = resources[function]["Properties"]["Environment"]["Variables"]
         assert variables["ALLOWED_ORIGINS"] == origins
+
+
+def retry_headers(kind: str) -> dict[str, str]:
+    """A 5xx may be temporary. Claude Code repeats a 401 for three minutes unless x-should-retry is false."""
+    if kind == "THROTTLED":
+        return {"Retry-After": "'1'"}
+    return {"X-Should-Retry": "'false'"} if DEFAULT_RESPONSES[kind].status < 500 else {}
 
 
 def allowed_networks(policy: dict[str, Any] | None) -> list[str] | None:
@@ -100,8 +109,11 @@ SAFE_VARIABLES = re.compile(r"\$context\.(requestId|error\.responseType)\b(?!\.)
 def test_gateway_responses_use_common_error_shape_and_only_safe_variables(kind: str) -> None:
     text = error_text(kind)
 
-    error = json.loads(text)["error"]
+    body = json.loads(text)
+    error = body.pop("error")
 
+    # @ai-sdk/anthropic shows the message of an error only with this member.
+    assert body == {"type": "error"}
     assert set(error) == {"message", "type", "code", "param"}
     assert "$" not in SAFE_VARIABLES.sub("", text)
 
@@ -117,3 +129,17 @@ def test_gateway_responses_name_the_request_id_and_the_log_that_has_it(kind: str
     assert "request id $context.requestId" in message
     assert "when AccessLogs is on" in message
     assert ("function" in message) == function_ran
+
+
+def test_unauthorized_response_names_the_headers_that_carry_a_token() -> None:
+    message = json.loads(error_text("UNAUTHORIZED"))["error"]["message"]
+
+    assert "Authorization: Bearer TOKEN" in message
+
+
+def test_not_found_response_says_which_base_urls_end_in_v1() -> None:
+    message = json.loads(error_text("MISSING_AUTHENTICATION_TOKEN"))["error"]["message"]
+
+    assert (
+        "An OpenAI base URL ends in /v1; the base URL of Anthropic's own SDKs and of Claude Code does not." in message
+    )

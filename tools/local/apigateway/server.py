@@ -31,10 +31,13 @@ MAX_BODY_BYTES = 10 * 1024 * 1024
 BODY_IDLE_TIMEOUT_S = 10.0
 
 _FORBIDDEN_HOST = {
-    "message": "The Host header does not name this machine. Call the gateway by localhost, 127.0.0.1 or [::1].",
-    "type": "permission_error",
-    "code": "forbidden_host",
-    "param": None,
+    "type": "error",
+    "error": {
+        "message": "The Host header does not name this machine. Call the gateway by localhost, 127.0.0.1 or [::1].",
+        "type": "permission_error",
+        "code": "forbidden_host",
+        "param": None,
+    },
 }
 
 _logger = logging.getLogger(__name__)
@@ -94,11 +97,7 @@ class ApiServer:
 
     async def _dispatch(self, incoming: web.Request, request_id: str) -> web.StreamResponse:
         if not browser_guard.is_loopback_host(incoming.headers.get("Host")):
-            body = json.dumps({"error": _FORBIDDEN_HOST}).encode()
-            return _web_response(
-                HttpResponse(403, (("Content-Type", "application/json"), ("X-Request-Id", request_id)), body),
-                request_id,
-            )
+            return _web_response(_forbidden_host(request_id), request_id)
         matched = match(self._deployment.routes, incoming.method, incoming.rel_url.raw_path)
         if matched is None:
             raise GatewayError("MISSING_AUTHENTICATION_TOKEN")
@@ -176,6 +175,11 @@ async def _read_body(incoming: web.Request) -> bytes:
     except (web.RequestPayloadError, TimeoutError) as error:
         raise GatewayError("DEFAULT_4XX", message="The request body is not well formed") from error
     return bytes(body)
+
+
+def _forbidden_host(request_id: str) -> HttpResponse:
+    headers = {"Content-Type": "application/json", "X-Request-Id": request_id, "X-Should-Retry": "false"}
+    return HttpResponse(403, tuple(headers.items()), json.dumps(_FORBIDDEN_HOST).encode())
 
 
 def _valid_utf8(value: str) -> str:

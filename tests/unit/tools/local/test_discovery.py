@@ -126,10 +126,11 @@ def test_reads_the_gateway_responses_of_the_repositorys_template() -> None:
 
     assert responses["ACCESS_DENIED"].status == 403
     assert '"code": "unauthorized"' in responses["UNAUTHORIZED"].body
-    assert responses["UNAUTHORIZED"].headers == {"X-Request-Id": "context.requestId"}
+    assert responses["UNAUTHORIZED"].headers == {"X-Request-Id": "context.requestId", "X-Should-Retry": "'false'"}
     with_origins = discovery._gateway_responses(template, {"AllowedOrigins": "https://chat.example.com"})
     assert with_origins["UNAUTHORIZED"].headers == {
         "X-Request-Id": "context.requestId",
+        "X-Should-Retry": "'false'",
         "Access-Control-Allow-Origin": "'*'",
-        "Access-Control-Expose-Headers": "'X-Request-Id'",
+        "Access-Control-Expose-Headers": "'Retry-After, X-Request-Id, X-Should-Retry'",
     }

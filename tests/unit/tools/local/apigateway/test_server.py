@@ -214,6 +214,8 @@ def test_rejects_foreign_hosts_with_and_without_a_token(
 
     assert code(response) == (403, "forbidden_host")
     assert response.headers["X-Request-Id"]
+    assert response.headers["X-Should-Retry"] == "false"
+    assert response.json()["type"] == "error"
     assert set(response.json()["error"]) == {"message", "type", "code", "param"}
     assert server.api_gateway.requests == []
 
