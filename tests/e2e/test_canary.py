@@ -34,6 +34,9 @@ FORWARDED: dict[str, dict[str, Any]] = {
     "/v1/embeddings": {"input": PROMPT},
     "/v1/chat": {"request": {"messages": MESSAGES}},
     "/v1/plan": {"request": {"messages": MESSAGES}},
+    "/v1/completions": {"prompt": PROMPT},
+    "/v1/responses": {"input": PROMPT},
+    "/v1/messages/count_tokens": {"messages": MESSAGES},
 }
 
 
@@ -87,6 +90,7 @@ class Run:
             return
         headers = {"X-Provider-Id": way}
         self.call("GET", "/v1/models", role="client", headers=headers)
+        self.call("GET", "/v1/models/a%2Fmodel", route="/v1/models/{model+}", role="client", headers=headers)
         for stream in (False, True):
             body = FORWARDED[path] | ({"stream": True} if stream else {})
             if stream and path == "/v1/chat":
@@ -126,6 +130,7 @@ class Run:
             self.call("GET", path, role="client")
         for path in FORWARDED:
             self.call("POST", path, headers={"Authorization": f"Bearer {KEY}"}, json={})
+        self.call("GET", f"/v1/models/{KEY}%5C", route="/v1/models/{model+}", role="client")
         self.call("GET", "/health")
 
     def tick(self) -> None:

@@ -26,7 +26,9 @@ KEY = "your-tokenhub-api-key"
 ONE = "/api/v1/providers/tokenhub"
 BELOW = (ONE, f"{ONE}/heartbeats", f"{ONE}/models", "/api/v1/openapi.json")
 # The events that are not answered by a 200: no page's origin is allowed here, and what is deleted leaves nothing.
-ANSWERED = {"preflight": 403, "delete": 204}
+# TokenHub answers 404 on the routes that it does not serve.
+UNSERVED = ("model", "legacy_completion", "responses", "count_tokens")
+ANSWERED = {"preflight": 403, "delete": 204} | dict.fromkeys(UNSERVED, 404)
 EVENTS = sorted((ROOT / "events").glob("*.json"))
 
 

@@ -58,7 +58,9 @@ def deployed_routes() -> Iterator[tuple[str, str]]:
     for resource in template()["Resources"].values():
         for declared in resource.get("Properties", {}).get("Events", {}).values():
             if declared["Type"] == "Api" and declared["Properties"]["Method"] != "OPTIONS":
-                yield declared["Properties"]["Method"].lower(), declared["Properties"]["Path"]
+                # OpenAPI has no parameter of several segments.
+                path = declared["Properties"]["Path"].replace("{model+}", "{model}")
+                yield declared["Properties"]["Method"].lower(), path
 
 
 def test_is_valid_openapi_3_1(document: dict[str, Any]) -> None:

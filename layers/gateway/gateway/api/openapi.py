@@ -5,6 +5,7 @@ from typing import Any
 
 from gateway.api.operations import OPERATIONS, PARAMETERS, Operation, codes
 from gateway.api.views import ErrorView
+from gateway.proxy.paths import MAX_MODEL_CHARACTERS
 
 Json = dict[str, Any]
 
@@ -24,13 +25,20 @@ TOKENS = {
 }
 ADMIN: Json = {"AdminToken": []}
 CLIENT: Json = {"ClientToken": []}
-STREAMING_PATHS = ("/v1/chat/completions", "/v1/messages", "/v1/chat")
+STREAMING_PATHS = ("/v1/chat/completions", "/v1/messages", "/v1/chat", "/v1/completions", "/v1/responses")
 
 PROVIDER_ID_PARAMETER = {
     "name": "X-Provider-Id",
     "in": "header",
     "description": "The provider that gets the request. Without it, the default provider",
     "schema": {"type": "string"},
+}
+MODEL_PARAMETER = {
+    "name": "model",
+    "in": "path",
+    "required": True,
+    "description": "The model's name. It may contain slashes",
+    "schema": {"type": "string", "minLength": 1, "maxLength": MAX_MODEL_CHARACTERS},
 }
 
 
@@ -68,6 +76,9 @@ BODIES: dict[str, Json] = {
         "required": ["messages", "max_tokens"],
         "properties": {"model": MODEL, "messages": MESSAGES, "max_tokens": {"type": "integer"}, "stream": STREAM},
     },
+    "/v1/messages/count_tokens": {"required": ["messages"], "properties": {"model": MODEL, "messages": MESSAGES}},
+    "/v1/completions": {"required": ["prompt"], "properties": {"model": MODEL, "prompt": {}, "stream": STREAM}},
+    "/v1/responses": {"required": ["input"], "properties": {"model": MODEL, "input": {}, "stream": STREAM}},
     "/v1/chat": {"required": ["request"], "properties": {"request": STREAMED_CHAT_REQUEST}},
     "/v1/plan": {"required": ["request"], "properties": {"request": CHAT_REQUEST}},
 }
@@ -166,7 +177,8 @@ def _forwarded(path: str, method: str) -> Json:
     if path == "/v1/chat":
         # TokenHub sends its JSON with this content type there.
         content["text/plain"] = {"schema": {"type": "string"}}
-    operation: Json = {"parameters": [PROVIDER_ID_PARAMETER], "operationId": "", "summary": ""}
+    parameters = [MODEL_PARAMETER] * path.endswith("/{model}") + [PROVIDER_ID_PARAMETER]
+    operation: Json = {"parameters": parameters, "operationId": "", "summary": ""}
     if path in BODIES:
         schema = {"type": "object"} | BODIES[path]
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}

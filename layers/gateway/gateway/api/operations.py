@@ -86,6 +86,9 @@ STREAMS = (
     "`[DONE]` or `message_stop`. An incomplete stream ends with an `error` event instead."
 )
 
+UNSERVED = "TokenHub does not serve this route and answers 404; other providers may serve it."
+USE_CHAT = "Use `/v1/chat/completions` with TokenHub."
+
 OPERATIONS = {
     ("post", "/api/v1/providers"): Operation(
         "register_provider",
@@ -158,6 +161,22 @@ OPERATIONS = {
     ("post", "/v1/chat"): Operation("create_chat", "TokenHub's own chat", STREAMS, REQUEST_ERRORS, provider=True),
     ("post", "/v1/plan"): Operation("create_plan", "TokenHub's own orchestration", "", REQUEST_ERRORS, provider=True),
     ("get", "/v1/models"): Operation("list_models", "TokenHub's models", "", REQUEST_ERRORS, provider=True),
+    ("get", "/v1/models/{model}"): Operation(
+        "get_model", "One model", f"{UNSERVED} `GET /v1/models` lists the models.", REQUEST_ERRORS, provider=True
+    ),
+    ("post", "/v1/completions"): Operation(
+        "create_completion", "OpenAI legacy completion", f"{UNSERVED} {USE_CHAT}", REQUEST_ERRORS, provider=True
+    ),
+    ("post", "/v1/responses"): Operation(
+        "create_response", "OpenAI response", f"{UNSERVED} {USE_CHAT}", REQUEST_ERRORS, provider=True
+    ),
+    ("post", "/v1/messages/count_tokens"): Operation(
+        "count_tokens",
+        "Anthropic token count",
+        f"{UNSERVED} The usage of a message has its token counts.",
+        REQUEST_ERRORS,
+        provider=True,
+    ),
 }
 
 PARAMETERS: dict[str, dict[str, Any]] = {

@@ -53,7 +53,7 @@ def error_reply(error: GatewayError, log: RequestLog, response: UpstreamResponse
         # Otherwise the OpenAI SDK repeats a 409, 429 or 5xx twice.
         headers["x-should-retry"] = "false"
     # The Anthropic SDK expects this member.
-    extra = {"type": "error"} if log.request.path == "/messages" else {}
+    extra = {"type": "error"} if log.request.speaks_anthropic else {}
     return Reply(error.status, headers, json.dumps(extra | error.body()).encode())
 
 

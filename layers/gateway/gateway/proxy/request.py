@@ -7,17 +7,22 @@ from typing import Any
 
 from gateway.core.errors import InvalidRequest
 from gateway.core.strict_json import NOT_JSON, read_object
+from gateway.proxy.paths import provider_path
 
 FORWARDED_HEADERS = {"content-type", "accept", "user-agent", "traceparent", "idempotency-key"}
 # The paths on which a missing model is replaced by the registered one.
-MODEL_PATHS = {"/chat/completions", "/messages"}
+MODEL_PATHS = {"/chat/completions", "/messages", "/messages/count_tokens", "/completions", "/responses"}
 # TokenHub ignores `stream` on all other paths.
-STREAM_PATHS = {"/chat/completions", "/messages", "/chat"}
+STREAM_PATHS = {"/chat/completions", "/messages", "/chat", "/completions", "/responses"}
 
 
 @dataclass(frozen=True)
 class ForwardRequest:
-    """One request to a provider. `path` is relative to its endpoint; `body` is None for a GET."""
+    """One request to a provider. `path` is relative to its endpoint; `body` is None for a GET.
+
+    `route` is the gateway's route, without /v1, as the log line has it. `path` may end in `{model+}`, which
+    `read_request` replaces by the value in `path_parameters`.
+    """
 
     method: str
     path: str
@@ -29,12 +34,19 @@ class ForwardRequest:
     model: str | None = None
     choices: int = 1
     source_ip: str | None = None
+    route: str = ""
+    path_parameters: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def speaks_anthropic(self) -> bool:
+        """Whether the client expects Anthropic's format, also of an error."""
+        return self.path.startswith("/messages") or self.route.startswith("/anthropic/")
 
 
 def read_request(request: ForwardRequest) -> ForwardRequest:
-    """Returns the request with the fields that its body determines, and with the headers that are forwarded.
+    """Returns the request with its provider's path, the fields that its body determines, and the forwarded headers.
 
-    Raises InvalidRequest if the body is not a JSON object.
+    Raises InvalidRequest if the body is not a JSON object, or the path has an invalid model name.
     """
     content = _content(request.body) if request.body is not None else {}
     inner = _object(content, "request") if request.path == "/chat" else content
@@ -42,6 +54,7 @@ def read_request(request: ForwardRequest) -> ForwardRequest:
     choices, model = parameters.get("n"), content.get("model")
     return replace(
         request,
+        path=provider_path(request.path, request.path_parameters),
         headers={k.lower(): v.strip() for k, v in request.headers.items() if _is_forwarded(k.lower(), v.strip())},
         stream=request.path in STREAM_PATHS and inner.get("stream") is True,
         model=model if isinstance(model, str) else None,

@@ -86,7 +86,7 @@ def write(log: RequestLog, logger: Logger, namespace: str) -> None:
     duration_ms = log.elapsed_ms()
     fields = {
         "request_id": log.request.request_id,
-        "path": log.request.path,
+        "path": log.request.route or log.request.path,
         "provider": provider,
         "status": log.status,
         "code": log.code,

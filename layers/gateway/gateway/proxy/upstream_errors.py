@@ -11,6 +11,7 @@ from typing import Any
 
 from gateway.core.errors import ProviderError
 from gateway.core.redaction import redact
+from gateway.proxy.unserved import alternative_to
 
 MAX_MESSAGE_CHARACTERS = 500
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
@@ -105,8 +106,8 @@ PATH_STATUSES = (404, 405)
 WEB_PAGE = "This is a web page from a server in front of TokenHub. Check that server and the registered endpoint."
 
 
-def upstream_error(status: int, body: bytes, secrets: Iterable[str] = ()) -> ProviderError:
-    """Returns the error for a provider's response. Removes `secrets` from its message.
+def upstream_error(status: int, body: bytes, secrets: Iterable[str] = (), *, path: str = "") -> ProviderError:
+    """Returns the error for a provider's response to a request for `path`. Removes `secrets` from its message.
 
     A status outside 400 to 599 becomes a 502: clients would take it for success, and API Gateway forwards no status
     of 600 or more.
@@ -116,7 +117,8 @@ def upstream_error(status: int, body: bytes, secrets: Iterable[str] = ()) -> Pro
         status, message = 502, f"HTTP {status}: {message}".rstrip(": ")
     message = message or f"HTTP {status}"
     known = _web_page_error(status) if body.lstrip().startswith(b"<") else _known_error(status, message)
-    return ProviderError(status, f"{message.rstrip('.')}. {known.remedy}", code=known.code, retryable=known.retryable)
+    remedy = (alternative_to(path) if known.remedy == WRONG_PATH else None) or known.remedy
+    return ProviderError(status, f"{message.rstrip('.')}. {remedy}", code=known.code, retryable=known.retryable)
 
 
 def message_of(body: bytes) -> str:
