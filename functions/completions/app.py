@@ -62,7 +62,7 @@ def _request(event: dict[str, Any]) -> ForwardRequest:
     route = event["resource"].removeprefix("/v1")
     return ForwardRequest(
         method=event["httpMethod"],
-        path=route,
+        path=route.removeprefix("/anthropic/v1"),
         route=route,
         path_parameters=event.get("pathParameters") or {},
         request_id=event["requestContext"]["requestId"],

@@ -13,6 +13,8 @@ UNSERVED = {
     "POST /v1/completions",
     "POST /v1/responses",
     "POST /v1/messages/count_tokens",
+    "GET /anthropic/v1/models/{model}",
+    "POST /anthropic/v1/messages/count_tokens",
 }
 
 pytestmark = [

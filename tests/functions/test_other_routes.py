@@ -13,7 +13,11 @@ UNSERVED = {
     "legacy_completion": "/v1/completions",
     "responses": "/v1/responses",
     "count_tokens": "/v1/messages/count_tokens",
+    "anthropic_count_tokens": "/v1/messages/count_tokens",
+    "anthropic_model": "/v1/models/claude-sonnet-4-6",
 }
+FORWARDED = UNSERVED | {"anthropic_messages": "/v1/messages", "anthropic_models": "/v1/models"}
+ANTHROPIC = {"count_tokens", *(name for name in FORWARDED if name.startswith("anthropic_"))}
 
 
 @pytest.fixture
@@ -27,14 +31,15 @@ def forward(load: Load) -> Any:
     return call
 
 
-@pytest.mark.parametrize("name", UNSERVED)
+@pytest.mark.parametrize("name", FORWARDED)
 def test_forwards_each_route_to_its_path(register: Any, forward: Any, name: str) -> None:
     with ScriptedServer(always(answer(body=b'{"id": "x"}'))) as provider:
         register(endpoint=provider.url)
         assert forward(name) == (200, {"id": "x"})
 
-        assert provider.requests[-1].target == UNSERVED[name]
+        assert provider.requests[-1].target == FORWARDED[name]
         assert provider.requests[-1].method == event(name)["httpMethod"]
+        assert "a-client-token" not in str(vars(provider.requests[-1]))
 
 
 @pytest.mark.parametrize("name", UNSERVED)
@@ -44,10 +49,17 @@ def test_keeps_the_404_of_tokenhub_on_unserved_routes(register: Any, forward: An
     status, body = forward(name)
 
     assert (status, body["error"]["code"]) == (404, "provider_path_unknown")
-    assert body.get("type") == ("error" if name == "count_tokens" else None)
+    assert (body.get("type") == "error") is (name in ANTHROPIC)
 
 
-@pytest.mark.parametrize("name", ["legacy_completion", "responses", "count_tokens"])
+@pytest.mark.parametrize("name", sorted(ANTHROPIC))
+def test_errors_have_the_shape_that_anthropic_clients_read(forward: Any, name: str) -> None:
+    status, body = forward(name)
+
+    assert (status, body["type"], body["error"]["code"]) == (503, "error", "no_provider")
+
+
+@pytest.mark.parametrize("name", ["legacy_completion", "responses", "count_tokens", "anthropic_messages"])
 def test_adds_the_registered_model(register: Any, forward: Any, name: str) -> None:
     with ScriptedServer(always(answer(body=b"{}"))) as provider:
         register(endpoint=provider.url, model="registered")
@@ -64,6 +76,16 @@ def test_sends_nothing_for_a_model_that_leaves_the_endpoint(register: Any, forwa
 
         assert (status, body["error"]["code"], body["error"]["param"]) == (400, "invalid_request", "model")
         assert provider.requests == []
+
+
+def test_logs_the_path_under_anthropic(register: Any, forward: Any, caplog: pytest.LogCaptureFixture) -> None:
+    register()
+
+    forward("anthropic_messages")
+
+    assert [vars(record)["path"] for record in caplog.records if record.message == "request"] == [
+        "/anthropic/v1/messages"
+    ]
 
 
 @pytest.mark.parametrize("model", ["openai/gpt-4o", "../admin"])

@@ -116,6 +116,7 @@ def run(at: Target, *, cases: int, seed: int, echo: bool = False) -> Result:
         document = Path(folder) / "openapi.json"  # a file: Schemathesis leaves the call out that it has a document from
         document.write_text(json.dumps(narrowed(at.document, at.endpoints)))
         command: list[str | Path] = [SCHEMATHESIS, "--config-file", CONFIG, "run", document, "--url", at.url]
+        command += ["--header", f"x-api-key: {at.token}"]
         command += ["--header", f"Authorization: Bearer {at.token}", "--seed", str(seed), "--max-examples", str(cases)]
         command += ["--no-color", "--report", "ndjson", "--report-ndjson-path", report]
         told = {"FUZZ_KEY": KEY, "SCHEMATHESIS_HOOKS": str(HOOKS), "PYTHONUNBUFFERED": "1"}

@@ -1,7 +1,7 @@
 """The operations of the gateway's API for the OpenAPI document: their descriptions and their errors."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gateway.core import errors
@@ -177,6 +177,16 @@ OPERATIONS = {
         REQUEST_ERRORS,
         provider=True,
     ),
+}
+# The same operations for clients that send x-api-key.
+OPERATIONS |= {
+    (method, f"/anthropic{path}"): replace(OPERATIONS[method, path], name=f"{OPERATIONS[method, path].name}_by_api_key")
+    for method, path in (
+        ("post", "/v1/messages"),
+        ("post", "/v1/messages/count_tokens"),
+        ("get", "/v1/models"),
+        ("get", "/v1/models/{model}"),
+    )
 }
 
 PARAMETERS: dict[str, dict[str, Any]] = {

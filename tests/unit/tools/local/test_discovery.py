@@ -35,7 +35,10 @@ class Gateway:
     def get_authorizers(self, **request: str) -> dict[str, Any]:
         assert request == {"restApiId": "api"}
         uri = URI.replace("Completions", "Authorizer")
-        return {"items": [{"id": "a1", "authorizerUri": f"{uri}/invocations", "authorizerResultTtlInSeconds": 300}]}
+        bearer = {"id": "a1", "type": "TOKEN", "identitySource": "method.request.header.Authorization"}
+        api_key = {"id": "a2", "type": "REQUEST", "identitySource": "method.request.header.x-api-key"}
+        shared = {"authorizerUri": f"{uri}/invocations", "authorizerResultTtlInSeconds": 300}
+        return {"items": [bearer | shared, api_key | shared]}
 
     def get_resources(self, **request: Any) -> dict[str, Any]:
         assert request == {"restApiId": "api", "embed": ["methods"], "limit": 500}
@@ -49,6 +52,7 @@ class Gateway:
             "items": [
                 {"path": "/"},
                 {"path": "/v1/chat", "resourceMethods": chat},
+                {"path": "/anthropic/v1/models", "resourceMethods": {"GET": chat["POST"] | {"authorizerId": "a2"}}},
                 {"path": "/health", "resourceMethods": health},
             ]
         }
@@ -106,10 +110,11 @@ def test_reads_a_functions_alias_and_its_built_code(build: Path) -> None:
 def test_reads_functions_of_streaming_routes_and_authorizers(build: Path) -> None:
     function = completions(build)
 
-    chat, health = discovery._routes(Gateway(), "api", {function.name: function})
+    chat, models, health = discovery._routes(Gateway(), "api", {function.name: function})
 
     assert (chat.method, chat.path, chat.function) == ("POST", "/v1/chat", function)
     assert chat.authorizer == Authorizer(ARN.replace("Completions", "Authorizer"), 300)
+    assert models.authorizer == Authorizer(ARN.replace("Completions", "Authorizer"), 300, "x-api-key", "REQUEST")
     assert (health.method, health.path, health.function, health.authorizer) == ("GET", "/health", None, None)
 
 
