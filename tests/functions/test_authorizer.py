@@ -63,7 +63,9 @@ def test_reads_x_api_key_from_a_request(authorize: Any, authorize_api_key: Any, 
         assert authorize_api_key(f"{role}-token", name=name) == expected
 
 
-@pytest.mark.parametrize("keys", [(), ("",), ("wrong",), ("Bearer client-token",), ("wrong", "client-token")])
+@pytest.mark.parametrize(
+    "keys", [(), ("",), ("wrong",), ("Bearer client-token",), ("wrong", "client-token"), ("client-token", "wrong")]
+)
 def test_raises_unauthorized_for_any_other_x_api_key(authorize_api_key: Any, keys: tuple[str, ...]) -> None:
     with pytest.raises(Exception, match=r"^Unauthorized$"):
         authorize_api_key(*keys)
