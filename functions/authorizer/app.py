@@ -31,19 +31,38 @@ DENY_ALL = {
         "Statement": [{"Effect": "Deny", "Action": "execute-api:Invoke", "Resource": ["*"]}],
     },
 }
-ALLOWED_PATHS: dict[Role, list[str]] = {"admin": ["/*"], "client": ["/GET/v1/*", "/POST/v1/*"]}
+ALLOWED_PATHS: dict[Role, list[str]] = {
+    "admin": ["/*"],
+    "client": ["/GET/v1/*", "/POST/v1/*", "/GET/anthropic/v1/*", "/POST/anthropic/v1/*"],
+}
+API_KEY_HEADER = "x-api-key"
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
-    """Returns an IAM policy for a valid token. Raises `Unauthorized`: API Gateway answers this exact text with 401."""
-    scheme, _, token = event["authorizationToken"].partition(" ")
-    role = tokens.role_of(token.strip()) if scheme.lower() == "bearer" else None
+    """Returns an IAM policy for a valid token. Raises `Unauthorized`: API Gateway answers this exact text with 401.
+
+    An event of the type TOKEN has the Authorization header, one of the type REQUEST all headers.
+    """
+    token = _api_key(event) if event.get("type") == "REQUEST" else _bearer_token(event["authorizationToken"])
+    role = tokens.role_of(token) if token else None
     if role is None:
         if settings.sam_local:
             # `sam local` answers 502 to an exception and 403 to this policy. API Gateway answers 401 to an exception.
             return DENY_ALL
         raise Exception("Unauthorized")
     return _policy(role, _stage(event["methodArn"]))
+
+
+def _bearer_token(authorization: str) -> str | None:
+    scheme, _, token = authorization.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
+
+
+def _api_key(event: dict[str, Any]) -> str | None:
+    """Returns the only x-api-key. API Gateway caches the policy by the header, so one of several must not decide."""
+    headers: dict[str, list[str]] = event.get("multiValueHeaders") or {}
+    values = [value for name, values in headers.items() if name.lower() == API_KEY_HEADER for value in values]
+    return values[0].strip() if len(values) == 1 else None
 
 
 def _stage(method_arn: str) -> str:

@@ -59,9 +59,12 @@ def handler(event: dict[str, Any], context: LambdaContext) -> Response | Streami
 
 
 def _request(event: dict[str, Any]) -> ForwardRequest:
+    route = event["resource"].removeprefix("/v1")
     return ForwardRequest(
         method=event["httpMethod"],
-        path=event["resource"].removeprefix("/v1"),
+        path=route.removeprefix("/anthropic/v1"),
+        route=route,
+        path_parameters=event.get("pathParameters") or {},
         request_id=event["requestContext"]["requestId"],
         query=urlencode(event.get("multiValueQueryStringParameters") or {}, doseq=True),
         headers=event.get("headers") or {},

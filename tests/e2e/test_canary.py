@@ -35,6 +35,11 @@ FORWARDED: dict[str, dict[str, Any]] = {
     "/v1/embeddings": {"input": PROMPT},
     "/v1/chat": {"request": {"messages": MESSAGES}},
     "/v1/plan": {"request": {"messages": MESSAGES}},
+    "/v1/completions": {"prompt": PROMPT},
+    "/v1/responses": {"input": PROMPT},
+    "/v1/messages/count_tokens": {"messages": MESSAGES},
+    "/anthropic/v1/messages": {"messages": MESSAGES, "max_tokens": 9},
+    "/anthropic/v1/messages/count_tokens": {"messages": MESSAGES},
 }
 
 
@@ -51,10 +56,14 @@ class Run:
         self.http = httpx.Client(base_url=system.url, timeout=120, trust_env=False)
 
     def call(self, method: str, path: str, *, route: str = "", role: str = "admin", **more: Any) -> httpx.Response:
-        headers = {"Authorization": f"Bearer {self.tokens[role]}"} | more.pop("headers", {})
+        by_api_key = path.startswith("/anthropic/")
+        token = self.tokens[role]
+        # API Gateway repeats x-api-key in requestContext.identity.apiKey, on every route.
+        headers = {"x-api-key": token} | ({} if by_api_key else {"Authorization": f"Bearer {token}"})
+        headers |= more.pop("headers", {})
         response = self.http.request(method, path, headers=headers, **more)
         self.called.setdefault(f"{method} {route or path}", set()).add(response.status_code)
-        is_forwarded = path.startswith("/v1/") and response.is_success
+        is_forwarded = path.startswith(("/v1/", "/anthropic/v1/")) and response.is_success
         text = _gateway_error(response.text, headers.get("X-Provider-Id")) if is_forwarded else response.text
         self.responses.append(Place(f"{method} {path} → {response.status_code}", f"{response.headers.raw} {text}"))
         return response
@@ -87,7 +96,10 @@ class Run:
         if path != "/v1/chat/completions" and way not in SHORT_WAYS:
             return
         headers = {"X-Provider-Id": way}
-        self.call("GET", "/v1/models", role="client", headers=headers)
+        for face in ("", "/anthropic"):
+            models = f"{face}/v1/models"
+            self.call("GET", models, role="client", headers=headers)
+            self.call("GET", f"{models}/a%2Fmodel", route=f"{models}/{{model+}}", role="client", headers=headers)
         for stream in (False, True):
             body = FORWARDED[path] | ({"stream": True} if stream else {})
             if stream and path == "/v1/chat":
@@ -126,7 +138,10 @@ class Run:
             self.call("GET", path, headers={"Authorization": f"Bearer {KEY}"})
             self.call("GET", path, role="client")
         for path in FORWARDED:
-            self.call("POST", path, headers={"Authorization": f"Bearer {KEY}"}, json={})
+            self.call("POST", path, headers={"Authorization": f"Bearer {KEY}", "x-api-key": KEY}, json={})
+        for models in ("/v1/models", "/anthropic/v1/models"):
+            self.call("GET", models, headers={"Authorization": f"Bearer {KEY}", "x-api-key": KEY})
+            self.call("GET", f"{models}/{KEY}%5C", route=f"{models}/{{model+}}", role="client")
         self.call("GET", "/health")
 
     def tick(self) -> None:

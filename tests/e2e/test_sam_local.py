@@ -25,8 +25,10 @@ START = "start Docker, and make dev or make aws"
 KEY = "your-tokenhub-api-key"
 ONE = "/api/v1/providers/tokenhub"
 BELOW = (ONE, f"{ONE}/heartbeats", f"{ONE}/models", "/api/v1/openapi.json")
+# TokenHub answers 404 on the routes that it does not serve.
+UNSERVED = ("model", "legacy_completion", "responses", "count_tokens", "anthropic_model", "anthropic_count_tokens")
 # The sample events whose status is not 200. A preflight is rejected because the stack allows no origins.
-OTHER_STATUSES = {"preflight": 403, "delete": 204}
+OTHER_STATUSES = {"preflight": 403, "delete": 204} | dict.fromkeys(UNSERVED, 404)
 EVENTS = sorted((ROOT / "events").glob("*.json"))
 
 
@@ -49,7 +51,7 @@ class Api:
 
     def call(self, method: str, path: str, role: str | None = "admin", **more: Any) -> httpx.Response:
         token = self.system.token(role) if role in ("admin", "client") else role
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        headers = ({"Authorization": f"Bearer {token}"} if token else {}) | more.pop("headers", {})
         return httpx.request(method, self.url + path, headers=headers, timeout=60, trust_env=False, **more)
 
     def register(self, **changes: Any) -> httpx.Response:
@@ -128,6 +130,15 @@ def test_authorizer_guards_every_route_except_health(api: Api) -> None:
     assert api.call("GET", "/api/v1/providers", "client").status_code == 403
 
 
+def test_anthropic_routes_read_x_api_key(api: Api) -> None:
+    api.register()
+    path = "/anthropic/v1/models"
+
+    assert api.call("GET", path, None, headers={"x-api-key": api.system.token("client")}).status_code == 200
+    assert api.call("GET", path, None, headers={"x-api-key": "wrong"}).status_code == 403
+    assert api.call("GET", path, None).status_code == 401
+
+
 def test_containers_stay_warm(api: Api) -> None:
     def started() -> int:
         assert api.call("GET", "/health", None).status_code == 200
@@ -154,7 +165,7 @@ def function_of(event: dict[str, Any]) -> str:
         return "HeartbeatFunction"
     if event["httpMethod"] == "OPTIONS":
         return "PreflightFunction"
-    return "CompletionsFunction" if event["resource"].startswith("/v1/") else "ProvidersFunction"
+    return "CompletionsFunction" if event["resource"].startswith(("/v1/", "/anthropic/")) else "ProvidersFunction"
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.stem)

@@ -31,7 +31,8 @@ def test_allows_everything_for_the_admin_token(authorize: Any) -> None:
 def test_allows_v1_only_for_the_client_token(authorize: Any) -> None:
     policy = authorize(authorizationToken="Bearer client-token")
 
-    assert resources(policy, "Allow") == [f"{STAGE}/GET/v1/*", f"{STAGE}/POST/v1/*"]
+    paths = ("GET/v1/*", "POST/v1/*", "GET/anthropic/v1/*", "POST/anthropic/v1/*")
+    assert resources(policy, "Allow") == [f"{STAGE}/{path}" for path in paths]
     assert resources(policy, "Deny") == [f"{STAGE}/*/api/*"]
 
 
@@ -45,6 +46,36 @@ def test_policy_does_not_depend_on_the_path(authorize: Any) -> None:
 def test_raises_unauthorized_for_any_other_header(authorize: Any, header: str) -> None:
     with pytest.raises(Exception, match=r"^Unauthorized$"):
         authorize(authorizationToken=header)
+
+
+@pytest.fixture
+def authorize_api_key(load: Load) -> Any:
+    app = load("authorizer")
+    return lambda *keys, name="x-api-key": app.handler(
+        event("authorize_api_key", multiValueHeaders={"Accept": ["*/*"], name: list(keys)}), Context()
+    )
+
+
+@pytest.mark.parametrize("name", ["x-api-key", "X-Api-Key"])
+def test_reads_x_api_key_from_a_request(authorize: Any, authorize_api_key: Any, name: str) -> None:
+    for role in ("admin", "client"):
+        expected = authorize(authorizationToken=f"Bearer {role}-token")
+        assert authorize_api_key(f"{role}-token", name=name) == expected
+
+
+@pytest.mark.parametrize(
+    "keys", [(), ("",), ("wrong",), ("Bearer client-token",), ("wrong", "client-token"), ("client-token", "wrong")]
+)
+def test_raises_unauthorized_for_any_other_x_api_key(authorize_api_key: Any, keys: tuple[str, ...]) -> None:
+    with pytest.raises(Exception, match=r"^Unauthorized$"):
+        authorize_api_key(*keys)
+
+
+def test_a_request_without_x_api_key_is_unauthorized_despite_a_bearer_token(load: Load) -> None:
+    headers = {"Authorization": ["Bearer client-token"]}
+
+    with pytest.raises(Exception, match=r"^Unauthorized$"):
+        load("authorizer").handler(event("authorize_api_key", multiValueHeaders=headers), Context())
 
 
 def test_denies_unknown_tokens_by_a_policy_under_sam_local(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:

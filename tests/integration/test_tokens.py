@@ -27,6 +27,26 @@ def test_each_token_opens_only_its_routes(system: LocalSystem, http: httpx.Clien
     assert called(http, "wrong", order) == WRONG
 
 
+@pytest.mark.parametrize("token", ["admin", "client", "wrong"])
+def test_x_api_key_opens_the_anthropic_routes_only(system: LocalSystem, http: httpx.Client, token: str) -> None:
+    value = token if token == "wrong" else system.token(token)
+    by_api_key, by_bearer = {"x-api-key": value}, {"Authorization": f"Bearer {value}"}
+
+    # 503 where no provider is registered.
+    expected = {401} if token == "wrong" else {200, 503}
+    assert http.get("/anthropic/v1/models", headers=by_api_key).status_code in expected
+    assert http.get("/anthropic/v1/models", headers=by_bearer).status_code == 401
+    assert http.get("/v1/models", headers=by_api_key).status_code == 401
+    assert http.get("/api/v1/providers", headers=by_api_key).status_code == 401
+
+
+@pytest.mark.parametrize("name", ["api-key", "x-goog-api-key"])
+def test_a_request_with_a_token_in_another_header_gets_no_local_token(http: httpx.Client, name: str) -> None:
+    answer = http.get("/api/v1/providers", headers={name: "wrong"})
+
+    assert (answer.status_code, answer.headers["x-should-retry"]) == (401, "false")
+
+
 def test_web_page_requests_get_no_local_token(http: httpx.Client) -> None:
     answer = http.get("/api/v1/providers", headers={"Origin": "https://example.com"})
 

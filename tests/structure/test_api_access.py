@@ -30,13 +30,22 @@ def test_renders_allowed_networks_and_origins(cidrs: str, origins: str, data: st
     api = resources["Api"]["Properties"]
 
     assert allowed_networks(api.get("Policy")) == CIDRS[cidrs]
-    for response in api["Body"]["x-amazon-apigateway-gateway-responses"].values():
+    for kind, response in api["Body"]["x-amazon-apigateway-gateway-responses"].items():
         headers = {name.rpartition(".")[2]: value for name, value in response["responseParameters"].items()}
-        for_pages = {"Access-Control-Allow-Origin": "'*'", "Access-Control-Expose-Headers": "'X-Request-Id'"}
-        assert headers == {"X-Request-Id": "context.requestId"} | (for_pages if origins else {})
+        exposed = "'Retry-After, X-Request-Id, X-Should-Retry'"
+        for_pages = {"Access-Control-Allow-Origin": "'*'", "Access-Control-Expose-Headers": exposed}
+        expected = {"X-Request-Id": "context.requestId"} | retry_headers(kind)
+        assert headers == expected | (for_pages if origins else {})
     for function in ("ProvidersFunction", "CompletionsFunction"):
         variables = resources[function]["Properties"]["Environment"]["Variables"]
         assert variables["ALLOWED_ORIGINS"] == origins
+
+
+def retry_headers(kind: str) -> dict[str, str]:
+    """A 5xx may be temporary. Claude Code repeats a 401 for three minutes unless x-should-retry is false."""
+    if kind == "THROTTLED":
+        return {"Retry-After": "'1'"}
+    return {"X-Should-Retry": "'false'"} if DEFAULT_RESPONSES[kind].status < 500 else {}
 
 
 def allowed_networks(policy: dict[str, Any] | None) -> list[str] | None:
@@ -67,6 +76,8 @@ def test_stage_throttles_every_method_and_logs_no_body() -> None:
     assert settings["ThrottlingBurstLimit"] == {"Ref": "ThrottleBurst"}
     # Data tracing logs prompts and responses.
     assert "DataTraceEnabled" not in settings
+    # Execution logs contain the headers, with the token in x-api-key.
+    assert "LoggingLevel" not in settings
 
 
 def test_access_parameters_reject_wildcards_and_paths() -> None:
@@ -100,8 +111,11 @@ SAFE_VARIABLES = re.compile(r"\$context\.(requestId|error\.responseType)\b(?!\.)
 def test_gateway_responses_use_common_error_shape_and_only_safe_variables(kind: str) -> None:
     text = error_text(kind)
 
-    error = json.loads(text)["error"]
+    body = json.loads(text)
+    error = body.pop("error")
 
+    # @ai-sdk/anthropic shows the message of an error only with this member.
+    assert body == {"type": "error"}
     assert set(error) == {"message", "type", "code", "param"}
     assert "$" not in SAFE_VARIABLES.sub("", text)
 
@@ -117,3 +131,64 @@ def test_gateway_responses_name_the_request_id_and_the_log_that_has_it(kind: str
     assert "request id $context.requestId" in message
     assert "when AccessLogs is on" in message
     assert ("function" in message) == function_ran
+
+
+def test_unauthorized_response_names_the_headers_that_carry_a_token() -> None:
+    """A gateway response cannot tell paths apart."""
+    message = json.loads(error_text("UNAUTHORIZED"))["error"]["message"]
+
+    assert "Paths under /anthropic read the header x-api-key: TOKEN" in message
+    assert "for Authorization: Bearer TOKEN leave /anthropic out of the base URL" in message
+    assert "All other paths read Authorization: Bearer TOKEN" in message
+
+
+def test_not_found_response_says_which_base_urls_end_in_v1() -> None:
+    message = json.loads(error_text("MISSING_AUTHENTICATION_TOKEN"))["error"]["message"]
+
+    assert (
+        "An OpenAI base URL ends in /v1; the base URL of Anthropic's own SDKs and of Claude Code does not." in message
+    )
+
+
+def test_each_authorizer_guards_its_paths_with_one_header() -> None:
+    body = render()["Resources"]["Api"]["Properties"]["Body"]
+    sources = {name: source_of(scheme) for name, scheme in body["components"]["securitySchemes"].items()}
+
+    assert sources == {
+        "TokenAuthorizer": ("token", "Authorization"),
+        "ApiKeyAuthorizer": ("request", "method.request.header.x-api-key"),
+    }
+    for path, operations in body["paths"].items():
+        expected = "ApiKeyAuthorizer" if path.startswith("/anthropic/") else "TokenAuthorizer"
+        used = [operation.get("security", []) for operation in operations.values()]
+        assert all(each in ([], [{"NONE": []}], [{expected: []}]) for each in used), path
+
+
+def source_of(scheme: dict[str, Any]) -> tuple[str, str]:
+    authorizer = scheme["x-amazon-apigateway-authorizer"]
+    return authorizer["type"], authorizer.get("identitySource") or scheme["name"]
+
+
+def test_both_authorizers_are_the_same_function() -> None:
+    schemes = render()["Resources"]["Api"]["Properties"]["Body"]["components"]["securitySchemes"].values()
+    uris = [json.dumps(scheme["x-amazon-apigateway-authorizer"]["authorizerUri"]) for scheme in schemes]
+
+    assert len(uris) == 2
+    assert len(set(uris)) == 1
+
+
+def test_no_method_needs_an_api_key_of_api_gateway() -> None:
+    """API Gateway would read x-api-key, which holds our token, as the API key of a usage plan, and may log its id."""
+    types = {resource["Type"] for resource in render()["Resources"].values()}
+
+    assert not {kind for kind in types if "UsagePlan" in kind or kind == "AWS::ApiGateway::ApiKey"}
+    for text in (json.dumps(render(), default=str), json.dumps(template(), default=str)):
+        assert not re.search("ApiKeyRequired|UsagePlan|api_key_required|ApiKeySourceType", text, re.IGNORECASE)
+
+
+def test_outputs_name_a_base_url_for_each_kind_of_client() -> None:
+    outputs = template()["Outputs"]
+
+    for name, path in (("OpenAIBaseUrl", "/v1"), ("AnthropicBaseUrl", "/anthropic")):
+        for value in outputs[name]["Value"]["Fn::If"][1:]:
+            assert str(value["Fn::Sub"]).endswith(path)

@@ -90,7 +90,8 @@ def api_gateway_rows() -> Iterator[tuple[str, Row]]:
         [code] = re.findall(r'"code": "(\w+)"', response["ResponseTemplates"]["application/json"])
         status = int(response.get("StatusCode") or DEFAULT_RESPONSES[kind].status)
         statuses = f"other {kind[-3:].lower()}" if kind.startswith("DEFAULT_") else str(status)
-        yield code, Row(statuses, "API Gateway", retried_by_sdks(status, retryable=True))
+        retryable = response["ResponseParameters"]["Headers"].get("X-Should-Retry") != "'false'"
+        yield code, Row(statuses, "API Gateway", retried_by_sdks(status, retryable=retryable))
 
 
 EXPECTED = [*gateway_rows(), *provider_rows(), *api_gateway_rows()]

@@ -40,7 +40,7 @@ def test_only_v1_routes_stream(path: str, method: str, operation: dict[str, Any]
     integration = operation["x-amazon-apigateway-integration"]
     uri = str(integration["uri"])
 
-    streams = path.startswith("/v1/") and method != "options"
+    streams = path.startswith(("/v1/", "/anthropic/v1/")) and method != "options"
     assert uri.endswith("/response-streaming-invocations'}") == streams
     assert (integration.get("responseTransferMode") == "STREAM") == streams
     if streams:

@@ -64,8 +64,9 @@ def test_generated_tokens_match_rotation_length() -> None:
 
 def test_revocation_time_matches_the_caches() -> None:
     """The authorizer caches tokens for 60 s, and API Gateway caches its policy."""
-    [scheme] = RESOURCES["Api"]["Properties"]["Body"]["components"]["securitySchemes"].values()
-    cache_seconds = scheme["x-amazon-apigateway-authorizer"]["authorizerResultTtlInSeconds"]
+    schemes = RESOURCES["Api"]["Properties"]["Body"]["components"]["securitySchemes"].values()
+    authorizers = [scheme["x-amazon-apigateway-authorizer"] for scheme in schemes]
+    [cache_seconds] = {authorizer["authorizerResultTtlInSeconds"] for authorizer in authorizers}
 
     assert 60 + cache_seconds == rotate.REVOKED_AFTER.total_seconds()
 

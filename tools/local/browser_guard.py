@@ -9,7 +9,8 @@ import ipaddress
 from collections.abc import Iterable, Mapping
 
 _LOOPBACK_NAMES = {"localhost", "127.0.0.1", "[::1]"}
-_CREDENTIAL_HEADERS = ("Authorization", "x-api-key")
+# Where clients of OpenAI, Anthropic, Azure and Google put a key. A wrong one must not be replaced by the admin token.
+_CREDENTIAL_HEADERS = ("Authorization", "x-api-key", "api-key", "x-goog-api-key")
 _SAME_SITE_VALUES = {"none", "same-origin"}
 # Docker Desktop's name for the host, as containers see it.
 _DOCKER_HOST_NAME = "host.docker.internal"

@@ -24,10 +24,15 @@ class Function:
 
 @dataclass(frozen=True)
 class Authorizer:
-    """A TOKEN authorizer. API Gateway calls `function_arn` once per token and caches the result for `ttl_s`."""
+    """A Lambda authorizer. API Gateway calls `function_arn` once per token and caches the result for `ttl_s`.
+
+    `type` is TOKEN, which gets the value of `header` only, or REQUEST, which gets the request without its body.
+    """
 
     function_arn: str
     ttl_s: int
+    header: str = "Authorization"
+    type: str = "TOKEN"
 
 
 @dataclass(frozen=True)

@@ -90,7 +90,9 @@ def _routes(gateway: Any, api_id: str, functions: dict[str, Function]) -> Iterat
 
 
 def _authorizer(item: dict[str, Any]) -> Authorizer:
-    return Authorizer(_function_arn(item["authorizerUri"]), int(item.get("authorizerResultTtlInSeconds", 300)))
+    ttl_s = int(item.get("authorizerResultTtlInSeconds", 300))
+    header = item["identitySource"].removeprefix("method.request.header.")
+    return Authorizer(_function_arn(item["authorizerUri"]), ttl_s, header, item["type"])
 
 
 def _function_arn(uri: str) -> str:

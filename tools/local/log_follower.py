@@ -13,6 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from tools.local import log_format
 from tools.local.deployment import Function
+from tools.local.rejected_tokens import RejectedTokens
 
 POLL_INTERVAL_S = 1.0
 # Each poll reads this far back again, because a line may arrive later than its timestamp.
@@ -45,6 +46,7 @@ class LogFollower:
         self._seen: dict[str, Counter[tuple[str, int, str]]] = {group: Counter() for group in self._names}
         self._added: queue.SimpleQueue[tuple[str, dict[str, Any]]] = queue.SimpleQueue()
         self._streams: dict[str, str] = {}
+        self._rejected_tokens = RejectedTokens()
 
     def add(self, function: Function, line: str) -> None:
         """Queues a line that a streaming worker printed. Never blocks and is thread-safe."""
@@ -69,12 +71,13 @@ class LogFollower:
         metrics: dict[str, list[dict[str, Any]]] = defaultdict(list)
         new = [(event, name) for group, name in self._names.items() for event in self._new_events(group)]
         for event, name in sorted(new, key=lambda item: item[0]["timestamp"]):
-            line = log_format.parse(event["message"])
-            if isinstance(line, dict):
-                for namespace, datum in log_format.embedded_metrics(line):
-                    metrics[namespace].append(datum)
-            if text := log_format.format_line(event["timestamp"], name, line, colour=self._colour):
-                self._print_line(text)
+            for message in self._rejected_tokens.shorten(f"{name} {event['logStreamName']}", event["message"]):
+                line = log_format.parse(message)
+                if isinstance(line, dict):
+                    for namespace, datum in log_format.embedded_metrics(line):
+                        metrics[namespace].append(datum)
+                if text := log_format.format_line(event["timestamp"], name, line, colour=self._colour):
+                    self._print_line(text)
         for namespace, data in metrics.items():
             for start in range(0, len(data), METRIC_BATCH):
                 batch = data[start : start + METRIC_BATCH]

@@ -38,7 +38,18 @@ def without_token(target: Target) -> str:
 
 
 def wrong_token(target: Target) -> str:
-    return require_error(target.gateway.request("GET", "/v1/models", token="wrong"), 401, "unauthorized")
+    """Claude Code repeats a 401 without x-should-retry for minutes. The AI SDK reads the outer type."""
+    response = target.gateway.request("GET", "/v1/models", token="wrong")
+    actual = require_error(response, 401, "unauthorized")
+    retried = response.headers.get("x-should-retry") != "false"
+    return require(response.json().get("type") == "error" and not retried, f"{actual}{', retried' if retried else ''}")
+
+
+def api_key(target: Target) -> str:
+    """Checks the routes under /anthropic, which read the token from x-api-key only."""
+    require_error(target.gateway.request("GET", "/anthropic/v1/models", token="wrong"), 401, "unauthorized")
+    response = target.gateway.request("GET", "/anthropic/v1/models")
+    return require(response.status == 200 and "data" in (response.json() or {}), describe(response)[:60])
 
 
 def client_token(target: Target) -> str:
@@ -139,7 +150,8 @@ def chat_body_of_size(size: int) -> bytes:
 CHECKS = [
     Check("health", "200 without a token", health),
     Check("no token", "401 unauthorized", without_token),
-    Check("wrong token", "401 unauthorized", wrong_token),
+    Check("wrong token", "401 unauthorized, X-Should-Retry: false", wrong_token),
+    Check("x-api-key", "200 with a list, 401 for a wrong token", api_key),
     Check("client token on /api/v1", "403 forbidden", client_token),
     Check("unknown path", "404 not_found", unknown_path),
     Check("providers", "an array without keys", providers),

@@ -148,13 +148,14 @@ class Gateway:
     ) -> Exchange:
         """Sends a request and reads the response's headers.
 
-        `token=""` sends no token. A body that is not bytes is sent as JSON. An underscore in a header's name becomes a
-        hyphen.
+        `token=""` sends no token. The token is in x-api-key under /anthropic. A body that is not bytes is sent as JSON.
+        An underscore in a header's name becomes a hyphen.
         """
+        is_anthropic = path.startswith("/anthropic/")
         all_headers = {name.replace("_", "-"): value for name, value in headers.items()}
         if chosen := self._token if token is None else token:
-            all_headers["Authorization"] = f"Bearer {chosen}"
-        if self.provider and path.startswith("/v1/"):
+            all_headers |= {"x-api-key": chosen} if is_anthropic else {"Authorization": f"Bearer {chosen}"}
+        if self.provider and (is_anthropic or path.startswith("/v1/")):
             all_headers.setdefault("X-Provider-Id", self.provider)
         content = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         return Exchange(self.url, method, path, all_headers, content)

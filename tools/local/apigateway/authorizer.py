@@ -1,4 +1,4 @@
-"""The TOKEN authorizer: calls the authorizer function once per token and evaluates its policy for every request."""
+"""The Lambda authorizers: calls the authorizer function once per token and evaluates its policy for every request."""
 
 import asyncio
 import json
@@ -44,29 +44,33 @@ class _CachedPolicy:
 
 
 class TokenAuthorizer:
-    """API Gateway's side of a TOKEN authorizer, with its cache. `clock` returns seconds."""
+    """API Gateway's side of the Lambda authorizers, with their caches. `clock` returns seconds."""
 
     def __init__(self, invoke: Invoke, clock: Callable[[], float] = time.monotonic) -> None:
         self._invoke = invoke
         self._clock = clock
-        self._cache: dict[tuple[str, str], _CachedPolicy] = {}
+        # By authorizer and token: a token in one header says nothing about the same value in another.
+        self._cache: dict[tuple[Authorizer, str], _CachedPolicy] = {}
 
-    async def authorize(self, authorizer: Authorizer, token: str | None, method_arn: str) -> Mapping[str, str]:
-        """Returns the authorizer context for the event.
+    async def authorize(
+        self, authorizer: Authorizer, token: str | None, method_arn: str, request: Mapping[str, Any]
+    ) -> Mapping[str, str]:
+        """Returns the authorizer context for the event. `request` is what a REQUEST authorizer receives.
 
         Raises GatewayError UNAUTHORIZED, ACCESS_DENIED or AUTHORIZER_FAILURE.
         """
         if not token:
             raise GatewayError("UNAUTHORIZED")
-        cached = self._cache.get((authorizer.function_arn, token))
+        cached = self._cache.get((authorizer, token))
         if cached is None or cached.expires_at <= self._clock():
-            cached = await self._fetch_policy(authorizer, token, method_arn)
+            received = request if authorizer.type == "REQUEST" else {"authorizationToken": token}
+            event = {"type": authorizer.type, **received, "methodArn": method_arn}
+            cached = await self._fetch_policy(authorizer, token, event)
         if not allows(cached.policy, method_arn):
             raise GatewayError("ACCESS_DENIED")
         return cached.context
 
-    async def _fetch_policy(self, authorizer: Authorizer, token: str, method_arn: str) -> _CachedPolicy:
-        event = {"type": "TOKEN", "authorizationToken": token, "methodArn": method_arn}
+    async def _fetch_policy(self, authorizer: Authorizer, token: str, event: Mapping[str, Any]) -> _CachedPolicy:
         result = await self._call_function(authorizer.function_arn, json.dumps(event).encode())
         policy = result.get("policyDocument")
         if not isinstance(policy, dict):
@@ -74,7 +78,7 @@ class TokenAuthorizer:
         now = self._clock()
         fetched = _CachedPolicy(policy, context_strings(result), now + authorizer.ttl_s)
         self._cache = {key: cached for key, cached in self._cache.items() if cached.expires_at > now}
-        self._cache[authorizer.function_arn, token] = fetched
+        self._cache[authorizer, token] = fetched
         return fetched
 
     async def _call_function(self, function_arn: str, event: bytes) -> dict[str, Any]:

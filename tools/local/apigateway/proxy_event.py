@@ -76,6 +76,12 @@ def proxy_event(
     }
 
 
+def authorizer_request(deployment: Deployment, match: RouteMatch, request: ApiRequest) -> dict[str, Any]:
+    """Returns what a REQUEST authorizer receives of a request: everything except the body."""
+    event = proxy_event(deployment, match, request, {})
+    return {name: value for name, value in event.items() if name not in ("body", "isBase64Encoded")}
+
+
 def _context(
     deployment: Deployment, match: RouteMatch, request: ApiRequest, authorizer: Mapping[str, str]
 ) -> dict[str, Any]:
@@ -91,9 +97,16 @@ def _context(
         "protocol": request.protocol,
         "requestTime": request.received.strftime("%d/%b/%Y:%H:%M:%S %z"),
         "requestTimeEpoch": int(request.received.timestamp() * 1000),
-        "identity": {"sourceIp": request.source_ip, "userAgent": request.header("User-Agent")},
+        "identity": _identity(request),
     }
-    return context | ({"authorizer": dict(authorizer)} if match.route.authorizer else {})
+    return context | ({"authorizer": dict(authorizer)} if match.route.authorizer and authorizer else {})
+
+
+def _identity(request: ApiRequest) -> dict[str, Any]:
+    identity = {"sourceIp": request.source_ip, "userAgent": request.header("User-Agent")}
+    api_key = request.header("x-api-key")
+    # API Gateway repeats this header here, also on a method that needs no API key.
+    return identity | ({"apiKey": api_key} if api_key else {})
 
 
 def _forwarded_headers(request: ApiRequest) -> list[tuple[str, str]]:

@@ -19,10 +19,17 @@ from tools.local import browser_guard
 from tools.local.apigateway.authorizer import TokenAuthorizer
 from tools.local.apigateway.buffered_client import BufferedClient
 from tools.local.apigateway.gateway_responses import GatewayError, HttpResponse, render
-from tools.local.apigateway.proxy_event import MAX_EVENT_BYTES, ApiRequest, encode, method_arn, proxy_event
+from tools.local.apigateway.proxy_event import (
+    MAX_EVENT_BYTES,
+    ApiRequest,
+    authorizer_request,
+    encode,
+    method_arn,
+    proxy_event,
+)
 from tools.local.apigateway.response_stream import cancel_on_disconnect, stream_response
 from tools.local.apigateway.routes import RouteMatch, match
-from tools.local.deployment import Deployment, Function
+from tools.local.deployment import Authorizer, Deployment, Function
 from tools.local.lambda_runtime.invocation import FunctionError
 from tools.local.lambda_runtime.worker_pool import ThrottledError, WorkerPool
 
@@ -31,10 +38,13 @@ MAX_BODY_BYTES = 10 * 1024 * 1024
 BODY_IDLE_TIMEOUT_S = 10.0
 
 _FORBIDDEN_HOST = {
-    "message": "The Host header does not name this machine. Call the gateway by localhost, 127.0.0.1 or [::1].",
-    "type": "permission_error",
-    "code": "forbidden_host",
-    "param": None,
+    "type": "error",
+    "error": {
+        "message": "The Host header does not name this machine. Call the gateway by localhost, 127.0.0.1 or [::1].",
+        "type": "permission_error",
+        "code": "forbidden_host",
+        "param": None,
+    },
 }
 
 _logger = logging.getLogger(__name__)
@@ -94,16 +104,13 @@ class ApiServer:
 
     async def _dispatch(self, incoming: web.Request, request_id: str) -> web.StreamResponse:
         if not browser_guard.is_loopback_host(incoming.headers.get("Host")):
-            body = json.dumps({"error": _FORBIDDEN_HOST}).encode()
-            return _web_response(
-                HttpResponse(403, (("Content-Type", "application/json"), ("X-Request-Id", request_id)), body),
-                request_id,
-            )
+            return _web_response(_forbidden_host(request_id), request_id)
         matched = match(self._deployment.routes, incoming.method, incoming.rel_url.raw_path)
         if matched is None:
             raise GatewayError("MISSING_AUTHENTICATION_TOKEN")
-        request = await self._add_admin_token(await _read_request(incoming, request_id), incoming.headers)
-        if matched.route.authorizer and not request.header("Authorization"):
+        request = await _read_request(incoming, request_id)
+        request = await self._add_admin_token(request, incoming.headers, matched.route.authorizer)
+        if matched.route.authorizer and not request.header(matched.route.authorizer.header):
             raise GatewayError("UNAUTHORIZED")
         if matched.route.function is None:
             return await self._respond_buffered(matched, request)
@@ -120,10 +127,11 @@ class ApiServer:
         self, matched: RouteMatch, function: Function, request: ApiRequest, incoming: web.Request
     ) -> web.StreamResponse:
         context: Mapping[str, str] = {}
-        if matched.route.authorizer:
+        if authorizer := matched.route.authorizer:
             arn = method_arn(self._deployment, request.method, request.path)
-            token = request.header("Authorization")
-            context = await self._authorizer.authorize(matched.route.authorizer, token, arn)
+            token = request.header(authorizer.header)
+            described = authorizer_request(self._deployment, matched, request)
+            context = await self._authorizer.authorize(authorizer, token, arn, described)
         event = self._encode_event(matched, request, context)
         try:
             async with self._workers.invoke(function, request.id, event) as invocation:
@@ -138,12 +146,16 @@ class ApiServer:
             raise GatewayError("DEFAULT_5XX", status=502)
         return event
 
-    async def _add_admin_token(self, request: ApiRequest, headers: Mapping[str, str]) -> ApiRequest:
+    async def _add_admin_token(
+        self, request: ApiRequest, headers: Mapping[str, str], authorizer: Authorizer | None
+    ) -> ApiRequest:
         """Adds the admin token to an anonymous local request, so that the README's curl commands work as they are."""
         if self._admin_token is None or not browser_guard.is_anonymous_same_site(headers):
             return request
         token = await asyncio.to_thread(self._admin_token)
-        return replace(request, headers=(*request.headers, ("Authorization", f"Bearer {token}")))
+        reads_api_key = authorizer is not None and authorizer.header.lower() == "x-api-key"
+        added = ("x-api-key", token) if reads_api_key else ("Authorization", f"Bearer {token}")
+        return replace(request, headers=(*request.headers, added))
 
 
 async def _read_request(incoming: web.Request, request_id: str) -> ApiRequest:
@@ -176,6 +188,11 @@ async def _read_body(incoming: web.Request) -> bytes:
     except (web.RequestPayloadError, TimeoutError) as error:
         raise GatewayError("DEFAULT_4XX", message="The request body is not well formed") from error
     return bytes(body)
+
+
+def _forbidden_host(request_id: str) -> HttpResponse:
+    headers = {"Content-Type": "application/json", "X-Request-Id": request_id, "X-Should-Retry": "false"}
+    return HttpResponse(403, tuple(headers.items()), json.dumps(_FORBIDDEN_HOST).encode())
 
 
 def _valid_utf8(value: str) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 from gateway.api.operations import OPERATIONS, PARAMETERS, Operation, codes
 from gateway.api.views import ErrorView
+from gateway.proxy.paths import MAX_MODEL_CHARACTERS
 
 Json = dict[str, Any]
 
@@ -22,17 +23,29 @@ TOKENS = {
     "AdminToken": {"type": "http", "scheme": "bearer", "description": "Allows everything."},
     "ClientToken": {"type": "http", "scheme": "bearer", "description": "Allows /v1."},
 }
+API_KEYS = {
+    "AdminApiKey": {"type": "apiKey", "in": "header", "name": "x-api-key", "description": "The admin token."},
+    "ClientApiKey": {"type": "apiKey", "in": "header", "name": "x-api-key", "description": "The client token."},
+}
 ADMIN: Json = {"AdminToken": []}
 CLIENT: Json = {"ClientToken": []}
 # 529 is Anthropic's own.
 PHRASES = {str(status.value): status.phrase for status in HTTPStatus} | {"529": "Overloaded"}
-STREAMING_PATHS = ("/v1/chat/completions", "/v1/messages", "/v1/chat")
+ANTHROPIC = "/anthropic/v1/"
+STREAMING_PATHS = ("/v1/chat/completions", "/v1/messages", "/v1/chat", "/v1/completions", "/v1/responses")
 
 PROVIDER_ID_PARAMETER = {
     "name": "X-Provider-Id",
     "in": "header",
     "description": "The provider that gets the request. Without it, the default provider",
     "schema": {"type": "string"},
+}
+MODEL_PARAMETER = {
+    "name": "model",
+    "in": "path",
+    "required": True,
+    "description": "The model's name. It may contain slashes",
+    "schema": {"type": "string", "minLength": 1, "maxLength": MAX_MODEL_CHARACTERS},
 }
 
 
@@ -74,6 +87,9 @@ BODIES: dict[str, Json] = {
         "required": ["messages", "max_tokens"],
         "properties": {"model": MODEL, "messages": MESSAGES, "max_tokens": {"type": "integer"}, "stream": STREAM},
     },
+    "/v1/messages/count_tokens": {"required": ["messages"], "properties": {"model": MODEL, "messages": MESSAGES}},
+    "/v1/completions": {"required": ["prompt"], "properties": {"model": MODEL, "prompt": {}, "stream": STREAM}},
+    "/v1/responses": {"required": ["input"], "properties": {"model": MODEL, "input": {}, "stream": STREAM}},
     "/v1/chat": {"required": ["request"], "properties": {"request": STREAMED_CHAT_REQUEST}},
     "/v1/plan": {"required": ["request"], "properties": {"request": CHAT_REQUEST}},
 }
@@ -88,14 +104,17 @@ def document(generated: Json) -> Json:
             _correct_input(operation)
             _describe(operation, path, method)
     for method, path in OPERATIONS:
-        if path.startswith("/v1/"):
+        if path.startswith(("/v1/", ANTHROPIC)):
             paths.setdefault(path, {})[method] = _forwarded(path, method)
     schemas = {name: s for name, s in generated["components"]["schemas"].items() if name not in UNUSED_SCHEMAS}
     return {
         "openapi": generated["openapi"],
         "info": INFO,
         "paths": dict(sorted(paths.items())),
-        "components": {"schemas": dict(sorted((schemas | _error_schemas()).items())), "securitySchemes": TOKENS},
+        "components": {
+            "schemas": dict(sorted((schemas | _error_schemas()).items())),
+            "securitySchemes": TOKENS | API_KEYS,
+        },
     }
 
 
@@ -145,6 +164,8 @@ def _success(answers: Json, method: str, known: Operation) -> Json:
 def _security(path: str) -> list[Json]:
     if path.startswith("/api/"):
         return [ADMIN]
+    if path.startswith(ANTHROPIC):
+        return [{"ClientApiKey": []}, {"AdminApiKey": []}]
     return [CLIENT, ADMIN] if path.startswith("/v1/") else []
 
 
@@ -165,16 +186,18 @@ def _error_schemas() -> Json:
 
 
 def _forwarded(path: str, method: str) -> Json:
-    """Returns an operation of /v1. Its request schema has only what the gateway checks."""
+    """Returns an operation of /v1 or /anthropic/v1. Its request schema has only what the gateway checks."""
     content: Json = {"application/json": {"schema": {"type": "object"}}}
-    if path in STREAMING_PATHS:
+    same_path = path.removeprefix("/anthropic")
+    if same_path in STREAMING_PATHS:
         content["text/event-stream"] = {"schema": {"type": "string"}}
     if path == "/v1/chat":
         # TokenHub sends its JSON with this content type there.
         content["text/plain"] = {"schema": {"type": "string"}}
-    operation: Json = {"parameters": [PROVIDER_ID_PARAMETER], "operationId": "", "summary": ""}
-    if path in BODIES:
-        schema = {"type": "object"} | BODIES[path]
+    parameters = [MODEL_PARAMETER] * path.endswith("/{model}") + [PROVIDER_ID_PARAMETER]
+    operation: Json = {"parameters": parameters, "operationId": "", "summary": ""}
+    if same_path in BODIES:
+        schema = {"type": "object"} | BODIES[same_path]
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
     operation["responses"] = {"200": {"content": content}}
     _describe(operation, path, method)

@@ -1,7 +1,7 @@
 """The operations of the gateway's API for the OpenAPI document: their descriptions and their errors."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gateway.core import answer_errors, errors
@@ -99,6 +99,9 @@ STREAMS = (
     "`[DONE]` or `message_stop`. An incomplete stream ends with an `error` event instead."
 )
 
+UNSERVED = "TokenHub does not serve this route and answers 404; other providers may serve it."
+USE_CHAT = "Use `/v1/chat/completions` with TokenHub."
+
 OPERATIONS = {
     ("post", "/api/v1/providers"): Operation(
         "register_provider",
@@ -171,6 +174,32 @@ OPERATIONS = {
     ("post", "/v1/chat"): Operation("create_chat", "TokenHub's own chat", STREAMS, REQUEST_ERRORS, provider=True),
     ("post", "/v1/plan"): Operation("create_plan", "TokenHub's own orchestration", "", REQUEST_ERRORS, provider=True),
     ("get", "/v1/models"): Operation("list_models", "TokenHub's models", "", REQUEST_ERRORS, provider=True),
+    ("get", "/v1/models/{model}"): Operation(
+        "get_model", "One model", f"{UNSERVED} `GET /v1/models` lists the models.", REQUEST_ERRORS, provider=True
+    ),
+    ("post", "/v1/completions"): Operation(
+        "create_completion", "OpenAI legacy completion", f"{UNSERVED} {USE_CHAT}", REQUEST_ERRORS, provider=True
+    ),
+    ("post", "/v1/responses"): Operation(
+        "create_response", "OpenAI response", f"{UNSERVED} {USE_CHAT}", REQUEST_ERRORS, provider=True
+    ),
+    ("post", "/v1/messages/count_tokens"): Operation(
+        "count_tokens",
+        "Anthropic token count",
+        f"{UNSERVED} The usage of a message has its token counts.",
+        REQUEST_ERRORS,
+        provider=True,
+    ),
+}
+# The same operations for clients that send x-api-key.
+OPERATIONS |= {
+    (method, f"/anthropic{path}"): replace(OPERATIONS[method, path], name=f"{OPERATIONS[method, path].name}_by_api_key")
+    for method, path in (
+        ("post", "/v1/messages"),
+        ("post", "/v1/messages/count_tokens"),
+        ("get", "/v1/models"),
+        ("get", "/v1/models/{model}"),
+    )
 }
 
 PARAMETERS: dict[str, dict[str, Any]] = {

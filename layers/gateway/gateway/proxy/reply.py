@@ -62,7 +62,7 @@ def error_reply(error: GatewayError, log: RequestLog, response: UpstreamResponse
     elif response is not None and "x-should-retry" in response.headers:
         headers["x-should-retry"] = "true"
     # The Anthropic SDK expects this member.
-    extra = {"type": "error"} if log.request.path == "/messages" else {}
+    extra = {"type": "error"} if log.request.speaks_anthropic else {}
     return Reply(error.status, headers, json.dumps(extra | error.body()).encode())
 
 

@@ -7,11 +7,12 @@ from typing import Any
 
 from gateway.core.errors import InvalidRequest
 from gateway.core.strict_json import NOT_JSON, read_object
+from gateway.proxy.paths import provider_path
 
 FORWARDED_HEADERS = {"content-type", "accept", "user-agent", "traceparent", "tracestate", "idempotency-key"}
 GZIP_START = b"\x1f\x8b"
 # The paths on which a missing model is replaced by the registered one.
-MODEL_PATHS = {"/chat/completions", "/messages"}
+MODEL_PATHS = {"/chat/completions", "/messages", "/messages/count_tokens", "/completions", "/responses"}
 # The paths whose body wraps the request. They have a model hint, which is only a wish, and no model.
 HINT_PATHS = {"/chat", "/plan"}
 # TokenHub ignores `stream` on all other paths.
@@ -23,6 +24,8 @@ class ForwardRequest:
     """One request to a provider. `path` is relative to its endpoint; `body` is None for a GET.
 
     `model` is the model or the model hint that the body names, `client_request_id` the caller's X-Request-ID.
+    `route` is the gateway's route, without /v1, as the log line has it. `path` may end in `{model+}`, which
+    `read_request` replaces by the value in `path_parameters`.
     """
 
     method: str
@@ -37,12 +40,19 @@ class ForwardRequest:
     include_usage: bool = False
     source_ip: str | None = None
     client_request_id: str | None = None
+    route: str = ""
+    path_parameters: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def speaks_anthropic(self) -> bool:
+        """Whether the client expects Anthropic's format, also of an error."""
+        return self.path.startswith("/messages") or self.route.startswith("/anthropic/")
 
 
 def read_request(request: ForwardRequest) -> ForwardRequest:
-    """Returns the request with the fields that its body determines, and with the headers that are forwarded.
+    """Returns the request with its provider's path, the fields that its body determines, and the forwarded headers.
 
-    Raises InvalidRequest if the body is compressed or not a JSON object.
+    Raises InvalidRequest if the body is compressed or not a JSON object, or if the path has an invalid model name.
     """
     _require_uncompressed(request)
     content = _content(request.body) if request.body is not None else {}
@@ -52,6 +62,7 @@ def read_request(request: ForwardRequest) -> ForwardRequest:
     choices, model = parameters.get("n"), inner.get("model_hint") if is_wrapped else content.get("model")
     return replace(
         request,
+        path=provider_path(request.path, request.path_parameters),
         headers={k.lower(): v.strip() for k, v in request.headers.items() if _is_forwarded(k.lower(), v.strip())},
         stream=request.path in STREAM_PATHS and inner.get("stream") is True,
         model=model if isinstance(model, str) else None,

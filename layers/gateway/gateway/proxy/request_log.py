@@ -92,7 +92,7 @@ def write(log: RequestLog, logger: Logger, namespace: str) -> None:
     fields = {
         "request_id": log.request.request_id,
         "client_request_id": _loggable(log.request.client_request_id, log.target, MAX_CLIENT_ID_CHARACTERS),
-        "path": log.request.path,
+        "path": log.request.route or log.request.path,
         "provider": provider,
         "status": log.status,
         "code": log.code,

@@ -25,8 +25,10 @@ from gateway.proxy.known_errors import (
     RETRYABLE_STATUSES,
     TRY_AGAIN,
     WEB_PAGE,
+    WRONG_PATH,
     KnownError,
 )
+from gateway.proxy.unserved import alternative_to
 
 MAX_MESSAGE_CHARACTERS = 500
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
@@ -79,7 +81,8 @@ def upstream_error(
         status, message = 502, f"HTTP {status}: {message}".rstrip(": ")
     message = message or f"HTTP {status}"
     known = _find(status, message, is_page=_is_page(body), is_relayed=is_relayed or status == OVERLOADED)
-    remedy = known.remedy.format(scope=SCOPES.get(path, DEFAULT_SCOPE))
+    alternative = alternative_to(path) if known.remedy == WRONG_PATH else None
+    remedy = alternative or known.remedy.format(scope=SCOPES.get(path, DEFAULT_SCOPE))
     return ProviderError(
         status,
         f"{message.rstrip('.')}. {remedy}",

@@ -134,7 +134,10 @@ def test_names_the_provider_as_the_source_of_its_errors() -> None:
     assert (reply.status, reply.headers["x-error-source"]) == (418, "tokenhub")
 
 
-@pytest.mark.parametrize(("path", "typed"), [("/messages", True), ("/chat/completions", False), ("/models", False)])
+@pytest.mark.parametrize(
+    ("path", "typed"),
+    [("/messages", True), ("/messages/count_tokens", True), ("/chat/completions", False), ("/models", False)],
+)
 def test_adds_the_error_type_that_the_anthropic_sdk_reads(path: str, typed: bool) -> None:
     content = json.loads(error_reply(StreamTruncated(), a_record(path)).body)
     assert (content.get("type") == "error") is typed

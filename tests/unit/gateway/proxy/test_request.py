@@ -68,7 +68,8 @@ def test_requests_a_stream_only_where_stream_is_true(body: dict[str, object]) ->
 @pytest.mark.parametrize("path", ["/embeddings", "/plan", "/models"])
 def test_ignores_stream_on_paths_where_tokenhub_ignores_it(path: str) -> None:
     assert not read({"stream": True}, path=path).stream
-    assert read({"stream": True}, path="/messages").stream
+    for streaming in ("/messages", "/responses", "/completions"):
+        assert read({"stream": True}, path=streaming).stream
 
 
 @pytest.mark.parametrize("options", [{"include_usage": False}, {"include_usage": 1}, {}, None, "include_usage", []])

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ needs_runtime = pytest.mark.skipif(
 )
 
 AUTHORIZER = Authorizer("arn:aws:lambda:eu-west-1:123456789012:function:authorizer:live", 300)
+API_KEY_AUTHORIZER = replace(AUTHORIZER, header="x-api-key", type="REQUEST")
 ERROR_MESSAGE = "The gateway could not answer."
 RESPONSES = {
     "DEFAULT_5XX": GatewayResponse(f'{{"error": {{"message": "{ERROR_MESSAGE}", "code": "gateway_error"}}}}'),
@@ -70,6 +71,7 @@ def make_deployment(function: Function | None) -> Deployment:
             Route("POST", "/api/v1/providers", authorizer=AUTHORIZER),
             Route("GET", "/api/v1/providers/{id}", authorizer=AUTHORIZER),
             Route("POST", "/v1/chat/completions", function, AUTHORIZER),
+            Route("POST", "/anthropic/v1/messages", function, API_KEY_AUTHORIZER),
         ),
         gateway_responses=RESPONSES,
         outputs={},
@@ -108,12 +110,13 @@ class FakeApiGateway:
 class FakeAuthorizerFunction:
     """Allows `admin` everything and `client` only /v1. Rejects all other tokens."""
 
-    calls: list[dict[str, str]] = field(default_factory=list)
+    calls: list[dict[str, Any]] = field(default_factory=list)
 
     def __call__(self, function_arn: str, payload: bytes) -> InvocationResult:
         event = json.loads(payload)
         self.calls.append({"function": function_arn, **event})
-        token = event["authorizationToken"].removeprefix("Bearer ")
+        is_request = event["type"] == "REQUEST"
+        token = event["headers"]["x-api-key"] if is_request else event["authorizationToken"].removeprefix("Bearer ")
         if token == "broken":
             return InvocationResult(b'{"errorMessage": "a secret"}', failed=True)
         if token not in {"admin", "client"}:

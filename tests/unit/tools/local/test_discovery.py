@@ -35,7 +35,10 @@ class Gateway:
     def get_authorizers(self, **request: str) -> dict[str, Any]:
         assert request == {"restApiId": "api"}
         uri = URI.replace("Completions", "Authorizer")
-        return {"items": [{"id": "a1", "authorizerUri": f"{uri}/invocations", "authorizerResultTtlInSeconds": 300}]}
+        bearer = {"id": "a1", "type": "TOKEN", "identitySource": "method.request.header.Authorization"}
+        api_key = {"id": "a2", "type": "REQUEST", "identitySource": "method.request.header.x-api-key"}
+        shared = {"authorizerUri": f"{uri}/invocations", "authorizerResultTtlInSeconds": 300}
+        return {"items": [bearer | shared, api_key | shared]}
 
     def get_resources(self, **request: Any) -> dict[str, Any]:
         assert request == {"restApiId": "api", "embed": ["methods"], "limit": 500}
@@ -49,6 +52,7 @@ class Gateway:
             "items": [
                 {"path": "/"},
                 {"path": "/v1/chat", "resourceMethods": chat},
+                {"path": "/anthropic/v1/models", "resourceMethods": {"GET": chat["POST"] | {"authorizerId": "a2"}}},
                 {"path": "/health", "resourceMethods": health},
             ]
         }
@@ -106,10 +110,11 @@ def test_reads_a_functions_alias_and_its_built_code(build: Path) -> None:
 def test_reads_functions_of_streaming_routes_and_authorizers(build: Path) -> None:
     function = completions(build)
 
-    chat, health = discovery._routes(Gateway(), "api", {function.name: function})
+    chat, models, health = discovery._routes(Gateway(), "api", {function.name: function})
 
     assert (chat.method, chat.path, chat.function) == ("POST", "/v1/chat", function)
     assert chat.authorizer == Authorizer(ARN.replace("Completions", "Authorizer"), 300)
+    assert models.authorizer == Authorizer(ARN.replace("Completions", "Authorizer"), 300, "x-api-key", "REQUEST")
     assert (health.method, health.path, health.function, health.authorizer) == ("GET", "/health", None, None)
 
 
@@ -126,10 +131,11 @@ def test_reads_the_gateway_responses_of_the_repositorys_template() -> None:
 
     assert responses["ACCESS_DENIED"].status == 403
     assert '"code": "unauthorized"' in responses["UNAUTHORIZED"].body
-    assert responses["UNAUTHORIZED"].headers == {"X-Request-Id": "context.requestId"}
+    assert responses["UNAUTHORIZED"].headers == {"X-Request-Id": "context.requestId", "X-Should-Retry": "'false'"}
     with_origins = discovery._gateway_responses(template, {"AllowedOrigins": "https://chat.example.com"})
     assert with_origins["UNAUTHORIZED"].headers == {
         "X-Request-Id": "context.requestId",
+        "X-Should-Retry": "'false'",
         "Access-Control-Allow-Origin": "'*'",
-        "Access-Control-Expose-Headers": "'X-Request-Id'",
+        "Access-Control-Expose-Headers": "'Retry-After, X-Request-Id, X-Should-Retry'",
     }

@@ -133,6 +133,18 @@ def test_sorts_lines_of_several_functions_by_time() -> None:
     assert follower.texts() == ["first", "second"]
 
 
+def test_prints_one_line_for_a_wrong_token_over_two_polls() -> None:
+    follower = Follower("Authorizer")
+    follower.service.write("/groups/Authorizer", "Traceback (most recent call last):")
+    follower.service.write("/groups/Authorizer", '  File "app.py", line 52, in handler')
+    follower.logs.poll()
+    follower.service.write("/groups/Authorizer", "Exception: Unauthorized")
+    follower.logs.poll()
+
+    [line] = follower.printed
+    assert line.endswith("A request with a wrong token was rejected with 401.")
+
+
 def test_publishes_embedded_metrics_without_printing_them() -> None:
     follower = Follower("Heartbeat")
     directive = {"Namespace": "N", "Dimensions": [[]], "Metrics": [{"Name": "Beats"}, {"Name": "Ticks"}]}

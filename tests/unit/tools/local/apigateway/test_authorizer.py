@@ -1,7 +1,7 @@
 import asyncio
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from typing import Any
 
@@ -82,7 +82,7 @@ class Caller:
 
     function: Callable[[], InvocationResult] = ALLOWED
     now: float = 1000.0
-    events: list[dict[str, str]] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._authorizer = TokenAuthorizer(self._invoke, lambda: self.now)
@@ -92,7 +92,7 @@ class Caller:
         return self.function()
 
     def __call__(self, token: str | None = TOKEN, arn: str = ARN, authorizer: Authorizer = AUTHORIZER) -> Any:
-        return asyncio.run(self._authorizer.authorize(authorizer, token, arn))
+        return asyncio.run(self._authorizer.authorize(authorizer, token, arn, {"headers": {"x-api-key": token}}))
 
     def rejected(self, token: str | None = TOKEN, arn: str = ARN) -> str:
         with pytest.raises(GatewayError) as raised:
@@ -107,6 +107,26 @@ def test_calls_the_function_with_api_gateways_event() -> None:
     assert caller.events == [
         {"function": AUTHORIZER.function_arn, "type": "TOKEN", "authorizationToken": TOKEN, "methodArn": ARN}
     ]
+
+
+def test_sends_the_request_to_a_request_authorizer() -> None:
+    caller = Caller()
+    by_api_key = replace(AUTHORIZER, header="x-api-key", type="REQUEST")
+
+    caller(TOKEN, authorizer=by_api_key)
+
+    assert caller.events == [
+        {"function": AUTHORIZER.function_arn, "type": "REQUEST", "headers": {"x-api-key": TOKEN}, "methodArn": ARN}
+    ]
+
+
+def test_authorizers_of_one_function_share_no_policy() -> None:
+    """The value that is valid in x-api-key is not valid in Authorization, where the scheme is missing."""
+    caller = Caller()
+    caller(TOKEN, authorizer=replace(AUTHORIZER, header="x-api-key", type="REQUEST"))
+    caller(TOKEN)
+
+    assert [event["type"] for event in caller.events] == ["REQUEST", "TOKEN"]
 
 
 @pytest.mark.parametrize("token", [None, ""])

@@ -137,6 +137,36 @@ def test_streaming_route_calls_the_authorizer_with_the_method_arn(client: httpx.
     ]
 
 
+def test_anthropic_route_calls_the_authorizer_with_the_request_and_no_body(
+    client: httpx.Client, server: RunningServer
+) -> None:
+    response = client.post("/anthropic/v1/messages", headers={"x-api-key": "nobody"}, content=b"a prompt")
+
+    [call] = server.authorizer.calls
+    assert (call["type"], call["headers"]["x-api-key"]) == ("REQUEST", "nobody")
+    assert call["methodArn"].endswith("/prod/POST/anthropic/v1/messages")
+    # As API Gateway does, also on a method that needs no API key.
+    assert call["requestContext"]["identity"]["apiKey"] == "nobody"
+    assert "authorizer" not in call["requestContext"]
+    assert "a prompt" not in str(call)
+    assert code(response) == (401, "unauthorized")
+
+
+def test_anthropic_route_ignores_a_bearer_token(client: httpx.Client, server: RunningServer) -> None:
+    response = client.post("/anthropic/v1/messages", headers=TOKEN)
+
+    assert code(response) == (401, "unauthorized")
+    assert server.authorizer.calls == []
+
+
+def test_anonymous_anthropic_request_gets_the_admin_token_as_x_api_key(
+    client: httpx.Client, server: RunningServer
+) -> None:
+    client.post("/anthropic/v1/messages")
+
+    assert [call["headers"]["x-api-key"] for call in server.authorizer.calls] == ["the-admin-token"]
+
+
 @pytest.mark.parametrize(
     ("token", "expected"),
     [("nobody", (401, "unauthorized")), ("broken", (500, "authorizer_failed"))],
@@ -189,6 +219,8 @@ def test_own_failures_have_the_same_error_shape(client: httpx.Client, caplog: py
         ({"Sec-Fetch-Site": "cross-site"}, None),
         ({"Origin": "http://localhost:3000"}, None),
         ({"x-api-key": "x"}, None),
+        ({"api-key": "x"}, None),
+        ({"X-Goog-Api-Key": "x"}, None),
     ],
 )
 def test_adds_the_admin_token_to_anonymous_local_requests_only(
@@ -214,6 +246,8 @@ def test_rejects_foreign_hosts_with_and_without_a_token(
 
     assert code(response) == (403, "forbidden_host")
     assert response.headers["X-Request-Id"]
+    assert response.headers["X-Should-Retry"] == "false"
+    assert response.json()["type"] == "error"
     assert set(response.json()["error"]) == {"message", "type", "code", "param"}
     assert server.api_gateway.requests == []
 

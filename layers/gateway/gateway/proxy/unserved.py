@@ -1,0 +1,20 @@
+"""The routes that TokenHub does not serve, and what a client uses instead (docs/tokenhub.md, 1.1).
+
+The gateway forwards them all the same, for other providers and for later versions of TokenHub.
+"""
+
+CHAT_COMPLETIONS = "Use /v1/chat/completions."
+ALTERNATIVES = {
+    "/responses": f"TokenHub does not serve /v1/responses. {CHAT_COMPLETIONS}",
+    "/completions": f"TokenHub does not serve /v1/completions. {CHAT_COMPLETIONS}",
+    "/messages/count_tokens": (
+        "TokenHub does not serve /v1/messages/count_tokens. The answers of /v1/messages and /v1/chat/completions have "
+        "the token counts in usage."
+    ),
+}
+ONE_MODEL = "TokenHub does not serve single models. GET /v1/models lists all of them."
+
+
+def alternative_to(path: str) -> str | None:
+    """Returns what to use instead of a path that TokenHub does not serve, or None for the paths that it serves."""
+    return ONE_MODEL if path.startswith("/models/") else ALTERNATIVES.get(path)
