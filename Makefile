@@ -79,7 +79,7 @@ reset: .local/ready
 	@$(python) -m tools.local.reset
 
 test: .local/ready-dev
-	$(python) -m pytest tests/unit tests/functions
+	$(python) -m pytest -n auto tests/unit tests/functions
 	@TOKENHUB_URL= $(MAKE) -s conformance
 	$(python) -m pytest tests/integration
 
@@ -90,7 +90,7 @@ check: .local/ready-dev .local/checkov/ready
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
-	$(python) -m pytest tests/structure
+	$(python) -m pytest -n auto tests/structure
 	.venv/bin/sam validate --lint
 	$(python) -m tests.structure.scan .local/checkov/bin/checkov
 
