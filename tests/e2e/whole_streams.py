@@ -17,11 +17,15 @@ FRAMINGS: st.SearchStrategy[Framing] = st.sampled_from(["chunked", "length", "cl
 
 @dataclass(frozen=True)
 class Whole:
-    """A complete stream, the path and number of choices of its request, and the pieces that the server sends."""
+    """A complete stream, the path and number of choices of its request, and the pieces that the server sends.
+
+    `expected` are the bodies that a client may receive: it depends on the chunks whether the last LF or what follows
+    the last event is read.
+    """
 
     path: str
     choices: int
-    content: bytes
+    expected: tuple[bytes, ...]
     response: Pieces
 
 
@@ -43,8 +47,11 @@ def written(draw: st.DrawFn, value: object) -> str:
 
 
 @st.composite
-def openai(draw: st.DrawFn) -> tuple[int, str]:
-    """Text, refusals and parallel tool calls for up to three choices, mixed; `[DONE]`, or only the finish reasons."""
+def openai(draw: st.DrawFn) -> tuple[int, str, str]:
+    """Text, refusals and parallel tool calls for up to three choices, mixed. The end mark is the third result.
+
+    It is empty in some streams, which then end with the finish reasons.
+    """
     choices = draw(st.integers(1, 3))
     deltas = draw(st.lists(st.tuples(st.integers(0, choices - 1), st.one_of(text_delta(), tool_delta())), max_size=8))
     rows: list[dict[str, Any]] = [{"index": index, "delta": delta, "finish_reason": None} for index, delta in deltas]
@@ -53,9 +60,8 @@ def openai(draw: st.DrawFn) -> tuple[int, str]:
     frames = [frame(draw, written(draw, {"model": "gpt", "choices": [row]})) for row in rows]
     if draw(st.booleans()):
         frames.append(frame(draw, written(draw, {"choices": [], "usage": {"prompt_tokens": 3}})))
-    if draw(st.integers(0, 3)):
-        frames.append(frame(draw, "[DONE]"))
-    return choices, "".join(frames)
+    end_mark = frame(draw, "[DONE]") if draw(st.integers(0, 3)) else ""
+    return choices, "".join(frames), end_mark
 
 
 def text_delta() -> st.SearchStrategy[dict[str, Any]]:
@@ -70,7 +76,7 @@ def tool_delta() -> st.SearchStrategy[dict[str, Any]]:
 
 
 @st.composite
-def anthropic(draw: st.DrawFn) -> tuple[int, str]:
+def anthropic(draw: st.DrawFn) -> tuple[int, str, str]:
     """`event:` lines, pings, several blocks, `message_stop`."""
     events: list[dict[str, Any]] = [{"type": "message_start", "message": {"model": "claude", "content": []}}]
     for index, texts in enumerate(draw(st.lists(st.lists(TEXT, max_size=4), max_size=3))):
@@ -79,7 +85,8 @@ def anthropic(draw: st.DrawFn) -> tuple[int, str]:
         events += [{"type": "content_block_delta", "index": index, "delta": delta} for delta in deltas]
         events += [{"type": "content_block_stop", "index": index}, {"type": "ping"}]
     events += [{"type": "message_delta", "delta": {"stop_reason": "end_turn"}}, {"type": "message_stop"}]
-    return 1, "".join(frame(draw, written(draw, event), event["type"]) for event in events)
+    *frames, end_mark = (frame(draw, written(draw, event), event["type"]) for event in events)
+    return 1, "".join(frames), end_mark
 
 
 @st.composite
@@ -96,8 +103,22 @@ def split(draw: st.DrawFn, content: bytes) -> tuple[bytes | float, ...]:
 @st.composite
 def whole_streams(draw: st.DrawFn) -> Whole:
     path = draw(st.sampled_from(["/v1/chat/completions", "/v1/messages", "/v1/chat"]))
-    choices, body = draw(anthropic() if path == "/v1/messages" else openai())
+    choices, body, end_mark = draw(anthropic() if path == "/v1/messages" else openai())
     before = draw(st.sampled_from(["", ": PROCESSING\n\n", "\n", ":\r\n\r\n"]))
     after = draw(st.sampled_from(["", "", "\n", ": bye\n\n", ": cut off"]))
-    content = (before + body + after).encode()
-    return Whole(path, choices, content, response(draw(split(content)), framing=draw(FRAMINGS)))
+    content = (before + body + end_mark + after).encode()
+    expected = tuple(text.encode() for text in _expected(path, before + body, end_mark, after))
+    return Whole(path, choices, expected, response(draw(split(content)), framing=draw(FRAMINGS)))
+
+
+def _expected(path: str, body: str, end_mark: str, after: str) -> list[str]:
+    if not end_mark:
+        return [body, body + after.removesuffix(": cut off")]
+    if path == "/v1/messages":
+        # A LF after a blank line of two CR belongs to that blank line.
+        return [
+            body + end_mark,
+            (body + end_mark).removesuffix("\n"),
+            body + end_mark + ("\n" if after == "\n" else ""),
+        ]
+    return [body + "data: [DONE]\n\n"]
