@@ -74,7 +74,8 @@ TOKENHUB: dict[str, tuple[Outcome, Outcome | None]] = {
         "echo_key_error": provider(NETWORK, 502, "provider_all_failed", TRIES),
         "panic": provider(NETWORK, 500, "provider_error", TRIES),
         "html": (gateway(502, "not_a_stream", 1), gateway(502, "not_json", 1)),
-        "wrapped_error": (CUT, passed()),
+        # The whole body is a JSON error, although it is declared as a stream.
+        "wrapped_error": (in_band("provider_stream_error", 502, "model"), passed()),
         "wrapped_html": (CUT, passed()),
         "other_model": passed(x_model_substituted="true"),
         "cut_clean": (CUT, ONLY_STREAMS),

@@ -32,10 +32,20 @@ def ports() -> tuple[int, ...]:
 
 
 @pytest.fixture(scope="module")
-def deployed(tmp_path_factory: pytest.TempPathFactory, ports: tuple[int, ...]) -> Path:
+def seconds_of_first_start() -> list[float]:
+    """Gets its only item from the fixture `deployed`."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def deployed(
+    tmp_path_factory: pytest.TempPathFactory, ports: tuple[int, ...], seconds_of_first_start: list[float]
+) -> Path:
     """Returns the state folder of a system that was started once and stopped."""
     state = tmp_path_factory.mktemp("deployed") / "state"
+    started = time.monotonic()
     with LocalSystem(state, ports) as system:
+        seconds_of_first_start.append(time.monotonic() - started)
         aws.client("dynamodb", system.aws_url).create_table(
             TableName=TABLE,
             KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
@@ -93,15 +103,15 @@ def wait_for_process(system: LocalSystem, name: str) -> None:
         time.sleep(0.1)
 
 
-def test_second_start_takes_under_15_seconds_without_sam(
-    tmp_path: Path, deployed: Path, ports: tuple[int, ...]
+def test_second_start_is_faster_than_the_first_and_runs_without_sam(
+    tmp_path: Path, deployed: Path, ports: tuple[int, ...], seconds_of_first_start: list[float]
 ) -> None:
     shutil.copytree(deployed, tmp_path / "state")
     shutil.rmtree(tmp_path / "state" / "logs")
 
     started = time.monotonic()
     with LocalSystem(tmp_path / "state", ports) as system:
-        assert time.monotonic() - started < 15
+        assert time.monotonic() - started < seconds_of_first_start[0]
         assert not list((system.state / "logs").glob("sam-*"))
         assert system.wait_for(rf"curl -X POST {system.url}/api/v1/providers", 5)
 
