@@ -25,7 +25,7 @@ SHELL := /bin/bash
 OUTAGE ?= cut_clean
 BENCH ?= streaming
 .PHONY: help dev aws tokenhub rehearse token rotate-token reset deploy delete e2e docs recording test conformance check \
-  verify verify-waiting verify-streams verify-system fuzz bench format clean
+  verify verify-requests verify-system fuzz bench format clean
 
 python := .venv/bin/python
 architecture := .local/architecture--start-make-dev-first.toml
@@ -94,21 +94,18 @@ check: .local/ready-dev .local/checkov/ready
 	.venv/bin/sam validate --lint
 	$(python) -m tests.structure.scan .local/checkov/bin/checkov
 
-# Each group mostly waits, so the three groups run in parallel: for schedules, alarms and caches; for streams; the rest.
-waiting := $(addprefix tests/e2e/test_,alarms.py revocation.py schedule.py smoke.py)
-streams := $(addprefix tests/e2e/test_,bytes.py canary.py causes.py every_cut.py failures.py fuzz.py leaving.py rotation.py)
+# Two groups of about the same duration run in parallel. Half of the time they wait: for schedules, alarms and timeouts.
+requests := $(addprefix tests/e2e/test_,alarms.py bytes.py canary.py causes.py every_cut.py failures.py fuzz.py \
+  leaving.py revocation.py rotation.py schedule.py smoke.py)
 
 verify: .local/ready-dev .local/fuzz/ready
-	@$(MAKE) -s -k -j3 --output-sync=target verify-waiting verify-streams verify-system
+	@$(MAKE) -s -k -j2 --output-sync=target verify-requests verify-system
 
-verify-waiting:
-	$(python) -m pytest $(waiting)
-
-verify-streams:
-	$(python) -m pytest $(streams)
+verify-requests:
+	$(python) -m pytest $(requests)
 
 verify-system:
-	$(python) -m pytest tests/e2e $(addprefix --ignore=,$(waiting) $(streams))
+	$(python) -m pytest tests/e2e $(addprefix --ignore=,$(requests))
 
 fuzz: .local/ready-dev .local/fuzz/ready
 	@CASES=$(CASES) SEED=$(SEED) $(python) -m tests.fuzz
