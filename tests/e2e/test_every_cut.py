@@ -26,8 +26,8 @@ BEFORE_A_RESET_S = 0.02
 class Recording:
     """A complete stream. It ends with the frame that contains `last`.
 
-    If the connection ends cleanly, the stream is complete from the frame that contains `finish`. `says` is the text
-    that a client reads.
+    If the connection ends cleanly, the stream is complete from the frame that contains `finish`, but not within a later
+    frame. `says` is the text that a client reads.
     """
 
     file: str
@@ -44,11 +44,18 @@ class Recording:
     def content(self) -> bytes:
         return (RECORDED / f"{self.file}.sse").read_bytes().replace(b"\n", self.line_end)
 
-    def whole_from(self, ending: Ending) -> int:
-        """Returns the length from which the stream is complete. A lone CR ends a line too."""
-        blank = (self.line_end * 2)[:3]
-        begins = self.content.index(self.finish if ending == "clean" else self.last)
-        return self.content.index(blank, begins) + len(blank)
+    def is_whole(self, length: int, ending: Ending) -> bool:
+        """Whether the stream is complete in its first `length` bytes. A lone CR ends a line too.
+
+        After a clean end, the last event is complete without its blank line too, if its data is.
+        """
+        if ending != "clean":
+            blank = (self.line_end * 2)[:3]
+            return length >= self.content.index(blank, self.content.index(self.last)) + len(blank)
+        *complete, rest = self.content[:length].split(self.line_end * 2)
+        rest, original = rest.strip(b"\r\n"), self.content.split(self.line_end * 2)[len(complete)].strip(b"\r\n")
+        is_cut_in_data = bool(rest.partition(b"data:")[2].strip()) and rest != original
+        return not is_cut_in_data and any(self.finish in frame for frame in [*complete, rest])
 
 
 TOOLS = json.dumps([["call_0", '{"x":"ö"}'], ["call_1", "{}"]], ensure_ascii=False)
@@ -124,11 +131,10 @@ def outcome(read: Callable[[str], str], model: str) -> str:
 def wrong(read: Callable[[str], str], recording: Recording, ending: Ending) -> list[tuple[int, str]]:
     """Returns the length and the outcome of each cut with an unexpected outcome."""
     lengths = range(len(recording.content) + 1)
-    whole_from = recording.whole_from(ending)
     with ThreadPoolExecutor(AT_ONCE) as pool:
         models = [f"cut/{recording.name}/{length}/{ending}" for length in lengths]
         outcomes = list(pool.map(partial(outcome, read), models))
-    expected = [recording.says if length >= whole_from else "stream_truncated" for length in lengths]
+    expected = [recording.says if recording.is_whole(length, ending) else "stream_truncated" for length in lengths]
     print(f"{recording.name} {ending}: {len(lengths)} cuts, {outcomes.count('stream_truncated')} raised")
     return [(length, got) for length, got in enumerate(outcomes) if got != expected[length]]
 

@@ -47,7 +47,7 @@ def test_api_gateway_errors_allow_every_origin(http: httpx.Client, path: str) ->
 
     assert answer.status_code in (401, 404)
     assert answer.headers[ALLOW] == "*"
-    assert answer.headers["access-control-expose-headers"] == "X-Request-Id"
+    assert answer.headers["access-control-expose-headers"] == "Retry-After, X-Request-Id, X-Should-Retry"
     assert "access-control-allow-credentials" not in answer.headers
 
 
