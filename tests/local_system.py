@@ -132,7 +132,7 @@ class LocalSystem:
             if re.search(pattern, line):
                 return line
 
-    def stop(self, number: int = signal.SIGINT, within_s: float = 20) -> int:
+    def stop(self, number: int = signal.SIGINT, within_s: float = 60) -> int:
         """Sends a signal and returns the exit code."""
         self._running.send_signal(number)
         return self.wait(within_s)
