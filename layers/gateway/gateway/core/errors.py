@@ -290,11 +290,11 @@ class ProviderError(ForwardingError):
         code: str,
         retryable: bool,
         source: Source = "tokenhub",
-        type: str | None = None,  # noqa: A002 -- the name of the field
+        own_type: str | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.retryable = retryable
         self.source = source
-        self.own_type = type
+        self.own_type = own_type

@@ -69,7 +69,7 @@ class StreamWatcher:
         """Returns what this chunk adds to the stream: whole frames, unchanged, and nothing after the end mark.
 
         Two things change. A byte order mark is left out, because openai-python and Go's SDKs lose the first
-        event to it. A `[DONE]` of any form becomes `END_MARK`, because openai-node compares the data exactly.
+        event to it. A `[DONE]` of any form becomes `END_MARK`, the form that OpenAI sends and every client reads.
         """
         output: list[bytes] = []
         for piece in self._splitter.feed(chunk) if not self.done else ():
@@ -104,11 +104,11 @@ class StreamWatcher:
 
     def _read_last_frame(self, frame: bytes) -> bool:
         """Whether a frame without its blank line is complete. Reads a whole body that is JSON, not events, too."""
-        if self.frames == 0 and (body := _json_object(frame)) is not None:
+        if self.frames == 0 and (body := json_object(frame)) is not None:
             self.error = _error_of(body)
             return False
         data = data_of(frame)
-        if data and not _is_end_mark(frame) and _json_object(data) is None:
+        if data and not _is_end_mark(frame) and json_object(data) is None:
             return False
         self._read_frame(frame)
         return True
@@ -122,7 +122,7 @@ class StreamWatcher:
             self.done = True
             return
         data = data_of(frame)
-        event = _json_object(data)
+        event = json_object(data)
         if event is not None:
             self._read_event(event)
         if ERROR_NAME.search(frame):
@@ -161,10 +161,11 @@ def _blank_line_after(frame: bytes) -> bytes:
     return b"\n" if frame.endswith(b"\n") else b"\n\n"
 
 
-def _json_object(data: bytes) -> dict[str, Any] | None:
+def json_object(data: bytes) -> dict[str, Any] | None:
     """Returns None for anything but a JSON object: a comment, or an event of another kind."""
     try:
-        content = json.loads(data)
+        # json.loads accepts bytes, but would read them as UTF-16 too.
+        content = json.loads(data.decode())
     except (ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None

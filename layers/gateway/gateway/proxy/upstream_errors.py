@@ -88,7 +88,7 @@ def upstream_error(
         f"{message.rstrip('.')}. {remedy}",
         code=known.code,
         source=known.source,
-        type=_anthropic_type(body),
+        own_type=_anthropic_type(body),
         # The provider's own word decides.
         retryable=headers["x-should-retry"] == "true" if "x-should-retry" in headers else known.retryable,
     )

@@ -1,6 +1,7 @@
 """Token counts of a response, in OpenAI's or Anthropic's field names."""
 
 from dataclasses import dataclass
+from typing import TypeIs
 
 # Larger counts are treated as missing. JSON numbers have no limit; CloudWatch's and DynamoDB's have one.
 MAX_TOKENS = 10**9
@@ -21,10 +22,11 @@ def merge_usage(known: Usage, report: object) -> Usage:
     prompt = report.get("prompt_tokens", report.get("input_tokens"))
     completion = report.get("completion_tokens", report.get("output_tokens"))
     return Usage(
-        prompt if _is_count(prompt) else known.prompt_tokens,
-        completion if _is_count(completion) else known.completion_tokens,
+        prompt if is_count(prompt) else known.prompt_tokens,
+        completion if is_count(completion) else known.completion_tokens,
     )
 
 
-def _is_count(value: object) -> bool:
+def is_count(value: object) -> TypeIs[int]:
+    """Whether a value is a plausible number of tokens."""
     return type(value) is int and 0 <= value <= MAX_TOKENS

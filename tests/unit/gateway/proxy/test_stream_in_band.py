@@ -1,6 +1,7 @@
 """Errors that a provider reports within a stream, after its status 200."""
 
 import json
+from collections.abc import Generator
 
 import pytest
 
@@ -35,12 +36,12 @@ ERRORS = [
 def relayed(*chunks: bytes, error: Exception | None = None, log: RequestLog | None = None) -> tuple[bytes, RequestLog]:
     log = log or RequestLog(a_request(stream=True))
 
-    def source() -> object:
+    def source() -> Generator[bytes]:
         yield from chunks
         if error is not None:
             raise error
 
-    return b"".join(relay(source(), log)), log  # type: ignore[arg-type]
+    return b"".join(relay(source(), log)), log
 
 
 def our_error(received: bytes, provider: bytes) -> dict[str, object]:

@@ -9,12 +9,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from gateway.core.errors import GatewayError
-from gateway.proxy.sse import KEEP_ALIVE
+from gateway.proxy.sse import END_MARK, KEEP_ALIVE, json_object
 from gateway.proxy.translate.events import Event, EventReader, EventTooLong
 from gateway.proxy.translate.tools import ToolCalls
 from gateway.proxy.translate.usage import TokenCounts
 
-DONE = b"data: [DONE]\n\n"
 # A stream that starts with more bytes of comments and pings is not translated.
 MAX_UNDECIDED_BYTES = 64 * 1024
 # All other stop reasons become `stop`: end_turn, stop_sequence, pause_turn and unknown ones.
@@ -49,7 +48,7 @@ class FirstEvent:
         self._size += len(data)
         try:
             for event in self._reader.feed(data):
-                kind = "ping" if event is None else _kind(event, _json_object(event.data) or {})
+                kind = "ping" if event is None else _kind(event, json_object(event.data) or {})
                 if kind != "ping":
                     return kind == "message_start"
         except EventTooLong:
@@ -98,7 +97,7 @@ class AnthropicTranslator:
     def _translate(self, event: Event) -> bytes:
         if event.data.strip() == b"[DONE]":
             return self._message_stop()
-        content = _json_object(event.data)
+        content = json_object(event.data)
         kind = _kind(event, content or {})
         if content is None or kind == "error" or content.get("error"):
             raise self._stream_error(INVALID_EVENT if content is None else content.get("error"))
@@ -157,7 +156,7 @@ class AnthropicTranslator:
         self.done = True
         frames = self._finish("")
         usage = self._counts.openai_usage() if self._include_usage else None
-        return frames + (self._chunk([], usage) if usage else b"") + DONE
+        return frames + (self._chunk([], usage) if usage else b"") + END_MARK
 
     def _finish(self, stop_reason: str) -> bytes:
         """Returns the chunk with the finish reason, once. Repeating its usage would count the tokens twice."""
@@ -185,15 +184,6 @@ class AnthropicTranslator:
 
 def _kind(event: Event, content: dict[str, Any]) -> str:
     return _text(content, "type") or event.name
-
-
-def _json_object(data: bytes) -> dict[str, Any] | None:
-    try:
-        # json.loads accepts bytes, but would read them as UTF-16 too.
-        content = json.loads(data.decode())
-    except (ValueError, RecursionError):
-        return None
-    return content if isinstance(content, dict) else None
 
 
 def _object(source: dict[str, Any], name: str) -> dict[str, Any]:

@@ -3,10 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gateway.proxy.frames import LINE_END
-
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-MAX_EVENT_BYTES = 8 * 1024 * 1024
+from gateway.proxy.frames import BYTE_ORDER_MARK, LINE_END, MAX_READ_FRAME_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +15,7 @@ class Event:
 
 
 class EventTooLong(Exception):
-    """An event has more than `MAX_EVENT_BYTES` bytes."""
+    """An event has more than `MAX_READ_FRAME_BYTES` bytes."""
 
 
 class EventReader:
@@ -64,7 +61,7 @@ class EventReader:
     def _append(self, part: bytes) -> None:
         self._line.append(part)
         self._event_bytes += len(part)
-        if self._event_bytes > MAX_EVENT_BYTES:
+        if self._event_bytes > MAX_READ_FRAME_BYTES:
             raise EventTooLong
 
     def _take_line(self) -> bytes:

@@ -1,8 +1,8 @@
 """Anthropic's token counts in OpenAI's form."""
 
-from typing import Any, TypeIs
+from typing import Any
 
-from gateway.proxy.usage import MAX_TOKENS
+from gateway.proxy.usage import is_count
 
 INPUT_FIELDS = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
 
@@ -20,7 +20,7 @@ class TokenCounts:
         details = usage.get("output_tokens_details")
         thinking = details.get("thinking_tokens") if isinstance(details, dict) else None
         counts = {name: usage.get(name) for name in (*INPUT_FIELDS, "output_tokens")} | {"thinking_tokens": thinking}
-        self._counts |= {name: count for name, count in counts.items() if _is_count(count)}
+        self._counts |= {name: count for name, count in counts.items() if is_count(count)}
 
     def openai_usage(self) -> dict[str, Any] | None:
         """Returns OpenAI's `usage`, or None if no count is known.
@@ -39,7 +39,3 @@ class TokenCounts:
         if "thinking_tokens" in self._counts:
             usage["completion_tokens_details"] = {"reasoning_tokens": self._counts["thinking_tokens"]}
         return usage
-
-
-def _is_count(value: object) -> TypeIs[int]:
-    return type(value) is int and 0 <= value <= MAX_TOKENS

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.errors import GatewayError, ProviderError
-from gateway.proxy.sse import KEEP_ALIVE
-from gateway.proxy.translate.anthropic import DONE, AnthropicTranslator
-from gateway.proxy.translate.events import MAX_EVENT_BYTES
+from gateway.proxy.frames import MAX_READ_FRAME_BYTES
+from gateway.proxy.sse import END_MARK, KEEP_ALIVE
+from gateway.proxy.translate.anthropic import AnthropicTranslator
 from tests.unit.gateway.anthropic_events import (
     MESSAGE_STOP,
     PING,
@@ -86,7 +86,7 @@ def test_returns_each_event_at_once() -> None:
 def test_ends_with_exactly_one_end_mark() -> None:
     *_, last = translated(stream() + b"data: [DONE]\n\n" + frames(PING, *text_block(0, "more")) + b": comment\n\n")
 
-    assert last == DONE
+    assert last == END_MARK
 
 
 @pytest.mark.parametrize("end", [b"data: [DONE]\n\n", b"data:[DONE] \n\n"])
@@ -94,14 +94,14 @@ def test_done_ends_a_stream_without_message_stop(end: bytes) -> None:
     out = translated(frames(message_start(), message_delta("max_tokens")) + end)
 
     assert len(out) == 3
-    assert out[-1] == DONE
+    assert out[-1] == END_MARK
 
 
 def test_end_completes_a_stream_without_message_stop() -> None:
     subject = translator()
     list(subject.feed(frames(message_start(), message_delta("end_turn", output_tokens=5))))
 
-    assert subject.end() == DONE
+    assert subject.end() == END_MARK
     assert subject.end() == b""
 
 
@@ -241,7 +241,7 @@ def test_pings_and_comments_become_keep_alives() -> None:
         (b"data: [1]\n\n", "not a JSON object"),
         (b'data: {"a": "\xff"}\n\n', "not a JSON object"),
         (b"data: " + b"[" * 100_000 + b"\n\n", "not a JSON object"),
-        (b"data: " + b"x" * MAX_EVENT_BYTES, "more than 8 MB"),
+        (b"data: " + b"x" * MAX_READ_FRAME_BYTES, "more than 8 MB"),
     ],
     ids=["anthropic", "string", "name", "text", "cut", "list", "utf8", "deep", "long"],
 )
@@ -284,4 +284,4 @@ ODD_EVENTS = st.builds(
 @BRIEFLY
 @given(st.lists(ODD_EVENTS, max_size=5))
 def test_accepts_any_json_object(events: list[dict[str, Any]]) -> None:
-    assert translated(stream(*events))[-1] == DONE
+    assert translated(stream(*events))[-1] == END_MARK

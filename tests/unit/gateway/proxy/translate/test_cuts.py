@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.errors import ProviderError
-from gateway.proxy.sse import StreamWatcher
-from gateway.proxy.translate.anthropic import DONE, AnthropicTranslator, FirstEvent
+from gateway.proxy.sse import END_MARK, StreamWatcher
+from gateway.proxy.translate.anthropic import AnthropicTranslator, FirstEvent
 from tests.unit.gateway.builders import BRIEFLY
 from tests.unit.gateway.proxy.translate.strategies import cut, streams
 
@@ -28,7 +28,7 @@ def test_gives_the_same_chunks_however_the_stream_is_cut(
 
     whole = translate([stream], include_usage=include_usage)
 
-    assert whole[-1].endswith(DONE)
+    assert whole[-1].endswith(END_MARK)
     assert translate(pieces, include_usage=include_usage) == whole
     watcher = StreamWatcher()
     assert translate([watcher.feed(piece) for piece in pieces], include_usage=include_usage) == whole
@@ -50,4 +50,4 @@ def test_a_stream_without_its_last_event_has_no_end_mark(data: st.DataObject, st
     complete = len(stream.rstrip(b"\r\n")) + 1
     end = data.draw(st.integers(0, complete - 1))
 
-    assert DONE not in b"".join(translate([stream[:end]], include_usage=False))
+    assert END_MARK not in b"".join(translate([stream[:end]], include_usage=False))

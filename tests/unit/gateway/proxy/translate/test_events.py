@@ -1,6 +1,7 @@
 import pytest
 
-from gateway.proxy.translate.events import MAX_EVENT_BYTES, Event, EventReader, EventTooLong
+from gateway.proxy.frames import MAX_READ_FRAME_BYTES
+from gateway.proxy.translate.events import Event, EventReader, EventTooLong
 
 
 def read(*pieces: bytes) -> list[Event | None]:
@@ -49,7 +50,7 @@ def test_skips_events_without_data() -> None:
 
 
 def test_rejects_a_long_event_in_one_line_or_many() -> None:
-    line = b"data: " + b"x" * (MAX_EVENT_BYTES // 4)
+    line = b"data: " + b"x" * (MAX_READ_FRAME_BYTES // 4)
 
     assert len(read(b"\n\n".join([line] * 5) + b"\n\n")) == 5
     with pytest.raises(EventTooLong):

@@ -1,7 +1,7 @@
 import pytest
 
+from gateway.proxy.frames import MAX_READ_FRAME_BYTES
 from gateway.proxy.translate.anthropic import MAX_UNDECIDED_BYTES, FirstEvent
-from gateway.proxy.translate.events import MAX_EVENT_BYTES
 from tests.unit.gateway.anthropic_events import MESSAGE_STOP, PING, frame, message_start
 
 
@@ -26,7 +26,7 @@ def test_message_start_decides_after_comments_and_pings(before: bytes) -> None:
         b'data: {"id": "message_start"}\n\n',
         b"data: no JSON\n\n",
         frame(MESSAGE_STOP),
-        b"data: " + b"x" * MAX_EVENT_BYTES,
+        b"data: " + b"x" * MAX_READ_FRAME_BYTES,
     ],
 )
 def test_other_first_events_are_not_translated(first: bytes) -> None:
