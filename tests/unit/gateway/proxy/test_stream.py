@@ -187,6 +187,12 @@ def test_logs_a_client_that_leaves() -> None:
     assert (log.stream_end, log.code, log.model_served) == ("client_gone", None, "echo")
 
 
+def test_logs_no_provisional_count_for_a_client_that_leaves() -> None:
+    usage = b'{"input_tokens": 3, "output_tokens": 1}'
+    start = b'data: {"type": "message_start", "message": {"model": "claude", "usage": ' + usage + b"}}\n\n"
+    assert left(provider(start, *BODY), after=1).usage == Usage(3, None)
+
+
 def test_logs_done_for_a_client_that_leaves_after_the_end_mark() -> None:
     assert left(provider(*BODY, b": more\n\n"), after=4).stream_end == "done"
 
