@@ -17,6 +17,11 @@ SOURCES = [*sorted((ROOT / "functions").rglob("*.py")), *sorted((ROOT / "layers/
 # Without the rollback alarms of gradual deployments, which notify nobody.
 ALARMS = of_type("AWS::CloudWatch::Alarm", deployed()["Resources"])
 QUERIES = of_type("AWS::Logs::QueryDefinition", RESOURCES)
+# Without ORDER BY, CloudWatch chooses which 500 series it returns: see "Metrics Insights quotas" in its documentation.
+METRICS_INSIGHTS = re.compile(
+    r'SELECT (?P<statistic>MAX|SUM)\((?P<name>\w+)\) FROM SCHEMA\("\$\{MetricsNamespace\}", provider\) '
+    r"GROUP BY provider ORDER BY (?P=statistic)\(\) DESC(?: LIMIT \d+)?"
+)
 REFERENCE = re.compile(r"\$\{([^!}][^}]*)\}")
 # By namespace: the dimension, the resource types that it names, and the metrics.
 AWS_METRICS = {
@@ -51,9 +56,11 @@ def charted() -> Iterator[list[Any]]:
 
 
 def searched() -> set[str]:
-    """The metrics that a widget searches by provider."""
+    """The metrics that a widget searches or queries by provider."""
     expressions = [m[0]["expression"] for w in widgets("metric") for m in w["metrics"] if isinstance(m[0], dict)]
-    return {name for expression in expressions for name in re.findall(r'MetricName="(\w+)"', expression)}
+    return {name for expression in expressions for name in re.findall(r'MetricName="(\w+)"', expression)} | {
+        query["name"] for expression in expressions if (query := METRICS_INSIGHTS.fullmatch(expression))
+    }
 
 
 def log_queries() -> dict[str, str]:

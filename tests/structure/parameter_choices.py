@@ -21,7 +21,7 @@ KINDS: list[list[Choice]] = [
     [{}, RESERVED],
     [{}, {"SnapStart": "on"}],
     [{}, {"Deployment": "Canary10Percent5Minutes"}, {"Deployment": "Linear10PercentEvery1Minute"}],
-    [{}, {"AlarmEmail": "operator@example.com"}],
+    [{}, {"AlarmEmail": "operator@example.com", "ProviderAlarms": "on"}],
     [{}, {"AllowedCidrs": "192.0.2.0/24,2001:db8::/32"}],
     [{}, {"AllowedOrigins": "https://chat.example.com"}],
     [{}, {"PrivateNetworks": "allow"}],

@@ -12,6 +12,7 @@ from gateway.core.telemetry import UNITS, make_logger
 from tests.structure.observability import (
     ALARMS,
     AWS_METRICS,
+    METRICS_INSIGHTS,
     NAMES,
     QUERIES,
     REFERENCE,
@@ -134,6 +135,20 @@ def test_wrong_tokens_raise_no_alarm() -> None:
     [message] = re.findall(r'errorMessage != "(\w+)"', pattern)
 
     assert f'raise Exception("{message}")' in (ROOT / "functions/authorizer/app.py").read_text()
+
+
+def test_provider_alarm_is_optional_and_follows_every_provider() -> None:
+    alarm = deployed({"ProviderAlarms": "on"})["Resources"]["EachProviderAlarm"]["Properties"]
+    [metric] = alarm["Metrics"]
+    query = METRICS_INSIGHTS.fullmatch(metric["Expression"]["Fn::Sub"])
+
+    assert "EachProviderAlarm" not in ALARMS
+    assert query is not None
+    assert "provider" in emitted()[query["name"]]
+    assert (query["statistic"], metric["Period"], alarm["EvaluationPeriods"]) == ("MAX", 60, 1)
+    assert (alarm["ComparisonOperator"], alarm["Threshold"]) == (AT_LEAST, 1)
+    assert alarm["AlarmActions"] == alarm["OKActions"] == [{"Ref": "AlarmTopic"}]
+    assert "`EachProviderAlarm`" in DOCS
 
 
 def test_only_alarms_of_this_account_may_publish() -> None:
