@@ -246,5 +246,5 @@ def test_rules_describe_their_assertions() -> None:
     rules = render()["Rules"].values()
     descriptions = [assertion["AssertDescription"] for rule in rules for assertion in rule["Assertions"]]
 
-    assert len(descriptions) == 4
+    assert len(descriptions) == 5
     assert all(description.endswith(".") for description in descriptions)
