@@ -1,4 +1,4 @@
-"""Streams on their way to the client: whole frames, and an error frame where the stream breaks."""
+"""Relays streams to the client: whole frames, and an error frame where the stream breaks."""
 
 import time
 from collections.abc import Generator, Iterable, Iterator
