@@ -1,4 +1,4 @@
-"""A registered key of no shape that a redactor could know, repeated by its provider: each place is told of it."""
+"""A provider repeats a registered key that no pattern matches: every place that shows its text redacts the key."""
 
 import json
 

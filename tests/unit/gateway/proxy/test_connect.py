@@ -41,7 +41,8 @@ def test_shares_the_timeout_among_unreachable_addresses(
     assert words == (
         f"http://{NAME}:{port}/v1 did not accept a connection in time. Check the address and the firewalls in between."
     )
-    assert 0.9 < seconds < 1.8  # two tries of it would take 2
+    # Two attempts would take 2 seconds.
+    assert 0.9 < seconds < 1.8
 
 
 def test_connects_to_the_next_address_when_one_does_not_answer(

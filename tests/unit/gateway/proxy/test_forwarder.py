@@ -100,12 +100,12 @@ def test_reports_the_target_before_each_attempt(serve: Serve, registry: Registry
     registry.register(wanted(endpoint=server.url, api_key=KEY))
     read(send(forwarder)[1])
     registry.register(wanted(endpoint=server.url, api_key=OTHER_KEY))
-    told: list[tuple[str | None, int]] = []
+    targets: list[tuple[str | None, int]] = []
 
-    _, got = send(forwarder, on_target=lambda target: told.append((target.key, len(server.requests))))
+    _, got = send(forwarder, on_target=lambda target: targets.append((target.key, len(server.requests))))
     got.chunks.close()
 
-    assert told == [(KEY, 1), (OTHER_KEY, 2)]
+    assert targets == [(KEY, 1), (OTHER_KEY, 2)]
 
 
 def test_does_not_repeat_the_request_with_the_same_key(serve: Serve, registry: Registry, forwarder: Forwarder) -> None:
@@ -139,7 +139,8 @@ def test_closes_the_first_response_when_the_provider_was_deleted(
     try:
         with pytest.raises(NoProvider) as caught:
             send(forwarder)
-        assert_released(upstream)  # while the error, and with it every frame, is still held
+        # `caught` still refers to the error and so to every frame of its traceback.
+        assert_released(upstream)
         del caught
     finally:
         gc.enable()

@@ -78,10 +78,10 @@ ENDS = [
 @pytest.mark.parametrize(("error", "end", "code"), ENDS)
 def test_logs_end_and_code_for_each_way_to_break(error: GatewayError, end: str, code: str) -> None:
     got, log = relayed(*UNFINISHED, b"data: {", error=error)
-    told = only_error(got)
+    error_fields = only_error(got)
     assert got.startswith(b"".join(UNFINISHED) + b'data: {"error": {')
-    assert (told["code"], told["message"], told["source"]) == (code, error.message, "gateway")
-    assert (told["status"], told["retryable"]) == (error.status, error.retryable)
+    assert (error_fields["code"], error_fields["message"], error_fields["source"]) == (code, error.message, "gateway")
+    assert (error_fields["status"], error_fields["retryable"]) == (error.status, error.retryable)
     assert (log.stream_end, log.code) == (end, code)
 
 

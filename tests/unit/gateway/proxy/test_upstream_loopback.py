@@ -21,15 +21,15 @@ def port(server: ScriptedServer) -> int:
     return httpx.URL(server.url).port or 0
 
 
-@pytest.mark.parametrize("said", ["127.0.0.9", "localhost", "[::1]"])
-def test_calls_the_host_with_the_original_host_header(serve: Serve, make_upstream: MakeUpstream, said: str) -> None:
+@pytest.mark.parametrize("host", ["127.0.0.9", "localhost", "[::1]"])
+def test_calls_the_host_with_the_original_host_header(serve: Serve, make_upstream: MakeUpstream, host: str) -> None:
     server = serve(OK)
     upstream = make_upstream(loopback_host="127.0.0.1")
 
-    got = upstream.forward(a_request(), Target("main", f"http://{said}:{port(server)}/v1"), within=5)
+    got = upstream.forward(a_request(), Target("main", f"http://{host}:{port(server)}/v1"), within=5)
 
     assert read(got) == b"{}"
-    assert server.requests[0].headers["host"] == f"{said}:{port(server)}"
+    assert server.requests[0].headers["host"] == f"{host}:{port(server)}"
     assert server.requests[0].target == "/v1/chat/completions"
 
 
