@@ -2,7 +2,7 @@
 # One connect timeout, two clients of one library: httpx waits three times as long in its synchronous client.
 #
 # Versions: httpx 0.28.1 with httpcore 1.0.9 and anyio 4.16.0; httpx2 2.16.2 with httpcore2 2.16.2 (openai 3.57.0 and
-#           anthropic 2.14.0 stand on httpx2).
+#           anthropic 2.14.0 use httpx2).
 # Expected: `Timeout(connect=1)` bounds the time until a connection exists, in `Client` and in `AsyncClient`.
 # Seen:     for a host with three silent addresses, `AsyncClient` gives up after 1 s and `Client` after 3 s. The
 #           synchronous client applies the timeout to each address in turn, the asynchronous one races the addresses

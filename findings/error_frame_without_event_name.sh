@@ -5,7 +5,7 @@
 # Expected: the frame `data: {"type":"error","error":{…}}` names itself an error inside its JSON, as every frame of
 #           Anthropic's stream names its type. An SDK that reads it raises an error.
 # Seen:     openai-python raises an APIError. anthropic-python skips every frame without an `event:` line before it
-#           looks at the JSON: `text_stream` ends in silence, and `get_final_message()` returns half an answer. Its
+#           looks at the JSON: `text_stream` ends without an error, and `get_final_message()` returns half an answer. Its
 #           only trace is that `stop_reason` is None. With the line `event: error` in front, anthropic-python raises.
 # Matters:  A gateway in front of both protocols cannot send one error frame of plain `data:` to all its clients.
 # Source:   anthropic-python: `Stream.__stream__` in `anthropic/_streaming.py`; openai-python: `openai/_streaming.py`.

@@ -4,7 +4,7 @@
 # Versions: httpx 0.28.1, httpx2 2.16.2, openai 3.57.0, urllib3 2.5.0 (PyPI), openai 6.49.0 (npm) on Node's fetch.
 # Expected: RFC 1952 defines a gzip file as a series of members, one after the other. A sender may compress each event
 #           of a stream as a member, and a client that sends `Accept-Encoding: gzip` reads them all.
-# Seen:     httpx and httpx2 return the first member and drop the rest in silence, although the chunked body is
+# Seen:     httpx and httpx2 return the first member and drop the rest silently, although the chunked body is
 #           complete. openai-python ends the answer after its first token, without an error. urllib3, and the npm
 #           package of the same vendor, read every member.
 # Matters:  A gateway that compresses event by event, or passes on such a body, shortens the answers of Python clients

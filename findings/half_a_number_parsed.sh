@@ -6,7 +6,7 @@
 #           (`invoke`, `partial=False`) raises an OutputParserException for JSON without its end, as `json.loads` does.
 # Seen:     the final parse completes the JSON by itself. From `{"amount": 12`, the first 13 characters of
 #           `{"amount": 1250}`, it returns the amount 12, and pydantic validates it. The finish reason "length", which
-#           the message carries, is not read. A cut list loses its last items in the same silence.
+#           the message carries, is not read. A cut list loses its last items silently too.
 # Matters:  openai-python reports no error when a stream ends cleanly without its end mark. Behind it this parser turns
 #           a lost connection, or a token limit, into a valid order with a wrong amount. A gateway has to end a broken
 #           answer with an error frame; it must not count on the JSON to be rejected.

@@ -1,9 +1,7 @@
-"""Forwards LLM requests to the provider and streams its answers."""
+"""Forwards LLM requests to the provider and streams its responses."""
 
-import base64
 import os
 from typing import Any, Protocol
-from urllib.parse import urlencode
 
 import boto3
 
@@ -20,7 +18,7 @@ from gateway.proxy.upstream import Upstream
 from gateway.registry.endpoint import EndpointPolicy
 from gateway.registry.key_cipher import KeyCipher
 from gateway.registry.store import ProviderStore
-from lambda_streaming import SECONDS_BEFORE_LAMBDA_ENDS, Response, StreamingResponse, streaming
+from lambda_streaming import Response, StreamingResponse, streaming
 
 settings = CompletionsSettings.from_environ(os.environ)
 require_local_aws(settings)
@@ -37,9 +35,6 @@ logger = make_logger("completions", settings.log_level, redactor)
 environment = Environment(forwarder, settings.limits, logger, settings.metrics_namespace)
 cors = Cors(settings.allowed_origins)
 
-# The session ends before the streaming layer stops sending, so that the client still receives the error frame.
-SPARE_SECONDS = SECONDS_BEFORE_LAMBDA_ENDS + 0.5
-
 
 class LambdaContext(Protocol):
     def get_remaining_time_in_millis(self) -> int: ...
@@ -47,39 +42,11 @@ class LambdaContext(Protocol):
 
 @streaming
 def handler(event: dict[str, Any], context: LambdaContext) -> Response | StreamingResponse:
-    """Takes a REST proxy event of a /v1 route. Returns the provider's answer, byte for byte, or an error."""
-    headers = event.get("headers") or {}
-    seconds = min(settings.limits.whole, context.get_remaining_time_in_millis() / 1000 - SPARE_SECONDS)
-    session = Session(environment, _request(event), provider_id=_header(headers, "x-provider-id"), seconds=seconds)
+    """Takes a REST proxy event of a /v1 route. Returns the provider's response, byte for byte, or an error."""
+    request = ForwardRequest.from_event(event)
+    session = Session(environment, request, seconds_left=context.get_remaining_time_in_millis() / 1000)
     reply = session.reply()
-    reply_headers = dict(reply.headers) | cors.headers(headers)
+    headers = dict(reply.headers) | cors.headers(request.headers)
     if reply.stream is None:
-        return Response(reply.status, reply_headers, reply.body)
-    return StreamingResponse(reply.status, reply_headers, reply.stream, on_close=session.close)
-
-
-def _request(event: dict[str, Any]) -> ForwardRequest:
-    route = event["resource"].removeprefix("/v1")
-    return ForwardRequest(
-        method=event["httpMethod"],
-        path=route.removeprefix("/anthropic/v1"),
-        route=route,
-        path_parameters=event.get("pathParameters") or {},
-        request_id=event["requestContext"]["requestId"],
-        query=urlencode(event.get("multiValueQueryStringParameters") or {}, doseq=True),
-        headers=event.get("headers") or {},
-        body=_body(event),
-        client_request_id=_header(event.get("headers") or {}, "x-request-id"),
-        source_ip=event["requestContext"].get("identity", {}).get("sourceIp"),
-    )
-
-
-def _body(event: dict[str, Any]) -> bytes | None:
-    body: str | None = event.get("body")
-    if body is None:
-        return b"" if event["httpMethod"] == "POST" else None
-    return base64.b64decode(body) if event.get("isBase64Encoded") else body.encode()
-
-
-def _header(headers: dict[str, str], name: str) -> str | None:
-    return next((value for key, value in headers.items() if key.lower() == name), None)
+        return Response(reply.status, headers, reply.body)
+    return StreamingResponse(reply.status, headers, reply.stream, on_close=session.close)

@@ -1,4 +1,4 @@
-"""A key, a prompt and an answer that are recognised wherever they leak, and the places to search."""
+"""A unique key, prompt and answer, a TokenHub that echoes the key, and the places that are searched for them."""
 
 import base64
 import json
@@ -13,8 +13,8 @@ from tests.scripted_server import JSON, Cut, Pieces, Request, answer, response
 from tools.local import aws
 from tools.local.settings import STACK
 
-# Characters. A shorter piece of a secret is not treated as a leak.
-SHORTEST = 12
+# A shorter piece of a secret is not treated as a leak.
+MIN_LEAK_CHARACTERS = 12
 KEY = "tokenhub_CANARY" + secrets.token_hex(29)
 # No pattern of the redactor matches this key. JSON and URLs escape its middle.
 SHAPELESS_KEY = f'{secrets.token_hex(16)}"/&{secrets.token_hex(16)}'
@@ -27,24 +27,24 @@ STATUSES = (400, 401, 403, 404, 405, 429, 500, 502, 503)
 
 @dataclass(frozen=True)
 class Place:
-    """A text that the gateway wrote, and where."""
+    """A text that the gateway wrote, and where it was found."""
 
     where: str
     text: str
 
 
-def leaks(place: Place, *wanted: str) -> list[str]:
+def leaks(place: Place, *values: str) -> list[str]:
     """Names the secrets of which the text contains a piece: plain, URL-encoded, as hex or as base64."""
-    return [f"{place.where} holds {secret[:14]}…" for secret in wanted if _holds(place.text, secret)]
+    return [f"{place.where} contains {secret[:14]}…" for secret in values if _contains(place.text, secret)]
 
 
-def _holds(text: str, secret: str) -> bool:
+def _contains(text: str, secret: str) -> bool:
     shapes = [secret, quote(secret, safe=""), secret.encode().hex(), *_base64(secret)]
     return any(piece in text for shape in shapes for piece in _pieces(shape))
 
 
 def _pieces(text: str) -> Iterator[str]:
-    return (text[start : start + SHORTEST] for start in range(len(text) - SHORTEST + 1))
+    return (text[start : start + MIN_LEAK_CHARACTERS] for start in range(len(text) - MIN_LEAK_CHARACTERS + 1))
 
 
 def _base64(secret: str) -> Iterator[str]:
@@ -56,72 +56,72 @@ def _base64(secret: str) -> Iterator[str]:
 # ---- a TokenHub that repeats the received key wherever it can ----
 
 
-def play(seen: Request) -> Pieces:
-    """The first segment of the path selects the scenario: /echo, /error-502, /wrapped …"""
-    scenario = seen.target.split("/")[1]
-    form = FORMS[WAYS.index(scenario) % len(FORMS)]
-    spoken = f"said {form(seen.headers.get('authorization', ''))}"
+def play(request: Request) -> Pieces:
+    """Runs the scenario that the first segment of the path names: /echo, /error-502, /wrapped …"""
+    scenario = request.target.split("/")[1]
+    form = FORMS[SCENARIO_NAMES.index(scenario) % len(FORMS)]
+    echoed = f"received {form(request.headers.get('authorization', ''))}"
     if scenario.startswith(("error-", "text-")):
-        return _refusal(scenario, spoken)
-    return SCENARIOS[scenario](seen, spoken)
+        return _refusal(scenario, echoed)
+    return SCENARIOS[scenario](request, echoed)
 
 
-def _headers(spoken: str, **others: str) -> dict[str, str]:
-    return dict.fromkeys((*PASSING, "x-provider-authorization", "set-cookie"), spoken) | {
+def _headers(echoed: str, **others: str) -> dict[str, str]:
+    return dict.fromkeys((*PASSING, "x-provider-authorization", "set-cookie"), echoed) | {
         name.replace("_", "-"): value for name, value in others.items()
     }
 
 
-def _completion(spoken: str, content: str, *, usage: bool = True) -> bytes:
-    body: dict[str, Any] = {"model": spoken, "choices": [{"index": 0, "message": {"content": content}}]}
+def _completion(echoed: str, content: str, *, usage: bool = True) -> bytes:
+    body: dict[str, Any] = {"model": echoed, "choices": [{"index": 0, "message": {"content": content}}]}
     return json.dumps(body | ({"usage": {"prompt_tokens": 1, "completion_tokens": 1}} if usage else {})).encode()
 
 
-def _chunk(spoken: str, finish: str | None = None) -> bytes:
-    choice = {"index": 0, "delta": {"content": f"{ANSWER} {spoken}"}, "finish_reason": finish}
-    return b"data: " + json.dumps({"model": spoken, "choices": [choice]}).encode() + b"\n\n"
+def _chunk(echoed: str, finish: str | None = None) -> bytes:
+    choice = {"index": 0, "delta": {"content": f"{ANSWER} {echoed}"}, "finish_reason": finish}
+    return b"data: " + json.dumps({"model": echoed, "choices": [choice]}).encode() + b"\n\n"
 
 
-def _streams(seen: Request) -> bool:
-    content = seen.json() if seen.body else {}
+def _streams(request: Request) -> bool:
+    content = request.json() if request.body else {}
     return content.get("stream") is True or content.get("request", {}).get("stream") is True
 
 
-def _echo(seen: Request, spoken: str) -> Pieces:
-    if seen.method == "GET":
-        return (answer(body=json.dumps({"data": [{"id": spoken}]}).encode()),)
-    if _streams(seen):
-        pieces = (_chunk(spoken), _chunk(spoken, "stop"), b"data: [DONE]\n\n")
-        return response(pieces, headers=_headers(spoken, content_type="text/event-stream"))
-    headers = _headers(spoken, content_type="application/json")
-    return response((_completion(spoken, f"{ANSWER} {spoken}"),), headers=headers, framing="length")
+def _echo(request: Request, echoed: str) -> Pieces:
+    if request.method == "GET":
+        return (answer(body=json.dumps({"data": [{"id": echoed}]}).encode()),)
+    if _streams(request):
+        pieces = (_chunk(echoed), _chunk(echoed, "stop"), b"data: [DONE]\n\n")
+        return response(pieces, headers=_headers(echoed, content_type="text/event-stream"))
+    headers = _headers(echoed, content_type="application/json")
+    return response((_completion(echoed, f"{ANSWER} {echoed}"),), headers=headers, framing="length")
 
 
-def _cut(seen: Request, spoken: str) -> Pieces:
-    if _streams(seen):
-        return response((_chunk(spoken), _chunk(spoken)[:-9]), ending="close")
-    return response((_completion(spoken, f"{ANSWER} {spoken}")[:-9],), headers=JSON, ending="close")
+def _cut(request: Request, echoed: str) -> Pieces:
+    if _streams(request):
+        return response((_chunk(echoed), _chunk(echoed)[:-9]), ending="close")
+    return response((_completion(echoed, f"{ANSWER} {echoed}")[:-9],), headers=JSON, ending="close")
 
 
-def _error_frame(seen: Request, spoken: str) -> Pieces:
-    frame = b"event: error\ndata: " + json.dumps({"error": {"message": spoken}}).encode() + b"\n\n"
-    return response((_chunk(spoken), frame)) if _streams(seen) else (answer(500, frame),)
+def _error_frame(request: Request, echoed: str) -> Pieces:
+    frame = b"event: error\ndata: " + json.dumps({"error": {"message": echoed}}).encode() + b"\n\n"
+    return response((_chunk(echoed), frame)) if _streams(request) else (answer(500, frame),)
 
 
-def _refusal(scenario: str, spoken: str) -> Pieces:
+def _refusal(scenario: str, echoed: str) -> Pieces:
     kind, _, status = scenario.partition("-")
-    words = f"x{'y' * 470} all providers failed: {spoken}" if status == "503" else f"all providers failed: {spoken}"
-    body = words if kind == "text" else json.dumps({"error": {"message": words}})
-    return response((body.encode(),), int(status), _headers(spoken), framing="length")
+    message = f"x{'y' * 470} all providers failed: {echoed}" if status == "503" else f"all providers failed: {echoed}"
+    body = message if kind == "text" else json.dumps({"error": {"message": message}})
+    return response((body.encode(),), int(status), _headers(echoed), framing="length")
 
 
-def _wrapped(spoken: str, error: str) -> Pieces:
+def _wrapped(echoed: str, error: str) -> Pieces:
     """A completion whose content is an error and which reports no usage."""
-    return (answer(body=_completion(spoken, error, usage=False)),)
+    return (answer(body=_completion(echoed, error, usage=False)),)
 
 
-def _redirect(_: Request, spoken: str) -> Pieces:
-    location = "https://elsewhere.example/?key=" + quote(spoken)
+def _redirect(_: Request, echoed: str) -> Pieces:
+    location = "https://elsewhere.example/?key=" + quote(echoed)
     return response(status=307, headers={"location": location}, framing="length")
 
 
@@ -129,17 +129,17 @@ SCENARIOS: dict[str, Callable[[Request, str], Pieces]] = {
     "echo": _echo,
     "cut": _cut,
     "error_frame": _error_frame,
-    "late": lambda _, spoken: (1.0, answer(502, json.dumps({"error": spoken}).encode())),
-    "cut_error": lambda _, spoken: response((f"no: {spoken}"[:-9].encode(),), 500, ending="close"),
+    "late": lambda _, echoed: (1.0, answer(502, json.dumps({"error": echoed}).encode())),
+    "cut_error": lambda _, echoed: response((f"no: {echoed}"[:-9].encode(),), 500, ending="close"),
     "redirect": _redirect,
-    "page": lambda _, spoken: (answer(body=f"<html>{spoken}</html>".encode(), content_type="text/html"),),
-    "wrapped": lambda _, spoken: _wrapped(spoken, json.dumps({"error": {"message": spoken}})),
-    "wrapped_page": lambda _, spoken: _wrapped(spoken, f"<html>{spoken}</html>"),
-    "no_choices": lambda _, spoken: (answer(body=json.dumps({"said": spoken}).encode()),),
-    "no_http": lambda _, spoken: (spoken.encode() + b"\r\n\r\n", Cut.CLOSE),
-    "odd_head": lambda _, spoken: (b"HTTP/1.1 200 " + spoken.encode() + b"\r\n" + spoken.encode(), Cut.CLOSE),
+    "page": lambda _, echoed: (answer(body=f"<html>{echoed}</html>".encode(), content_type="text/html"),),
+    "wrapped": lambda _, echoed: _wrapped(echoed, json.dumps({"error": {"message": echoed}})),
+    "wrapped_page": lambda _, echoed: _wrapped(echoed, f"<html>{echoed}</html>"),
+    "no_choices": lambda _, echoed: (answer(body=json.dumps({"echo": echoed}).encode()),),
+    "no_http": lambda _, echoed: (echoed.encode() + b"\r\n\r\n", Cut.CLOSE),
+    "odd_head": lambda _, echoed: (b"HTTP/1.1 200 " + echoed.encode() + b"\r\n" + echoed.encode(), Cut.CLOSE),
 }
-WAYS = (*SCENARIOS, *(f"{kind}-{status}" for kind in ("error", "text") for status in STATUSES))
+SCENARIO_NAMES = (*SCENARIOS, *(f"{kind}-{status}" for kind in ("error", "text") for status in STATUSES))
 
 
 def _bare(authorization: str) -> str:
@@ -158,9 +158,9 @@ FORMS: tuple[Callable[[str], str], ...] = (
 )
 
 
-def key_of(way: str) -> str:
+def key_of(scenario: str) -> str:
     """Returns the key to register a provider of this scenario with. Over all scenarios, both keys take every form."""
-    return KEY if WAYS.index(way) % (len(FORMS) + 1) == len(FORMS) else SHAPELESS_KEY
+    return KEY if SCENARIO_NAMES.index(scenario) % (len(FORMS) + 1) == len(FORMS) else SHAPELESS_KEY
 
 
 # ---- the places ----
@@ -228,9 +228,9 @@ class Events:
 
     def all(self) -> list[Place]:
         """Returns the events since the last call."""
-        found: list[Place] = []
+        places: list[Place] = []
         while messages := self._sqs.receive_message(QueueUrl=self._queue, MaxNumberOfMessages=10).get("Messages"):
             for message in messages:
-                found.append(Place("an event", message["Body"]))
+                places.append(Place("an event", message["Body"]))
                 self._sqs.delete_message(QueueUrl=self._queue, ReceiptHandle=message["ReceiptHandle"])
-        return found
+        return places

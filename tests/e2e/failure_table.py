@@ -91,7 +91,7 @@ TOKENHUB: dict[str, tuple[Outcome, Outcome | None]] = {
 SLOW_S = 1.0
 LONG = tuple(piece for _ in range(40) for piece in (CHUNK, 0.25))
 LONG_ANSWER = tuple(piece for _ in range(40) for piece in (b" ", 0.25))
-UNREADABLE = b"\x16\x03\x01 this is no HTTP\r\n\r\n"
+UNREADABLE = b"\x16\x03\x01 this is not HTTP\r\n\r\n"
 
 # Faults of the transport: name → (response with "stream": true, without).
 FAULTS: dict[str, tuple[Pieces, Pieces]] = {
@@ -112,9 +112,9 @@ FAULTS: dict[str, tuple[Pieces, Pieces]] = {
     "too long": (response(LONG), response(LONG_ANSWER, headers=JSON)),
     "a redirect": ((answer(307, location="/v1/elsewhere"),),) * 2,
     "a page": ((answer(200, PAGE, "text/html"),),) * 2,
-    "no stream": ((answer(200, COMPLETION.encode()),),) * 2,
+    "not a stream": ((answer(200, COMPLETION.encode()),),) * 2,
     "a late refusal": ((SLOW_S, answer(502, ALL_FAILED)),) * 2,
-    "a late answer that is no stream": ((SLOW_S, answer(200, COMPLETION.encode())),) * 2,
+    "a late answer that is not a stream": ((SLOW_S, answer(200, COMPLETION.encode())),) * 2,
     "a late redirect": ((SLOW_S, answer(307, location="/")),) * 2,
     "a late cut": ((SLOW_S, *response((CHUNK,))), (SLOW_S, *response((HALF,), headers=JSON, ending="close"))),
 }
@@ -138,9 +138,9 @@ OUTCOMES: dict[str, tuple[Outcome, Outcome]] = {
     "too long": (in_band("deadline", 504), gateway(504, "deadline")),
     "a redirect": (gateway(502, "redirect_refused", 1), gateway(502, "redirect_refused", 1)),
     "a page": (gateway(502, "not_a_stream", 1), gateway(502, "not_json", 1)),
-    "no stream": (gateway(502, "not_a_stream", 1), passed()),
+    "not a stream": (gateway(502, "not_a_stream", 1), passed()),
     "a late refusal": (in_band("provider_all_failed", 502, "tokenhub"), REFUSED),
-    "a late answer that is no stream": (in_band("not_a_stream", 502), passed()),
+    "a late answer that is not a stream": (in_band("not_a_stream", 502), passed()),
     "a late redirect": (in_band("redirect_refused", 502), gateway(502, "redirect_refused", 1)),
     "a late cut": (CUT, TRUNCATED),
 }

@@ -43,13 +43,13 @@ compared: list[int] = []
 def test_returns_whole_streams_unchanged(whole: Whole, client: httpx.Client, upstream: ScriptedServer) -> None:
     upstream.script = always(*whole.response)
 
-    with client.stream("POST", whole.path, json=body(whole)) as answer:
-        came = b"".join(answer.iter_raw())
+    with client.stream("POST", whole.path, json=body(whole)) as response:
+        received = b"".join(response.iter_raw())
 
-    assert answer.status_code == 200
-    assert answer.headers["content-type"] == "text/event-stream"
-    assert came in whole.expected
-    compared.append(len(came))
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "text/event-stream"
+    assert received in whole.expected
+    compared.append(len(received))
 
 
 def test_tested_a_thousand_streams_of_many_lengths() -> None:

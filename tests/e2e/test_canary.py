@@ -1,7 +1,8 @@
 """The key canary: calls every route, with success and with failure, on a TokenHub that repeats the key it receives.
 
-It repeats the key in bodies, headers, errors and streams. The test then searches all responses, logs, stored items,
-events and metrics for the key. It does not search a model's 2xx answer, which the gateway must not change.
+That TokenHub repeats the key in bodies, headers, errors and streams. The test then searches all responses, logs,
+stored items, events and metrics for the key. It does not search a model's 2xx answer, which the gateway must not
+change.
 """
 
 import shutil
@@ -14,7 +15,7 @@ import httpx
 import pytest
 
 from tests.e2e import canary
-from tests.e2e.canary import ANSWER, KEY, PROMPT, SHAPELESS_KEY, WAYS, Place, key_of, leaks
+from tests.e2e.canary import ANSWER, KEY, PROMPT, SCENARIO_NAMES, SHAPELESS_KEY, Place, key_of, leaks
 from tests.local_system import LocalSystem
 from tests.rehearsal import wait_until
 from tests.scripted_server import ScriptedServer
@@ -27,7 +28,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 PARAMETERS = "ConnectSeconds=1 FirstByteSeconds=3 StreamIdleSeconds=2 WholeSeconds=4 KeepAliveSeconds=0.5"
 MESSAGES = [{"role": "user", "content": PROMPT}]
 # Enough for the other routes, which differ from chat completions in the path only.
-SHORT_WAYS = ("echo", "cut", "error-502")
+SHORT_SCENARIOS = ("echo", "cut", "error-502")
 
 FORWARDED: dict[str, dict[str, Any]] = {
     "/v1/chat/completions": {"messages": MESSAGES},
@@ -43,7 +44,7 @@ FORWARDED: dict[str, dict[str, Any]] = {
 }
 
 
-class Run:
+class CanaryRun:
     """Calls every route of one local system and records the responses. `url` is the upstream's origin."""
 
     def __init__(self, system: LocalSystem, url: str) -> None:
@@ -68,13 +69,13 @@ class Run:
         self.responses.append(Place(f"{method} {path} → {response.status_code}", f"{response.headers.raw} {text}"))
         return response
 
-    def drive(self) -> None:
+    def call_everything(self) -> None:
         self.register()
         # Each registration starts a heartbeat. On a slow machine, thirty cold starts at once delay all requests.
         assert wait_until(self.all_checked, 300, every=1)
         with ThreadPoolExecutor(8) as pool:
-            list(pool.map(lambda pair: self.forward(*pair), product(WAYS, FORWARDED)))
-            list(pool.map(self.inspect, WAYS))
+            list(pool.map(lambda pair: self.forward(*pair), product(SCENARIO_NAMES, FORWARDED)))
+            list(pool.map(self.inspect, SCENARIO_NAMES))
         # The first calls may end in a 504 while eight functions start at once.
         self.inspect("echo")
         self.misuse()
@@ -88,16 +89,16 @@ class Run:
         return all(provider["status"] != "pending" for provider in providers)
 
     def register(self) -> None:
-        for way in WAYS:
-            body = {"id": way, "endpoint": f"{self.url}/{way}", "api_key": key_of(way), "model": "m"}
+        for scenario in SCENARIO_NAMES:
+            body = {"id": scenario, "endpoint": f"{self.url}/{scenario}", "api_key": key_of(scenario), "model": "m"}
             assert self.call("POST", "/api/v1/providers", json=body).status_code == 201
 
-    def forward(self, way: str, path: str) -> None:
-        if path != "/v1/chat/completions" and way not in SHORT_WAYS:
+    def forward(self, scenario: str, path: str) -> None:
+        if path != "/v1/chat/completions" and scenario not in SHORT_SCENARIOS:
             return
-        headers = {"X-Provider-Id": way}
-        for face in ("", "/anthropic"):
-            models = f"{face}/v1/models"
+        headers = {"X-Provider-Id": scenario}
+        for prefix in ("", "/anthropic"):
+            models = f"{prefix}/v1/models"
             self.call("GET", models, role="client", headers=headers)
             self.call("GET", f"{models}/a%2Fmodel", route=f"{models}/{{model+}}", role="client", headers=headers)
         for stream in (False, True):
@@ -106,8 +107,8 @@ class Run:
                 body = {"request": FORWARDED[path]["request"] | {"stream": True}}
             self.call("POST", path, role="client", headers=headers, json=body)
 
-    def inspect(self, way: str) -> None:
-        one, route = f"/api/v1/providers/{way}", "/api/v1/providers/{id}"
+    def inspect(self, scenario: str) -> None:
+        one, route = f"/api/v1/providers/{scenario}", "/api/v1/providers/{id}"
         self.call("POST", f"{one}/heartbeat", route=f"{route}/heartbeat")
         self.call("GET", f"{one}/models", route=f"{route}/models")
         self.call("GET", f"{one}/heartbeats", route=f"{route}/heartbeats")
@@ -157,9 +158,9 @@ class Run:
 
     def leave(self) -> None:
         # The default provider, which is the first, can be deleted only as the last.
-        for way in reversed(WAYS):
+        for scenario in reversed(SCENARIO_NAMES):
             route = "/api/v1/providers/{id}"
-            assert self.call("DELETE", f"/api/v1/providers/{way}", route=route).status_code == 204
+            assert self.call("DELETE", f"/api/v1/providers/{scenario}", route=route).status_code == 204
 
     def places(self) -> list[Place]:
         url = self.system.aws_url
@@ -169,10 +170,10 @@ class Run:
         return [*self.registered, *(place for places in stored for place in places), *logs, *self.events.all(), output]
 
 
-def _gateway_error(stream: str, way: str | None) -> str:
+def _gateway_error(stream: str, scenario: str | None) -> str:
     """Returns the error event with which the gateway ended a stream, or "". The rest of a 200 is the model's answer."""
     frame = stream.rpartition("\n\n")[0].rpartition("\n\n")[2]
-    return frame if way != "error_frame" and frame.endswith("\nevent: error") else ""
+    return frame if scenario != "error_frame" and frame.endswith("\nevent: error") else ""
 
 
 BAD_REGISTRATIONS: list[dict[str, Any]] = [
@@ -188,35 +189,35 @@ BAD_REGISTRATIONS: list[dict[str, Any]] = [
 ]
 
 
-def run(repository: Path = REPOSITORY) -> tuple[Run, list[str]]:
+def run(repository: Path = REPOSITORY) -> tuple[CanaryRun, list[str]]:
     """Runs the local system of `repository`, calls every route, and returns the leaks."""
     environ = {"TOKENHUB": "off", "AUTH": "true", "PARAMETERS": PARAMETERS}
     with ScriptedServer(canary.play) as upstream, LocalSystem(environ=environ, repository=repository) as system:
-        driven = Run(system, upstream.url.removesuffix("/v1"))
-        with driven.http:
-            driven.drive()
-        secrets = (KEY, SHAPELESS_KEY, *driven.tokens.values())
-        found = [leak for place in driven.responses for leak in leaks(place, *secrets)]
-        stored = driven.places()
-        found += [leak for place in stored for leak in leaks(place, *secrets, PROMPT, ANSWER)]
+        canary_run = CanaryRun(system, upstream.url.removesuffix("/v1"))
+        with canary_run.http:
+            canary_run.call_everything()
+        secrets = (KEY, SHAPELESS_KEY, *canary_run.tokens.values())
+        leaked = [leak for place in canary_run.responses for leak in leaks(place, *secrets)]
+        stored = canary_run.places()
+        leaked += [leak for place in stored for leak in leaks(place, *secrets, PROMPT, ANSWER)]
         assert any("ProvidersTable" in place.where and "key_ciphertext" in place.text for place in stored)
         # At least one stream must have ended with an error event.
-        assert any('"source": "tokenhub"' in place.text for place in driven.responses)
+        assert any('"source": "tokenhub"' in place.text for place in canary_run.responses)
         assert {"an event", "an execution of the workflow", "the metrics"} <= {place.where for place in stored}
-    return driven, found
+    return canary_run, leaked
 
 
 @pytest.fixture(scope="module")
-def driven() -> tuple[Run, list[str]]:
+def canary_run() -> tuple[CanaryRun, list[str]]:
     return run()
 
 
-def test_finds_no_key_token_prompt_or_answer_anywhere(driven: tuple[Run, list[str]]) -> None:
-    assert not driven[1], "\n".join(sorted(set(driven[1])))
+def test_finds_no_key_token_prompt_or_answer_anywhere(canary_run: tuple[CanaryRun, list[str]]) -> None:
+    assert not canary_run[1], "\n".join(sorted(set(canary_run[1])))
 
 
-def test_exercised_every_route_with_success_and_failure(driven: tuple[Run, list[str]]) -> None:
-    called = driven[0].called
+def test_exercised_every_route_with_success_and_failure(canary_run: tuple[CanaryRun, list[str]]) -> None:
+    called = canary_run[0].called
     missed = []
     for route in _routes():
         statuses = called.get(route, set())
@@ -256,8 +257,8 @@ def with_redactor(statement: str, folder: Path) -> Path:
 
 @pytest.mark.parametrize("statement", [REDACT_NOTHING, REDACT_SHAPES_ONLY], ids=["no redactor", "no registered keys"])
 def test_fails_when_the_redactor_is_removed(tmp_path: Path, statement: str) -> None:
-    _, found = run(with_redactor(statement, tmp_path))
+    _, leaked = run(with_redactor(statement, tmp_path))
 
-    places = {leak.split(" holds ")[0] for leak in found}
+    places = {leak.split(" contains ")[0] for leak in leaked}
     for kind in ("GET ", "POST ", "an event", "an item of ", "the log "):
         assert any(place.startswith(kind) for place in places), kind

@@ -18,12 +18,12 @@ from tests.unit.gateway import certificates
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 KEY = "tokenhub_" + 64 * "0"
-HEALED = [("pending", "healthy"), ("healthy", "failed"), ("failed", "healthy")]
-BROKEN = [("pending", "failed")]
-PROVIDERS_ERROR = "Users get it too. Fix it in TokenHub or at the model's provider."
+RECOVERED = [("pending", "healthy"), ("healthy", "failed"), ("failed", "healthy")]
+BROKE = [("pending", "failed")]
+FIX_PROVIDER = "Users get it too. Fix it in TokenHub or at the model's provider."
 
-# Mode of the rehearsal TokenHub during a beat without a stream → last_heartbeat_error.
-ANSWERS = {
+# The mode of the rehearsal TokenHub → the last_heartbeat_error of a heartbeat without a stream.
+COMPLETION_ERRORS = {
     "refuse_key": (
         "HTTP 401: invalid api key. TokenHub refuses the registered key. Register "
         "the provider again with a valid api_key."
@@ -50,7 +50,7 @@ ANSWERS = {
     ),
     "wrapped_error": (
         "HTTP 200: The answer wraps an error of a model's provider: Incorrect API key provided: "
-        f"sk-rehear************************sal1. {PROVIDERS_ERROR}"
+        f"sk-rehear************************sal1. {FIX_PROVIDER}"
     ),
     "html": (
         "HTTP 200: The answer is a web page, for example the login page of a proxy in front of TokenHub. "
@@ -62,20 +62,20 @@ ANSWERS = {
     ),
     "hang": "{url} did not answer within 20 s. Check whether TokenHub is overloaded.",
 }
-# Mode during the first beat, which is a stream → last_heartbeat_error.
-STREAMS = {
+# The mode → the last_heartbeat_error of the first heartbeat, which is a stream.
+STREAM_ERRORS = {
     "cut_clean": (
         "HTTP 200: The stream ended before its end marker, so users' streams break off too. "
         "Check the logs of TokenHub and of any proxy in front of it."
     ),
     "wrapped_error": (
         "HTTP 200: The answer wraps an error of a model's provider: Incorrect API key provided: "
-        f"sk-rehear************************sal1. {PROVIDERS_ERROR}"
+        f"sk-rehear************************sal1. {FIX_PROVIDER}"
     ),
 }
-# Registered key → the error of the first beat.
-KEYS = {
-    "tokenhub_none": ANSWERS["refuse_key"],
+# The registered key → the error of the first heartbeat.
+KEY_ERRORS = {
+    "tokenhub_none": COMPLETION_ERRORS["refuse_key"],
     "secret": (
         "HTTP 401: invalid api key format. A TokenHub key starts with tokenhub_. "
         "Register the provider again with such a key."
@@ -85,7 +85,7 @@ KEYS = {
         "registered. Register the provider again with its api_key."
     ),
 }
-ENDPOINTS = {
+ENDPOINT_ERRORS = {
     "refused": "{url} refused the connection. Check that TokenHub is running and that the port is right.",
     "unknown": "The host name of {url} cannot be resolved. Check its spelling and its DNS entry.",
     "no_tls": "The TLS handshake with {url} failed. Check that the server speaks https there, and not http.",
@@ -103,31 +103,31 @@ ENDPOINTS = {
 }
 
 
-class Watched:
-    """A running system and its events about changes of health. It sends heartbeats only when a test calls beat()."""
+class MonitoredSystem:
+    """A running system and its events about changes of health. Sends heartbeats only when a test calls beat()."""
 
     def __init__(self, system: LocalSystem) -> None:
         self._http = httpx.Client(base_url=f"{system.url}/api/v1/providers", timeout=40, trust_env=False)
         self._events = Events(system.aws_url)
-        self._told: list[dict[str, Any]] = []
+        self._changes: list[dict[str, Any]] = []
 
     def register(self, id_: str, endpoint: str, api_key: str = KEY, **more: str) -> None:
         body = {"id": id_, "endpoint": endpoint, "api_key": api_key, "heartbeat": {"enabled": False}} | more
         self._http.post("", json=body).raise_for_status()
 
     def beat(self, id_: str) -> dict[str, Any]:
-        """Beats once. Returns the provider, whose health agrees with the outcome of the beat."""
+        """Sends one heartbeat. Returns the provider after checking that its health agrees with the result."""
         outcome = self._http.post(f"/{id_}/heartbeat").raise_for_status().json()
         provider = self._http.get(f"/{id_}").json()
         assert (outcome["status"], outcome["error"]) == (provider["status"], provider["last_heartbeat_error"])
         return dict(provider)
 
-    def told(self, id_: str, *expected: tuple[str, str]) -> bool:
-        """Whether exactly these changes were published, each once."""
+    def published_exactly(self, id_: str, *expected: tuple[str, str]) -> bool:
+        """Whether exactly these changes of status were published, each once."""
 
         def changes() -> list[tuple[str, str]]:
-            self._told += [json.loads(place.text)["detail"] for place in self._events.all()]
-            return [(each["old_status"], each["new_status"]) for each in self._told if each["id"] == id_]
+            self._changes += [json.loads(place.text)["detail"] for place in self._events.all()]
+            return [(each["old_status"], each["new_status"]) for each in self._changes if each["id"] == id_]
 
         assert wait_until(lambda: len(changes()) >= len(expected), 10, every=0.25)
         return changes() == list(expected)
@@ -137,55 +137,56 @@ class Watched:
 
 
 @pytest.fixture(scope="module")
-def watched() -> Iterator[Watched]:
+def monitored() -> Iterator[MonitoredSystem]:
     with LocalSystem(environ={"TOKENHUB": "off", "AUTH": "true"}) as system:
-        running = Watched(system)
+        running = MonitoredSystem(system)
         yield running
         running.close()
 
 
-@pytest.mark.parametrize("mode", ANSWERS)
+@pytest.mark.parametrize("mode", COMPLETION_ERRORS)
 def test_records_the_cause_of_a_failure_and_the_recovery(
-    watched: Watched, tokenhub: RunningTokenHub, mode: str
+    monitored: MonitoredSystem, tokenhub: RunningTokenHub, mode: str
 ) -> None:
-    id_, url = f"answers-{mode}", f"{tokenhub.url}/v1"
-    watched.register(id_, url)
-    assert watched.beat(id_)["status"] == "healthy"
+    id_, url = f"completions-{mode}", f"{tokenhub.url}/v1"
+    monitored.register(id_, url)
+    assert monitored.beat(id_)["status"] == "healthy"
 
     tokenhub.rehearse(mode)
-    failed = [watched.beat(id_) for _ in range(1 if mode == "hang" else 2)]
+    failed = [monitored.beat(id_) for _ in range(1 if mode == "hang" else 2)]
     tokenhub.rehearse("normal")
-    healed = watched.beat(id_)
+    after = monitored.beat(id_)
 
-    assert [each["last_heartbeat_error"] for each in failed] == [ANSWERS[mode].replace("{url}", url)] * len(failed)
+    expected = COMPLETION_ERRORS[mode].replace("{url}", url)
+    assert [each["last_heartbeat_error"] for each in failed] == [expected] * len(failed)
     assert failed[-1]["consecutive_failures"] == len(failed)
-    assert (healed["status"], healed["last_heartbeat_error"], healed["consecutive_failures"]) == ("healthy", None, 0)
-    assert watched.told(id_, *HEALED)
+    assert (after["status"], after["last_heartbeat_error"], after["consecutive_failures"]) == ("healthy", None, 0)
+    assert monitored.published_exactly(id_, *RECOVERED)
 
 
-@pytest.mark.parametrize("mode", STREAMS)
-def test_records_the_cause_of_a_failed_stream(watched: Watched, tokenhub: RunningTokenHub, mode: str) -> None:
+@pytest.mark.parametrize("mode", STREAM_ERRORS)
+def test_records_the_cause_of_a_failed_stream(monitored: MonitoredSystem, tokenhub: RunningTokenHub, mode: str) -> None:
     id_ = f"streams-{mode}"
-    watched.register(id_, f"{tokenhub.url}/v1")
+    monitored.register(id_, f"{tokenhub.url}/v1")
     tokenhub.rehearse(mode)
 
     # The second beat is a stream too, because the first one failed.
-    failed = [watched.beat(id_)["last_heartbeat_error"] for _ in range(2)]
+    failed = [monitored.beat(id_)["last_heartbeat_error"] for _ in range(2)]
     tokenhub.rehearse("normal")
-    healed = watched.beat(id_)
+    recovered = monitored.beat(id_)
 
-    assert failed == [STREAMS[mode]] * 2
-    assert (healed["status"], healed["heartbeat_tokens_today"]) == ("healthy", 3 * 512)
-    assert watched.told(id_, *BROKEN, ("failed", "healthy"))
+    assert failed == [STREAM_ERRORS[mode]] * 2
+    assert (recovered["status"], recovered["heartbeat_tokens_today"]) == ("healthy", 3 * 512)
+    assert monitored.published_exactly(id_, *BROKE, ("failed", "healthy"))
 
 
-@pytest.mark.parametrize("key", KEYS)
-def test_records_the_cause_of_a_rejected_key(watched: Watched, tokenhub: RunningTokenHub, key: str) -> None:
+@pytest.mark.parametrize("key", KEY_ERRORS)
+def test_records_the_cause_of_a_rejected_key(monitored: MonitoredSystem, tokenhub: RunningTokenHub, key: str) -> None:
     id_ = f"key-{key or 'none'}"
-    watched.register(id_, f"{tokenhub.url}/v1", key)
+    monitored.register(id_, f"{tokenhub.url}/v1", key)
 
-    assert watched.beat(id_)["last_heartbeat_error"] == KEYS[key]
-    assert watched.told(id_, *BROKEN)
+    assert monitored.beat(id_)["last_heartbeat_error"] == KEY_ERRORS[key]
+    assert monitored.published_exactly(id_, *BROKE)
 
 
 REDIRECT = always(answer(307, location="/elsewhere"))
@@ -193,9 +194,9 @@ REDIRECT = always(answer(307, location="/elsewhere"))
 
 @pytest.fixture(scope="module")
 def endpoints(strict_tokenhub: RunningTokenHub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    path: Path = certificates.write(tmp_path_factory.mktemp("certificate") / "own.pem", address="127.0.0.1")
-    own = certificates.server_context(path)
-    with ScriptedServer(REDIRECT) as redirects, ScriptedServer(REDIRECT, own) as tls, deaf("127.0.0.1") as port:
+    path: Path = certificates.write(tmp_path_factory.mktemp("certificate") / "server.pem", address="127.0.0.1")
+    tls_context = certificates.server_context(path)
+    with ScriptedServer(REDIRECT) as redirects, ScriptedServer(REDIRECT, tls_context) as tls, deaf("127.0.0.1") as port:
         yield {
             "refused": f"http://127.0.0.1:{free_ports(1)[0]}/v1",
             "unknown": "http://tokenhub.invalid/v1",
@@ -207,30 +208,32 @@ def endpoints(strict_tokenhub: RunningTokenHub, tmp_path_factory: pytest.TempPat
         }
 
 
-@pytest.mark.parametrize("cause", ENDPOINTS)
-def test_records_the_cause_of_a_wrong_endpoint(watched: Watched, endpoints: dict[str, str], cause: str) -> None:
-    watched.register(cause, endpoints[cause])
+@pytest.mark.parametrize("cause", ENDPOINT_ERRORS)
+def test_records_the_cause_of_a_wrong_endpoint(
+    monitored: MonitoredSystem, endpoints: dict[str, str], cause: str
+) -> None:
+    monitored.register(cause, endpoints[cause])
 
-    assert watched.beat(cause)["last_heartbeat_error"] == ENDPOINTS[cause].replace("{url}", endpoints[cause])
-    assert watched.told(cause, *BROKEN)
+    assert monitored.beat(cause)["last_heartbeat_error"] == ENDPOINT_ERRORS[cause].replace("{url}", endpoints[cause])
+    assert monitored.published_exactly(cause, *BROKE)
 
 
-def test_records_a_substituted_model(watched: Watched, tokenhub: RunningTokenHub) -> None:
-    watched.register("substituted", f"{tokenhub.url}/v1")
+def test_records_a_substituted_model(monitored: MonitoredSystem, tokenhub: RunningTokenHub) -> None:
+    monitored.register("substituted", f"{tokenhub.url}/v1")
     tokenhub.rehearse("other_model")
 
-    assert watched.beat("substituted")["last_heartbeat_model"] == "gpt-4o-mini"
-    assert watched.told("substituted", ("pending", "healthy"))
+    assert monitored.beat("substituted")["last_heartbeat_model"] == "gpt-4o-mini"
+    assert monitored.published_exactly("substituted", ("pending", "healthy"))
 
 
 @pytest.mark.parametrize(("registered", "served"), [("fast", "gpt-4o-mini"), ("*", "echo")])
 def test_records_the_model_behind_an_alias(
-    watched: Watched, tokenhub: RunningTokenHub, registered: str, served: str
+    monitored: MonitoredSystem, tokenhub: RunningTokenHub, registered: str, served: str
 ) -> None:
     id_ = f"alias-{len(registered)}"
-    watched.register(id_, f"{tokenhub.url}/v1", model=registered)
+    monitored.register(id_, f"{tokenhub.url}/v1", model=registered)
 
     # The first beat is a stream, the second is not.
-    seen = [watched.beat(id_)["last_heartbeat_model"] for _ in range(2)]
+    seen = [monitored.beat(id_)["last_heartbeat_model"] for _ in range(2)]
 
     assert seen == [served] * 2

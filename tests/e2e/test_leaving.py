@@ -135,7 +135,7 @@ def faulty(client: httpx.Client, upstream: ScriptedServer, kind: str) -> None:
 
 
 # The gateway relays these unchanged to a request without a stream.
-HARMLESS = {"a page", "no stream", "a late answer that is no stream"}
+HARMLESS = {"a page", "not a stream", "a late answer that is not a stream"}
 KINDS = [f"{fault}/{how}" for fault in FAULTS for how in ("stream", "whole")]
 KINDS += ["no JSON/-", "refused/-", "no such provider/-", "talking/left", "silent/left", "no head/left"]
 

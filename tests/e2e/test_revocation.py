@@ -25,8 +25,8 @@ def authorizer(system: LocalSystem) -> Any:
 
     def opens(token: str) -> bool:
         event = {"type": "TOKEN", "authorizationToken": f"Bearer {token}", "methodArn": arn}
-        answer = lambdas.invoke(FunctionName=f"{name}:live", Payload=json.dumps(event))
-        return "FunctionError" not in answer
+        response = lambdas.invoke(FunctionName=f"{name}:live", Payload=json.dumps(event))
+        return "FunctionError" not in response
 
     return opens
 
@@ -41,8 +41,9 @@ def test_authorizer_rejects_a_revoked_token_within_a_minute() -> None:
 
         assert opens(new)
         assert wait_until(lambda: not opens(old), 65, every=1)
-        answers = [
+        responses = [
             httpx.get(f"{system.url}/v1/models", headers=headers, timeout=30, trust_env=False)
             for headers in ({"Authorization": f"Bearer {token}"} for token in (new, old))
         ]
-        assert [answer.status_code for answer in answers] == [503, 401]  # nothing is registered
+        # 503: no provider is registered.
+        assert [response.status_code for response in responses] == [503, 401]

@@ -58,19 +58,19 @@ def test_rotating_a_key_fails_none_of_50_running_requests(
 
         def call(number: int) -> tuple[int, bool]:
             body = chat_body("a", stream=number % 2 == 0)
-            came = client.post("/v1/chat/completions", json=body)
-            return came.status_code, came.content.endswith(b"[DONE]\n\n" if body["stream"] else b"}")
+            response = client.post("/v1/chat/completions", json=body)
+            return response.status_code, response.content.endswith(b"[DONE]\n\n" if body["stream"] else b"}")
 
         with ThreadPoolExecutor(AT_ONCE) as pool:
             outcomes = [pool.submit(call, number) for number in range(REQUESTS)]
             assert keys.reached.wait(60)
             gateway.register("rotated", upstream.url, api_key=NEW)
             keys.taken = {NEW}
-            came = [outcome.result() for outcome in outcomes]
+            results = [outcome.result() for outcome in outcomes]
 
     used = [seen.headers["authorization"] for seen in upstream.requests]
     print(f"{keys.refused} refused with the old key, {used.count(f'Bearer {NEW}')} sent with the new one")
-    assert came == [(200, True)] * REQUESTS
+    assert results == [(200, True)] * REQUESTS
     # Each environment uses its cached key once more.
     assert 0 < keys.refused <= AT_ONCE
     assert len(used) == REQUESTS + keys.refused
@@ -90,8 +90,8 @@ def test_tokenhub_restart_between_requests_fails_none(gateway: Gateway, stream: 
 
 
 def complete(client: httpx.Client, *, stream: bool) -> bool:
-    came = client.post("/v1/chat/completions", json=chat_body("Hello", stream=stream))
-    return came.status_code == 200 and ("[DONE]" in came.text) == stream
+    response = client.post("/v1/chat/completions", json=chat_body("Hello", stream=stream))
+    return response.status_code == 200 and ("[DONE]" in response.text) == stream
 
 
 def test_reuses_a_kept_connection_but_not_a_dropped_one(gateway: Gateway, keys: Keys) -> None:

@@ -45,9 +45,9 @@ def test_providers_statuses_and_keys_survive_a_restart(tmp_path: Path, tokenhub:
         after = shown(system)
         answer = httpx.post(f"{system.url}/v1/chat/completions", json=chat_body("Hello"), trust_env=False, timeout=30)
 
-    told = ("id", "status", "key_fingerprint", "created_at", "default")
-    assert [[provider[name] for name in told] for provider in after] == [
-        [provider[name] for name in told] for provider in before
+    compared_fields = ("id", "status", "key_fingerprint", "created_at", "default")
+    assert [[provider[name] for name in compared_fields] for provider in after] == [
+        [provider[name] for name in compared_fields] for provider in before
     ]
     assert answer.status_code == 200
     assert tokenhub.requests[-1].headers["authorization"] == f"Bearer {KEY}"

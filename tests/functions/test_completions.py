@@ -134,10 +134,10 @@ def test_ignores_an_impossible_token_count(register: Any, complete: Any, caplog:
     with ScriptedServer(always(answer(body=body))) as upstream:
         register(endpoint=upstream.url)
         caplog.clear()
-        status, _, came = complete({"messages": MESSAGES})
+        status, _, received = complete({"messages": MESSAGES})
 
     [line] = [vars(record) for record in caplog.records]
-    assert (status, came) == (200, body)
+    assert (status, received) == (200, body)
     assert (line["prompt_tokens"], line["completion_tokens"]) == (None, 2)
 
 
@@ -187,9 +187,9 @@ def test_reads_the_choices_of_the_chat_route_from_its_parameters(
     body = {"request": {"messages": MESSAGES, "stream": True, "parameters": {"n": choices}}}
     with ScriptedServer(always(*response((FINISHED,)))) as upstream:
         register(endpoint=upstream.url)
-        _, _, came = complete(body, resource="/v1/chat", path="/v1/chat")
+        _, _, received = complete(body, resource="/v1/chat", path="/v1/chat")
 
-    assert (came == FINISHED) == whole
+    assert (received == FINISHED) == whole
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Answers that were compressed although the gateway asked for none."""
+"""Responses that are compressed although the gateway requested `identity`."""
 
 import json
 from typing import Any

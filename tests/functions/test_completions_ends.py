@@ -1,4 +1,4 @@
-"""How a forwarded request ends that its provider did not end well."""
+"""Requests whose provider ends the response early, late or never."""
 
 import json
 import socket
@@ -38,18 +38,18 @@ def test_returns_504_when_the_answer_exceeds_the_deadline(
     register: Any, monkeypatch: pytest.MonkeyPatch, load: Load
 ) -> None:
     monkeypatch.setenv("WHOLE_SECONDS", "0.4")
-    hurried = load("completions")
+    app = load("completions")
     with ScriptedServer(always(*response((b"{",), headers=JSON, ending="hang"))) as upstream:
         register(endpoint=upstream.url)
-        answer = hurried.handler(event("completion", body=json.dumps({"messages": MESSAGES})), Context())
+        result = app.handler(event("completion", body=json.dumps({"messages": MESSAGES})), Context())
 
-    assert (answer["statusCode"], json.loads(answer["body"])["error"]["code"]) == (504, "deadline")
+    assert (result["statusCode"], json.loads(result["body"])["error"]["code"]) == (504, "deadline")
 
 
 def test_returns_before_lambdas_deadline_when_the_head_dribbles(
     register: Any, complete: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Context, "get_remaining_time_in_millis", lambda _: 3_000)
+    monkeypatch.setattr(Context, "get_remaining_time_in_millis", lambda _: 5_000)
     with socket.create_server(("127.0.0.1", 0)) as server:
         threading.Thread(target=dribble, args=(server,), daemon=True).start()
         register(endpoint=f"http://127.0.0.1:{server.getsockname()[1]}/v1")
@@ -58,7 +58,7 @@ def test_returns_before_lambdas_deadline_when_the_head_dribbles(
         status, _, body = complete({"messages": MESSAGES})
 
     assert (status, json.loads(body)["error"]["code"]) == (504, "deadline")
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 5
 
 
 def dribble(server: socket.socket) -> None:
@@ -94,7 +94,7 @@ def test_keeps_the_text_of_an_unexpected_error_in_the_log(
         raise ZeroDivisionError("arn:aws:kms:us-east-1:123456789012:key/1")
 
     monkeypatch.setattr(app.forwarder, "send", fail)
-    answer = app.handler(event("completion"), Context())
+    result = app.handler(event("completion"), Context())
 
-    assert (answer["statusCode"], json.loads(answer["body"])["error"]["code"]) == (500, "internal_error")
-    assert "arn:" not in answer["body"]
+    assert (result["statusCode"], json.loads(result["body"])["error"]["code"]) == (500, "internal_error")
+    assert "arn:" not in result["body"]

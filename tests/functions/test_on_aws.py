@@ -23,7 +23,7 @@ def _on_aws(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def inside(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedServer]:
-    """A server on loopback, to which a public name resolves."""
+    """A server on loopback. NAME, a public host name, resolves to its address."""
     real = socket.getaddrinfo
 
     def resolve(host: str, *more: Any, **named: Any) -> Any:
@@ -40,18 +40,18 @@ def register(load: Load, endpoint: str) -> Any:
 
 
 def test_refuses_to_register_a_loopback_endpoint(load: Load) -> None:
-    answer = register(load, "https://127.0.0.1:8090/v1")
+    result = register(load, "https://127.0.0.1:8090/v1")
 
-    assert (answer["statusCode"], json.loads(answer["body"])["error"]["code"]) == (400, "invalid_endpoint")
+    assert (result["statusCode"], json.loads(result["body"])["error"]["code"]) == (400, "invalid_endpoint")
 
 
 def test_forwards_no_request_to_a_private_address(load: Load, inside: ScriptedServer) -> None:
     port = inside.url.rpartition(":")[2].removesuffix("/v1")
     assert register(load, f"https://{NAME}:{port}/v1")["statusCode"] == 201
 
-    answer = load("completions").handler(event("completion"), Context())
+    result = load("completions").handler(event("completion"), Context())
 
-    assert (answer["statusCode"], json.loads(answer["body"])["error"]["code"]) == (502, "endpoint_refused")
+    assert (result["statusCode"], json.loads(result["body"])["error"]["code"]) == (502, "endpoint_refused")
     assert inside.requests == []
 
 
@@ -59,9 +59,9 @@ def test_sends_no_heartbeat_to_a_private_address(load: Load, inside: ScriptedSer
     port = inside.url.rpartition(":")[2].removesuffix("/v1")
     register(load, f"https://{NAME}:{port}/v1")
 
-    answer = load("heartbeat").handler({"provider_id": "tokenhub", "now": True}, Context())
+    result = load("heartbeat").handler({"provider_id": "tokenhub", "now": True}, Context())
 
-    assert "resolves to an address that the gateway must not call" in answer["beat"]["error"]
+    assert "resolves to an address that the gateway must not call" in result["beat"]["error"]
     assert inside.requests == []
 
 
@@ -73,10 +73,10 @@ def test_sends_no_key_to_an_endpoint_that_is_no_longer_allowed(
     assert register(load, f"http://{NAME}/v1")["statusCode"] == 201
     monkeypatch.setenv("PRIVATE_NETWORKS", "refuse")
 
-    asked = {"completions": event("completion"), "heartbeat": {"provider_id": "tokenhub", "now": True}}[function]
-    answer = load(function).handler(asked, Context())
+    invocation = {"completions": event("completion"), "heartbeat": {"provider_id": "tokenhub", "now": True}}[function]
+    result = load(function).handler(invocation, Context())
 
-    assert f"http://{NAME}/v1 is not allowed. The endpoint uses plain http" in json.dumps(answer)
+    assert f"http://{NAME}/v1 is not allowed. The endpoint uses plain http" in json.dumps(result)
 
 
 @pytest.mark.parametrize("function", ["completions", "heartbeat"])
@@ -90,7 +90,8 @@ def test_logs_redact_every_decrypted_key(
     target = app.targets.find(None)
     assert target.key == KEY
 
-    app.logger.error("unforeseen", extra={"words": [f"said {target.key}"]})
+    app.logger.error("unforeseen", extra={"texts": [f"key {target.key}"]})
 
-    assert "said [redacted]" in (written := capsys.readouterr().out)
-    assert KEY not in written
+    output = capsys.readouterr().out
+    assert "key [redacted]" in output
+    assert KEY not in output

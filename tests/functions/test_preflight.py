@@ -6,7 +6,8 @@ import pytest
 
 from tests.functions.conftest import Context, Load, event
 
-PAGE = "https://chat.example.com"  # the only allowed origin in these tests
+# The only allowed origin in these tests.
+PAGE = "https://chat.example.com"
 ALLOW = "access-control-allow-origin"
 
 
@@ -16,7 +17,8 @@ def ask(load: Load) -> Any:
     return lambda **changes: app.handler(event("preflight", **changes), Context())
 
 
-@pytest.mark.parametrize("name", ["Origin", "origin"])  # as on AWS, and as the local API Gateway writes it
+# AWS keeps the client's spelling, the local API Gateway writes lower case.
+@pytest.mark.parametrize("name", ["Origin", "origin"])
 def test_allows_pages_of_an_allowed_origin_to_send_a_token(ask: Any, name: str) -> None:
     answer = ask(headers={name: PAGE})
 

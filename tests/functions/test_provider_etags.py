@@ -79,7 +79,7 @@ def test_refuses_a_change_with_another_etag(api: Api, method: str) -> None:
         answer = change(api, method, header)
 
         assert answer.error == REFUSED, header
-        assert "Read it again" in answer.body["error"]["message"]
+        assert "Read the provider again" in answer.body["error"]["message"]
     assert api("GET", "main").body["name"] == "main"
 
 

@@ -68,7 +68,7 @@ BAD = {
     "an id with a slash": ('{"id": "a/b", "endpoint": "http://localhost/v1"}', "not a valid id"),
     "a long id": (json.dumps({"id": "a" * 300, "endpoint": "http://localhost/v1"}), "not a valid id"),
     "an id with a line break": ('{"id": "a\\n", "endpoint": "http://localhost/v1"}', "not a valid id"),
-    "an endpoint that is no URL": ('{"id": "a", "endpoint": "tokenhub"}', "needs a scheme"),
+    "an endpoint that is not a URL": ('{"id": "a", "endpoint": "tokenhub"}', "needs a scheme"),
     "an endpoint that is a number": ('{"id": "a", "endpoint": 8090}', "endpoint is not valid"),
     "an unknown type": ('{"id": "a", "endpoint": "http://localhost/v1", "type": "x"}', "type is not valid"),
 }

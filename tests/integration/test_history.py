@@ -12,9 +12,9 @@ ONE = "/api/v1/providers/tokenhub"
 
 
 def history(http: httpx.Client, **query: str | int) -> dict[str, Any]:
-    answer = http.get(f"{ONE}/heartbeats", params=query)
-    assert answer.status_code == 200, answer.text
-    return dict(answer.json())
+    response = http.get(f"{ONE}/heartbeats", params=query)
+    assert response.status_code == 200, response.text
+    return dict(response.json())
 
 
 def test_first_beat_appears_in_the_history(http: httpx.Client, register: Register) -> None:
@@ -36,7 +36,7 @@ def test_beat_now_returns_the_newest_beat_of_the_history(
 
     assert (good.status_code, good.json()["status"]) == (200, "healthy")
     assert (failed.status_code, failed.json()["status"]) == (200, "failed")
-    beats = [{**answer.json()} for answer in (failed, good)]
+    beats = [{**response.json()} for response in (failed, good)]
     assert [beat.pop("id") for beat in beats] == ["tokenhub", "tokenhub"]
     first = history(http, limit=1)
     assert [first["items"], history(http, limit=1, before=str(first["next"]))["items"]] == [[beats[0]], [beats[1]]]
@@ -84,9 +84,9 @@ def test_an_unreachable_provider_lists_no_models(http: httpx.Client, register: R
 
 def test_an_unknown_provider_is_a_404_on_every_route(http: httpx.Client) -> None:
     unknown = "/api/v1/providers/nobody"
-    answers = [http.get(f"{unknown}/heartbeats"), http.get(f"{unknown}/models"), http.post(f"{unknown}/heartbeat")]
+    responses = [http.get(f"{unknown}/heartbeats"), http.get(f"{unknown}/models"), http.post(f"{unknown}/heartbeat")]
 
-    assert [answer.status_code for answer in answers] == [404, 404, 404]
+    assert [response.status_code for response in responses] == [404, 404, 404]
 
 
 def test_the_openapi_servers_lead_to_the_api(http: httpx.Client, system: LocalSystem) -> None:

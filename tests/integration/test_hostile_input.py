@@ -1,4 +1,4 @@
-"""What nobody sends by mistake: each is a clear 4xx in the one shape, registers nothing and forges no log line."""
+"""Malicious input: the gateway rejects it with a 4xx in the common error shape and writes no forged log line."""
 
 import http.client
 import json
@@ -27,12 +27,12 @@ BODIES = {
     "a line break in the id": field("id", "a\r\nX-Evil: 1"),
     "a line break at the end of the id": field("id", "a\n"),
     "a look-alike in the id": field("id", "tоkenhub"),  # noqa: RUF001 — a Cyrillic o
-    "the registry's own item": field("id", "#registry"),
+    "the id of the registry's item": field("id", "#registry"),
     "an id of dots and slashes": field("id", "../../v1/models"),
     "a nul in the id": field("id", "a\x00b"),
     "a line break in the name": field("name", "a\nERROR forged"),
     "a line separator in the name": field("name", "a\u2028b"),
-    "a terminal's command in the name": field("name", "a\x9b2J"),
+    "a terminal control sequence in the name": field("name", "a\x9b2J"),
     "a line break in the model": field("model", "a\r\nb"),
     "a line break in the endpoint": field("endpoint", "http://localhost:1/v1\r\nHost: evil"),
     "a look-alike in the endpoint": field("endpoint", "http://localhost\uff0fevil.example/v1"),
@@ -46,22 +46,22 @@ BODIES = {
     + b"9" * 5000
     + b"}}",
     "a huge number": b'{"id": "a", "endpoint": "http://localhost:1", "heartbeat": {"max_tokens": 1e999}}',
-    "no number": b'{"id": "a", "endpoint": "http://localhost:1", "heartbeat": {"max_tokens": NaN}}',
+    "NaN": b'{"id": "a", "endpoint": "http://localhost:1", "heartbeat": {"max_tokens": NaN}}',
     "deep JSON": DEEP,
-    "deep JSON that is just readable": b'{"id": ' + b"[" * 900 + b"]" * 900 + b"}",
+    "deep JSON below the parser's limit": b'{"id": ' + b"[" * 900 + b"]" * 900 + b"}",
     "a field twice": b'{"id": "a", "id": "b", "endpoint": "http://localhost:1/v1"}',
     "a field twice inside": b'{"id": "a", "endpoint": "http://localhost:1", "heartbeat": {"enabled": 1, "enabled": 0}}',
-    "bytes that are no UTF-8 in a name": b'{"id": "a", "endpoint": "http://localhost:1/v1", "name": "\xff"}',
+    "bytes that are not UTF-8 in a name": b'{"id": "a", "endpoint": "http://localhost:1/v1", "name": "\xff"}',
     "UTF-16": json.dumps(GOOD).encode("utf-16"),
-    "a list that holds a provider": json.dumps([GOOD]).encode(),
+    "a list with a provider": json.dumps([GOOD]).encode(),
     "JSON behind a byte order mark": b"\xef\xbb\xbf" + json.dumps(GOOD).encode(),
     "a form": b"id=a&endpoint=http://localhost:1/v1",
 }
 
 
-def told(answer: httpx.Response) -> dict[str, Any]:
-    assert 400 <= answer.status_code < 500, answer.text
-    [(name, error)] = answer.json().items()
+def error_of(response: httpx.Response) -> dict[str, Any]:
+    assert 400 <= response.status_code < 500, response.text
+    [(name, error)] = response.json().items()
     assert name == "error"
     assert set(error) == {"message", "type", "code", "param"}
     return dict(error)
@@ -69,10 +69,10 @@ def told(answer: httpx.Response) -> dict[str, Any]:
 
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES.keys())
 def test_rejects_a_hostile_registration(http: httpx.Client, body: bytes) -> None:
-    answer = http.post(PROVIDERS, content=body, headers=JSON)
+    response = http.post(PROVIDERS, content=body, headers=JSON)
 
-    assert told(answer)["code"] in ("invalid_request", "invalid_endpoint")
-    assert "secret" not in answer.text
+    assert error_of(response)["code"] in ("invalid_request", "invalid_endpoint")
+    assert "secret" not in response.text
     assert http.get(PROVIDERS).json() == []
 
 
@@ -81,15 +81,15 @@ def test_rejects_a_hostile_registration(http: httpx.Client, body: bytes) -> None
     ["application/x-www-form-urlencoded", "text/plain", "multipart/form-data; boundary=x", "application/xml", ""],
 )
 def test_reads_a_body_as_json_whatever_its_content_type(http: httpx.Client, kind: str) -> None:
-    """`curl -d` without -H sends a form's. A page's request, which could choose one, has an Origin."""
-    answer = http.post(
+    """`curl -d` without -H sends the content type of a form. A web page's request has an Origin and is rejected."""
+    response = http.post(
         PROVIDERS, content=json.dumps(GOOD | {"heartbeat": {"enabled": False}}), headers=[("Content-Type", kind)]
     )
 
-    assert answer.status_code == 201
+    assert response.status_code == 201
 
 
-FORWARDED = [name for name in BODIES if name in ("deep JSON", "a field twice", "UTF-16", "no number")]
+FORWARDED = [name for name in BODIES if name in ("deep JSON", "a field twice", "UTF-16", "NaN")]
 
 
 @pytest.mark.parametrize("name", FORWARDED)
@@ -98,7 +98,7 @@ def test_rejects_a_hostile_completion(
 ) -> None:
     register(heartbeat={"enabled": False})
 
-    assert told(http.post(CHAT, content=BODIES[name], headers=JSON))["code"] == "invalid_request"
+    assert error_of(http.post(CHAT, content=BODIES[name], headers=JSON))["code"] == "invalid_request"
     assert tokenhub.requests == []
 
 
@@ -124,17 +124,17 @@ PATHS = [
 
 
 def raw(system: LocalSystem, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, Any, str]:
-    """A request exactly as it is written: other clients tidy a path up."""
+    """Sends the path unchanged, where httpx would normalize it. Returns status, JSON body and headers."""
     connection = http.client.HTTPConnection("127.0.0.1", system.port, timeout=20)
     try:
         connection.putrequest(method, path, skip_accept_encoding=True)
         for name, value in headers.items():
             connection.putheader(name.replace("_", "-"), value)
         connection.endheaders(body)
-        answer = connection.getresponse()
-        content = answer.read()
-        is_json = "json" in (answer.headers["Content-Type"] or "")
-        return answer.status, json.loads(content) if is_json and content else None, str(answer.headers)
+        response = connection.getresponse()
+        content = response.read()
+        is_json = "json" in (response.headers["Content-Type"] or "")
+        return response.status, json.loads(content) if is_json and content else None, str(response.headers)
     finally:
         connection.close()
 
@@ -144,10 +144,10 @@ def raw(system: LocalSystem, method: str, path: str, body: bytes = b"", **header
 def test_rejects_path_tricks(system: LocalSystem, register: Register, method: str, path: str) -> None:
     register(heartbeat={"enabled": False})
 
-    status, answer, headers = raw(system, method, path)
+    status, body, headers = raw(system, method, path)
 
     assert 400 <= status < 500
-    assert set(answer["error"]) == {"message", "type", "code", "param"}
+    assert set(body["error"]) == {"message", "type", "code", "param"}
     assert "X-Evil" not in headers
     assert raw(system, "GET", f"{PROVIDERS}/tokenhub")[0] == 200
 
@@ -185,7 +185,8 @@ def test_clients_cannot_forge_log_lines(http: httpx.Client, register: Register, 
     def shown() -> list[str]:
         return [line for line in system.output if "forged" in line]
 
-    assert wait_until(shown, 10, every=0.2)  # the model that was asked for is told, as one JSON string
+    # The log line has the model of the request as one JSON string.
+    assert wait_until(shown, 10, every=0.2)
     assert all(re.match(r"\d\d:\d\d:\d\d completions +INFO ", line) and line.isprintable() for line in shown())
     logs = aws.client("logs", system.aws_url)
     groups = [group["logGroupName"] for group in logs.describe_log_groups()["logGroups"]]

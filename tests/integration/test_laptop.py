@@ -1,7 +1,7 @@
-"""The developer's machine: what a web page in the browser can reach, what listens, and who can read the files.
+"""The developer's machine: web pages reach nothing, servers listen on loopback only, other users read no file.
 
-The requests are those that a browser would send for a page: it adds Origin and Sec-Fetch-Site itself, and takes Host
-from the page's address, which may be a name that the page's owner has pointed to 127.0.0.1 meanwhile.
+The requests have the headers that a browser sends for a page. The browser itself sets Origin and Sec-Fetch-Site. It
+takes Host from the page's address: after DNS rebinding, that is the page's host name although it resolves to 127.0.0.1.
 """
 
 import re
@@ -30,7 +30,7 @@ REBOUND = {"Sec-Fetch-Site": "same-origin"}
 
 
 @pytest.fixture(params=list(PAGE_REQUESTS.values()), ids=list(PAGE_REQUESTS))
-def of_a_page(request: pytest.FixtureRequest) -> dict[str, str]:
+def from_page(request: pytest.FixtureRequest) -> dict[str, str]:
     return dict(request.param)
 
 
@@ -41,8 +41,8 @@ def rebound(url: str) -> dict[str, str]:
 REGISTRATION = b'{"id": "evil", "endpoint": "http://localhost:1/v1"}'
 
 
-def test_web_page_cannot_register_or_read(http: httpx.Client, system: LocalSystem, of_a_page: dict[str, str]) -> None:
-    for headers in (of_a_page, rebound(system.url)):
+def test_web_page_cannot_register_or_read(http: httpx.Client, system: LocalSystem, from_page: dict[str, str]) -> None:
+    for headers in (from_page, rebound(system.url)):
         posted = http.post("/api/v1/providers", content=REGISTRATION, headers=headers)
         read = http.get("/api/v1/providers", headers=headers)
 
@@ -52,9 +52,9 @@ def test_web_page_cannot_register_or_read(http: httpx.Client, system: LocalSyste
     assert http.get("/api/v1/providers").json() == []
 
 
-def test_web_page_cannot_read_or_reset_the_local_aws(system: LocalSystem, of_a_page: dict[str, str]) -> None:
-    for headers in (of_a_page, rebound(system.aws_url)):
-        answers = [
+def test_web_page_cannot_read_or_reset_the_local_aws(system: LocalSystem, from_page: dict[str, str]) -> None:
+    for headers in (from_page, rebound(system.aws_url)):
+        responses = [
             httpx.post(f"{system.aws_url}/_ministack/reset", headers=headers, trust_env=False),
             httpx.get(f"{system.aws_url}/_ministack/health", headers=headers, trust_env=False),
             httpx.options(f"{system.aws_url}/", headers=headers, trust_env=False),
@@ -66,22 +66,23 @@ def test_web_page_cannot_read_or_reset_the_local_aws(system: LocalSystem, of_a_p
             ),
         ]
 
-        assert [answer.status_code for answer in answers] == [403] * 4
-        assert "access-control-allow-origin" not in answers[2].headers
-    assert system.token("admin")  # what a reset would have taken
+        assert [response.status_code for response in responses] == [403] * 4
+        assert "access-control-allow-origin" not in responses[2].headers
+    # A reset would have deleted the token.
+    assert system.token("admin")
 
 
 def test_web_page_cannot_call_or_control_the_rehearsal_tokenhub(
-    tokenhub: RunningTokenHub, of_a_page: dict[str, str]
+    tokenhub: RunningTokenHub, from_page: dict[str, str]
 ) -> None:
-    for headers in (of_a_page, rebound(tokenhub.url)):
-        answers = [
+    for headers in (from_page, rebound(tokenhub.url)):
+        responses = [
             httpx.put(f"{tokenhub.url}/_rehearse", json={"mode": "refuse_key"}, headers=headers),
             httpx.post(f"{tokenhub.url}/_rehearse", content=b"{}", headers=headers),
             httpx.get(f"{tokenhub.url}/v1/models", headers=headers),
         ]
 
-        assert [answer.status_code for answer in answers] == [403] * 3
+        assert [response.status_code for response in responses] == [403] * 3
     assert httpx.get(f"{tokenhub.url}/_rehearse").json()["mode"] == "normal"
     assert tokenhub.requests == []
 
@@ -93,7 +94,7 @@ def test_curl_is_allowed(tokenhub: RunningTokenHub, http: httpx.Client, system: 
 
 
 def listening(system: LocalSystem) -> list[str]:
-    """The addresses that the processes of the system listen on."""
+    """Returns the addresses on which the system's processes listen."""
     pids = {line.split()[0] for line in system.processes()} | {str(system.pid)}
     sockets = subprocess.run(["ss", "-Hltnp"], capture_output=True, text=True, check=True).stdout.splitlines()
     return [line.split()[3] for line in sockets if set(re.findall(r"pid=(\d+)", line)) & pids]
@@ -101,23 +102,26 @@ def listening(system: LocalSystem) -> list[str]:
 
 @pytest.mark.skipif(shutil.which("ss") is None, reason="needs ss (Linux)")
 def test_web_page_cannot_reach_workers_or_inner_ports(
-    http: httpx.Client, system: LocalSystem, of_a_page: dict[str, str]
+    http: httpx.Client, system: LocalSystem, from_page: dict[str, str]
 ) -> None:
-    http.get("/v1/models")  # a worker and its Runtime API
+    # Starts a worker and its Runtime API.
+    http.get("/v1/models")
 
-    passed_on = (f":{system.port}", f":{system.tokenhub_port}")  # the front, and what a TokenHub answers itself
-    doors = [address for address in listening(system) if not address.endswith(passed_on)]
+    # Other tests cover the API server and the port on which a TokenHub itself responds.
+    public_ports = (f":{system.port}", f":{system.tokenhub_port}")
+    addresses = [address for address in listening(system) if not address.endswith(public_ports)]
 
-    assert len(doors) > 1
-    for door in doors:
-        for headers in (of_a_page, rebound(f"http://{door}")):
-            next_event = f"http://{door}/2018-06-01/runtime/invocation/next"
-            assert httpx.get(next_event, headers=headers, timeout=5, trust_env=False).status_code == 403, door
+    assert len(addresses) > 1
+    for address in addresses:
+        for headers in (from_page, rebound(f"http://{address}")):
+            next_event = f"http://{address}/2018-06-01/runtime/invocation/next"
+            assert httpx.get(next_event, headers=headers, timeout=5, trust_env=False).status_code == 403, address
 
 
 @pytest.mark.skipif(shutil.which("ss") is None, reason="needs ss (Linux)")
 def test_listens_only_on_loopback_and_the_docker_bridge(http: httpx.Client, system: LocalSystem) -> None:
-    http.get("/v1/models")  # a worker and its Runtime API
+    # Starts a worker and its Runtime API.
+    http.get("/v1/models")
 
     addresses = listening(system)
 
@@ -134,7 +138,8 @@ def test_listens_only_on_loopback_and_the_docker_bridge(http: httpx.Client, syst
 def test_other_users_cannot_read_the_state(http: httpx.Client, system: LocalSystem) -> None:
     modes = {}
     for path in [system.state, *system.state.rglob("*")]:
-        with suppress(FileNotFoundError):  # a snapshot that the next one has replaced
+        # The next snapshot may have replaced this one.
+        with suppress(FileNotFoundError):
             modes[str(path)] = path.lstat().st_mode
     open_to_others = [path for path, mode in modes.items() if not stat.S_ISLNK(mode) and mode & 0o077]
 

@@ -1,4 +1,4 @@
-"""CORS, with requests like a browser's: pages of an allowed origin can call the gateway, other pages cannot."""
+"""CORS: pages of an allowed origin can call the gateway, other pages cannot."""
 
 import httpx
 import pytest
@@ -12,8 +12,11 @@ ALLOW = "access-control-allow-origin"
 
 
 def preflight(http: httpx.Client, path: str, origin: str) -> httpx.Response:
-    asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization,content-type"}
-    return http.options(path, headers={"Origin": origin, "Sec-Fetch-Site": "cross-site"} | asked)
+    requested = {
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization,content-type",
+    }
+    return http.options(path, headers={"Origin": origin, "Sec-Fetch-Site": "cross-site"} | requested)
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -27,7 +30,7 @@ def test_preflight_allows_configured_origins_without_a_token(http: httpx.Client,
 
 
 @pytest.mark.parametrize("path", ["/api/v1/providers", "/v1/models"])
-def test_answers_allow_configured_origins_only(
+def test_responses_allow_configured_origins_only(
     http: httpx.Client, register: Register, system: LocalSystem, path: str
 ) -> None:
     register()
@@ -43,17 +46,17 @@ def test_answers_allow_configured_origins_only(
 
 @pytest.mark.parametrize("path", ["/api/v1/providers", "/v1/models", "/nowhere"])
 def test_api_gateway_errors_allow_every_origin(http: httpx.Client, path: str) -> None:
-    answer = http.get(path, headers={"Origin": PAGE})
+    response = http.get(path, headers={"Origin": PAGE})
 
-    assert answer.status_code in (401, 404)
-    assert answer.headers[ALLOW] == "*"
-    assert answer.headers["access-control-expose-headers"] == "Retry-After, X-Request-Id, X-Should-Retry"
-    assert "access-control-allow-credentials" not in answer.headers
+    assert response.status_code in (401, 404)
+    assert response.headers[ALLOW] == "*"
+    assert response.headers["access-control-expose-headers"] == "Retry-After, X-Request-Id, X-Should-Retry"
+    assert "access-control-allow-credentials" not in response.headers
 
 
 def test_function_errors_allow_configured_origins(http: httpx.Client, system: LocalSystem) -> None:
     token = {"Authorization": f"Bearer {system.token('admin')}", "Origin": PAGE}
 
-    answers = [http.post(path, content=b"{", headers=token) for path in ("/api/v1/providers", "/v1/messages")]
+    responses = [http.post(path, content=b"{", headers=token) for path in ("/api/v1/providers", "/v1/messages")]
 
-    assert [(answer.status_code, answer.headers[ALLOW]) for answer in answers] == [(400, PAGE)] * 2
+    assert [(response.status_code, response.headers[ALLOW]) for response in responses] == [(400, PAGE)] * 2

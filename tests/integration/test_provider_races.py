@@ -1,4 +1,4 @@
-"""Concurrent changes: none is lost, one provider is the default, one of several writers with one ETag wins."""
+"""Concurrent changes never overwrite each other, leave one default provider, and one writer per ETag wins."""
 
 import time
 from collections import Counter
@@ -38,8 +38,8 @@ def warm(client_of: httpx.Client) -> None:
     """
     for callers in (4, 8, 12, 16, *[20] * 10):
         began = time.monotonic()
-        for answer in at_once([lambda: client_of.get(PATH, timeout=60)] * callers):
-            assert answer.status_code in {200, 504}
+        for response in at_once([lambda: client_of.get(PATH, timeout=60)] * callers):
+            assert response.status_code in {200, 504}
         if callers == 20 and time.monotonic() - began < 2:
             return
 
@@ -56,14 +56,14 @@ def defaults(http: httpx.Client) -> list[str]:
     return [provider["id"] for provider in http.get(PATH).json() if provider["default"]]
 
 
-def statuses(answers: Sequence[httpx.Response]) -> Counter[int]:
-    return Counter(answer.status_code for answer in answers)
+def statuses(responses: Sequence[httpx.Response]) -> Counter[int]:
+    return Counter(response.status_code for response in responses)
 
 
 def test_concurrent_registrations_of_one_id_create_one_provider(http: httpx.Client) -> None:
-    answers = at_once([posting(http, id="same", description=str(number)) for number in range(20)])
+    responses = at_once([posting(http, id="same", description=str(number)) for number in range(20)])
 
-    assert statuses(answers) == {201: 1, 200: 19}
+    assert statuses(responses) == {201: 1, 200: 19}
     [provider] = http.get(PATH).json()
     assert provider["default"]
     # The default can be deleted only as the last provider, so the count is right.
@@ -74,9 +74,9 @@ def test_concurrent_registrations_of_one_id_create_one_provider(http: httpx.Clie
 def test_concurrent_registrations_of_twenty_ids_leave_one_default(http: httpx.Client) -> None:
     ids = [f"p{number}" for number in range(20)]
 
-    answers = at_once([posting(http, id=id_) for id_ in ids])
+    responses = at_once([posting(http, id=id_) for id_ in ids])
 
-    assert statuses(answers) == {201: 20}
+    assert statuses(responses) == {201: 20}
     assert {provider["id"] for provider in http.get(PATH).json()} == set(ids)
     assert len(defaults(http)) == 1
 
@@ -110,11 +110,11 @@ def test_one_of_eight_writers_with_one_etag_wins(http: httpx.Client, method: str
     for round_ in range(3):
         seen = http.get(f"{PATH}/main").headers["ETag"]
 
-        answers = at_once([write(f"writer {number} of round {round_}", seen) for number in range(8)])
+        responses = at_once([write(f"writer {number} of round {round_}", seen) for number in range(8)])
 
-        assert statuses(answers) == {200: 1, 412: 7}
-        [won] = [answer for answer in answers if answer.status_code == 200]
-        assert {a.json()["error"]["code"] for a in answers if a is not won} == {"precondition_failed"}
+        assert statuses(responses) == {200: 1, 412: 7}
+        [won] = [response for response in responses if response.status_code == 200]
+        assert {a.json()["error"]["code"] for a in responses if a is not won} == {"precondition_failed"}
         now = http.get(f"{PATH}/main")
         assert (now.json()["name"], now.headers["ETag"]) == (won.json()["name"], won.headers["ETag"])
 
@@ -145,18 +145,18 @@ def test_concurrent_patches_of_different_fields_all_apply(http: httpx.Client) ->
             *({"heartbeat": {name: value}} for name, value in (("model", text), ("max_tokens", number + 1))),
         ]
 
-        answers = at_once([patching(http, "main", body) for body in changes])
+        responses = at_once([patching(http, "main", body) for body in changes])
 
-        assert statuses(answers) == {200: 5}
+        assert statuses(responses) == {200: 5}
         now = http.get(f"{PATH}/main").json()
         assert [now["name"], now["model"], now["description"]] == [text] * 3
         assert now["heartbeat"] == {"enabled": False, "model": text, "max_tokens": number + 1}
 
 
 def test_location_header_points_to_the_new_provider(http: httpx.Client, register: Register) -> None:
-    answer = register()
+    response = register()
 
-    followed = http.get(answer.url.join(answer.headers["Location"]))
+    followed = http.get(response.url.join(response.headers["Location"]))
 
     assert (followed.status_code, followed.json()["id"]) == (200, "tokenhub")
-    assert followed.headers["ETag"] == answer.headers["ETag"]
+    assert followed.headers["ETag"] == response.headers["ETag"]

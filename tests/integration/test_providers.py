@@ -16,10 +16,10 @@ def status(http: httpx.Client) -> tuple[str, str | None]:
 
 
 def test_new_provider_is_pending_then_healthy(http: httpx.Client, register: Register) -> None:
-    answer = register()
+    response = register()
 
-    assert answer.status_code == 201
-    assert answer.json()["status"] == "pending"
+    assert response.status_code == 201
+    assert response.json()["status"] == "pending"
     assert wait_until(lambda: status(http) == ("healthy", None), 60, every=0.25)
 
 
@@ -45,10 +45,10 @@ def test_wrong_key_fails_with_advice(http: httpx.Client, register: Register, tok
 
 
 def test_key_appears_in_no_response_table_or_log(http: httpx.Client, register: Register, system: LocalSystem) -> None:
-    answers = [register(api_key=CANARY).text]
+    responses = [register(api_key=CANARY).text]
     assert wait_until(lambda: status(http)[0] == "healthy", 60, every=0.25)
     http.post("/v1/chat/completions", json={"messages": [{"role": "user", "content": "Hello"}]})
-    answers += [http.get("/api/v1/providers").text, http.get("/api/v1/providers/tokenhub").text]
+    responses += [http.get("/api/v1/providers").text, http.get("/api/v1/providers/tokenhub").text]
 
     dynamodb, logs = aws.client("dynamodb", system.aws_url), aws.client("logs", system.aws_url)
     tables = dynamodb.list_tables()["TableNames"]
@@ -57,7 +57,7 @@ def test_key_appears_in_no_response_table_or_log(http: httpx.Client, register: R
     lines = [event["message"] for group in groups for event in logs.filter_log_events(logGroupName=group)["events"]]
     assert items
     assert lines
-    assert CANARY not in str([answers, items, lines, system.output])
+    assert CANARY not in str([responses, items, lines, system.output])
 
 
 def test_rejects_deletion_of_the_default_while_another_exists(http: httpx.Client, register: Register) -> None:

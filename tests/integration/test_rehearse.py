@@ -16,10 +16,10 @@ def rehearse(system: LocalSystem, *arguments: str) -> subprocess.CompletedProces
 def test_shows_the_clients_view_and_the_log_line(system: LocalSystem, register: Register) -> None:
     register(heartbeat={"enabled": False})
 
-    shown = rehearse(system, "cut_clean")
+    process = rehearse(system, "cut_clean")
 
-    assert shown.returncode == 0, shown.stderr
-    view, _, line = shown.stdout.partition("The gateway's log line:")
+    assert process.returncode == 0, process.stderr
+    view, _, line = process.stdout.partition("The gateway's log line:")
     assert "200 OK" in view
     assert "event: error" in view
     assert '"stream_end":"truncated"' in line
@@ -28,15 +28,15 @@ def test_shows_the_clients_view_and_the_log_line(system: LocalSystem, register: 
 def test_shows_the_error_of_an_outage_before_the_stream(system: LocalSystem, register: Register) -> None:
     register(heartbeat={"enabled": False})
 
-    shown = rehearse(system, "budget", "--whole")
+    process = rehearse(system, "budget", "--whole")
 
-    assert "429 Too Many Requests" in shown.stdout
-    assert "x-should-retry: false" in shown.stdout
-    assert '"code":"provider_budget_spent"' in shown.stdout
+    assert "429 Too Many Requests" in process.stdout
+    assert "x-should-retry: false" in process.stdout
+    assert '"code":"provider_budget_spent"' in process.stdout
 
 
 def test_lists_the_known_outages_for_an_unknown_one(system: LocalSystem) -> None:
-    shown = rehearse(system, "nonsense")
+    process = rehearse(system, "nonsense")
 
-    assert shown.returncode == 1
-    assert "cut_clean" in shown.stderr
+    assert process.returncode == 1
+    assert "cut_clean" in process.stderr

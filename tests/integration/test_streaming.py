@@ -1,4 +1,4 @@
-"""Real clients against the deployed system: order, bytes and time of what arrives."""
+"""Streams through the deployed system, read by real clients: order, bytes and arrival times of the chunks."""
 
 import subprocess
 import time
@@ -33,20 +33,21 @@ def warm(http: httpx.Client, register: Register, tokenhub: RunningTokenHub) -> h
 
 
 def arrivals(http: httpx.Client) -> list[tuple[float, bytes]]:
-    with http.stream("POST", "/v1/chat/completions", json=chat_body("a b c d e", stream=True)) as answer:
-        assert answer.headers["content-type"] == "text/event-stream"
-        return [(time.monotonic(), data) for data in answer.iter_raw()]
+    with http.stream("POST", "/v1/chat/completions", json=chat_body("a b c d e", stream=True)) as response:
+        assert response.headers["content-type"] == "text/event-stream"
+        return [(time.monotonic(), data) for data in response.iter_raw()]
 
 
 def test_delivers_each_token_when_tokenhub_sends_it(warm: httpx.Client, tokenhub: RunningTokenHub) -> None:
     tokenhub.rehearse("slow", delay_ms=int(PAUSE_S * 1000))
 
-    came = arrivals(warm)
+    received = arrivals(warm)
 
-    assert [data for _, data in came] == [data for _, data in tokenhub.sent]
-    late = [arrived - sent for (arrived, _), (sent, _) in zip(came, tokenhub.sent, strict=True)]
-    assert max(late) < PAUSE_S  # before the next one
-    gaps = [after - before for (before, _), (after, _) in pairwise(came)]
+    assert [data for _, data in received] == [data for _, data in tokenhub.sent]
+    delays = [arrived - sent for (arrived, _), (sent, _) in zip(received, tokenhub.sent, strict=True)]
+    # Each chunk arrives before TokenHub sends the next one.
+    assert max(delays) < PAUSE_S
+    gaps = [after - before for (before, _), (after, _) in pairwise(received)]
     assert len(gaps) >= 5
     assert sorted(gaps)[len(gaps) // 2] == pytest.approx(PAUSE_S, abs=0.05)
 
@@ -55,22 +56,22 @@ def test_delivers_each_token_when_tokenhub_sends_it(warm: httpx.Client, tokenhub
 def test_returns_every_kind_of_stream_unchanged(warm: httpx.Client, tokenhub: RunningTokenHub, mode: str) -> None:
     tokenhub.rehearse(mode)
 
-    came = arrivals(warm)
+    received = arrivals(warm)
 
     sent = b"".join(data for _, data in tokenhub.sent)
     # The end mark always has the same form, and nothing follows it.
     frames, _, _ = sent.partition(b"data: [DONE]")
-    assert b"".join(data for _, data in came) == frames + b"data: [DONE]\n\n"
+    assert b"".join(data for _, data in received) == frames + b"data: [DONE]\n\n"
 
 
 @pytest.mark.parametrize("model", ["claude-sonnet-4-6", "rehearse/anthropic_stream"])
 def test_openai_sdk_reads_a_stream_of_an_anthropic_model(sdk: openai.OpenAI, model: str) -> None:
-    answer = sdk.chat.completions.with_raw_response.create(
+    response = sdk.chat.completions.with_raw_response.create(
         model=model, messages=[{"role": "user", "content": "Grüße, 東京 🚀"}], stream=True
     )
 
-    assert answer.headers["x-translated"] == "anthropic"
-    assert "".join(chunk.choices[0].delta.content or "" for chunk in answer.parse()) == "Grüße, 東京 🚀"
+    assert response.headers["x-translated"] == "anthropic"
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in response.parse()) == "Grüße, 東京 🚀"
 
 
 def test_returns_a_json_answer_unchanged(warm: httpx.Client, tokenhub: RunningTokenHub) -> None:
@@ -128,10 +129,10 @@ def test_curl_shows_tokens_as_they_arrive(warm: httpx.Client, tokenhub: RunningT
 
     with subprocess.Popen([*command, body], stdout=subprocess.PIPE) as curl:
         assert curl.stdout is not None
-        came = [(time.monotonic(), line) for line in curl.stdout if line.strip()]
+        received = [(time.monotonic(), line) for line in curl.stdout if line.strip()]
 
-    assert came[-1][1] == b"data: [DONE]\n"
-    assert came[-1][0] - came[0][0] > 4 * 0.15
+    assert received[-1][1] == b"data: [DONE]\n"
+    assert received[-1][0] - received[0][0] > 4 * 0.15
 
 
 def test_rotating_a_key_fails_no_request(warm: httpx.Client, register: Register, tokenhub: RunningTokenHub) -> None:

@@ -16,11 +16,11 @@ REFUSED = {401: "unauthorized", 403: "forbidden"}
 
 def called(http: httpx.Client, token: str, order: int = 1) -> dict[str, str]:
     headers = {"Authorization": f"Bearer {token}"}
-    answers = {call: http.request(*call.split(), headers=headers) for call in list(ADMIN)[::order]}
-    return {call: REFUSED.get(answer.status_code, "open") for call, answer in answers.items()}
+    responses = {call: http.request(*call.split(), headers=headers) for call in list(ADMIN)[::order]}
+    return {call: REFUSED.get(response.status_code, "open") for call, response in responses.items()}
 
 
-@pytest.mark.parametrize("order", [1, -1], ids=["manage first", "ask first"])
+@pytest.mark.parametrize("order", [1, -1], ids=["provider API first", "v1 first"])
 def test_each_token_opens_only_its_routes(system: LocalSystem, http: httpx.Client, order: int) -> None:
     assert called(http, system.token("admin"), order) == ADMIN
     assert called(http, system.token("client"), order) == CLIENT
@@ -42,21 +42,21 @@ def test_x_api_key_opens_the_anthropic_routes_only(system: LocalSystem, http: ht
 
 @pytest.mark.parametrize("name", ["api-key", "x-goog-api-key"])
 def test_a_request_with_a_token_in_another_header_gets_no_local_token(http: httpx.Client, name: str) -> None:
-    answer = http.get("/api/v1/providers", headers={name: "wrong"})
+    response = http.get("/api/v1/providers", headers={name: "wrong"})
 
-    assert (answer.status_code, answer.headers["x-should-retry"]) == (401, "false")
+    assert (response.status_code, response.headers["x-should-retry"]) == (401, "false")
 
 
 def test_web_page_requests_get_no_local_token(http: httpx.Client) -> None:
-    answer = http.get("/api/v1/providers", headers={"Origin": "https://example.com"})
+    response = http.get("/api/v1/providers", headers={"Origin": "https://example.com"})
 
-    assert (answer.status_code, answer.json()["error"]["code"]) == (401, "unauthorized")
+    assert (response.status_code, response.json()["error"]["code"]) == (401, "unauthorized")
 
 
 def test_rejects_a_foreign_host(http: httpx.Client) -> None:
-    answer = http.get("/health", headers={"Host": "evil.example.com"})
+    response = http.get("/health", headers={"Host": "evil.example.com"})
 
-    assert (answer.status_code, answer.json()["error"]["code"]) == (403, "forbidden_host")
+    assert (response.status_code, response.json()["error"]["code"]) == (403, "forbidden_host")
 
 
 def test_rotation_breaks_no_client_and_prints_only_the_new_token(system: LocalSystem, http: httpx.Client) -> None:

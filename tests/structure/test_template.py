@@ -96,7 +96,7 @@ def test_resources_have_no_physical_names() -> None:
         f"{name}.{key}"
         for name, resource in template()["Resources"].items()
         for key, value in resource.get("Properties", {}).items()
-        # A LogGroupName that is a reference is no physical name.
+        # A LogGroupName that refers to a log group is not a physical name.
         if named.match(key) and "Ref" not in value
         if resource["Type"] not in TYPES_WITH_OTHER_NAMES
     ]
@@ -159,7 +159,8 @@ def test_each_handler_exists(name: str) -> None:
     assert handler in [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
 
 
-READ_BY_A_LAYER = {"CompletionsFunction": {"STREAM_MODE"}}  # lambda_streaming does not use Settings
+# lambda_streaming reads its variable itself, without Settings.
+READ_BY_A_LAYER = {"CompletionsFunction": {"STREAM_MODE"}}
 GIVEN_TO_ALL = ALL_FUNCTIONS["Environment"]["Variables"].keys()
 SET_BY_SAM_LOCAL = {"AWS_SAM_LOCAL"}
 

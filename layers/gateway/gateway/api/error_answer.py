@@ -1,4 +1,4 @@
-"""Turns a GatewayError into an answer to API Gateway. Without Powertools, to keep the preflight function small."""
+"""Turns a GatewayError into a response for API Gateway. Without Powertools, to keep the preflight function small."""
 
 import json
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ JSON = "application/json"
 
 
 def error_answer(error: GatewayError, headers: Mapping[str, str]) -> dict[str, Any]:
-    """Returns a REST proxy answer: the error's status, these headers, and the error as its JSON body."""
+    """Returns a REST proxy response: the error's status, these headers, and the error as its JSON body."""
     return {
         "statusCode": error.status,
         "headers": {"content-type": JSON, **headers},

@@ -58,7 +58,7 @@ FORWARDED_HEADERS = REQUEST_ID | {
     "Request-Id": _header("The same id, where the Anthropic SDK reads it"),
     "X-Provider-Id": _header("The provider that got the request"),
     "X-Provider-Status": _header("`failed` if its last heartbeat failed"),
-    "X-Model-Substituted": _header("`true` if another model answered than the requested one"),
+    "X-Model-Substituted": _header("`true` if a model other than the requested one answered"),
     "X-Translated": _header("`anthropic` if the gateway translated the stream to OpenAI's format"),
 }
 FORWARDED_ERROR_HEADERS = FORWARDED_HEADERS | {

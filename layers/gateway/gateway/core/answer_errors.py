@@ -1,4 +1,4 @@
-"""Errors about an answer of a provider that no client could use. `errors.py` has all other errors and the tree."""
+"""Errors for responses of a provider that no client could use. `errors.py` has all other errors and the tree."""
 
 from gateway.core.errors import ForwardingError
 

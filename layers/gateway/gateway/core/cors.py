@@ -35,10 +35,10 @@ class Cors:
         self._origins = origins
 
     def headers(self, request: Mapping[str, str]) -> dict[str, str]:
-        """Returns the CORS headers of the answer to a request with these headers."""
+        """Returns the CORS headers of the response to a request with these headers."""
         if not self._origins:
             return {}
-        # Sent without an Origin too: a cache must not give the answer for one origin to another.
+        # Sent without an Origin too: a cache must not return the response for one origin to another.
         vary = {"vary": "Origin"}
         origin = _origin(request)
         if origin not in self._origins:
@@ -46,7 +46,7 @@ class Cors:
         return vary | {"access-control-allow-origin": origin, "access-control-expose-headers": EXPOSED_HEADERS}
 
     def preflight(self, request: Mapping[str, str]) -> dict[str, str]:
-        """Returns the headers of the answer to a preflight. Raises OriginNotAllowed."""
+        """Returns the headers of the response to a preflight. Raises OriginNotAllowed."""
         if _origin(request) not in self._origins:
             raise OriginNotAllowed
         return self.headers(request) | {

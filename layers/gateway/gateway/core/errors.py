@@ -10,7 +10,7 @@ GatewayError
 │   ├── ApiKeyRequired
 │   ├── TooManyProviders
 │   └── DefaultProviderNeeded
-├── PreconditionFailed        412  If-Match
+├── PreconditionFailed        412  the ETag in If-Match is outdated
 ├── RegistryBusy              503
 ├── NoProvider                503  the registry is empty
 ├── HeartbeatFailed, HeartbeatTimeout
@@ -54,7 +54,7 @@ class GatewayError(Exception):
         return self.own_type or TYPES.get(self.status, "invalid_request_error" if self.status < 500 else "server_error")
 
     def body(self) -> dict[str, dict[str, Any]]:
-        """Returns the JSON body of the answer. All errors have this shape."""
+        """Returns the JSON body of the error response. All errors have this shape."""
         return {"error": {"message": self.message, "type": self.type, "code": self.code, "param": self.param}}
 
     def to_dict(self) -> dict[str, Any]:
@@ -142,8 +142,8 @@ class PreconditionFailed(GatewayError):
 
     def __init__(self) -> None:
         super().__init__(
-            "The provider does not match If-Match: it was changed or deleted, or another provider became the default. "
-            "Read it again, and repeat the change with its new ETag.",
+            "The ETag in If-Match is outdated: the provider was changed or deleted, or another one became the default. "
+            "Read the provider again, and repeat the change with its new ETag.",
             param="If-Match",
         )
 
@@ -254,7 +254,7 @@ class NotAStream(ForwardingError):
 
     def __init__(self) -> None:
         super().__init__(
-            "The request asked for a stream, and the provider's answer is not one. Send it without stream. "
+            'The request has "stream": true, but the provider did not answer with a stream. Send it without "stream". '
             "If the answer is a web page, register TokenHub's own address."
         )
 

@@ -21,7 +21,7 @@ MIN_KEY_CHARACTERS = 8
 # An escaped character takes at most so many characters.
 MAX_FORM_FACTOR = 16
 # Backslashes before an escape double each time that JSON is put into JSON. All repetitions here are bounded, because a
-# regular expression holds the GIL: a provider that answers only backslashes must not stop the process.
+# regular expression holds the GIL: a response of backslashes only must not stop the process.
 BACKSLASHES = r"\\{0,16}"
 # An escape that was cut at the end of a text.
 ESCAPE_CUT = re.compile(r"[\\%&]\S{0,8}")

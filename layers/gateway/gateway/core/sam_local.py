@@ -1,4 +1,4 @@
-"""Makes functions under `sam local` explain how to start the local AWS if it does not run."""
+"""Under `sam local`: explains how to start the local AWS if it does not run."""
 
 import socket
 from typing import Any

@@ -41,7 +41,7 @@ def make_logger(service: str, level: str, redactor: Callable[[str], str] = redac
     """Returns the logger of a function. It writes JSON lines and redacts all text in them, tracebacks included."""
     # At INFO httpx logs the URL of every request.
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    # At DEBUG botocore logs every answer, with decrypted keys.
+    # At DEBUG botocore logs every response, with decrypted keys.
     logging.getLogger("botocore").setLevel(logging.INFO)
 
     def serialize(line: Mapping[str, Any]) -> str:

@@ -76,10 +76,10 @@ def has_unread_bytes(response: httpx.Response) -> bool:
 
 def _addresses(host: str, port: int) -> list[str]:
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        results = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
         raise httpcore.ConnectError(str(error)) from error
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))[:MAX_ADDRESSES]
+    return list(dict.fromkeys(str(address[0]) for *_, address in results))[:MAX_ADDRESSES]
 
 
 def _tls_failure(endpoint: str, error: ssl.SSLError) -> str:

@@ -1,4 +1,4 @@
-"""Decodes a body that was compressed although the gateway asked for `identity`, piece by piece as it arrives."""
+"""Decompresses a body piece by piece as it arrives. The gateway requests `identity`; some servers compress anyway."""
 
 import zlib
 from collections.abc import Iterable, Iterator

@@ -1,6 +1,7 @@
 """The errors that TokenHub and its model providers return: the code, the remedy and the retryability of each.
 
-TokenHub's texts are its own: plain text, `error` as a string, `code: null` (docs/tokenhub.md, 1.4).
+TokenHub's errors have other shapes than OpenAI's: plain text, `error` as a string, `code: null` (docs/tokenhub.md,
+1.4).
 """
 
 from collections.abc import Iterator
@@ -139,7 +140,7 @@ RETRYABLE_STATUSES = (408, 409, 425)
 TRY_AGAIN = "Try again."
 # Only Anthropic's API has this status.
 OVERLOADED = 529
-# These two keep their code also when a web page is the answer.
+# These two statuses keep their code even if the response is a web page.
 PATH_STATUSES = (404, 405)
 WEB_PAGE = "This is a web page from a server in front of TokenHub. Check that server and the registered endpoint."
 MODEL_WEB_PAGE = "The model's provider, or a server in front of it, sent a web page. Check the provider in TokenHub."

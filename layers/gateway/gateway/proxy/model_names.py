@@ -8,10 +8,10 @@ LATEST = "latest"
 
 
 def is_substituted(asked: str | None, negotiated: str | None, answered: str | None) -> bool:
-    """Whether another model served than the request asked for.
+    """Whether a model other than the requested one answered.
 
-    `negotiated` is TokenHub's name of the model that served, `answered` the name in the answer. The latter counts only
-    where the former is missing, because a model's provider has its own name for a version of a model.
+    `negotiated` is TokenHub's name of the model that served, `answered` the name in the response body. The body's name
+    counts only if TokenHub names none, because a model's provider has different names for the versions of a model.
     """
     if asked in (None, "", "*"):
         return False

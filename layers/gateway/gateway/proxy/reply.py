@@ -13,7 +13,7 @@ from gateway.proxy.request_log import RequestLog
 from gateway.proxy.upstream import UpstreamResponse
 from gateway.proxy.upstream_errors import read_error_body, upstream_error
 
-# A browser must not render an answer as a page.
+# A browser must not render a response as a page.
 NO_SNIFFING = {"x-content-type-options": "nosniff"}
 JSON_WHITESPACE = b" \t\r\n"
 MAX_BUFFERED_BYTES = 32 * 1024 * 1024
@@ -76,7 +76,7 @@ def provider_error(response: UpstreamResponse, chunks: Iterator[bytes], log: Req
 def require_json(body: bytes) -> None:
     """Raises NotJson for a body that does not begin like a JSON object or array.
 
-    SDKs return such a body as an answer. Content-Type is no evidence: TokenHub sends JSON as text/plain on /v1/chat.
+    SDKs return such a body as an answer. Content-Type proves nothing: TokenHub sends JSON as text/plain on /v1/chat.
     """
     start = body.removeprefix(codecs.BOM_UTF8).lstrip(JSON_WHITESPACE)[:1]
     if not start:

@@ -1,9 +1,11 @@
 """A request to forward: the fields that the gateway reads, and the headers that it forwards."""
 
+import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Self
+from urllib.parse import urlencode
 
 from gateway.core.errors import InvalidRequest
 from gateway.core.strict_json import NOT_JSON, read_object
@@ -25,7 +27,7 @@ class ForwardRequest:
 
     `model` is the model or the model hint that the body names, `client_request_id` the caller's X-Request-ID.
     `route` is the gateway's route, without /v1, as the log line has it. `path` may end in `{model+}`, which
-    `read_request` replaces by the value in `path_parameters`.
+    `read_request` replaces by the value in `path_parameters`. `provider_id` None selects the default provider.
     """
 
     method: str
@@ -42,6 +44,26 @@ class ForwardRequest:
     client_request_id: str | None = None
     route: str = ""
     path_parameters: Mapping[str, str] = field(default_factory=dict)
+    provider_id: str | None = None
+
+    @classmethod
+    def from_event(cls, event: Mapping[str, Any]) -> Self:
+        """Returns the request of API Gateway's REST proxy event, with all its headers and an unread body."""
+        headers = event.get("headers") or {}
+        route = event["resource"].removeprefix("/v1")
+        return cls(
+            method=event["httpMethod"],
+            path=route.removeprefix("/anthropic/v1"),
+            route=route,
+            path_parameters=event.get("pathParameters") or {},
+            request_id=event["requestContext"]["requestId"],
+            query=urlencode(event.get("multiValueQueryStringParameters") or {}, doseq=True),
+            headers=headers,
+            body=_body(event),
+            client_request_id=_header(headers, "x-request-id"),
+            provider_id=_header(headers, "x-provider-id"),
+            source_ip=event["requestContext"].get("identity", {}).get("sourceIp"),
+        )
 
     @property
     def speaks_anthropic(self) -> bool:
@@ -82,6 +104,17 @@ def with_model(request: ForwardRequest, model: str | None) -> ForwardRequest:
     rest = request.body.lstrip().removeprefix(b"{")
     first = json.dumps({"model": model}).encode().removesuffix(b"}")
     return replace(request, body=first + (b"," if content else b"") + rest, model=model)
+
+
+def _body(event: Mapping[str, Any]) -> bytes | None:
+    body: str | None = event.get("body")
+    if body is None:
+        return b"" if event["httpMethod"] == "POST" else None
+    return base64.b64decode(body) if event.get("isBase64Encoded") else body.encode()
+
+
+def _header(headers: Mapping[str, str], name: str) -> str | None:
+    return next((value for key, value in headers.items() if key.lower() == name), None)
 
 
 def _require_uncompressed(request: ForwardRequest) -> None:

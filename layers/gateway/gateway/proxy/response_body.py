@@ -1,4 +1,4 @@
-"""The body of a provider's response: its chunks, decompressed, with httpx's errors translated."""
+"""The body of a provider's response: decompressed chunks, and httpx's errors as the gateway's."""
 
 import re
 import socket
@@ -69,7 +69,7 @@ def check_encoding(response: httpx.Response, endpoint: str) -> None:
         response.close()
         name = unsupported[0] if CODING_NAME.fullmatch(unsupported[0]) else "an unknown coding"
         raise EncodingUnsupported(
-            f"{endpoint} compressed its answer with {name}, although the gateway asked for none. "
+            f"{endpoint} compressed its answer with {name}, although the gateway requested an uncompressed one. "
             "Turn off that compression in the server in front of TokenHub."
         )
 

@@ -29,8 +29,10 @@ from gateway.proxy.stream import relay, relay_late
 from gateway.proxy.translate.chat_stream import PATH as CHAT_PATH
 from gateway.proxy.translate.chat_stream import read_first_event
 from gateway.proxy.upstream import Target, UpstreamResponse
-from lambda_streaming import Pump
+from lambda_streaming import SECONDS_BEFORE_LAMBDA_ENDS, Pump
 
+# The session ends before the streaming layer stops sending, so that the client still receives the error frame.
+SPARE_SECONDS = SECONDS_BEFORE_LAMBDA_ENDS + 0.5
 # The provider's own timeout has the more precise message, so it gets this much time to be raised first.
 HEAD_GRACE_SECONDS = 0.5
 
@@ -58,15 +60,13 @@ class Session:
     when it ends, and `close()` ends it.
     """
 
-    def __init__(
-        self, environment: Environment, request: ForwardRequest, *, provider_id: str | None, seconds: float
-    ) -> None:
-        """`provider_id` None selects the default provider. The reply is complete within `seconds`."""
+    def __init__(self, environment: Environment, request: ForwardRequest, *, seconds_left: float) -> None:
+        """`seconds_left` is the time until Lambda ends the invocation. The reply ends `SPARE_SECONDS` before that."""
         self._environment = environment
-        self._deadline = time.monotonic() + seconds
+        self._deadline = time.monotonic() + min(environment.limits.whole, seconds_left - SPARE_SECONDS)
         self._log = RequestLog(request)
         # No reference to the session: in a cycle, only the garbage collector would free the request and the key.
-        self._exchange = Exchange(partial(_send, environment, self._log, provider_id, self._deadline))
+        self._exchange = Exchange(partial(_send, environment, self._log, self._deadline))
         self._chunks: Pump | None = None
         self._closed = False
 
@@ -169,9 +169,8 @@ class Session:
         return error_reply(error, self._log, response)
 
 
-def _send(
-    environment: Environment, log: RequestLog, provider_id: str | None, deadline: float
-) -> tuple[Target, UpstreamResponse]:
+def _send(environment: Environment, log: RequestLog, deadline: float) -> tuple[Target, UpstreamResponse]:
+    provider_id = log.request.provider_id
     try:
         return environment.forwarder.send(log.request, provider_id, deadline=deadline, on_target=log.set_target)
     except GatewayError:

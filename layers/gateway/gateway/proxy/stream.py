@@ -1,4 +1,4 @@
-"""Streams on their way to the client: whole frames, and an error frame where the stream breaks."""
+"""Relays streams to the client: whole frames, and an error frame where the stream breaks."""
 
 import time
 from collections.abc import Generator, Iterable, Iterator
@@ -34,9 +34,9 @@ def relay(chunks: Iterable[bytes], log: RequestLog) -> Generator[bytes]:
         yield from _frames(chunks, watcher, output, log)
         log.stream_end = "done"
     except GatewayError as broken:
-        if held := output.release():
-            log.count(held)
-            yield held
+        if buffered := output.release():
+            log.count(buffered)
+            yield buffered
         error = _reported_error(watcher, log) or broken
         log.stream_end, log.code = stream_end(error), error.code
         yield _last_frame(error, watcher, log)

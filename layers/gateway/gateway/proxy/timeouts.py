@@ -1,4 +1,4 @@
-"""The timeouts of one request to a provider, in the form that httpcore reads them."""
+"""The timeouts of one request to a provider, in httpcore's format."""
 
 import time
 

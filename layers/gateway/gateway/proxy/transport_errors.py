@@ -1,4 +1,4 @@
-"""Translates httpx's errors into the gateway's. They are translated here and nowhere else."""
+"""Translates httpx's errors into the gateway's. No other module translates them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,5 +44,5 @@ def translated_errors(
             ) from None
         raise broken or ProviderDisconnected(
             f"{endpoint} closed the connection without an HTTP response. "
-            "Try again; if it happens again, check the port and TokenHub's log."
+            "Try again; if it happens again, check the port, `tokenhubctl health` and TokenHub's standard error."
         ) from None

@@ -1,6 +1,6 @@
 """The routes that TokenHub does not serve, and what a client uses instead (docs/tokenhub.md, 1.1).
 
-The gateway forwards them all the same, for other providers and for later versions of TokenHub.
+The gateway forwards requests to them nevertheless, for other providers and for later versions of TokenHub.
 """
 
 CHAT_COMPLETIONS = "Use /v1/chat/completions."

@@ -1,4 +1,4 @@
-"""Normalises a provider's endpoint at registration, and rejects addresses that a key must never be sent to."""
+"""Normalises a provider's endpoint at registration, and rejects addresses to which a key must never be sent."""
 
 import ipaddress
 import socket

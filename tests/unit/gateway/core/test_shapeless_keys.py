@@ -1,4 +1,4 @@
-"""A registered key of no shape that a redactor could know, repeated by its provider: each place is told of it."""
+"""A provider repeats a registered key that no pattern matches: every place that shows its text redacts the key."""
 
 import json
 
@@ -15,7 +15,7 @@ from tests.unit.gateway.conftest import Serve
 from tests.unit.gateway.sending import read, send
 
 KEY = "0123456789abcdef" * 4
-ERROR = json.dumps({"error": {"message": f"said {KEY}"}})
+ERROR = json.dumps({"error": {"message": f"repeated {KEY}"}})
 DELTA = json.dumps({"model": KEY, "choices": [{"index": 0, "delta": {"content": "a"}}]})
 SPOKEN = chunk(f"data: {DELTA}\n\n".encode())
 REFUSED: dict[str, tuple[bool, tuple[Piece, ...]]] = {
@@ -37,14 +37,14 @@ def ask(upstream: Upstream, url: str, *, stream: bool) -> ProbeProgress:
 
 
 def test_response_headers_never_contain_the_key(serve: Serve, upstream: Upstream) -> None:
-    said = {name.replace("-", "_"): f"said {KEY}" for name in PARSERS if name != "content-type"}
-    server = serve(always(answer(200, b"{}", f"text/plain; said={KEY}", **said)))
+    echoed = {name.replace("-", "_"): f"repeated {KEY}" for name in PARSERS if name != "content-type"}
+    server = serve(always(answer(200, b"{}", f"text/plain; repeated={KEY}", **echoed)))
 
-    got = send(upstream, server, key=KEY)
-    read(got)
+    response = send(upstream, server, key=KEY)
+    read(response)
 
-    models = dict.fromkeys(("x-negotiated-model", "x-alias-from"), "said [redacted]")
-    assert got.headers == {"content-type": "text/plain"} | models
+    models = dict.fromkeys(("x-negotiated-model", "x-alias-from"), "repeated [redacted]")
+    assert response.headers == {"content-type": "text/plain"} | models
 
 
 @pytest.mark.parametrize(("stream", "pieces"), REFUSED.values(), ids=REFUSED.keys())
@@ -54,16 +54,16 @@ def test_heartbeat_errors_never_contain_the_key(
     with pytest.raises(ForwardingError) as refused:
         ask(upstream, serve(always(*pieces)).url, stream=stream)
 
-    assert "said [redacted]" in str(refused.value)
+    assert "repeated [redacted]" in str(refused.value)
     assert KEY not in str(refused.value)
 
 
 def test_cut_answers_never_contain_the_beginning_of_the_key(serve: Serve, upstream: Upstream) -> None:
-    said = f"bad key {KEY[:27]}".encode()
+    echoed = f"bad key {KEY[:27]}".encode()
     head = b"HTTP/1.1 500 Oops\r\nContent-Type: text/plain\r\nContent-Length: 99\r\n\r\n"
 
     with pytest.raises(ForwardingError) as refused:
-        ask(upstream, serve(always(head + said, Cut.CLOSE)).url, stream=False)
+        ask(upstream, serve(always(head + echoed, Cut.CLOSE)).url, stream=False)
 
     assert str(refused.value).startswith("bad key [redacted]. ")
     assert KEY[:4] not in str(refused.value)

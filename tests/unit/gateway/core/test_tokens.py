@@ -120,7 +120,8 @@ def test_keeps_the_last_tokens_if_a_read_fails(door: Door) -> None:
     door.lose()
     door.clock.now += 1000
     assert door.tokens.role_of("client-token") == "client"
-    with pytest.raises(ClientError):  # it may be one that was made since
+    # The token may have been created since the last successful read.
+    with pytest.raises(ClientError):
         door.tokens.role_of("guess")
 
 
@@ -147,7 +148,8 @@ def test_retries_a_failed_read_after_a_second(door: Door) -> None:
         door.tokens.role_of("client-token")
         with pytest.raises(ClientError):
             door.tokens.role_of("guess")
-    assert door.reads == before + 2  # one for each secret
+    # One read for each secret.
+    assert door.reads == before + 2
     door.clock.now += 1.1
     door.tokens.role_of("client-token")
     assert door.reads == before + 4
@@ -180,7 +182,8 @@ def test_a_lost_secret_does_not_block_the_other(door: Door) -> None:
     door.aws.secrets.delete_secret(SecretId="its-admin", ForceDeleteWithoutRecovery=True)
 
     assert door.tokens.role_of("client-token") == "client"
-    with pytest.raises(ClientError, match="ResourceNotFound"):  # it may be the admin's: no 401 before that is known
+    # The token may be the admin token, so it must not get a 401.
+    with pytest.raises(ClientError, match="ResourceNotFound"):
         door.tokens.role_of("admin-token")
     door.restore(admin="admin-token")
     assert door.tokens.role_of("admin-token") == "admin"

@@ -1,4 +1,4 @@
-"""Heartbeats whose answer was compressed although the gateway asked for none."""
+"""Heartbeats whose answer is compressed although the gateway requested `identity`."""
 
 import gzip
 from dataclasses import replace
@@ -21,7 +21,7 @@ def error_of(upstream: Upstream, endpoint: str) -> str | None:
 def test_explains_an_answer_in_an_unknown_coding(patient_upstream: Upstream, serve: Serve) -> None:
     url = serve(always(answer(body=b"xyz", content_encoding="br"))).url
     assert error_of(patient_upstream, url) == (
-        f"{url} compressed its answer with br, although the gateway asked for none. "
+        f"{url} compressed its answer with br, although the gateway requested an uncompressed one. "
         "Turn off that compression in the server in front of TokenHub."
     )
 

@@ -225,7 +225,7 @@ def test_a_provider_that_does_not_answer(patient_upstream: Upstream, serve: Serv
     closes = serve(always(Cut.CLOSE)).url
     assert error_of(patient_upstream, closes) == (
         f"{closes} closed the connection without an HTTP response. "
-        "Try again; if it happens again, check the port and TokenHub's log."
+        "Try again; if it happens again, check the port, `tokenhubctl health` and TokenHub's standard error."
     )
 
 

@@ -14,7 +14,7 @@ from gateway.core.settings import Limits
 from gateway.core.telemetry import make_logger
 from gateway.proxy.forwarder import Forwarder
 from gateway.proxy.request import ForwardRequest
-from gateway.proxy.session import Environment, Session
+from gateway.proxy.session import SPARE_SECONDS, Environment, Session
 from gateway.proxy.upstream import Target, Upstream, UpstreamResponse
 from tests.rehearsal import wait_until
 from tests.scripted_server import STREAM, Script, ScriptedServer, chunk
@@ -62,7 +62,7 @@ class Sessions:
         # A logger keeps the stdout that it was created with, so each session gets a logger of another name.
         logger = make_logger(uuid.uuid4().hex, "INFO")
         environment = Environment(Direct(self.upstream, self.server.url), limits, logger, "Tests", clean_end)
-        return Session(environment, replace(a_request(), body=body), provider_id=None, seconds=seconds)
+        return Session(environment, replace(a_request(), body=body), seconds_left=seconds + SPARE_SECONDS)
 
     def assert_over(self) -> None:
         """Waits until the session's thread has released its connection."""

@@ -1,4 +1,4 @@
-"""However many addresses a name has, and however long DNS takes: the time is kept, and the words are true."""
+"""Connecting to hosts with several addresses or slow DNS: one timeout covers them all, and the error is right."""
 
 import socket
 import time
@@ -21,7 +21,7 @@ A_SECOND = replace(QUICK, connect=1.0)
 
 
 def unreachable(upstream: Upstream, endpoint: str) -> tuple[str, float]:
-    """The words, and after how many seconds they came."""
+    """Returns the error message and the seconds until it was raised."""
     began = time.monotonic()
     with pytest.raises(ProviderUnreachable) as caught:
         upstream.forward(a_request(), Target("main", endpoint), within=5)
@@ -36,12 +36,13 @@ def test_shares_the_timeout_among_unreachable_addresses(
     Dns(monkeypatch, *addresses)
 
     with deaf(*addresses) as port:
-        words, seconds = unreachable(make_upstream(A_SECOND), f"http://{NAME}:{port}/v1")
+        message, seconds = unreachable(make_upstream(A_SECOND), f"http://{NAME}:{port}/v1")
 
-    assert words == (
+    assert message == (
         f"http://{NAME}:{port}/v1 did not accept a connection in time. Check the address and the firewalls in between."
     )
-    assert 0.9 < seconds < 1.8  # two tries of it would take 2
+    # Two attempts would take 2 seconds.
+    assert 0.9 < seconds < 1.8
 
 
 def test_connects_to_the_next_address_when_one_does_not_answer(
@@ -50,9 +51,9 @@ def test_connects_to_the_next_address_when_one_does_not_answer(
     Dns(monkeypatch, "127.0.0.2", "127.0.0.1")
     with deaf("127.0.0.2", port=httpx.URL(serve(OK).url).port or 0) as port:
         target = Target("main", f"http://{NAME}:{port}/v1")
-        got = make_upstream(A_SECOND).forward(a_request(), target, within=5)
+        response = make_upstream(A_SECOND).forward(a_request(), target, within=5)
 
-    assert (got.status, read(got)) == (200, b"{}")
+    assert (response.status, read(response)) == (200, b"{}")
 
 
 def test_resolves_a_slow_dns_name_once_and_names_it_in_the_error(
@@ -67,15 +68,15 @@ def test_resolves_a_slow_dns_name_once_and_names_it_in_the_error(
         raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
 
     monkeypatch.setattr(socket, "getaddrinfo", slow)
-    words, _ = unreachable(make_upstream(A_SECOND), f"http://{NAME}/v1")
+    message, _ = unreachable(make_upstream(A_SECOND), f"http://{NAME}/v1")
 
-    assert words == f"The host name of http://{NAME}/v1 cannot be resolved. Check its spelling and its DNS entry."
+    assert message == f"The host name of http://{NAME}/v1 cannot be resolved. Check its spelling and its DNS entry."
     assert asked == 1
 
 
 def test_retries_a_refused_connection(make_upstream: MakeUpstream, monkeypatch: pytest.MonkeyPatch) -> None:
     dns = Dns(monkeypatch, "127.0.0.1")
-    words, _ = unreachable(make_upstream(A_SECOND), f"http://{NAME}:9/v1")
+    message, _ = unreachable(make_upstream(A_SECOND), f"http://{NAME}:9/v1")
 
-    assert words.startswith(f"http://{NAME}:9/v1 refused the connection.")
+    assert message.startswith(f"http://{NAME}:9/v1 refused the connection.")
     assert dns.lookups == 2

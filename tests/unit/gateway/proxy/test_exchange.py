@@ -76,12 +76,12 @@ def test_waits_for_the_head_only_until_the_timeout() -> None:
     reader.join(5)
 
 
-@pytest.mark.parametrize(("content_type", "said"), [("text/event-stream", KEEP_ALIVE), ("application/json", None)])
-def test_sends_keep_alives_only_into_streams(content_type: str, said: bytes | None) -> None:
+@pytest.mark.parametrize(("content_type", "expected"), [("text/event-stream", KEEP_ALIVE), ("application/json", None)])
+def test_sends_keep_alives_only_into_streams(content_type: str, expected: bytes | None) -> None:
     exchange = answering(b"a", content_type=content_type)
     assert exchange.keep_alive() == KEEP_ALIVE
     next(exchange.chunks())
-    assert exchange.keep_alive() == said
+    assert exchange.keep_alive() == expected
 
 
 def test_abort_wakes_the_reader_and_releases_the_connection(serve: Serve, make_upstream: MakeUpstream) -> None:

@@ -59,8 +59,8 @@ def test_sends_to_the_default_provider_with_its_key_and_model(
 ) -> None:
     server = serve(always(OK))
     registry.register(wanted(endpoint=server.url, api_key=KEY, model="echo"))
-    target, got = send(forwarder)
-    assert (target.provider_id, got.status, read(got)) == ("main", 200, b"{}")
+    target, response = send(forwarder)
+    assert (target.provider_id, response.status, read(response)) == ("main", 200, b"{}")
     assert keys(server.requests) == [f"Bearer {KEY}"]
     assert json.loads(server.requests[0].body) == {"model": "echo", "messages": []}
 
@@ -69,8 +69,8 @@ def test_sends_to_the_named_provider(serve: Serve, registry: Registry, forwarder
     default, other = serve(always(OK)), serve(always(OK))
     registry.register(wanted(endpoint=default.url))
     registry.register(wanted(id="other", endpoint=other.url))
-    target, got = send(forwarder, "other")
-    got.chunks.close()
+    target, response = send(forwarder, "other")
+    response.chunks.close()
     assert (target.provider_id, len(default.requests), len(other.requests)) == ("other", 0, 1)
 
 
@@ -89,8 +89,8 @@ def test_repeats_the_request_with_a_rotated_key(
     read(send(forwarder)[1])
     server.script = taking(OTHER_KEY)
     registry.register(wanted(endpoint=server.url, api_key=OTHER_KEY))
-    target, got = send(forwarder)
-    assert (got.status, read(got), target.key) == (200, b"{}", OTHER_KEY)
+    target, response = send(forwarder)
+    assert (response.status, read(response), target.key) == (200, b"{}", OTHER_KEY)
     assert keys(server.requests) == [f"Bearer {KEY}", f"Bearer {KEY}", f"Bearer {OTHER_KEY}"]
     assert_released(upstream)
 
@@ -100,19 +100,19 @@ def test_reports_the_target_before_each_attempt(serve: Serve, registry: Registry
     registry.register(wanted(endpoint=server.url, api_key=KEY))
     read(send(forwarder)[1])
     registry.register(wanted(endpoint=server.url, api_key=OTHER_KEY))
-    told: list[tuple[str | None, int]] = []
+    targets: list[tuple[str | None, int]] = []
 
-    _, got = send(forwarder, on_target=lambda target: told.append((target.key, len(server.requests))))
-    got.chunks.close()
+    _, response = send(forwarder, on_target=lambda target: targets.append((target.key, len(server.requests))))
+    response.chunks.close()
 
-    assert told == [(KEY, 1), (OTHER_KEY, 2)]
+    assert targets == [(KEY, 1), (OTHER_KEY, 2)]
 
 
 def test_does_not_repeat_the_request_with_the_same_key(serve: Serve, registry: Registry, forwarder: Forwarder) -> None:
     server = serve(taking(OTHER_KEY))
     registry.register(wanted(endpoint=server.url, api_key=KEY))
-    _, got = send(forwarder)
-    assert (got.status, read(got)) == (401, b"invalid api key\n")
+    _, response = send(forwarder)
+    assert (response.status, read(response)) == (401, b"invalid api key\n")
     assert len(server.requests) == 1
 
 
@@ -121,9 +121,9 @@ def test_returns_the_second_401_without_a_third_attempt(serve: Serve, registry: 
     registry.register(wanted(endpoint=server.url, api_key=KEY))
     read(send(forwarder)[1])
     registry.register(wanted(endpoint=server.url, api_key=OTHER_KEY))
-    _, got = send(forwarder)
-    read(got)
-    assert got.status == 401
+    _, response = send(forwarder)
+    read(response)
+    assert response.status == 401
     assert keys(server.requests)[1:] == [f"Bearer {KEY}", f"Bearer {OTHER_KEY}"]
 
 
@@ -139,7 +139,8 @@ def test_closes_the_first_response_when_the_provider_was_deleted(
     try:
         with pytest.raises(NoProvider) as caught:
             send(forwarder)
-        assert_released(upstream)  # while the error, and with it every frame, is still held
+        # `caught` still refers to the error and so to every frame of its traceback.
+        assert_released(upstream)
         del caught
     finally:
         gc.enable()

@@ -12,7 +12,8 @@ from tests.unit.gateway.names import NAME, Dns
 from tests.unit.gateway.sending import read
 
 OK = always(answer(body=b"{}"))
-PUBLIC_ADDRESS, PRIVATE_ADDRESS = "127.0.0.2", "127.0.0.1"  # stand-ins: the test's server is at the second
+# Two loopback addresses take the roles. The test's server listens on the second one.
+PUBLIC_ADDRESS, PRIVATE_ADDRESS = "127.0.0.2", "127.0.0.1"
 
 
 def but_private(address: str) -> None:
@@ -37,7 +38,8 @@ def test_refuses_a_public_name_that_resolves_to_a_private_address(
         ask(make_upstream(QUICK, PUBLIC.guard_address), server)
 
     assert dns.lookups == 1
-    assert server.connections == 0  # an open port and a closed one look alike
+    # Without a connection, the error cannot reveal whether the port is open.
+    assert server.connections == 0
 
 
 @pytest.mark.parametrize(

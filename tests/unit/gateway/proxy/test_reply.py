@@ -11,21 +11,21 @@ from gateway.proxy.upstream import Target, UpstreamResponse
 from tests.unit.gateway.builders import ENDPOINT, KEY, a_request
 
 
-def a_record(path: str = "/chat/completions", status: str = "healthy", model: str | None = None) -> RequestLog:
-    record = RequestLog(a_request(path=path, model=model))
-    record.target = Target("main", ENDPOINT, status=status, key=KEY)
-    return record
+def a_log(path: str = "/chat/completions", status: str = "healthy", model: str | None = None) -> RequestLog:
+    log = RequestLog(a_request(path=path, model=model))
+    log.target = Target("main", ENDPOINT, status=status, key=KEY)
+    return log
 
 
-def an_answer(**headers: str) -> UpstreamResponse:
+def a_response(**headers: str) -> UpstreamResponse:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return UpstreamResponse(200, named, (piece for piece in [b""]), 7.4, lambda: None)
 
 
 def test_returns_the_providers_headers_and_ours() -> None:
-    down = response_headers(a_record(), an_answer(content_type="application/json", x_alias_from="*"))
-    assert down.pop("server-timing").startswith("provider;dur=7, gateway;dur=")
-    assert down == {
+    headers = response_headers(a_log(), a_response(content_type="application/json", x_alias_from="*"))
+    assert headers.pop("server-timing").startswith("provider;dur=7, gateway;dur=")
+    assert headers == {
         "content-type": "application/json",
         "x-alias-from": "*",
         "x-content-type-options": "nosniff",
@@ -36,15 +36,15 @@ def test_returns_the_providers_headers_and_ours() -> None:
 
 
 def test_server_timing_separates_gateway_and_provider() -> None:
-    record = a_record()
-    record.clock = lambda: record.started_at + 0.0204
-    assert response_headers(record, an_answer())["server-timing"] == "provider;dur=7, gateway;dur=13"
-    record.clock = lambda: record.started_at
-    assert response_headers(record, an_answer())["server-timing"] == "provider;dur=7, gateway;dur=0"
+    log = a_log()
+    log.clock = lambda: log.started_at + 0.0204
+    assert response_headers(log, a_response())["server-timing"] == "provider;dur=7, gateway;dur=13"
+    log.clock = lambda: log.started_at
+    assert response_headers(log, a_response())["server-timing"] == "provider;dur=7, gateway;dur=0"
 
 
 @pytest.mark.parametrize(
-    ("asked", "headers", "served", "told"),
+    ("asked", "headers", "served", "expected"),
     [
         ("a", {"x_negotiated_model": "b"}, None, "true"),
         ("a", {"x_negotiated_model": "b"}, "a", "true"),
@@ -60,44 +60,44 @@ def test_server_timing_separates_gateway_and_provider() -> None:
     ],
 )
 def test_reports_a_substituted_model(
-    asked: str | None, headers: dict[str, str], served: str | None, told: str | None
+    asked: str | None, headers: dict[str, str], served: str | None, expected: str | None
 ) -> None:
-    record = a_record(model=asked)
-    record.model_served = served
-    assert response_headers(record, an_answer(**headers)).get("x-model-substituted") == told
+    log = a_log(model=asked)
+    log.model_served = served
+    assert response_headers(log, a_response(**headers)).get("x-model-substituted") == expected
 
 
 @pytest.mark.parametrize("path", ["/chat", "/plan"])
 def test_a_model_hint_is_never_substituted(path: str) -> None:
-    headers = response_headers(a_record(path, model="a"), an_answer(x_negotiated_model="b"))
+    headers = response_headers(a_log(path, model="a"), a_response(x_negotiated_model="b"))
     assert "x-model-substituted" not in headers
 
 
 def test_an_embedding_without_a_model_is_never_substituted() -> None:
-    record = a_record("/embeddings")
-    record.target = Target("main", ENDPOINT, model="gpt-4o")
-    assert "x-model-substituted" not in response_headers(record, an_answer(x_negotiated_model="text-embedding"))
+    log = a_log("/embeddings")
+    log.target = Target("main", ENDPOINT, model="gpt-4o")
+    assert "x-model-substituted" not in response_headers(log, a_response(x_negotiated_model="text-embedding"))
 
 
 def test_a_substitute_of_the_registered_model_is_reported() -> None:
-    record = a_record()
-    record.target = Target("main", ENDPOINT, model="gpt-4o")
-    assert response_headers(record, an_answer(x_negotiated_model="b"))["x-model-substituted"] == "true"
+    log = a_log()
+    log.target = Target("main", ENDPOINT, model="gpt-4o")
+    assert response_headers(log, a_response(x_negotiated_model="b"))["x-model-substituted"] == "true"
 
 
-@pytest.mark.parametrize(("status", "told"), [("failed", "failed"), ("healthy", None), ("pending", None)])
-def test_reports_only_a_failed_provider_status(status: str, told: str | None) -> None:
-    assert response_headers(a_record(status=status), an_answer()).get("x-provider-status") == told
-    assert error_reply(StreamTruncated(), a_record(status=status)).headers.get("x-provider-status") == told
+@pytest.mark.parametrize(("status", "expected"), [("failed", "failed"), ("healthy", None), ("pending", None)])
+def test_reports_only_a_failed_provider_status(status: str, expected: str | None) -> None:
+    assert response_headers(a_log(status=status), a_response()).get("x-provider-status") == expected
+    assert error_reply(StreamTruncated(), a_log(status=status)).headers.get("x-provider-status") == expected
 
 
 def test_provider_cannot_override_our_headers() -> None:
-    down = response_headers(a_record(), an_answer(x_request_id="forged", x_provider_id="forged"))
-    assert (down["x-request-id"], down["x-provider-id"]) == ("request-1", "main")
+    headers = response_headers(a_log(), a_response(x_request_id="forged", x_provider_id="forged"))
+    assert (headers["x-request-id"], headers["x-provider-id"]) == ("request-1", "main")
 
 
-def test_error_reply_is_json_in_the_one_shape_with_its_source() -> None:
-    reply = error_reply(StreamTruncated(), a_record())
+def test_error_reply_is_json_in_the_common_shape_with_its_source() -> None:
+    reply = error_reply(StreamTruncated(), a_log())
     assert (reply.status, reply.stream) == (502, None)
     assert reply.headers == {
         "content-type": "application/json",
@@ -110,12 +110,12 @@ def test_error_reply_is_json_in_the_one_shape_with_its_source() -> None:
     assert json.loads(reply.body) == StreamTruncated().body()
 
 
-def test_error_reply_without_a_provider_names_none() -> None:
+def test_error_reply_without_a_provider_has_no_provider_header() -> None:
     assert "x-provider-id" not in error_reply(NoProvider(), RequestLog(a_request())).headers
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "expected"),
     [
         (InvalidRequest("x"), "false"),
         (ProviderError(429, "x", code="provider_budget_spent", retryable=False), "false"),
@@ -124,13 +124,13 @@ def test_error_reply_without_a_provider_names_none() -> None:
     ],
 )
 def test_sets_x_should_retry_false_where_a_retry_is_useless(
-    error: InvalidRequest | ProviderError, told: str | None
+    error: InvalidRequest | ProviderError, expected: str | None
 ) -> None:
-    assert error_reply(error, a_record()).headers.get("x-should-retry") == told
+    assert error_reply(error, a_log()).headers.get("x-should-retry") == expected
 
 
 def test_names_the_provider_as_the_source_of_its_errors() -> None:
-    reply = error_reply(ProviderError(418, "x", code="c", retryable=True), a_record())
+    reply = error_reply(ProviderError(418, "x", code="c", retryable=True), a_log())
     assert (reply.status, reply.headers["x-error-source"]) == (418, "tokenhub")
 
 
@@ -139,7 +139,7 @@ def test_names_the_provider_as_the_source_of_its_errors() -> None:
     [("/messages", True), ("/messages/count_tokens", True), ("/chat/completions", False), ("/models", False)],
 )
 def test_adds_the_error_type_that_the_anthropic_sdk_reads(path: str, typed: bool) -> None:
-    content = json.loads(error_reply(StreamTruncated(), a_record(path)).body)
+    content = json.loads(error_reply(StreamTruncated(), a_log(path)).body)
     assert (content.get("type") == "error") is typed
     assert content["error"]["code"] == "stream_truncated"
 
@@ -157,9 +157,10 @@ def test_stops_reading_at_the_chunk_that_exceeds_the_limit() -> None:
 
 
 def test_passes_on_and_counts_the_rest_of_a_long_body() -> None:
-    record = a_record()
-    assert list(long_body(b"abcd", iter([b"ef", b"g"]), record)) == [b"abcd", b"ef", b"g"]
-    assert (record.bytes_down, record.chunks, record.code) == (3, 2, None)  # what was held is counted where it is taken
+    log = a_log()
+    assert list(long_body(b"abcd", iter([b"ef", b"g"]), log)) == [b"abcd", b"ef", b"g"]
+    # The buffered beginning was counted when it was read.
+    assert (log.bytes_down, log.chunks, log.code) == (3, 2, None)
 
 
 def test_raises_and_records_when_a_long_body_breaks_off() -> None:
@@ -167,11 +168,11 @@ def test_raises_and_records_when_a_long_body_breaks_off() -> None:
         yield b"ef"
         raise AnswerTruncated
 
-    record, came = a_record(), list[bytes]()
+    log, received = a_log(), list[bytes]()
     with pytest.raises(AnswerTruncated):
-        came.extend(long_body(b"abcd", breaks(), record))
-    assert came == [b"abcd", b"ef"]
-    assert (record.bytes_down, record.code) == (2, "answer_truncated")
+        received.extend(long_body(b"abcd", breaks(), log))
+    assert received == [b"abcd", b"ef"]
+    assert (log.bytes_down, log.code) == (2, "answer_truncated")
 
 
 @pytest.mark.parametrize("body", [b"{}", b"[", b" \r\n\t{", b"\xef\xbb\xbf{}", b'{"cut', b" " * 99_999 + b"[]"])
@@ -200,8 +201,8 @@ def test_rejects_a_body_that_is_not_json(body: bytes, message: str) -> None:
 
 
 def test_an_error_keeps_the_providers_rate_limit_headers() -> None:
-    answer = an_answer(retry_after="1", retry_after_ms="900", x_ratelimit_limit_requests="5", cache_control="no-store")
-    headers = error_reply(StreamTruncated(), a_record(), answer).headers
+    limits = {"retry_after": "1", "retry_after_ms": "900", "x_ratelimit_limit_requests": "5"}
+    headers = error_reply(StreamTruncated(), a_log(), a_response(**limits, cache_control="no-store")).headers
     assert (headers["retry-after"], headers["retry-after-ms"], headers["x-ratelimit-limit-requests"]) == (
         "1",
         "900",
@@ -211,7 +212,7 @@ def test_an_error_keeps_the_providers_rate_limit_headers() -> None:
 
 
 def test_a_late_stream_names_its_provider_if_it_is_known() -> None:
-    headers = late_stream_headers(a_record(status="failed"))
+    headers = late_stream_headers(a_log(status="failed"))
     assert (headers["x-provider-id"], headers["x-provider-status"]) == ("main", "failed")
     assert (headers["x-request-id"], headers["request-id"]) == ("request-1", "request-1")
     assert "x-provider-id" not in late_stream_headers(RequestLog(a_request()))

@@ -32,7 +32,8 @@ def record(clock: SettableClock) -> RequestLog:
 
 def told(record: RequestLog, capsys: pytest.CaptureFixture[str]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The log line and the metrics."""
-    logger = make_logger(uuid.uuid4().hex, "INFO")  # one of its own: a logger keeps the stdout that it was made with
+    # A logger keeps the stdout with which it was created, so each test uses another one.
+    logger = make_logger(uuid.uuid4().hex, "INFO")
     write(record, logger, "Ours")
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     (log,) = [line for line in lines if "message" in line]

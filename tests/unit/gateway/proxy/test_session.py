@@ -128,6 +128,16 @@ def test_the_deadline_ends_an_answer_that_never_ends(sessions: Sessions) -> None
     sessions.assert_over()
 
 
+def test_the_gateways_limit_ends_an_answer_before_lambda_does(sessions: Sessions) -> None:
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n"
+    # No pause is long enough for the timeout of a silent connection.
+    dripping = [piece for byte in b"[1,1,1,1]" for piece in (bytes([byte]), 0.4)]
+    reply = sessions.to(always(head, *dripping), limits=replace(QUICK, whole=1), seconds=30).reply()
+
+    assert (reply.status, json.loads(reply.body)["error"]["code"]) == (504, "deadline")
+    sessions.assert_over()
+
+
 def test_a_failure_of_ours_closes_the_session_and_hides_its_text(
     sessions: Sessions, capsys: pytest.CaptureFixture[str]
 ) -> None:

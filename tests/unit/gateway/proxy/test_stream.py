@@ -33,26 +33,26 @@ def relayed(
 ) -> tuple[bytes, RequestLog]:
     """What the client receives, and the log of the request."""
     log = log or RequestLog(a_request(stream=True))
-    got = b"".join(relay(provider(*chunks, error=error), log))
-    return got, log
+    output = b"".join(relay(provider(*chunks, error=error), log))
+    return output, log
 
 
 def test_relays_a_whole_stream_unchanged() -> None:
-    got, log = relayed(*BODY)
-    assert got == b"".join(BODY)
+    output, log = relayed(*BODY)
+    assert output == b"".join(BODY)
     assert (log.stream_end, log.code) == ("done", None)
-    assert (log.bytes_down, log.chunks, log.model_served) == (len(got), 4, "echo")
+    assert (log.bytes_down, log.chunks, log.model_served) == (len(output), 4, "echo")
 
 
 def test_accepts_a_finished_stream_without_done() -> None:
-    got, log = relayed(*BODY[:-1])
-    assert (got, log.stream_end) == (b"".join(BODY[:-1]), "done")
+    output, log = relayed(*BODY[:-1])
+    assert (output, log.stream_end) == (b"".join(BODY[:-1]), "done")
 
 
 def test_adds_the_blank_line_to_an_end_mark() -> None:
-    got, log = relayed(*BODY[:-1], b"data: [DONE]\n")
-    assert (got, log.stream_end) == (b"".join(BODY), "done")
-    assert log.bytes_down == len(got)
+    output, log = relayed(*BODY[:-1], b"data: [DONE]\n")
+    assert (output, log.stream_end) == (b"".join(BODY), "done")
+    assert log.bytes_down == len(output)
 
 
 @BRIEFLY
@@ -61,9 +61,9 @@ def test_ends_a_stream_cut_anywhere_with_whole_frames_and_one_error(data: st.Dat
     stream = b"".join(UNFINISHED)
     cut = data.draw(st.integers(0, len(stream)))
     pieces = data.draw(st.integers(1, 40).map(lambda size: [stream[i : i + size] for i in range(0, cut, size)]))
-    got, log = relayed(*pieces[:-1], *(piece[: cut % len(piece) or None] for piece in pieces[-1:]))
-    assert only_error(got)["code"] == "stream_truncated"
-    assert stream.startswith(got[: got.index(b'data: {"error": ')])
+    output, log = relayed(*pieces[:-1], *(piece[: cut % len(piece) or None] for piece in pieces[-1:]))
+    assert only_error(output)["code"] == "stream_truncated"
+    assert stream.startswith(output[: output.index(b'data: {"error": ')])
     assert log.stream_end == "truncated"
 
 
@@ -77,29 +77,29 @@ ENDS = [
 
 @pytest.mark.parametrize(("error", "end", "code"), ENDS)
 def test_logs_end_and_code_for_each_way_to_break(error: GatewayError, end: str, code: str) -> None:
-    got, log = relayed(*UNFINISHED, b"data: {", error=error)
-    told = only_error(got)
-    assert got.startswith(b"".join(UNFINISHED) + b'data: {"error": {')
-    assert (told["code"], told["message"], told["source"]) == (code, error.message, "gateway")
-    assert (told["status"], told["retryable"]) == (error.status, error.retryable)
+    output, log = relayed(*UNFINISHED, b"data: {", error=error)
+    error_fields = only_error(output)
+    assert output.startswith(b"".join(UNFINISHED) + b'data: {"error": {')
+    assert (error_fields["code"], error_fields["message"], error_fields["source"]) == (code, error.message, "gateway")
+    assert (error_fields["status"], error_fields["retryable"]) == (error.status, error.retryable)
     assert (log.stream_end, log.code) == (end, code)
 
 
 @pytest.mark.parametrize("error", [error for error, _, _ in ENDS])
 def test_ignores_a_break_after_done(error: GatewayError) -> None:
-    got, log = relayed(*BODY, error=error)
-    assert (got, log.stream_end, log.code) == (b"".join(BODY), "done", None)
+    output, log = relayed(*BODY, error=error)
+    assert (output, log.stream_end, log.code) == (b"".join(BODY), "done", None)
 
 
 def test_treats_a_break_after_the_finish_reason_as_truncated() -> None:
-    got, log = relayed(*BODY[:-1], error=StreamTruncated())
-    assert only_error(got)["code"] == "stream_truncated"
+    output, log = relayed(*BODY[:-1], error=StreamTruncated())
+    assert only_error(output)["code"] == "stream_truncated"
     assert log.stream_end == "truncated"
 
 
 def test_treats_an_empty_stream_as_truncated() -> None:
-    got, log = relayed()
-    assert got.startswith(b'data: {"error": {')
+    output, log = relayed()
+    assert output.startswith(b'data: {"error": {')
     assert (log.stream_end, log.ttfb_ms) == ("truncated", None)
 
 
@@ -123,39 +123,39 @@ def test_logs_model_and_usage_of_a_broken_stream() -> None:
 
 def test_sends_keep_alives_between_frames_without_counting_them() -> None:
     head, rest = BODY[0][:7], BODY[0][7:]
-    got, log = relayed(KEEP_ALIVE, head, KEEP_ALIVE, rest, *BODY[1:])
-    assert got == KEEP_ALIVE + KEEP_ALIVE + b"".join(BODY)
+    output, log = relayed(KEEP_ALIVE, head, KEEP_ALIVE, rest, *BODY[1:])
+    assert output == KEEP_ALIVE + KEEP_ALIVE + b"".join(BODY)
     assert (log.chunks, log.bytes_down) == (4, len(b"".join(BODY)))
 
 
 def test_never_sends_a_keep_alive_inside_an_oversized_frame() -> None:
     long = b"data: " + b"x" * MAX_BUFFERED_FRAME_BYTES
-    got, _ = relayed(long, KEEP_ALIVE, b"y\n\n", KEEP_ALIVE, *BODY)
-    assert got == long + b"y\n\n" + KEEP_ALIVE + b"".join(BODY)
+    output, _ = relayed(long, KEEP_ALIVE, b"y\n\n", KEEP_ALIVE, *BODY)
+    assert output == long + b"y\n\n" + KEEP_ALIVE + b"".join(BODY)
 
 
 def test_sends_no_keep_alive_after_the_end_mark() -> None:
-    got, _ = relayed(*BODY, KEEP_ALIVE, KEEP_ALIVE)
-    assert got == b"".join(BODY)
+    output, _ = relayed(*BODY, KEEP_ALIVE, KEEP_ALIVE)
+    assert output == b"".join(BODY)
 
 
 def test_sends_no_keep_alive_between_the_cr_and_the_lf_of_a_blank_line() -> None:
     frame = UNFINISHED[0].replace(b"\n", b"\r\n")
-    got, _ = relayed(frame[:-1], KEEP_ALIVE, frame[-1:] + UNFINISHED[1], KEEP_ALIVE, *BODY[2:])
-    assert got == frame + UNFINISHED[1] + KEEP_ALIVE + b"".join(BODY[2:])
+    output, _ = relayed(frame[:-1], KEEP_ALIVE, frame[-1:] + UNFINISHED[1], KEEP_ALIVE, *BODY[2:])
+    assert output == frame + UNFINISHED[1] + KEEP_ALIVE + b"".join(BODY[2:])
 
 
 def test_an_error_after_a_keep_alive_is_one_frame() -> None:
-    got, _ = relayed(UNFINISHED[0], KEEP_ALIVE, KEEP_ALIVE, error=StreamTruncated())
-    assert only_error(got)["code"] == "stream_truncated"
-    assert got.startswith(UNFINISHED[0] + KEEP_ALIVE * 2 + b"data: ")
-    assert got.count(b"\n\n") == 2
+    output, _ = relayed(UNFINISHED[0], KEEP_ALIVE, KEEP_ALIVE, error=StreamTruncated())
+    assert only_error(output)["code"] == "stream_truncated"
+    assert output.startswith(UNFINISHED[0] + KEEP_ALIVE * 2 + b"data: ")
+    assert output.count(b"\n\n") == 2
 
 
 def test_starts_the_error_with_a_blank_line_after_a_partial_frame() -> None:
     long = b"data: " + b"x" * MAX_BUFFERED_FRAME_BYTES
-    got, _ = relayed(long, error=StreamTruncated())
-    assert got.startswith(long + b'\n\ndata: {"error": {')
+    output, _ = relayed(long, error=StreamTruncated())
+    assert output.startswith(long + b'\n\ndata: {"error": {')
 
 
 def test_relays_each_chunk_before_reading_the_next() -> None:
@@ -166,19 +166,19 @@ def test_relays_each_chunk_before_reading_the_next() -> None:
             asked.append(number)
             yield chunk
 
-    got: Iterator[bytes] = relay(chunks(), RequestLog(a_request(stream=True)))
+    output: Iterator[bytes] = relay(chunks(), RequestLog(a_request(stream=True)))
     for number, chunk in enumerate(BODY):
-        assert next(got) == chunk
+        assert next(output) == chunk
         assert asked[-1] == number
 
 
 def left(source: Generator[bytes], after: int) -> RequestLog:
     """The log of a request whose client leaves after some chunks."""
     log = RequestLog(a_request(stream=True))
-    got = relay(source, log)
+    output = relay(source, log)
     for _ in range(after):
-        next(got)
-    got.close()
+        next(output)
+    output.close()
     return log
 
 

@@ -14,16 +14,17 @@ from gateway.proxy.upstream import Target, UpstreamResponse
 from tests.unit.gateway.builders import ENDPOINT, a_request
 from tests.unit.gateway.streams import BODY, UNFINISHED, only_error
 
-KEY = "c0ffee-0123456789-abcdefghij"  # a shape that the redactor does not recognize by itself
+# The redactor knows this key only because it is registered: no pattern matches its shape.
+KEY = "c0ffee-0123456789-abcdefghij"
 
 
 @dataclass
 class Late:
-    """A stream whose head arrives after two more keep-alives, and the log of its request."""
+    """Relays a stream whose head arrives after two more keep-alives. Has the log of its request."""
 
     log: RequestLog = field(default_factory=lambda: RequestLog(a_request(stream=True)))
 
-    def answers(
+    def relayed(
         self, *body: bytes, status: int = 200, content_type: str = "text/event-stream", error: Exception | None = None
     ) -> Generator[bytes]:
         def send() -> tuple[Target, UpstreamResponse]:
@@ -50,7 +51,7 @@ def late() -> Late:
 
 
 def test_sends_keep_alives_and_then_the_unchanged_stream(late: Late) -> None:
-    assert list(late.answers(*BODY)) == [KEEP_ALIVE] * 3 + BODY
+    assert list(late.relayed(*BODY)) == [KEEP_ALIVE] * 3 + BODY
     assert (late.log.stream_end, late.log.status, late.log.code) == ("done", 200, None)
     assert late.log.target is not None
     assert late.log.bytes_down == len(b"".join(BODY))
@@ -67,52 +68,52 @@ def test_late_headers_are_those_of_a_stream() -> None:
 
 
 def test_turns_a_late_400_into_an_error_frame(late: Late) -> None:
-    told = only_error(b"".join(late.answers(b"no", status=400)))
-    assert (told["status"], told["source"]) == (400, "tokenhub")
+    error = only_error(b"".join(late.relayed(b"no", status=400)))
+    assert (error["status"], error["source"]) == (400, "tokenhub")
 
 
 def test_starts_with_a_keep_alive(late: Late) -> None:
-    stream = late.answers(error=ZeroDivisionError())
+    stream = late.relayed(error=ZeroDivisionError())
     assert next(stream) == KEEP_ALIVE
     assert late.log.stream_end == "client_gone"
     stream.close()
 
 
 def test_ends_a_broken_late_stream_with_an_error_frame(late: Late) -> None:
-    assert only_error(b"".join(late.answers(*UNFINISHED)))["code"] == "stream_truncated"
+    assert only_error(b"".join(late.relayed(*UNFINISHED)))["code"] == "stream_truncated"
     assert late.log.stream_end == "truncated"
 
 
 def test_treats_an_empty_late_stream_as_truncated(late: Late) -> None:
-    assert only_error(b"".join(late.answers()))["code"] == "stream_truncated"
+    assert only_error(b"".join(late.relayed()))["code"] == "stream_truncated"
 
 
 @pytest.mark.parametrize(
     ("error", "end"), [(ProviderUnreachable("not there"), "error"), (DeadlineExceeded("late"), "deadline")]
 )
 def test_turns_a_late_failure_into_an_error_frame(late: Late, error: GatewayError, end: str) -> None:
-    told = only_error(b"".join(late.answers(error=error)))
-    assert (told["code"], told["message"], told["source"]) == (error.code, error.message, "gateway")
-    assert (told["status"], told["retryable"]) == (error.status, True)
+    fields = only_error(b"".join(late.relayed(error=error)))
+    assert (fields["code"], fields["message"], fields["source"]) == (error.code, error.message, "gateway")
+    assert (fields["status"], fields["retryable"]) == (error.status, True)
     assert (late.log.stream_end, late.log.code) == (end, error.code)
 
 
 def test_turns_a_late_refusal_into_an_error_frame_with_status_and_message(late: Late) -> None:
-    words = json.dumps({"error": f"no credit for {KEY}"}).encode()
-    got = late.answers(words[:9], words[9:], status=429, content_type="application/json")
-    told = only_error(b"".join(got))
-    assert (told["status"], told["source"], told["code"]) == (429, "tokenhub", "provider_rate_limited")
-    assert str(told["message"]).startswith("no credit for [redacted]")
+    refusal = json.dumps({"error": f"no credit for {KEY}"}).encode()
+    body = late.relayed(refusal[:9], refusal[9:], status=429, content_type="application/json")
+    error = only_error(b"".join(body))
+    assert (error["status"], error["source"], error["code"]) == (429, "tokenhub", "provider_rate_limited")
+    assert str(error["message"]).startswith("no credit for [redacted]")
 
 
 def test_turns_a_late_answer_that_is_not_a_stream_into_an_error_frame(late: Late) -> None:
-    got = b"".join(late.answers(b'{"choices": []}', content_type="application/json"))
-    assert only_error(got)["code"] == "not_a_stream"
-    assert b"choices" not in got
+    body = b"".join(late.relayed(b'{"choices": []}', content_type="application/json"))
+    assert only_error(body)["code"] == "not_a_stream"
+    assert b"choices" not in body
 
 
 def test_records_a_client_that_leaves_a_late_stream(late: Late) -> None:
-    stream = late.answers(*BODY)
+    stream = late.relayed(*BODY)
     assert [next(stream) for _ in range(4)][-1] == BODY[0]
     stream.close()
     assert late.log.stream_end == "client_gone"

@@ -17,8 +17,8 @@ def empty() -> Generator[bytes]:
 
 
 def test_names_the_status_of_a_late_error_without_a_body() -> None:
-    answer = UpstreamResponse(500, {}, empty(), 0.0, lambda: None)
-    exchange = Exchange(lambda: (Target("a", "https://a.example/v1"), answer))
+    response = UpstreamResponse(500, {}, empty(), 0.0, lambda: None)
+    exchange = Exchange(lambda: (Target("a", "https://a.example/v1"), response))
     list(exchange.chunks())
     request = ForwardRequest("POST", "/chat/completions", "id-1", stream=True)
 

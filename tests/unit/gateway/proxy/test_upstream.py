@@ -96,7 +96,7 @@ def test_drops_headers_that_cannot_be_sent(serve: Serve, upstream: Upstream, age
 
 
 def test_returns_only_the_allowed_headers(serve: Serve, upstream: Upstream) -> None:
-    kept = {
+    forwarded = {
         "content-type": "application/json",
         "cache-control": "no-cache",
         "retry-after": "7",
@@ -106,9 +106,9 @@ def test_returns_only_the_allowed_headers(serve: Serve, upstream: Upstream) -> N
         "x-should-retry": "false",
     }
     dropped = {"server": "x", "set-cookie": "a=b", "x-provider-authorization": KEY, "x-request-id": "x", "via": "x"}
-    headers = {name.replace("-", "_"): value for name, value in (kept | dropped).items() if name != "content-type"}
+    headers = {name.replace("-", "_"): value for name, value in (forwarded | dropped).items() if name != "content-type"}
     server = serve(always(answer(200, b"{}", "application/json", **headers)))
-    assert send(upstream, server).headers == kept
+    assert send(upstream, server).headers == forwarded
 
 
 def test_keeps_model_names_that_look_like_keys(serve: Serve, upstream: Upstream) -> None:
@@ -120,8 +120,8 @@ def test_keeps_model_names_that_look_like_keys(serve: Serve, upstream: Upstream)
 @pytest.mark.parametrize("status", [200, 201, 204, 400, 401, 404, 429, 500, 503])
 def test_returns_a_response_of_any_status(serve: Serve, upstream: Upstream, status: int) -> None:
     body = b"" if status == 204 else b"words"
-    got = send(upstream, serve(always(answer(status, body))))
-    assert (got.status, read(got)) == (status, body)
+    response = send(upstream, serve(always(answer(status, body))))
+    assert (response.status, read(response)) == (status, body)
 
 
 @pytest.mark.parametrize(
@@ -151,8 +151,8 @@ def test_returns_a_compressed_body_decompressed(serve: Serve, upstream: Upstream
 def test_returns_each_chunk_as_it_arrives(serve: Serve, upstream: Upstream) -> None:
     parts = [b"data: 1\n\n", b"data: 2\n\n", b"data: 3\n\n"]
     pieces = [piece for part in parts for piece in (chunk(part), 1.0)]
-    got = send(upstream, serve(always(STREAM, *pieces, END)), STREAMED)
-    arrivals = [(part, time.monotonic()) for part in got.chunks]
+    response = send(upstream, serve(always(STREAM, *pieces, END)), STREAMED)
+    arrivals = [(part, time.monotonic()) for part in response.chunks]
     assert [part for part, _ in arrivals] == parts
     gaps = [later - earlier for (_, earlier), (_, later) in pairwise(arrivals)]
     assert all(0.05 < gap < 2 for gap in gaps)
@@ -160,6 +160,6 @@ def test_returns_each_chunk_as_it_arrives(serve: Serve, upstream: Upstream) -> N
 
 def test_returns_the_head_before_the_body(serve: Serve, upstream: Upstream) -> None:
     began = time.monotonic()
-    got = send(upstream, serve(always(STREAM, 1.5, chunk(DONE), END)), STREAMED)
+    response = send(upstream, serve(always(STREAM, 1.5, chunk(DONE), END)), STREAMED)
     assert time.monotonic() - began < 1.3
-    assert read(got) == DONE
+    assert read(response) == DONE

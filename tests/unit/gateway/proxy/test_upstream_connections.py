@@ -21,13 +21,13 @@ from tests.unit.gateway.sending import STREAMED, assert_released, read, send, tr
 OK = answer(body=b"{}")
 
 
-def hang_up_while_reading(got: UpstreamResponse) -> tuple[list[BaseException], float]:
+def hang_up_while_reading(response: UpstreamResponse) -> tuple[list[BaseException], float]:
     """What the reader met, and after how long, when another thread hung up."""
     met: list[BaseException] = []
 
     def reader() -> None:
         try:
-            for _ in got.chunks:
+            for _ in response.chunks:
                 pass
         except ForwardingError as error:
             met.append(error)
@@ -36,7 +36,7 @@ def hang_up_while_reading(got: UpstreamResponse) -> tuple[list[BaseException], f
     thread.start()
     time.sleep(0.1)
     began = time.monotonic()
-    got.abort()
+    response.abort()
     thread.join(5)
     assert not thread.is_alive()
     return met, time.monotonic() - began
@@ -44,8 +44,8 @@ def hang_up_while_reading(got: UpstreamResponse) -> tuple[list[BaseException], f
 
 def test_abort_wakes_a_reader_in_another_thread(serve: Serve, make_upstream: MakeUpstream) -> None:
     upstream = make_upstream(Limits())
-    got = send(upstream, serve(always(STREAM, chunk(b"data: 1\n\n"), HANG)), STREAMED, within=60)
-    met, seconds = hang_up_while_reading(got)
+    response = send(upstream, serve(always(STREAM, chunk(b"data: 1\n\n"), HANG)), STREAMED, within=60)
+    met, seconds = hang_up_while_reading(response)
     assert seconds < 2
     assert isinstance(met[0], StreamTruncated)
     assert_released(upstream)
@@ -72,18 +72,18 @@ def test_abort_after_the_end_does_not_affect_the_next_request(serve: Serve, upst
 def test_closing_disconnects_the_provider_at_once(serve: Serve, upstream: Upstream) -> None:
     endless: tuple[Piece, ...] = (chunk(b"data: 1\n\n"), 0.05) * 100
     server = serve(in_turn((STREAM, *endless, END), (OK,)))
-    got = send(upstream, server, STREAMED)
-    next(got.chunks)
-    got.abort()
-    got.chunks.close()
+    response = send(upstream, server, STREAMED)
+    next(response.chunks)
+    response.abort()
+    response.chunks.close()
     assert_released(upstream)
     read(send(upstream, server))
     assert server.connections == 2
 
 
 def test_closing_releases_an_unread_response(serve: Serve, upstream: Upstream) -> None:
-    got = send(upstream, serve(always(STREAM, chunk(b"data: 1\n\n"), HANG)), STREAMED)
-    got.chunks.close()
+    response = send(upstream, serve(always(STREAM, chunk(b"data: 1\n\n"), HANG)), STREAMED)
+    response.chunks.close()
     assert_released(upstream)
 
 

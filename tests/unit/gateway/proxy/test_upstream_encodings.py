@@ -29,10 +29,10 @@ BODY = b'{"model": "echo"}'
     ],
 )
 def test_decodes_a_compressed_answer(upstream: Upstream, serve: Serve, coding: str, body: bytes) -> None:
-    got = send(upstream, serve(always(answer(body=body, content_encoding=coding))))
+    response = send(upstream, serve(always(answer(body=body, content_encoding=coding))))
 
-    assert read(got) == BODY
-    assert "content-encoding" not in got.headers
+    assert read(response) == BODY
+    assert "content-encoding" not in response.headers
     assert_released(upstream)
 
 
@@ -42,10 +42,10 @@ def test_decodes_a_stream_event_by_event(upstream: Upstream, serve: Serve) -> No
     first, second = (compressor.compress(event) + compressor.flush(zlib.Z_SYNC_FLUSH) for event in events)
     server = serve(always(GZIP_STREAM, chunk(first), 1.0, chunk(second + compressor.flush()), END))
 
-    got = send(upstream, server, STREAMED)
+    response = send(upstream, server, STREAMED)
 
-    assert got.is_stream
-    assert list(got.chunks) == events
+    assert response.is_stream
+    assert list(response.chunks) == events
 
 
 def test_a_cut_compressed_answer_is_truncated(upstream: Upstream, serve: Serve) -> None:
@@ -73,9 +73,9 @@ def test_rejects_an_answer_in_another_coding(upstream: Upstream, serve: Serve, c
 
 
 def test_an_error_in_another_coding_keeps_its_status(upstream: Upstream, serve: Serve) -> None:
-    got = send(upstream, serve(always(answer(429, b"xyz", content_encoding="br", retry_after="3"))))
+    response = send(upstream, serve(always(answer(429, b"xyz", content_encoding="br", retry_after="3"))))
 
-    assert (got.status, got.headers["retry-after"], read(got)) == (429, "3", b"")
+    assert (response.status, response.headers["retry-after"], read(response)) == (429, "3", b"")
 
 
 SURPLUS = b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nforged"

@@ -53,13 +53,13 @@ TOKENHUBS = [
 def test_each_known_error_has_its_code_and_remedy(
     status: int, body: str, code: str, retryable: bool, remedy: str
 ) -> None:
-    found = upstream_error(status, body.encode())
-    assert (found.status, found.code, found.retryable, found.source) == (status, code, retryable, "tokenhub")
-    assert remedy in found.message
+    result = upstream_error(status, body.encode())
+    assert (result.status, result.code, result.retryable, result.source) == (status, code, retryable, "tokenhub")
+    assert remedy in result.message
 
 
 @pytest.mark.parametrize(
-    ("body", "words"),
+    ("body", "start"),
     [
         ("invalid api key\n", "invalid api key. "),
         ('{"error": {"message": "it broke."}}', "it broke. "),
@@ -73,8 +73,8 @@ def test_each_known_error_has_its_code_and_remedy(
         (" \n", "HTTP 500. "),
     ],
 )
-def test_puts_the_providers_message_before_the_remedy(body: str, words: str) -> None:
-    assert upstream_error(500, body.encode()).message.startswith(words)
+def test_puts_the_providers_message_before_the_remedy(body: str, start: str) -> None:
+    assert upstream_error(500, body.encode()).message.startswith(start)
 
 
 def test_keeps_at_most_500_characters_of_the_message() -> None:
@@ -98,9 +98,9 @@ def test_redacts_a_key_before_shortening_the_message(key: str, before: int) -> N
 @BRIEFLY
 @given(st.integers(400, 599), st.binary(max_size=200))
 def test_turns_any_bytes_into_the_one_error_shape(status: int, body: bytes) -> None:
-    found = upstream_error(status, body)
-    assert json.loads(json.dumps(found.body()))["error"]["code"].startswith(("provider_", "model_"))
-    assert found.message
+    result = upstream_error(status, body)
+    assert json.loads(json.dumps(result.body()))["error"]["code"].startswith(("provider_", "model_"))
+    assert result.message
 
 
 def test_treats_deeply_nested_json_as_text() -> None:

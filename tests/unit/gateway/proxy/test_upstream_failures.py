@@ -32,17 +32,17 @@ def refused(upstream: Upstream, endpoint: str, kind: type[ForwardingError] = Pro
     return plain(caught.value.message)
 
 
-def plain(words: str) -> str:
+def plain(message: str) -> str:
     for foreign in ("Errno", "httpx", "httpcore", "SSL:", "_ssl", "codec", "Exception", "Error", KEY):
-        assert foreign not in words
-    return words
+        assert foreign not in message
+    return message
 
 
 def test_explains_a_refused_connection(serve: Serve, upstream: Upstream) -> None:
     server = serve(always(OK))
     server.close()
-    words = refused(upstream, "http://127.0.0.1:9/v1")
-    assert words.startswith("http://127.0.0.1:9/v1 refused the connection.")
+    message = refused(upstream, "http://127.0.0.1:9/v1")
+    assert message.startswith("http://127.0.0.1:9/v1 refused the connection.")
 
 
 def test_explains_an_unknown_host(upstream: Upstream) -> None:
@@ -61,8 +61,8 @@ def test_sends_nothing_to_a_guarded_address_under_any_name(
 ) -> None:
     server = serve(always(OK))
     endpoint = server.url.replace("127.0.0.1", host).replace("http:", f"{scheme}:")
-    words = refused(make_upstream(guard=PUBLIC.guard_address), endpoint, EndpointRefused)
-    assert words.startswith(f"{endpoint} resolves to an address that the gateway must not call.")
+    message = refused(make_upstream(guard=PUBLIC.guard_address), endpoint, EndpointRefused)
+    assert message.startswith(f"{endpoint} resolves to an address that the gateway must not call.")
     assert (server.requests, server.noise) == ([], b"")
 
 
@@ -84,8 +84,8 @@ def test_explains_a_certificate_of_another_host(
     serve: Serve, make_upstream: MakeUpstream, foreign_certificate: Path
 ) -> None:
     server = serve(always(OK), tls=server_context(foreign_certificate))
-    words = refused(trusting(make_upstream, foreign_certificate), server.url)
-    assert words.startswith(f"The certificate of {server.url} is for another host name.")
+    message = refused(trusting(make_upstream, foreign_certificate), server.url)
+    assert message.startswith(f"The certificate of {server.url} is for another host name.")
     assert server.requests == []
 
 
@@ -95,15 +95,15 @@ def test_explains_an_expired_certificate(
 ) -> None:
     old = certificates.write(tmp_path / "old.pem", address="127.0.0.1", ended_days_ago=age_days * 3)
     server = serve(always(OK), tls=server_context(old))
-    words = refused(trusting(make_upstream, old), server.url)
-    assert words.startswith(f"The certificate of {server.url} has expired or is not valid yet. Renew it.")
+    message = refused(trusting(make_upstream, old), server.url)
+    assert message.startswith(f"The certificate of {server.url} has expired or is not valid yet. Renew it.")
     assert server.requests == []
 
 
 def test_never_sends_a_request_twice(serve: Serve, upstream: Upstream) -> None:
     server = serve(always(Cut.CLOSE))
-    words = refused(upstream, server.url, ProviderDisconnected)
-    assert "closed the connection without an HTTP response" in words
+    message = refused(upstream, server.url, ProviderDisconnected)
+    assert "closed the connection without an HTTP response" in message
     assert len(server.requests) == 1
 
 
@@ -124,27 +124,28 @@ def test_treats_bytes_that_are_not_http_as_a_disconnection(serve: Serve, upstrea
 def test_raises_truncated_after_the_received_chunks(
     serve: Serve, upstream: Upstream, cut: Cut, asked: bool, kind: type[ForwardingError]
 ) -> None:
-    got = send(upstream, serve(always(STREAM, chunk(b"data: 1\n\n"), 0.05, cut)), a_request(stream=asked))
-    came: list[bytes] = []
+    response = send(upstream, serve(always(STREAM, chunk(b"data: 1\n\n"), 0.05, cut)), a_request(stream=asked))
+    received: list[bytes] = []
     with pytest.raises(kind):
-        came.extend(got.chunks)
-    if cut is Cut.CLOSE:  # a reset may throw away what was not read yet
-        assert came == [b"data: 1\n\n"]
+        received.extend(response.chunks)
+    # A reset may discard bytes that were not read yet.
+    if cut is Cut.CLOSE:
+        assert received == [b"data: 1\n\n"]
 
 
 def test_treats_a_body_shorter_than_its_length_as_truncated(serve: Serve, upstream: Upstream) -> None:
     short = answer(body=b"0123456789")[:-4]
-    got = send(upstream, serve(always(short, Cut.CLOSE)))
+    response = send(upstream, serve(always(short, Cut.CLOSE)))
     with pytest.raises(AnswerTruncated):
-        read(got)
+        read(response)
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_refuses_redirects(serve: Serve, upstream: Upstream, status: int) -> None:
     elsewhere = serve(always(OK))
     server = serve(always(answer(status, location=elsewhere.url)))
-    words = refused(upstream, server.url, RedirectRefused)
-    assert "Register the final address" in words
+    message = refused(upstream, server.url, RedirectRefused)
+    assert "Register the final address" in message
     assert elsewhere.requests == []
     assert_released(upstream)
 
@@ -160,5 +161,5 @@ def test_explains_a_head_that_is_too_large(serve: Serve, upstream: Upstream) -> 
 
 
 def test_accepts_a_head_of_over_16_kb(serve: Serve, upstream: Upstream) -> None:
-    got = send(upstream, serve(always(answer(body=b"{}", x_padding="x" * 40_000))))
-    assert read(got) == b"{}"
+    response = send(upstream, serve(always(answer(body=b"{}", x_padding="x" * 40_000))))
+    assert read(response) == b"{}"

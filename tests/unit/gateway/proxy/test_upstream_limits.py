@@ -59,23 +59,23 @@ def test_sends_nothing_without_time_left(serve: Serve, upstream: Upstream, withi
 
 def test_limits_the_silence_of_a_stream_but_not_its_start(serve: Serve, make_upstream: MakeUpstream) -> None:
     upstream = make_upstream(replace(QUICK, stream_idle=0.2))
-    got = send(upstream, serve(always(0.4, STREAM, chunk(b"data: 1\n\n"), HANG)), STREAMED)
-    assert next(got.chunks) == b"data: 1\n\n"
+    response = send(upstream, serve(always(0.4, STREAM, chunk(b"data: 1\n\n"), HANG)), STREAMED)
+    assert next(response.chunks) == b"data: 1\n\n"
     began = time.monotonic()
     with pytest.raises(StreamIdleTimeout, match=r"did not continue its stream within 0\.2 s"):
-        next(got.chunks)
+        next(response.chunks)
     assert 0.15 < time.monotonic() - began < 1.5
 
 
 def test_limits_the_whole_of_an_answer_that_is_not_a_stream(serve: Serve, make_upstream: MakeUpstream) -> None:
     upstream = make_upstream(replace(QUICK, whole=0.3))
-    got = send(upstream, serve(always(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{", HANG)))
+    response = send(upstream, serve(always(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{", HANG)))
     with pytest.raises(DeadlineExceeded, match=r"did not complete its answer within 0\.3 s"):
-        list(got.chunks)
+        list(response.chunks)
 
 
 def test_allows_a_long_stream_without_silence(serve: Serve, make_upstream: MakeUpstream) -> None:
     upstream = make_upstream(replace(QUICK, stream_idle=1.5))
     pieces = [piece for number in range(6) for piece in (chunk(b"data: %d\n\n" % number), 0.3)]
-    got = send(upstream, serve(always(STREAM, *pieces, END)), STREAMED)
-    assert read(got).count(b"data") == 6
+    response = send(upstream, serve(always(STREAM, *pieces, END)), STREAMED)
+    assert read(response).count(b"data") == 6

@@ -21,15 +21,15 @@ def port(server: ScriptedServer) -> int:
     return httpx.URL(server.url).port or 0
 
 
-@pytest.mark.parametrize("said", ["127.0.0.9", "localhost", "[::1]"])
-def test_calls_the_host_with_the_original_host_header(serve: Serve, make_upstream: MakeUpstream, said: str) -> None:
+@pytest.mark.parametrize("host", ["127.0.0.9", "localhost", "[::1]"])
+def test_calls_the_host_with_the_original_host_header(serve: Serve, make_upstream: MakeUpstream, host: str) -> None:
     server = serve(OK)
     upstream = make_upstream(loopback_host="127.0.0.1")
 
-    got = upstream.forward(a_request(), Target("main", f"http://{said}:{port(server)}/v1"), within=5)
+    response = upstream.forward(a_request(), Target("main", f"http://{host}:{port(server)}/v1"), within=5)
 
-    assert read(got) == b"{}"
-    assert server.requests[0].headers["host"] == f"{said}:{port(server)}"
+    assert read(response) == b"{}"
+    assert server.requests[0].headers["host"] == f"{host}:{port(server)}"
     assert server.requests[0].target == "/v1/chat/completions"
 
 
@@ -42,9 +42,9 @@ def test_verifies_the_certificate_for_the_original_name(
         QUICK, loopback_host="localhost", transport=lambda: httpx.HTTPTransport(verify=context, retries=1)
     )
 
-    got = upstream.forward(a_request(), Target("main", f"https://127.0.0.1:{port(server)}/v1"), within=5)
+    response = upstream.forward(a_request(), Target("main", f"https://127.0.0.1:{port(server)}/v1"), within=5)
 
-    assert read(got) == b"{}"
+    assert read(response) == b"{}"
 
 
 def test_leaves_other_endpoints_unchanged(make_upstream: MakeUpstream) -> None:
