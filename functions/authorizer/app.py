@@ -35,6 +35,9 @@ ALLOWED_PATHS: dict[Role, list[str]] = {
     "admin": ["/*"],
     "client": ["/GET/v1/*", "/POST/v1/*", "/GET/anthropic/v1/*", "/POST/anthropic/v1/*"],
 }
+# All methods of API Gateway. In a resource `*` matches `/` too, so `*/api/*` would match the model name `x/api/y`.
+METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
+DENIED_PATHS: dict[Role, list[str]] = {"admin": [], "client": [f"/{method}/api/*" for method in METHODS]}
 API_KEY_HEADER = "x-api-key"
 
 
@@ -72,9 +75,9 @@ def _stage(method_arn: str) -> str:
 
 def _policy(role: Role, stage: str) -> dict[str, Any]:
     statements = [_statement("Allow", [stage + path for path in ALLOWED_PATHS[role]])]
-    # `*` matches `/` too, so /GET/v1/* alone could match a path under /api.
-    if role == "client":
-        statements.append(_statement("Deny", [f"{stage}/*/api/*"]))
+    # A Deny overrides an Allow, so that a path added to ALLOWED_PATHS by mistake opens nothing under /api.
+    if DENIED_PATHS[role]:
+        statements.append(_statement("Deny", [stage + path for path in DENIED_PATHS[role]]))
     return {"principalId": role, "policyDocument": {"Version": "2012-10-17", "Statement": statements}}
 
 

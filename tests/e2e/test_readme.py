@@ -141,7 +141,9 @@ def test_quick_start_commands_return_the_documented_answers(clone: Clone) -> Non
     assert json.loads(clone.run(register))["id"] == "tokenhub"
     healthy = blocks("json")[0]
     assert wait_until(lambda: clone.run(show) == healthy, 20, every=1)
-    assert clone.run(complete).endswith("data: [DONE]\n\n")
+    stream = clone.run(complete)
+    assert '"object":"chat.completion.chunk"' in stream
+    assert stream.endswith("data: [DONE]\n\n")
     assert deploy == "make deploy ENV=dev\n"
 
 

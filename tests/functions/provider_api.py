@@ -17,6 +17,7 @@ class ApiResponse:
 
     @property
     def error(self) -> tuple[int, str, str | None]:
+        assert (set(self.body), self.body["type"]) == ({"type", "error"}, "error")
         assert set(self.body["error"]) == {"message", "type", "code", "param"}
         return self.status, self.body["error"]["code"], self.body["error"]["param"]
 

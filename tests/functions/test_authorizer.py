@@ -3,10 +3,14 @@ from typing import Any
 
 import boto3
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.functions.conftest import Context, Load, event
 from tests.scripted_server import ScriptedServer, always, answer
+from tools.local.apigateway.authorizer import allows
 
+METHODS = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"]
 STAGE = "arn:aws:execute-api:us-east-1:123456789012:abcdef1234/prod"
 
 
@@ -33,7 +37,26 @@ def test_allows_v1_only_for_the_client_token(authorize: Any) -> None:
 
     paths = ("GET/v1/*", "POST/v1/*", "GET/anthropic/v1/*", "POST/anthropic/v1/*")
     assert resources(policy, "Allow") == [f"{STAGE}/{path}" for path in paths]
-    assert resources(policy, "Deny") == [f"{STAGE}/*/api/*"]
+    assert set(resources(policy, "Deny")) == {f"{STAGE}/{method}/api/*" for method in METHODS}
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text() | st.sampled_from(["x/api/y", "api/v1/providers", "api/", "/api/", "x%2Fapi%2Fy", "../../api/v1/"]))
+def test_client_token_may_read_every_model(authorize: Any, model: str) -> None:
+    policy = authorize(authorizationToken="Bearer client-token")["policyDocument"]
+
+    assert allows(policy, f"{STAGE}/GET/v1/models/{model}")
+    assert allows(policy, f"{STAGE}/GET/anthropic/v1/models/{model}")
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from(METHODS), st.text() | st.sampled_from(["v1/providers", "v1/providers/x/models", "v1/x/v1/y"]))
+def test_client_token_never_allows_a_path_under_api(authorize: Any, method: str, path: str) -> None:
+    policy = authorize(authorizationToken="Bearer client-token")["policyDocument"]
+    allow_all = {"Effect": "Allow", "Action": "execute-api:Invoke", "Resource": "*"}
+
+    assert not allows(policy, f"{STAGE}/{method}/api/{path}")
+    assert not allows({"Statement": [*policy["Statement"], allow_all]}, f"{STAGE}/{method}/api/{path}")
 
 
 def test_policy_does_not_depend_on_the_path(authorize: Any) -> None:

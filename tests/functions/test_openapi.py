@@ -123,6 +123,7 @@ def test_all_errors_have_the_same_schema(document: dict[str, Any]) -> None:
                 schema = response["content"]["application/json"]["schema"]
                 assert schema == {"$ref": "#/components/schemas/ErrorView"}
     assert "HTTPValidationError" not in document["components"]["schemas"]
+    assert document["components"]["schemas"]["ErrorView"]["required"] == ["type", "error"]
 
 
 def check(document: dict[str, Any], method: str, path: str, answer: dict[str, Any]) -> None:

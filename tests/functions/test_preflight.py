@@ -32,6 +32,7 @@ def test_refuses_any_other_page_with_an_error(ask: Any, headers: dict[str, str] 
     answer = ask(headers=headers)
 
     assert (answer["statusCode"], answer["headers"]["content-type"]) == (403, "application/json")
+    assert json.loads(answer["body"])["type"] == "error"
     assert json.loads(answer["body"])["error"]["code"] == "origin_not_allowed"
     assert not [name for name in answer["headers"] if name.startswith("access-control-")]
 

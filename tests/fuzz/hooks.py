@@ -42,8 +42,7 @@ def one_error_shape(ctx: CheckContext, response: Response, case: Case) -> None:
     if response.status_code < 400:
         return
     body = json.loads(response.text)
-    # On /v1/messages the body also has a type, for the Anthropic SDK.
-    assert body.keys() - {"type"} == {"error"}, "not the common error shape"
+    assert (body.keys(), body["type"]) == ({"type", "error"}, "error"), "not the common error shape"
     assert body["error"].keys() == {"message", "type", "code", "param"}, "not the common error shape"
     code = body["error"]["code"]
     assert f"`{code}`" in _description(case, response), f"the document has no {code} for this call and status"

@@ -26,8 +26,7 @@ BAD_PROVIDERS = {
 
 def error(response: httpx.Response) -> dict[str, Any]:
     body = response.json()
-    assert body.pop("type", "error") == "error"
-    assert set(body) == {"error"}
+    assert (set(body), body["type"]) == ({"type", "error"}, "error")
     assert set(body["error"]) == {"message", "type", "code", "param"}
     return dict(body["error"])
 

@@ -21,7 +21,7 @@ MODELS = {
     "gpt-4o": "openai",
     "gpt-4o-mini": "openai",
     "claude-sonnet-4-6": ANTHROPIC_PROVIDER,
-    "anthropic/claude-sonnet-4-20250514": "rehearsal",
+    "anthropic/claude-sonnet-4-20250514": ANTHROPIC_PROVIDER,
     "text-embedding-3-small": "openai",
 }
 DEFAULT_MODELS = {"/v1/messages": "claude-sonnet-4-6", "/v1/embeddings": "text-embedding-3-small"}
@@ -230,13 +230,14 @@ def registered_name(requested: str, path: str) -> str | None:
 def serving_model(requested: str, path: str) -> tuple[str, str | None]:
     """Returns the model that serves and the alias that selected it.
 
-    TokenHub replaces an unknown model by another one, except on /v1/embeddings.
+    TokenHub replaces an unknown model by another one, except on /v1/embeddings. `*` is an alias only if it is
+    registered as one, or if one of TokenHub's default models for `*` is registered. This TokenHub has neither.
     """
     default = DEFAULT_MODELS.get(path, "echo")
     if (name := registered_name(requested, path)) is not None:
         return name, None
-    if requested == "*" or requested in ALIASES:
-        return ALIASES.get(requested, default), requested
+    if requested in ALIASES:
+        return ALIASES[requested], requested
     return (requested if requested and path == "/v1/embeddings" else default), None
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from tools.smoke.check import Check, Failed, Target, require
 from tools.smoke.contract import CHAT_REQUEST, MB, chat_body_of_size, describe
-from tools.smoke.wire import Response
+from tools.smoke.wire import Exchange, Response
 
 PATH = "/v1/chat/completions"
 DONE = b"data: [DONE]\n\n"
@@ -106,13 +106,27 @@ def trailers(target: Target) -> str:
 def truncated_large_response(target: Target) -> str:
     """Cuts a response that is too large for the gateway to buffer, after its first part has been sent.
 
-    The gateway cannot report an error in the body any more. The function ends it with trailers, and only AWS shows
-    what a client sees of them.
+    The gateway cannot report an error in the body any more. The function ends it with the trailers of a failed
+    response, and only AWS shows what a client sees of them. If the connection is cut, a failed response after the
+    error frame of a stream would cut it too, which the AI SDK's `textStream` would notice.
     """
     target.require_rehearsal()
-    response = target.gateway.request("POST", PATH, rehearsal_request("huge_cut") | {"stream": False})
+    with target.gateway.start("POST", PATH, rehearsal_request("huge_cut") | {"stream": False}) as exchange:
+        end, response = read_to_the_end(exchange), exchange.response
     is_detectable = response.trailers or not response.complete or response.error_code is not None
-    return require(is_detectable, f"{response.status}, {len(response.body)} bytes, {describe_end(response)}")
+    return require(is_detectable, f"{response.status}, {len(response.body)} bytes, {describe_end(response)}: {end}")
+
+
+def read_to_the_end(exchange: Exchange) -> str:
+    """Reads the whole response. Returns how the server ended it."""
+    try:
+        for _ in exchange.chunks():
+            pass
+    except ConnectionResetError:
+        return "the connection was reset"
+    if not exchange.response.complete:
+        return "the connection was closed before the end of the body"
+    return "ended with trailers" if exchange.response.trailers else "ended like a complete response"
 
 
 def long_headers(padding: int) -> Callable[[Target], str]:

@@ -89,6 +89,7 @@ class ErrorDetail(BaseModel):
 class ErrorView(BaseModel):
     """All errors have this shape."""
 
+    type: Literal["error"]
     error: ErrorDetail
 
 

@@ -30,7 +30,6 @@ from typing import Any, Literal
 from gateway.core.redaction import redact
 
 Source = Literal["gateway", "tokenhub", "model"]
-
 TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
 
@@ -53,9 +52,10 @@ class GatewayError(Exception):
     def type(self) -> str:
         return self.own_type or TYPES.get(self.status, "invalid_request_error" if self.status < 500 else "server_error")
 
-    def body(self) -> dict[str, dict[str, Any]]:
-        """Returns the JSON body of the error response. All errors have this shape."""
-        return {"error": {"message": self.message, "type": self.type, "code": self.code, "param": self.param}}
+    def body(self) -> dict[str, Any]:
+        """Returns the JSON body of the error response. All errors have this shape. Anthropic's SDKs need the outer `type`."""
+        details = {"message": self.message, "type": self.type, "code": self.code, "param": self.param}
+        return {"type": "error", "error": details}
 
     def to_dict(self) -> dict[str, Any]:
         """Returns plain data, from which another function builds a RelayedError."""

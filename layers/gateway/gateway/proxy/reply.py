@@ -61,9 +61,7 @@ def error_reply(error: GatewayError, log: RequestLog, response: UpstreamResponse
         headers["x-should-retry"] = "false"
     elif response is not None and "x-should-retry" in response.headers:
         headers["x-should-retry"] = "true"
-    # The Anthropic SDK expects this member.
-    extra = {"type": "error"} if log.request.speaks_anthropic else {}
-    return Reply(error.status, headers, json.dumps(extra | error.body()).encode())
+    return Reply(error.status, headers, json.dumps(error.body()).encode())
 
 
 def provider_error(response: UpstreamResponse, chunks: Iterator[bytes], log: RequestLog) -> ProviderError:

@@ -65,11 +65,6 @@ class ForwardRequest:
             source_ip=event["requestContext"].get("identity", {}).get("sourceIp"),
         )
 
-    @property
-    def speaks_anthropic(self) -> bool:
-        """Whether the client expects Anthropic's format, also of an error."""
-        return self.path.startswith("/messages") or self.route.startswith("/anthropic/")
-
 
 def read_request(request: ForwardRequest) -> ForwardRequest:
     """Returns the request with its provider's path, the fields that its body determines, and the forwarded headers.

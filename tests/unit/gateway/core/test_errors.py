@@ -86,12 +86,13 @@ def test_each_code_keeps_its_status_and_retryability(code: str, status: int, ret
 
 def test_body_has_the_shape_of_all_errors() -> None:
     assert errors.InvalidEndpoint("say it so").body() == {
+        "type": "error",
         "error": {
             "message": "say it so",
             "type": "invalid_request_error",
             "code": "invalid_endpoint",
             "param": "endpoint",
-        }
+        },
     }
 
 

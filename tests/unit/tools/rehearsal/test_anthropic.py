@@ -7,8 +7,9 @@ from tests.rehearsal import KEY, RunningTokenHub, chat_body, sse_frames
 CHAT = "/v1/chat/completions"
 
 
-def test_streams_raw_anthropic_events_for_a_model_of_an_anthropic_provider(client: httpx.Client) -> None:
-    body = chat_body(model="claude-sonnet-4-6")
+@pytest.mark.parametrize("model", ["claude-sonnet-4-6", "anthropic/claude-sonnet-4-20250514"])
+def test_streams_raw_anthropic_events_for_a_model_of_an_anthropic_provider(client: httpx.Client, model: str) -> None:
+    body = chat_body(model=model)
 
     stream = client.post(CHAT, json=body | {"stream": True}).content
     whole = client.post(CHAT, json=body).json()

@@ -47,7 +47,8 @@ type Fault = Callable[[FakeRequest, Responder], FakeResponse]
 
 
 def error(status: int, code: str, param: str | None = None, **headers: str) -> FakeResponse:
-    return FakeResponse(status, {"error": {"message": "m", "type": "t", "code": code, "param": param}}, headers)
+    details = {"message": "m", "type": "t", "code": code, "param": param}
+    return FakeResponse(status, {"type": "error", "error": details}, headers)
 
 
 class GatewayInMemory(Gateway):
@@ -86,10 +87,7 @@ class GatewayInMemory(Gateway):
 
     def _forwarded(self, request: FakeRequest) -> FakeResponse:
         if isinstance(request.body, bytes):
-            rejection = error(400, "invalid_request")
-            return FakeResponse(
-                400, rejection.body | {"type": "error"}, {"x-error-source": "gateway", "x-request-id": "1"}
-            )
+            return error(400, "invalid_request", **{"x-error-source": "gateway", "x-request-id": "1"})
         routing_headers = {"x-request-id": "1", "x-provider-id": self.provider or MINE}
         if request.body.get("model") == "rehearse/budget":
             return error(429, "provider_budget_spent", **routing_headers | {"x-error-source": "tokenhub"})

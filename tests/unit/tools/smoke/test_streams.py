@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.rehearsal import KEY, RunningTokenHub
+from tests.scripted_server import JSON, Ending, ScriptedServer, always, chunk, response
 from tools.smoke.check import Failed, Target
-from tools.smoke.streams import first_event
+from tools.smoke.streams import first_event, truncated_large_response
 from tools.smoke.wire import Gateway
 
 
@@ -30,3 +31,38 @@ def test_rejects_a_stream_in_one_piece(tokenhub: RunningTokenHub) -> None:
 
     with pytest.raises(Failed, match="1 chunks"):
         first_event(Target(Gateway(tokenhub.url, KEY), None, is_rehearsal=False))
+
+
+TRAILERS = b"0\r\nLambda-Runtime-Function-Error-Type: Function.AnswerTruncated\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("ending", "described"),
+    [
+        ("reset", "200, 1 bytes, 1 chunks, INCOMPLETE: the connection was reset"),
+        ("close", "200, 1 bytes, 1 chunks, INCOMPLETE: the connection was closed before the end of the body"),
+    ],
+)
+def test_describes_how_a_truncated_response_ended(ending: Ending, described: str) -> None:
+    # Without a pause the reset may discard bytes that the client has not read.
+    with ScriptedServer(always(*response((b"{", 1.0), headers=JSON, ending=ending))) as server:
+        gateway = Gateway(server.url, KEY)
+
+        assert truncated_large_response(Target(gateway, None, is_rehearsal=True)) == described
+
+
+def test_describes_a_truncated_response_that_ends_with_trailers() -> None:
+    head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+    with ScriptedServer(always(head, chunk(b"{"), TRAILERS)) as server:
+        described = truncated_large_response(Target(Gateway(server.url, KEY), None, is_rehearsal=True))
+
+    assert described.startswith("200, 1 bytes, 1 chunks, complete, trailers Lambda-Runtime-Function-Error-Type")
+    assert described.endswith(": ended with trailers")
+
+
+def test_rejects_a_truncated_response_that_ends_like_a_complete_one() -> None:
+    with (
+        ScriptedServer(always(*response((b"{",), headers=JSON))) as server,
+        pytest.raises(Failed, match="complete: ended like a complete response"),
+    ):
+        truncated_large_response(Target(Gateway(server.url, KEY), None, is_rehearsal=True))

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gateway.proxy.frames import BYTE_ORDER_MARK, LINE_END, MAX_READ_FRAME_BYTES
+from gateway.proxy.frames import LINE_END, MAX_READ_FRAME_BYTES, FrameSplitter
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,60 +22,33 @@ class EventReader:
     """Returns each event as soon as its blank line has arrived. An event without data is skipped."""
 
     def __init__(self) -> None:
-        # A list, so that a long line that arrives in small pieces is joined once.
-        self._line: list[bytes] = []
-        self._data: list[bytes] = []
-        self._name = ""
+        self._splitter = FrameSplitter()
         self._event_bytes = 0
-        self._ends_with_cr = False
-        self._at_start = True
 
     def feed(self, data: bytes) -> Iterator[Event | None]:
-        """Yields the events that these bytes complete, and None for each comment line.
+        """Yields the events that these bytes complete, and before each one None for each of its comment lines.
 
         Raises EventTooLong.
         """
-        for line in self._complete_lines(data):
-            if line.startswith(b":"):
-                yield None
-            elif line:
-                self._read_field(line)
-            else:
-                event = Event(self._name, b"\n".join(self._data))
-                self._name, self._data, self._event_bytes = "", [], 0
-                if event.data:
-                    yield event
+        for piece in self._splitter.feed(data):
+            self._event_bytes += len(piece.data)
+            if self._event_bytes > MAX_READ_FRAME_BYTES:
+                raise EventTooLong
+            if piece.frame is not None:
+                self._event_bytes = 0
+                yield from _read_frame(piece.frame)
 
-    def _complete_lines(self, data: bytes) -> Iterator[bytes]:
-        if not data:
-            return
-        if self._ends_with_cr:
-            data = data.removeprefix(b"\n")
-        self._ends_with_cr = data.endswith(b"\r")
-        *line_ends, rest = LINE_END.split(data)
-        for part in line_ends:
-            self._append(part)
-            yield self._take_line()
-        self._append(rest)
 
-    def _append(self, part: bytes) -> None:
-        self._line.append(part)
-        self._event_bytes += len(part)
-        if self._event_bytes > MAX_READ_FRAME_BYTES:
-            raise EventTooLong
-
-    def _take_line(self) -> bytes:
-        line = b"".join(self._line)
-        self._line.clear()
-        if self._at_start:
-            line = line.removeprefix(BYTE_ORDER_MARK)
-        self._at_start = False
-        return line
-
-    def _read_field(self, line: bytes) -> None:
-        name, _, value = line.partition(b":")
+def _read_frame(frame: bytes) -> Iterator[Event | None]:
+    name, data = "", []
+    for line in LINE_END.split(frame):
+        field, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
-        if name == b"data":
-            self._data.append(value)
-        elif name == b"event":
-            self._name = value.decode(errors="replace")
+        if line.startswith(b":"):
+            yield None
+        elif field == b"data":
+            data.append(value)
+        elif field == b"event":
+            name = value.decode(errors="replace")
+    if event_data := b"\n".join(data):
+        yield Event(name, event_data)

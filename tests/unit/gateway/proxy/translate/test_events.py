@@ -42,7 +42,7 @@ def test_returns_an_event_as_soon_as_its_blank_line_arrives() -> None:
 
 
 def test_returns_none_for_each_comment_line() -> None:
-    assert read(b": a\n", b": b\n\ndata: c\n\n:\n") == [None, None, Event("", b"c"), None]
+    assert read(b": a\n", b": b\n\ndata: c\n\n:\n\n") == [None, None, Event("", b"c"), None]
 
 
 def test_skips_events_without_data() -> None:

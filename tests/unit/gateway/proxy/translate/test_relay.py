@@ -49,6 +49,18 @@ def test_translates_a_chat_stream_of_anthropic_events() -> None:
     assert (log.usage, log.model_served, log.bytes_down) == (Usage(3, 5), "claude", len(received))
 
 
+@pytest.mark.parametrize("start", [{"input_tokens": 3}, {"input_tokens": 3, "cache_creation_input_tokens": 20}])
+@pytest.mark.parametrize("end", [{}, {"cache_read_input_tokens": 100}, {"input_tokens": 9}])
+def test_logs_the_token_counts_that_the_client_receives(start: dict[str, int], end: dict[str, int]) -> None:
+    events = [message_start(start), message_delta("end_turn", output_tokens=5, **end), MESSAGE_STOP]
+
+    received, log = relayed([frames(*events)], include_usage=True)
+
+    last_chunk = json.loads(received.decode().split("data: ")[-2])
+    assert last_chunk["usage"]["prompt_tokens"] == log.usage.prompt_tokens
+    assert last_chunk["usage"]["completion_tokens"] == log.usage.completion_tokens
+
+
 def test_sends_each_event_at_once() -> None:
     events = [message_start(), *text_block(0, "a", "b"), message_delta("end_turn", output_tokens=5), MESSAGE_STOP]
     taken: list[str] = []
