@@ -33,7 +33,7 @@ DENY_ALL = {
 }
 ALLOWED_PATHS: dict[Role, list[str]] = {
     "admin": ["/*"],
-    "client": ["/GET/v1/*", "/POST/v1/*", "/GET/anthropic/v1/*", "/POST/anthropic/v1/*"],
+    "client": ["/GET/v1/*", "/POST/v1/*", "/GET/anthropic/v1/*", "/POST/anthropic/v1/*", "/GET/status/*"],
 }
 API_KEY_HEADER = "x-api-key"
 

@@ -16,7 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from gateway.api.error_answer import error_answer
 from gateway.api.openapi import base_path, document
-from gateway.api.responses import empty_response, error_response, json_response, provider_response
+from gateway.api.responses import empty_head, empty_response, error_response, json_response, provider_response
 from gateway.api.validation import invalid_request, validated_event
 from gateway.api.views import (
     BeatNowView,
@@ -158,6 +158,11 @@ def openapi_document() -> dict[str, Any]:
 @app.get("/health")
 def health() -> OkView:
     return OkView()
+
+
+@app.head("/health")
+def health_head() -> Response[str]:
+    return empty_head()
 
 
 def refuse_invalid(error: RequestValidationError) -> Response[str]:

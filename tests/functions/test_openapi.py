@@ -22,7 +22,7 @@ from tests.template import template
 
 AT = "2026-01-02T03:04:05.678901Z"
 BEAT = {"at": AT, "good": False, "latency_ms": 5, "ttft_ms": None, "error": "no", "model": None, "tokens": None}
-METHODS = ("get", "post", "put", "patch", "delete")
+METHODS = ("get", "head", "post", "put", "patch", "delete")
 
 
 @pytest.fixture
@@ -49,6 +49,8 @@ TOKENS = {
     "/v1": ["ClientToken", "AdminToken"],
     "/an": ["ClientApiKey", "AdminApiKey"],
     "/he": [],
+    "/st": [],
+    "/status/data": ["ClientToken", "AdminToken"],
 }
 
 
@@ -86,7 +88,7 @@ def test_every_operation_has_a_summary_and_its_tokens(document: dict[str, Any]) 
         assert re.fullmatch("[a-z_]+", operation["operationId"]), path
         assert operation["summary"] != f"{method.upper()} {path}"
         opened_by = [token for either in operation["security"] for token in either]
-        assert opened_by == TOKENS[path[:3]]
+        assert opened_by == TOKENS.get(path, TOKENS[path[:3]])
     assert len(set(names)) == len(names)
 
 
@@ -116,10 +118,12 @@ def test_documents_the_request_id_of_every_answer(document: dict[str, Any]) -> N
 
 
 def test_all_errors_have_the_same_schema(document: dict[str, Any]) -> None:
-    for operation in operations(document).values():
+    for (method, _), operation in operations(document).items():
         assert "422" not in operation["responses"]
         for status, response in operation["responses"].items():
-            if status[0] in "45":
+            if method == "head":
+                assert "content" not in response
+            elif status[0] in "45":
                 schema = response["content"]["application/json"]["schema"]
                 assert schema == {"$ref": "#/components/schemas/ErrorView"}
     assert "HTTPValidationError" not in document["components"]["schemas"]
@@ -164,6 +168,7 @@ OPERATIONS: list[tuple[str, str, dict[str, Any], int]] = [
     ("get", f"{ONE}/models", event("provider_models"), 200),
     ("get", "/api/v1/openapi.json", event("openapi"), 200),
     ("get", "/health", event("list", path="/health", resource="/health"), 200),
+    ("head", "/health", event("list", httpMethod="HEAD", path="/health", resource="/health"), 200),
     ("delete", ONE, event("list", httpMethod="DELETE", **NOBODY), 404),
     ("delete", ONE, event("list", httpMethod="DELETE", **GOOD), 204),
 ]
@@ -177,8 +182,53 @@ def test_every_route_matches_the_document(app: Any, document: dict[str, Any]) ->
         check(document, method, path, answer)
     called = {(method, path) for method, path, _, _ in OPERATIONS}
     assert called == {
-        (method, path) for method, path in operations(document) if not path.startswith(("/v1/", "/anthropic/"))
+        (method, path)
+        for method, path in operations(document)
+        if not path.startswith(("/v1/", "/anthropic/", "/status"))
     }
+
+
+STATUS = [
+    ("get", "/status/data", event("status_data"), 200),
+    ("get", "/status/data", event("status_data", queryStringParameters={"page": "x"}), 400),
+    ("get", "/status/public/data", event("status_public_data"), 200),
+    ("get", "/status/public/{id}/shields.json", event("status_shields"), 200),
+    ("get", "/status/public/{id}/live", event("status_live"), 503),
+    ("head", "/status/public/{id}/live", event("status_live", httpMethod="HEAD"), 503),
+    ("get", "/status/public/{id}/live", event("status_live", pathParameters={"id": "nobody"}), 404),
+]
+OTHER_CONTENT = ["status_page", "status_feed", "status_badge"]
+
+
+def test_status_routes_match_the_document(
+    app: Any, document: dict[str, Any], load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STATUS_PAGE", "public")
+    app.handler(event("register"), Context())
+    status_app = load("status")
+
+    for method, path, request, status in STATUS:
+        answer = status_app.handler(request, Context())
+        assert answer["statusCode"] == status, (method, path, answer["body"])
+        check(document, method, path, answer)
+    for name in OTHER_CONTENT:
+        answer = status_app.handler(event(name), Context())
+        responses = operations(document)["get", event(name)["resource"]]["responses"]
+        assert answer["headers"]["Content-Type"].partition(";")[0] in responses["200"]["content"]
+    called = {(method, path) for method, path, _, _ in STATUS} | {("get", event(n)["resource"]) for n in OTHER_CONTENT}
+    assert called == {pair for pair in operations(document) if pair[1].startswith("/status")}
+
+
+def test_documents_that_the_status_page_is_off(
+    app: Any, document: dict[str, Any], load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STATUS_PAGE", "off")
+    status_app = load("status")
+
+    for method, path, request, _ in STATUS:
+        answer = status_app.handler(request, Context())
+        assert answer["statusCode"] == 404
+        check(document, method, path, answer)
 
 
 def test_a_history_with_heartbeats_matches_the_document(app: Any, document: dict[str, Any], load: Load) -> None:

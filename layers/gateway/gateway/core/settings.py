@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, fields
-from typing import Annotated, Any, Self, cast, get_type_hints
+from typing import Annotated, Any, Literal, Self, cast, get_type_hints
 from urllib.parse import urlsplit
 
 
@@ -192,3 +192,16 @@ class AuthorizerSettings(AwsSettings):
 class PreflightSettings(Settings):
     allowed_origins: Origins
     log_level: LogLevel
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatusSettings(AwsSettings):
+    allowed_origins: Origins
+    log_level: LogLevel
+    platform: Annotated[str, _one_of("aws", "local")]
+    providers_table: Text
+    status_page: Annotated[Literal["token", "public", "off"], _one_of("token", "public", "off")]
+
+    @property
+    def local(self) -> bool:
+        return self.platform == "local"
