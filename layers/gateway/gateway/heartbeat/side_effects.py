@@ -6,8 +6,9 @@ from itertools import batched
 from typing import TYPE_CHECKING, Literal
 
 from gateway.heartbeat import events
+from gateway.heartbeat.batches import MAX_ITEMS_PER_CALL
 from gateway.heartbeat.health import RecordedBeat
-from gateway.heartbeat.history_store import MAX_ITEMS_PER_CALL, HistoryStore
+from gateway.heartbeat.history_store import HistoryStore
 
 if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient
