@@ -12,9 +12,11 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from gateway.api.status_routes import Openness, StatusRoutes
+from gateway.heartbeat.history import Uptime
+from gateway.heartbeat.rollups import Incident
+from gateway.heartbeat.summaries import Period, ProviderHistory, summarize
 from gateway.registry.overview import ProviderOverview
 from gateway.registry.provider import Health, Status
-from gateway.status.history import Incident, ProviderHistory, SpanUptime, empty_history
 from gateway.status.page import Mode, status_page
 from gateway.status.reader import StatusReader
 from tests.template import ROOT
@@ -58,6 +60,11 @@ def stale(provider: ProviderOverview, now: datetime) -> ProviderOverview:
     return replace(provider, health=replace(provider.health, last_heartbeat_at=now - timedelta(minutes=10)))
 
 
+def empty_history(now: datetime) -> ProviderHistory:
+    """Returns the history of a provider without heartbeats."""
+    return summarize(None, (), Health(), now)
+
+
 def history(now: datetime, *, failed_cells: Sequence[int] = (), failed_days: Sequence[int] = ()) -> ProviderHistory:
     """Returns a full history. Positions count from the newest cell or day, which is 0."""
     empty = empty_history(now)
@@ -75,13 +82,13 @@ def history(now: datetime, *, failed_cells: Sequence[int] = (), failed_days: Seq
         if position
     ]
     day_good = sum(cell.good for cell in cells)
-    uptime = {
-        "24h": SpanUptime(2880, day_good, 412, 690),
-        "7d": SpanUptime(20160, 20160 - (2880 - day_good), 405, 688),
-        "30d": SpanUptime(86400, 86400 - 360, 401, 702),
-        "90d": SpanUptime(259200, 259200 - 360 * len(failed_days), 398, 711),
+    uptime: dict[Period, Uptime] = {
+        "24h": Uptime(2880, day_good, 412, 690),
+        "7d": Uptime(20160, 20160 - (2880 - day_good), 405, 688),
+        "30d": Uptime(86400, 86400 - 360, 401, 702),
+        "90d": Uptime(259200, 259200 - 360 * len(failed_days), 398, 711),
     }
-    return ProviderHistory(uptime=uptime, cells=cells, days=days, incidents=incidents)  # type: ignore[arg-type]
+    return ProviderHistory(now, uptime, tuple(cells), tuple(days), tuple(incidents))
 
 
 @dataclass
@@ -129,8 +136,6 @@ def serving(world: World, openness: Openness = "token") -> Iterator[str]:
     routes = world.routes(openness, "public" if openness == "public" else "token")
 
     class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
         def do_GET(self) -> None:
             status, headers, body = respond(routes, world, self.path, self.headers.get("Authorization"))
             self.send_response(status)

@@ -15,8 +15,8 @@ from gateway.core.errors import InternalError
 from gateway.core.sam_local import require_local_aws
 from gateway.core.settings import StatusSettings
 from gateway.core.telemetry import make_logger
+from gateway.heartbeat.rollup_store import RollUpStore
 from gateway.registry.overview import OverviewReader
-from gateway.status.history import empty_history
 from gateway.status.page import page_mode, status_page
 from gateway.status.reader import StatusReader
 
@@ -26,7 +26,7 @@ logger = make_logger("status", settings.log_level)
 dynamodb = boto3.resource("dynamodb")
 reader = StatusReader(
     OverviewReader(dynamodb.Table(settings.providers_table)).all,
-    lambda providers, now: {provider.id: empty_history(now) for provider in providers},
+    RollUpStore(dynamodb.Table(settings.roll_ups_table)).read_summaries,
 )
 page = status_page(
     Path(__file__).with_name("status.html").read_text(encoding="utf-8"),

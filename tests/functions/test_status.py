@@ -45,6 +45,23 @@ def test_public_routes_follow_the_parameter(
     assert call(load("status"), name)["statusCode"] == (503 if name == "status_live" else 200)
 
 
+def test_reads_at_most_six_items_of_a_provider(load: Load, register: Any) -> None:
+    register()
+    app, items = load("status"), []
+    events = app.dynamodb.meta.client.meta.events
+    events.register("after-call.dynamodb.Scan", lambda parsed, **_: items.extend(parsed["Items"]))
+    events.register(
+        "before-parameter-build.dynamodb.BatchGetItem",
+        lambda params, **_: items.extend(key for table in params["RequestItems"].values() for key in table["Keys"]),
+    )
+
+    for name in ("status_data", "status_data", "status_page"):
+        assert call(app, name)["statusCode"] == 200
+
+    # The scan also returns the one item that names the default provider.
+    assert 5 <= len(items) - 1 <= 6
+
+
 def test_answers_allow_configured_origins(load: Load) -> None:
     answer = call(load("status"), "status_data", headers={"Origin": PAGE})
 

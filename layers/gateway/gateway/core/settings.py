@@ -200,6 +200,7 @@ class StatusSettings(AwsSettings):
     log_level: LogLevel
     platform: Annotated[str, _one_of("aws", "local")]
     providers_table: Text
+    roll_ups_table: Text
     status_page: Annotated[Literal["token", "public", "off"], _one_of("token", "public", "off")]
 
     @property

@@ -27,7 +27,7 @@ from gateway.heartbeat.rollup_items import (
     read_incident,
 )
 from gateway.heartbeat.rollups import ONE_DAY, Incident, RollUp
-from gateway.heartbeat.summaries import ProviderHistory, first_day, summarize, with_live_status
+from gateway.heartbeat.summaries import HasHistory, ProviderHistory, first_day, summarize, with_live_status
 from gateway.registry.provider import Provider, format_timestamp
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class RollUpStore:
             for batch in batched(part, MAX_ITEMS_PER_CALL, strict=False):
                 put_all(self._table, batch, self._sleep)
 
-    def read_summaries(self, providers: Sequence[Provider], now: datetime) -> dict[str, ProviderHistory]:
+    def read_summaries(self, providers: Sequence[HasHistory], now: datetime) -> dict[str, ProviderHistory]:
         """Returns the past of each provider by its id. Reads at most five items of each one.
 
         The reads are eventually consistent, which costs half.
@@ -77,7 +77,7 @@ class RollUpStore:
         return Page(page, encode_cursor(page[-1].begin) if len(incidents) > limit else None)
 
     def _read(
-        self, providers: Sequence[Provider], entries: Sequence[str], now: datetime, options: Mapping[str, Any]
+        self, providers: Sequence[HasHistory], entries: Sequence[str], now: datetime, options: Mapping[str, Any]
     ) -> defaultdict[str, list[Item]]:
         """Returns the valid items with these sort keys by provider id."""
         created = {provider.id: format_timestamp(provider.created_at) for provider in providers}
@@ -127,7 +127,7 @@ def _to_roll_up(items: Iterable[Item]) -> RollUp:
     )
 
 
-def _to_summary(items: Iterable[Item], provider: Provider, now: datetime) -> ProviderHistory:
+def _to_summary(items: Iterable[Item], provider: HasHistory, now: datetime) -> ProviderHistory:
     by_entry = {item["entry"]: item for item in items}
     current = read_current(by_entry[CURRENT]) if CURRENT in by_entry else None
     days = [day for item in _with_prefix(by_entry, MONTH) for day in read_days(item)]

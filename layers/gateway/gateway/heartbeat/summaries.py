@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
-from typing import Literal
+from typing import Literal, Protocol
 
 from gateway.heartbeat.histogram import Histogram
 from gateway.heartbeat.history import Uptime
@@ -14,6 +14,17 @@ from gateway.registry.provider import Health
 Period = Literal["24h", "7d", "30d", "90d"]
 DAYS: Mapping[Period, int] = {"7d": 7, "30d": 30, "90d": 90}
 MAX_DAYS = 90
+
+
+class HasHistory(Protocol):
+    """What a summary needs of a provider: `Provider` and `ProviderOverview` have it."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def created_at(self) -> datetime: ...
+    @property
+    def health(self) -> Health: ...
 
 
 @dataclass(frozen=True, slots=True)

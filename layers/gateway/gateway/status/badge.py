@@ -5,10 +5,10 @@ from html import escape
 from typing import Any, get_args
 
 from gateway.core.errors import InvalidRequest
-from gateway.status.history import ProviderHistory, Span
+from gateway.heartbeat.summaries import Period, ProviderHistory
 from gateway.status.views import State
 
-MEASURES = ("status", *(f"uptime_{span}" for span in get_args(Span)), "response_time")
+MEASURES = ("status", *(f"uptime_{span}" for span in get_args(Period)), "response_time")
 # The name in shields.io's format, and the colour of the SVG. White text on each has a contrast of at least 4.5.
 COLOURS = {"brightgreen": "#0e7c59", "red": "#b3261e", "orange": "#9a5b00", "lightgrey": "#5b6472"}
 STATE_COLOURS: dict[State, str] = {"healthy": "brightgreen", "failed": "red", "stale": "orange", "pending": "lightgrey"}
@@ -41,7 +41,7 @@ def make_badge(name: str, state: State, history: ProviderHistory, measure: str) 
         return Badge(label, "out of date" if state == "stale" else state, STATE_COLOURS[state])
     if measure == "response_time":
         median = history.uptime["24h"].p50_ms
-        message = "unknown" if median is None else f"{median} ms"
+        message = "unknown" if median is None else f"{round(median)} ms"
         return Badge(f"{label} response time", message, "lightgrey" if median is None else "brightgreen")
     span: Any = measure.removeprefix("uptime_")
     share = history.uptime[span].share

@@ -7,9 +7,11 @@ from datetime import datetime
 from typing import cast
 
 from gateway.core.errors import InvalidRequest
+from gateway.heartbeat.history import Uptime as PeriodUptime
+from gateway.heartbeat.rollups import Incident
+from gateway.heartbeat.summaries import ProviderHistory
 from gateway.registry.overview import ProviderOverview
 from gateway.registry.provider import format_timestamp
-from gateway.status.history import Incident, ProviderHistory, SpanUptime
 from gateway.status.views import (
     Charts,
     Counts,
@@ -17,6 +19,7 @@ from gateway.status.views import (
     PublicIncident,
     PublicProvider,
     PublicStatus,
+    ResponseTime,
     ResponseTimes,
     State,
     StatusPage,
@@ -141,9 +144,7 @@ def _charts(history: ProviderHistory) -> Charts:
     spans, cells, days = history.uptime, history.cells, history.days
     return {
         "uptime": cast("Uptime", {span: _share(value) for span, value in spans.items()}),
-        "response_time_ms": cast(
-            "ResponseTimes", {span: {"p50": value.p50_ms, "p95": value.p95_ms} for span, value in spans.items()}
-        ),
+        "response_time_ms": cast("ResponseTimes", {span: _percentiles(value) for span, value in spans.items()}),
         "cells": {
             "start": format_timestamp(cells[0].start),
             "minutes": 30,
@@ -153,15 +154,23 @@ def _charts(history: ProviderHistory) -> Charts:
             "ttft_ms": [cell.ttft_ms for cell in cells],
         },
         "days": {
-            "start": days[0].day.isoformat(),
+            "start": days[0].date.isoformat(),
             "beats": [day.beats for day in days],
             "good": [day.good for day in days],
         },
     }
 
 
-def _share(uptime: SpanUptime) -> float | None:
+def _share(uptime: PeriodUptime) -> float | None:
     return None if uptime.share is None else round(uptime.share, 6)
+
+
+def _percentiles(uptime: PeriodUptime) -> ResponseTime:
+    return {"p50": _rounded(uptime.p50_ms), "p95": _rounded(uptime.p95_ms)}
+
+
+def _rounded(milliseconds: float | None) -> int | None:
+    return None if milliseconds is None else round(milliseconds)
 
 
 def _public_incident(incident: Incident) -> PublicIncident:

@@ -5,9 +5,10 @@ from datetime import datetime
 from html import escape
 from uuid import NAMESPACE_URL, uuid5
 
+from gateway.heartbeat.rollups import Incident
+from gateway.heartbeat.summaries import ProviderHistory
 from gateway.registry.overview import ProviderOverview
 from gateway.registry.provider import format_timestamp
-from gateway.status.history import Incident, ProviderHistory
 
 CONTENT_TYPE = "application/atom+xml; charset=utf-8"
 MAX_ENTRIES = 50

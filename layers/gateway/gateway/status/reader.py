@@ -1,12 +1,14 @@
 """Reads what the status page shows, and keeps it in memory for 15 seconds."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from gateway.core.errors import ProviderNotFound
+from gateway.heartbeat.summaries import ProviderHistory
 from gateway.registry.overview import ProviderOverview
 from gateway.status.document import sort_providers
-from gateway.status.history import ProviderHistory, ReadSummaries
+
+ReadSummaries = Callable[[Sequence[ProviderOverview], datetime], Mapping[str, ProviderHistory]]
 
 CACHE_SECONDS = 15
 CACHE_TIME = timedelta(seconds=CACHE_SECONDS)

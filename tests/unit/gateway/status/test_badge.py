@@ -4,10 +4,10 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from gateway.core.errors import InvalidRequest
+from gateway.heartbeat.history import Uptime
 from gateway.status.badge import COLOURS, MEASURES, STATE_COLOURS, format_share, make_badge, parse_measure, shields, svg
-from gateway.status.history import SpanUptime, empty_history
 from gateway.status.views import State
-from tests.status_site import history
+from tests.status_site import empty_history, history
 from tests.unit.gateway.builders import AT
 
 HISTORY = history(AT, failed_days=[3])
@@ -48,7 +48,7 @@ def test_every_state_has_a_colour_and_a_text(state: State) -> None:
     ("good", "colour"), [(2880, "brightgreen"), (2878, "brightgreen"), (2870, "orange"), (2800, "red")]
 )
 def test_colour_of_an_uptime(good: int, colour: str) -> None:
-    changed = replace(HISTORY, uptime={**HISTORY.uptime, "24h": SpanUptime(2880, good)})
+    changed = replace(HISTORY, uptime={**HISTORY.uptime, "24h": Uptime(2880, good)})
 
     assert make_badge("main", "healthy", changed, "uptime_24h").colour == colour
 

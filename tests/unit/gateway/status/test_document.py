@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from gateway.core.errors import InvalidRequest
+from gateway.heartbeat.rollups import Incident
 from gateway.status.document import (
     PAGE_SIZE,
     number_of_pages,
@@ -16,8 +17,7 @@ from gateway.status.document import (
     state_of,
     token_status,
 )
-from gateway.status.history import Incident, empty_history
-from tests.status_site import ERROR, history, overview, stale
+from tests.status_site import ERROR, empty_history, history, overview, stale
 from tests.unit.gateway.builders import AT
 
 FAILED = overview("eu", AT, "failed", default=True)
@@ -70,7 +70,7 @@ def test_a_provider_without_heartbeats_has_empty_series() -> None:
 
 
 def test_an_ongoing_incident_has_no_end() -> None:
-    ongoing = replace(HISTORY, incidents=[Incident(AT - timedelta(hours=1), None, "down")])
+    ongoing = replace(HISTORY, incidents=(Incident(AT - timedelta(hours=1), None, "down"),))
 
     [provider] = public_status([FAILED], {"eu": ongoing}, 1, AT)["providers"]
 

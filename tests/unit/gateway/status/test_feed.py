@@ -2,9 +2,9 @@ from dataclasses import replace
 from datetime import timedelta
 from xml.etree import ElementTree as ET
 
+from gateway.heartbeat.rollups import Incident
 from gateway.status.feed import MAX_ENTRIES, feed
-from gateway.status.history import Incident, empty_history
-from tests.status_site import ERROR, overview
+from tests.status_site import ERROR, empty_history, overview
 from tests.unit.gateway.builders import AT
 
 ATOM = "{http://www.w3.org/2005/Atom}"
@@ -40,7 +40,7 @@ def test_has_the_elements_that_atom_requires() -> None:
 
 
 def test_names_no_cause() -> None:
-    text = feed([PROVIDER], {"eu": replace(empty_history(AT), incidents=[OVER])}, "gateway.example.com", AT)
+    text = feed([PROVIDER], {"eu": replace(empty_history(AT), incidents=(OVER,))}, "gateway.example.com", AT)
 
     assert "401" not in text
     assert "api_key" not in text
