@@ -7,6 +7,7 @@ allows only the function that the workflow invokes.
 
 import base64
 import json
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from gateway.status.reader import CACHE_SECONDS
 from tests.e2e.policies import Grant, Roles, grants
 from tests.local_system import LocalSystem
 from tests.rehearsal import RunningTokenHub, chat_body, wait_until
@@ -113,6 +115,13 @@ def completes(world: World) -> str:
     return _status_and_code(world.http.post("/v1/chat/completions", json=chat_body(), headers=headers))
 
 
+def reads_the_status(world: World) -> str:
+    """Reads the status after its memory cache has expired. A new provider is in no cache of histories."""
+    uncached_provider(world)
+    time.sleep(CACHE_SECONDS + 1)
+    return _status_and_code(world.http.get("/status/data"))
+
+
 def checks_one_provider(world: World) -> str:
     result = world.invoke_cold("Heartbeat", {"provider_id": "main"})
     return result if result == DENIED else str(json.loads(result).get("status"))
@@ -177,6 +186,8 @@ NEEDS = {
     ),
     "CompletionsRole dynamodb:GetItem ProvidersTable": Need(completes, "200", INTERNAL),
     "CompletionsRole kms:Decrypt ProviderKeysKey": Need(completes, "200", "503 key_service_failed"),
+    "StatusRole dynamodb:Scan ProvidersTable": Need(reads_the_status, "200", INTERNAL),
+    "StatusRole dynamodb:BatchGetItem RollUpsTable": Need(reads_the_status, "200", INTERNAL),
     "HeartbeatRole dynamodb:GetItem ProvidersTable": Need(checks_one_provider, "healthy", DENIED),
     "HeartbeatRole dynamodb:Scan ProvidersTable": Need(runs_a_tick, "ticked", DENIED),
     "HeartbeatRole dynamodb:UpdateItem ProvidersTable": Need(checks_one_provider, "healthy", DENIED),

@@ -30,6 +30,8 @@ ROUTES = {
     *(f"POST /v1/{name}" for name in ("chat/completions", "messages", "embeddings", "chat", "plan")),
     "GET /v1/models",
     "GET /health",
+    "GET /status",
+    "GET /status/data",
 }
 HISTORY_FIELDS = {"items", "next", "uptime_24h", "beats_24h", "good_24h"}
 HALF_HOUR_S = 30 * 60
