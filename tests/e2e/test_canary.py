@@ -151,13 +151,16 @@ class Run:
         for models in ("/v1/models", "/anthropic/v1/models"):
             self.call("GET", models, headers={"Authorization": f"Bearer {KEY}", "x-api-key": KEY})
             self.call("GET", f"{models}/{KEY}%5C", route=f"{models}/{{model+}}", role="client")
+        for path in CANNOT_FAIL:
+            self.call("GET", path)
+        self.misuse_status()
+
+    def misuse_status(self) -> None:
         for name in ("badge.svg", "shields.json", "live"):
             self.call("GET", f"/status/public/{KEY}/{name}", route=f"/status/public/{{id}}/{name}")
         self.call("HEAD", f"/status/public/{KEY}/live", route="/status/public/{id}/live")
         self.call("GET", f"/status/data?page={KEY}", route="/status/data")
         self.call("GET", f"/status/public/data?page={KEY}", route="/status/public/data")
-        for path in CANNOT_FAIL:
-            self.call("GET", path)
 
     def tick(self) -> None:
         """Runs one execution of the workflow: a tick at once and another one after 30 s."""
