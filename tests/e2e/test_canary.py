@@ -116,6 +116,8 @@ class Run:
         self.call("GET", f"{one}/models", route=f"{route}/models")
         self.call("GET", f"{one}/heartbeats", route=f"{route}/heartbeats")
         self.call("GET", f"{one}/heartbeats?bucket=30m", route=f"{route}/heartbeats")
+        self.call("GET", f"{one}/uptime", route=f"{route}/uptime")
+        self.call("GET", f"{one}/incidents", route=f"{route}/incidents")
         self.call("GET", one, route=route)
         self.call("PATCH", one, route=route, json={"description": "inspected"})
         for name in ("badge.svg?of=uptime_7d", "shields.json", "live"):
@@ -137,9 +139,11 @@ class Run:
         for method in ("GET", "PUT", "PATCH", "DELETE"):
             body = {"json": moved} if method in ("PUT", "PATCH") else {}
             self.call(method, "/api/v1/providers/nobody", route=route, **body)
-        for method, part in (("GET", "models"), ("GET", "heartbeats"), ("POST", "heartbeat")):
-            self.call(method, f"/api/v1/providers/nobody/{part}", route=f"{route}/{part}")
+        for part in ("models", "heartbeats", "uptime", "incidents"):
+            self.call("GET", f"/api/v1/providers/nobody/{part}", route=f"{route}/{part}")
+        self.call("POST", "/api/v1/providers/nobody/heartbeat", route=f"{route}/heartbeat")
         self.call("GET", f"{one}/heartbeats?before={KEY}", route=f"{route}/heartbeats")
+        self.call("GET", f"{one}/incidents?before={KEY}", route=f"{route}/incidents")
         self.call("POST", "/v1/chat/completions", role="client", content=f'{{"api_key": "{KEY}"'.encode())
         self.call("POST", "/v1/chat/completions", role="client", headers={"X-Provider-Id": KEY}, json={})
         for path in ("/api/v1/providers", "/api/v1/openapi.json"):

@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -132,6 +133,16 @@ def runs_a_tick(world: World) -> str:
     return result if result == DENIED else "ticked"
 
 
+def rolls_up(world: World) -> str:
+    """Runs a tick in which a new provider is due for a roll-up."""
+    name = f"p-{uuid4().hex[:8]}"
+    world.register(name)
+    slot = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
+    result = world.invoke_cold("Heartbeat", {"tick": slot, "offset_seconds": 0})
+    world.http.delete(f"/api/v1/providers/{name}")
+    return result if result == DENIED else "ticked"
+
+
 def publishes_a_health_change(world: World) -> str:
     """Runs a heartbeat that changes the status of the provider, and then restores the status."""
     world.tokenhub.rehearse("refuse_key" if world.status("main") == "healthy" else "normal")
@@ -180,6 +191,12 @@ NEEDS = {
     "ProvidersRole dynamodb:Query HeartbeatsTable": Need(
         lambda world: _status_and_code(world.http.get("/api/v1/providers/main/heartbeats")), "200", INTERNAL
     ),
+    "ProvidersRole dynamodb:BatchGetItem RollUpsTable": Need(
+        lambda world: _status_and_code(world.http.get("/api/v1/providers/main/uptime")), "200", INTERNAL
+    ),
+    "ProvidersRole dynamodb:Query RollUpsTable": Need(
+        lambda world: _status_and_code(world.http.get("/api/v1/providers/main/incidents")), "200", INTERNAL
+    ),
     "ProvidersRole kms:Encrypt ProviderKeysKey": Need(encrypts, "201", "503 key_service_failed"),
     "ProvidersRole lambda:InvokeFunction HeartbeatFunctionAliaslive": Need(
         starts_the_first_heartbeat, "checked", "not checked"
@@ -192,6 +209,9 @@ NEEDS = {
     "HeartbeatRole dynamodb:Scan ProvidersTable": Need(runs_a_tick, "ticked", DENIED),
     "HeartbeatRole dynamodb:UpdateItem ProvidersTable": Need(checks_one_provider, "healthy", DENIED),
     "HeartbeatRole dynamodb:BatchWriteItem HeartbeatsTable": Need(checks_one_provider, "healthy", DENIED),
+    "HeartbeatRole dynamodb:Query HeartbeatsTable": Need(rolls_up, "ticked", DENIED),
+    "HeartbeatRole dynamodb:BatchGetItem RollUpsTable": Need(rolls_up, "ticked", DENIED),
+    "HeartbeatRole dynamodb:BatchWriteItem RollUpsTable": Need(rolls_up, "ticked", DENIED),
     "HeartbeatRole kms:Decrypt ProviderKeysKey": Need(checks_one_provider, "healthy", "failed"),
     f"HeartbeatRole events:PutEvents {DEFAULT_BUS}": Need(publishes_a_health_change, "published", DENIED),
     "HeartbeatWorkflowRole lambda:InvokeFunction HeartbeatFunctionAliaslive": Need(

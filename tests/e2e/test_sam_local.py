@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 START = "start Docker, and make dev or make aws"
 KEY = "your-tokenhub-api-key"
 ONE = "/api/v1/providers/tokenhub"
-BELOW = (ONE, f"{ONE}/heartbeats", f"{ONE}/models", "/api/v1/openapi.json")
+BELOW = (ONE, f"{ONE}/heartbeats", f"{ONE}/uptime", f"{ONE}/incidents", f"{ONE}/models", "/api/v1/openapi.json")
 # TokenHub answers 404 on the routes that it does not serve.
 UNSERVED = ("model", "legacy_completion", "responses", "count_tokens", "anthropic_model", "anthropic_count_tokens")
 # The sample events whose status is not 200. A preflight is rejected because the stack allows no origins.

@@ -164,6 +164,8 @@ OPERATIONS: list[tuple[str, str, dict[str, Any], int]] = [
     ("delete", ONE, event("list", httpMethod="DELETE", **(GOOD | CHANGED)), 412),
     ("get", f"{ONE}/heartbeats", event("heartbeats"), 200),
     ("get", f"{ONE}/heartbeats", event("heartbeats", **BUCKETS), 200),
+    ("get", f"{ONE}/uptime", event("uptime"), 200),
+    ("get", f"{ONE}/incidents", event("incidents"), 200),
     ("post", f"{ONE}/heartbeat", event("beat_now"), 200),
     ("get", f"{ONE}/models", event("provider_models"), 200),
     ("get", "/api/v1/openapi.json", event("openapi"), 200),
@@ -196,6 +198,10 @@ def test_a_history_with_heartbeats_matches_the_document(app: Any, document: dict
         answer = app.handler(request, Context())
         assert json.loads(answer["body"])["items"]
         check(document, "get", f"{ONE}/heartbeats", answer)
+    for name, items in (("uptime", "days"), ("incidents", "items")):
+        answer = app.handler(event(name), Context())
+        assert json.loads(answer["body"])[items]
+        check(document, "get", f"{ONE}/{name}", answer)
 
 
 def test_documents_a_failure_of_the_heartbeat_function(

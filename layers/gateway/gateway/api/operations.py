@@ -154,6 +154,19 @@ OPERATIONS = {
         "then count buckets. A bucket's latency covers its good heartbeats only.",
         (*NOT_FOUND, errors.InvalidRequest),
     ),
+    ("get", "/api/v1/providers/{id}/uptime"): Operation(
+        "get_uptime",
+        "The uptime of a provider in the last 24 hours, 7, 30 and 90 days",
+        "Counted every half hour from the stored heartbeats and stored for 400 days. The last 24 hours are 48 half "
+        "hours, and the other periods are whole UTC days including today.",
+        NOT_FOUND,
+    ),
+    ("get", "/api/v1/providers/{id}/incidents"): Operation(
+        "list_incidents",
+        "The incidents of a provider, newest first",
+        "An incident is a series of failed heartbeats. The gateway stores the first 50 of each UTC day for 400 days.",
+        (*NOT_FOUND, errors.InvalidRequest),
+    ),
     ("post", "/api/v1/providers/{id}/heartbeat"): Operation(
         "beat_now",
         "Run one heartbeat now and wait for its result, even if heartbeats are disabled",

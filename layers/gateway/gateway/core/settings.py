@@ -147,6 +147,7 @@ class ProvidersSettings(RegistrySettings):
     heartbeat_function: Text
     heartbeats_table: Text
     history_days: Days
+    roll_ups_table: Text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,6 +156,7 @@ class HeartbeatFunctionSettings(RegistrySettings):
     heartbeats_table: Text
     history_days: Days
     metrics_namespace: Text
+    roll_ups_table: Text
 
     @property
     def limits(self) -> Limits:
