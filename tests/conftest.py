@@ -33,10 +33,11 @@ class Clients:
 
 @dataclass(frozen=True)
 class Aws:
-    """An AWS account with the two tables, the KMS key and the two token secrets."""
+    """An AWS account with the three tables, the KMS key and the two token secrets."""
 
     providers: Any
     heartbeats: Any
+    roll_ups: Any
     kms: Any
     key_arn: str
     secrets: Any
@@ -67,6 +68,7 @@ def moto_account(clients: Clients) -> Iterator[Aws]:
         yield Aws(
             providers=create_table(TableName="providers", **table("ProvidersTable")),
             heartbeats=create_table(TableName="heartbeats", **table("HeartbeatsTable")),
+            roll_ups=create_table(TableName="roll-ups", **table("RollUpsTable")),
             kms=clients.kms,
             key_arn=clients.kms.create_key()["KeyMetadata"]["Arn"],
             secrets=clients.secrets,

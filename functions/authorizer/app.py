@@ -33,7 +33,7 @@ DENY_ALL = {
 }
 ALLOWED_PATHS: dict[Role, list[str]] = {
     "admin": ["/*"],
-    "client": ["/GET/v1/*", "/POST/v1/*", "/GET/anthropic/v1/*", "/POST/anthropic/v1/*"],
+    "client": ["/GET/v1/*", "/POST/v1/*", "/GET/anthropic/v1/*", "/POST/anthropic/v1/*", "/GET/status/*"],
 }
 # All methods of API Gateway. In a resource `*` matches `/` too, so `*/api/*` would match the model name `x/api/y`.
 METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")

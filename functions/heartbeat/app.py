@@ -19,6 +19,8 @@ from gateway.heartbeat.history import to_past_beat
 from gateway.heartbeat.history_store import HistoryStore
 from gateway.heartbeat.model_list import list_models
 from gateway.heartbeat.reporting import Reporter
+from gateway.heartbeat.rollup_store import RollUpStore
+from gateway.heartbeat.rollup_ticks import RollUps
 from gateway.heartbeat.side_effects import SideEffects
 from gateway.heartbeat.ticker import MAX_CONCURRENT_BEATS, Ticker
 from gateway.proxy.targets import TargetResolver
@@ -59,7 +61,8 @@ targets = TargetResolver(providers, KeyCipher(kms, settings.keys_key), endpoint_
 upstream = Upstream(settings.limits, endpoint_policy.guard_address, loopback_host=settings.loopback_host)
 check = HeartbeatCheck(upstream, targets.target_for, now=now, logger=logger)
 side_effects = SideEffects(history, events, reporter.report_beat, reporter.report_failures)
-ticker = Ticker(providers, check, side_effects, now=now)
+roll_ups = RollUps(history, RollUpStore(dynamodb.Table(settings.roll_ups_table)), now=now)
+ticker = Ticker(providers, check, side_effects, now=now, roll_ups=roll_ups)
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from gateway.api.error_answer import error_answer
 from gateway.api.openapi import base_path, document
-from gateway.api.responses import empty_response, error_response, json_response, provider_response
+from gateway.api.responses import empty_head, empty_response, error_response, json_response, provider_response
+from gateway.api.rollup_views import IncidentsView, PeriodsView, incidents_view, periods_view
 from gateway.api.validation import invalid_request, validated_event
 from gateway.api.views import (
     BeatNowView,
@@ -38,6 +39,7 @@ from gateway.heartbeat.client import CLIENT_CONFIG, HeartbeatClient
 from gateway.heartbeat.commands import FirstBeat, to_json
 from gateway.heartbeat.history import decode_cursor, parse_bucket_width
 from gateway.heartbeat.history_store import HistoryStore
+from gateway.heartbeat.rollup_store import RollUpStore
 from gateway.registry.endpoint import EndpointPolicy
 from gateway.registry.etags import IfMatch, parse_if_match
 from gateway.registry.key_cipher import KeyCipher
@@ -55,6 +57,7 @@ lambdas = boto3.client("lambda", config=Config(connect_timeout=2, read_timeout=3
 heartbeat_function = HeartbeatClient(boto3.client("lambda", config=CLIENT_CONFIG), settings.heartbeat_function)
 dynamodb = boto3.resource("dynamodb")
 heartbeats = HistoryStore(dynamodb.Table(settings.heartbeats_table), retention=timedelta(days=settings.history_days))
+roll_ups = RollUpStore(dynamodb.Table(settings.roll_ups_table))
 providers = ProviderStore(dynamodb.Table(settings.providers_table))
 registry = Registry(
     providers,
@@ -129,6 +132,22 @@ def list_heartbeats(
     return json_response(200, buckets_view(buckets, uptime))
 
 
+@app.get("/api/v1/providers/<provider_id>/uptime")
+def get_uptime(provider_id: str) -> Response[PeriodsView]:
+    provider = providers.get(provider_id)
+    return json_response(200, periods_view(roll_ups.read_summaries([provider], datetime.now(UTC))[provider.id]))
+
+
+@app.get("/api/v1/providers/<provider_id>/incidents")
+def list_incidents(
+    provider_id: str, limit: Annotated[int, Query(ge=1, le=500)] = 50, before: str | None = None
+) -> Response[IncidentsView]:
+    older_than = None if before is None else decode_cursor(before)
+    provider = providers.get(provider_id)
+    page = roll_ups.incidents(provider, limit=limit, before=older_than, now=datetime.now(UTC))
+    return json_response(200, incidents_view(page))
+
+
 @app.post("/api/v1/providers/<provider_id>/heartbeat")
 def beat_now(provider_id: str) -> Response[BeatNowView]:
     provider = providers.get(provider_id)
@@ -158,6 +177,11 @@ def openapi_document() -> dict[str, Any]:
 @app.get("/health")
 def health() -> OkView:
     return OkView()
+
+
+@app.head("/health")
+def health_head() -> Response[str]:
+    return empty_head()
 
 
 def refuse_invalid(error: RequestValidationError) -> Response[str]:

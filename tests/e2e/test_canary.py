@@ -25,10 +25,14 @@ from tools.local.settings import REPOSITORY
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-PARAMETERS = "ConnectSeconds=1 FirstByteSeconds=3 StreamIdleSeconds=2 WholeSeconds=4 KeepAliveSeconds=0.5"
+PARAMETERS = (
+    "ConnectSeconds=1 FirstByteSeconds=3 StreamIdleSeconds=2 WholeSeconds=4 KeepAliveSeconds=0.5 StatusPage=public"
+)
 MESSAGES = [{"role": "user", "content": PROMPT}]
 # Enough for the other routes, which differ from chat completions in the path only.
 SHORT_SCENARIOS = ("echo", "cut", "error-502")
+
+CANNOT_FAIL = ("/health", "/status", "/status/public/feed.atom")
 
 FORWARDED: dict[str, dict[str, Any]] = {
     "/v1/chat/completions": {"messages": MESSAGES},
@@ -113,8 +117,15 @@ class CanaryRun:
         self.call("GET", f"{one}/models", route=f"{route}/models")
         self.call("GET", f"{one}/heartbeats", route=f"{route}/heartbeats")
         self.call("GET", f"{one}/heartbeats?bucket=30m", route=f"{route}/heartbeats")
+        self.call("GET", f"{one}/uptime", route=f"{route}/uptime")
+        self.call("GET", f"{one}/incidents", route=f"{route}/incidents")
         self.call("GET", one, route=route)
         self.call("PATCH", one, route=route, json={"description": "inspected"})
+        for name in ("badge.svg?of=uptime_7d", "shields.json", "live"):
+            self.call("GET", f"/status/public/{way}/{name}", route=f"/status/public/{{id}}/{name.partition('?')[0]}")
+        self.call("HEAD", f"/status/public/{way}/live", route="/status/public/{id}/live")
+        self.call("GET", "/status/data", role="client")
+        self.call("GET", "/status/public/data")
 
     def misuse(self) -> None:
         """Sends invalid input that contains the key, and calls without the necessary token."""
@@ -129,9 +140,11 @@ class CanaryRun:
         for method in ("GET", "PUT", "PATCH", "DELETE"):
             body = {"json": moved} if method in ("PUT", "PATCH") else {}
             self.call(method, "/api/v1/providers/nobody", route=route, **body)
-        for method, part in (("GET", "models"), ("GET", "heartbeats"), ("POST", "heartbeat")):
-            self.call(method, f"/api/v1/providers/nobody/{part}", route=f"{route}/{part}")
+        for part in ("models", "heartbeats", "uptime", "incidents"):
+            self.call("GET", f"/api/v1/providers/nobody/{part}", route=f"{route}/{part}")
+        self.call("POST", "/api/v1/providers/nobody/heartbeat", route=f"{route}/heartbeat")
         self.call("GET", f"{one}/heartbeats?before={KEY}", route=f"{route}/heartbeats")
+        self.call("GET", f"{one}/incidents?before={KEY}", route=f"{route}/incidents")
         self.call("POST", "/v1/chat/completions", role="client", content=f'{{"api_key": "{KEY}"'.encode())
         self.call("POST", "/v1/chat/completions", role="client", headers={"X-Provider-Id": KEY}, json={})
         for path in ("/api/v1/providers", "/api/v1/openapi.json"):
@@ -143,7 +156,16 @@ class CanaryRun:
         for models in ("/v1/models", "/anthropic/v1/models"):
             self.call("GET", models, headers={"Authorization": f"Bearer {KEY}", "x-api-key": KEY})
             self.call("GET", f"{models}/{KEY}%5C", route=f"{models}/{{model+}}", role="client")
-        self.call("GET", "/health")
+        for path in CANNOT_FAIL:
+            self.call("GET", path)
+        self.misuse_status()
+
+    def misuse_status(self) -> None:
+        for name in ("badge.svg", "shields.json", "live"):
+            self.call("GET", f"/status/public/{KEY}/{name}", route=f"/status/public/{{id}}/{name}")
+        self.call("HEAD", f"/status/public/{KEY}/live", route="/status/public/{id}/live")
+        self.call("GET", f"/status/data?page={KEY}", route="/status/data")
+        self.call("GET", f"/status/public/data?page={KEY}", route="/status/public/data")
 
     def tick(self) -> None:
         """Runs one execution of the workflow: a tick at once and another one after 30 s."""
@@ -230,8 +252,8 @@ def _routes() -> set[str]:
     functions = [r["Properties"] for r in template()["Resources"].values() if r["Type"] == "AWS::Serverless::Function"]
     events = [event for function in functions for event in function.get("Events", {}).values()]
     routes = {(e["Properties"]["Method"], e["Properties"]["Path"]) for e in events if e["Type"] == "Api"}
-    # /health cannot fail, and the preflight function reads nothing.
-    return {f"{method} {path}" for method, path in routes if path != "/health" and method != "OPTIONS"}
+    # The preflight function reads nothing.
+    return {f"{method} {path}" for method, path in routes if path not in CANNOT_FAIL and method != "OPTIONS"}
 
 
 REDACT_NOTHING = "return original"

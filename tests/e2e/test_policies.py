@@ -7,14 +7,17 @@ allows only the function that the workflow invokes.
 
 import base64
 import json
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
 
+from gateway.status.reader import CACHE_SECONDS
 from tests.e2e.policies import Grant, Roles, grants
 from tests.local_system import LocalSystem
 from tests.rehearsal import RunningTokenHub, chat_body, wait_until
@@ -113,6 +116,13 @@ def completes(world: World) -> str:
     return _status_and_code(world.http.post("/v1/chat/completions", json=chat_body(), headers=headers))
 
 
+def reads_the_status(world: World) -> str:
+    """Reads the status after its memory cache has expired. A new provider is in no cache of histories."""
+    uncached_provider(world)
+    time.sleep(CACHE_SECONDS + 1)
+    return _status_and_code(world.http.get("/status/data"))
+
+
 def checks_one_provider(world: World) -> str:
     result = world.invoke_cold("Heartbeat", {"provider_id": "main"})
     return result if result == DENIED else str(json.loads(result).get("status"))
@@ -120,6 +130,16 @@ def checks_one_provider(world: World) -> str:
 
 def runs_a_tick(world: World) -> str:
     result = world.invoke("Heartbeat", {"tick": "2026-01-01T00:00:00Z", "offset_seconds": 0})
+    return result if result == DENIED else "ticked"
+
+
+def rolls_up(world: World) -> str:
+    """Runs a tick in which a new provider is due for a roll-up."""
+    name = f"p-{uuid4().hex[:8]}"
+    world.register(name)
+    slot = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
+    result = world.invoke_cold("Heartbeat", {"tick": slot, "offset_seconds": 0})
+    world.http.delete(f"/api/v1/providers/{name}")
     return result if result == DENIED else "ticked"
 
 
@@ -171,16 +191,27 @@ NEEDS = {
     "ProvidersRole dynamodb:Query HeartbeatsTable": Need(
         lambda world: _status_and_code(world.http.get("/api/v1/providers/main/heartbeats")), "200", INTERNAL
     ),
+    "ProvidersRole dynamodb:BatchGetItem RollUpsTable": Need(
+        lambda world: _status_and_code(world.http.get("/api/v1/providers/main/uptime")), "200", INTERNAL
+    ),
+    "ProvidersRole dynamodb:Query RollUpsTable": Need(
+        lambda world: _status_and_code(world.http.get("/api/v1/providers/main/incidents")), "200", INTERNAL
+    ),
     "ProvidersRole kms:Encrypt ProviderKeysKey": Need(encrypts, "201", "503 key_service_failed"),
     "ProvidersRole lambda:InvokeFunction HeartbeatFunctionAliaslive": Need(
         starts_the_first_heartbeat, "checked", "not checked"
     ),
     "CompletionsRole dynamodb:GetItem ProvidersTable": Need(completes, "200", INTERNAL),
     "CompletionsRole kms:Decrypt ProviderKeysKey": Need(completes, "200", "503 key_service_failed"),
+    "StatusRole dynamodb:Scan ProvidersTable": Need(reads_the_status, "200", INTERNAL),
+    "StatusRole dynamodb:BatchGetItem RollUpsTable": Need(reads_the_status, "200", INTERNAL),
     "HeartbeatRole dynamodb:GetItem ProvidersTable": Need(checks_one_provider, "healthy", DENIED),
     "HeartbeatRole dynamodb:Scan ProvidersTable": Need(runs_a_tick, "ticked", DENIED),
     "HeartbeatRole dynamodb:UpdateItem ProvidersTable": Need(checks_one_provider, "healthy", DENIED),
     "HeartbeatRole dynamodb:BatchWriteItem HeartbeatsTable": Need(checks_one_provider, "healthy", DENIED),
+    "HeartbeatRole dynamodb:Query HeartbeatsTable": Need(rolls_up, "ticked", DENIED),
+    "HeartbeatRole dynamodb:BatchGetItem RollUpsTable": Need(rolls_up, "ticked", DENIED),
+    "HeartbeatRole dynamodb:BatchWriteItem RollUpsTable": Need(rolls_up, "ticked", DENIED),
     "HeartbeatRole kms:Decrypt ProviderKeysKey": Need(checks_one_provider, "healthy", "failed"),
     f"HeartbeatRole events:PutEvents {DEFAULT_BUS}": Need(publishes_a_health_change, "published", DENIED),
     "HeartbeatWorkflowRole lambda:InvokeFunction HeartbeatFunctionAliaslive": Need(

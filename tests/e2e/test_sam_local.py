@@ -24,11 +24,12 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 START = "start Docker, and make dev or make aws"
 KEY = "your-tokenhub-api-key"
 ONE = "/api/v1/providers/tokenhub"
-BELOW = (ONE, f"{ONE}/heartbeats", f"{ONE}/models", "/api/v1/openapi.json")
+BELOW = (ONE, f"{ONE}/heartbeats", f"{ONE}/uptime", f"{ONE}/incidents", f"{ONE}/models", "/api/v1/openapi.json")
 # TokenHub answers 404 on the routes that it does not serve.
 UNSERVED = ("model", "legacy_completion", "responses", "count_tokens", "anthropic_model", "anthropic_count_tokens")
 # The sample events whose status is not 200. A preflight is rejected because the stack allows no origins.
-OTHER_STATUSES = {"preflight": 403, "delete": 204} | dict.fromkeys(UNSERVED, 404)
+PUBLIC = ("status_public_data", "status_feed", "status_badge", "status_shields", "status_live")
+OTHER_STATUSES = {"preflight": 403, "delete": 204} | dict.fromkeys((*UNSERVED, *PUBLIC), 404)
 EVENTS = sorted((ROOT / "events").glob("*.json"))
 
 
@@ -122,9 +123,12 @@ def test_function_errors_have_the_one_shape(api: Api) -> None:
         assert set(response.json()["error"]) == {"message", "type", "code", "param"}
 
 
-def test_authorizer_guards_every_route_except_health(api: Api) -> None:
+def test_authorizer_guards_every_route_except_health_and_the_status_page(api: Api) -> None:
     assert api.call("GET", "/health", None).json() == {"status": "ok"}
-    for path in ("/api/v1/providers", *BELOW, "/v1/models"):
+    assert api.call("HEAD", "/health", None).status_code == 200
+    assert api.call("GET", "/status", None).text.startswith("<!DOCTYPE html>")
+    assert api.call("GET", "/status/data", "client").status_code == 200
+    for path in ("/api/v1/providers", *BELOW, "/v1/models", "/status/data"):
         assert api.call("GET", path, None).status_code == 401
         assert api.call("GET", path, "wrong").status_code == 403
     assert api.call("GET", "/api/v1/providers", "client").status_code == 403
@@ -165,6 +169,8 @@ def function_of(event: dict[str, Any]) -> str:
         return "HeartbeatFunction"
     if event["httpMethod"] == "OPTIONS":
         return "PreflightFunction"
+    if event["resource"].startswith("/status"):
+        return "StatusFunction"
     return "CompletionsFunction" if event["resource"].startswith(("/v1/", "/anthropic/")) else "ProvidersFunction"
 
 

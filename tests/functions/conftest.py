@@ -45,6 +45,8 @@ def load(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
         "PLATFORM": "local",
         "PRIVATE_NETWORKS": "refuse",
         "PROVIDERS_TABLE": aws.providers.name,
+        "ROLL_UPS_TABLE": aws.roll_ups.name,
+        "STATUS_PAGE": "token",
     }
     for name, value in environment.items():
         monkeypatch.setenv(name, value)

@@ -32,10 +32,10 @@ def test_allows_everything_for_the_admin_token(authorize: Any) -> None:
     assert resources(policy, "Deny") == []
 
 
-def test_allows_v1_only_for_the_client_token(authorize: Any) -> None:
+def test_allows_v1_and_the_status_page_only_for_the_client_token(authorize: Any) -> None:
     policy = authorize(authorizationToken="Bearer client-token")
 
-    paths = ("GET/v1/*", "POST/v1/*", "GET/anthropic/v1/*", "POST/anthropic/v1/*")
+    paths = ("GET/v1/*", "POST/v1/*", "GET/anthropic/v1/*", "POST/anthropic/v1/*", "GET/status/*")
     assert resources(policy, "Allow") == [f"{STAGE}/{path}" for path in paths]
     assert set(resources(policy, "Deny")) == {f"{STAGE}/{method}/api/*" for method in METHODS}
 

@@ -91,7 +91,14 @@ UNKNOWN_PROVIDER = "/api/v1/providers/nobody"
 
 
 @pytest.mark.parametrize(
-    ("name", "path"), [("beat_now", "/heartbeat"), ("heartbeats", "/heartbeats"), ("provider_models", "/models")]
+    ("name", "path"),
+    [
+        ("beat_now", "/heartbeat"),
+        ("heartbeats", "/heartbeats"),
+        ("uptime", "/uptime"),
+        ("incidents", "/incidents"),
+        ("provider_models", "/models"),
+    ],
 )
 def test_an_unknown_provider_is_a_404_without_an_invocation(
     call: ApiCall, lambdas: LambdaService, name: str, path: str

@@ -22,7 +22,7 @@ from tests.template import template
 
 AT = "2026-01-02T03:04:05.678901Z"
 BEAT = {"at": AT, "good": False, "latency_ms": 5, "ttft_ms": None, "error": "no", "model": None, "tokens": None}
-METHODS = ("get", "post", "put", "patch", "delete")
+METHODS = ("get", "head", "post", "put", "patch", "delete")
 
 
 @pytest.fixture
@@ -49,6 +49,8 @@ TOKENS = {
     "/v1": ["ClientToken", "AdminToken"],
     "/an": ["ClientApiKey", "AdminApiKey"],
     "/he": [],
+    "/st": [],
+    "/status/data": ["ClientToken", "AdminToken"],
 }
 
 
@@ -86,7 +88,7 @@ def test_every_operation_has_a_summary_and_its_tokens(document: dict[str, Any]) 
         assert re.fullmatch("[a-z_]+", operation["operationId"]), path
         assert operation["summary"] != f"{method.upper()} {path}"
         opened_by = [token for either in operation["security"] for token in either]
-        assert opened_by == TOKENS[path[:3]]
+        assert opened_by == TOKENS.get(path, TOKENS[path[:3]])
     assert len(set(names)) == len(names)
 
 
@@ -116,10 +118,12 @@ def test_documents_the_request_id_of_every_answer(document: dict[str, Any]) -> N
 
 
 def test_all_errors_have_the_same_schema(document: dict[str, Any]) -> None:
-    for operation in operations(document).values():
+    for (method, _), operation in operations(document).items():
         assert "422" not in operation["responses"]
         for status, response in operation["responses"].items():
-            if status[0] in "45":
+            if method == "head":
+                assert "content" not in response
+            elif status[0] in "45":
                 schema = response["content"]["application/json"]["schema"]
                 assert schema == {"$ref": "#/components/schemas/ErrorView"}
     assert "HTTPValidationError" not in document["components"]["schemas"]
@@ -161,10 +165,13 @@ OPERATIONS: list[tuple[str, str, dict[str, Any], int]] = [
     ("delete", ONE, event("list", httpMethod="DELETE", **(GOOD | CHANGED)), 412),
     ("get", f"{ONE}/heartbeats", event("heartbeats"), 200),
     ("get", f"{ONE}/heartbeats", event("heartbeats", **BUCKETS), 200),
+    ("get", f"{ONE}/uptime", event("uptime"), 200),
+    ("get", f"{ONE}/incidents", event("incidents"), 200),
     ("post", f"{ONE}/heartbeat", event("beat_now"), 200),
     ("get", f"{ONE}/models", event("provider_models"), 200),
     ("get", "/api/v1/openapi.json", event("openapi"), 200),
     ("get", "/health", event("list", path="/health", resource="/health"), 200),
+    ("head", "/health", event("list", httpMethod="HEAD", path="/health", resource="/health"), 200),
     ("delete", ONE, event("list", httpMethod="DELETE", **NOBODY), 404),
     ("delete", ONE, event("list", httpMethod="DELETE", **GOOD), 204),
 ]
@@ -178,7 +185,9 @@ def test_every_route_matches_the_document(app: Any, document: dict[str, Any]) ->
         check(document, method, path, answer)
     called = {(method, path) for method, path, _, _ in OPERATIONS}
     assert called == {
-        (method, path) for method, path in operations(document) if not path.startswith(("/v1/", "/anthropic/"))
+        (method, path)
+        for method, path in operations(document)
+        if not path.startswith(("/v1/", "/anthropic/", "/status"))
     }
 
 
@@ -190,6 +199,10 @@ def test_a_history_with_heartbeats_matches_the_document(app: Any, document: dict
         answer = app.handler(request, Context())
         assert json.loads(answer["body"])["items"]
         check(document, "get", f"{ONE}/heartbeats", answer)
+    for name, items in (("uptime", "days"), ("incidents", "items")):
+        answer = app.handler(event(name), Context())
+        assert json.loads(answer["body"])[items]
+        check(document, "get", f"{ONE}/{name}", answer)
 
 
 def test_documents_a_failure_of_the_heartbeat_function(

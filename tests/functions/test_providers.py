@@ -101,7 +101,7 @@ def test_answers_404_for_an_unknown_provider(call: ApiCall) -> None:
 
 @pytest.mark.parametrize("odd", ["£", 'a"b', "a\nb", "a?b", "a\\b", "\x00"])
 def test_answers_404_for_an_id_with_invalid_characters(call: ApiCall, odd: str) -> None:
-    for suffix in ("", "/heartbeats"):
+    for suffix in ("", "/heartbeats", "/uptime", "/incidents"):
         path = f"/api/v1/providers/{odd}{suffix}"
 
         status, answer, _ = call(event("list", path=path, resource=f"/api/v1/providers/{{id}}{suffix}"))

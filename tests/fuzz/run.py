@@ -70,7 +70,7 @@ def target() -> Iterator[Target]:
 
     The default provider can be deleted only when it is the last, so there is always one that answers.
     """
-    environ = {"TOKENHUB": "off", "LOCAL_TOKEN": "off"}
+    environ = {"TOKENHUB": "off", "LOCAL_TOKEN": "off", "PARAMETERS": "StatusPage=public"}
     with RunningTokenHub() as tokenhub, RunningTokenHub() as failing, LocalSystem(environ=environ) as system:
         failing.rehearse("all_failed")
         # Two origins, because moving a provider to another origin requires the key again.

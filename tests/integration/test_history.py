@@ -45,6 +45,18 @@ def test_beat_now_returns_the_newest_beat_of_the_history(
     assert (bucket["beats"], bucket["good"]) == (2, 1)
 
 
+def test_a_new_outage_appears_as_an_incident_before_its_roll_up(
+    http: httpx.Client, register: Register, tokenhub: RunningTokenHub
+) -> None:
+    register(heartbeat={"enabled": False})
+    tokenhub.rehearse("refuse_key")
+    failed = http.post(f"{ONE}/heartbeat").json()
+
+    [incident] = http.get(f"{ONE}/incidents").json()["items"]
+
+    assert (incident["begin"], incident["end"], incident["cause"]) == (failed["at"], None, failed["error"])
+
+
 def test_rejects_a_malformed_cursor_by_name(http: httpx.Client, register: Register) -> None:
     register(heartbeat={"enabled": False})
 
@@ -84,9 +96,10 @@ def test_an_unreachable_provider_lists_no_models(http: httpx.Client, register: R
 
 def test_an_unknown_provider_is_a_404_on_every_route(http: httpx.Client) -> None:
     unknown = "/api/v1/providers/nobody"
-    responses = [http.get(f"{unknown}/heartbeats"), http.get(f"{unknown}/models"), http.post(f"{unknown}/heartbeat")]
+    responses = [http.get(f"{unknown}/{part}") for part in ("heartbeats", "uptime", "incidents", "models")]
+    responses.append(http.post(f"{unknown}/heartbeat"))
 
-    assert [response.status_code for response in responses] == [404, 404, 404]
+    assert [response.status_code for response in responses] == [404] * 5
 
 
 def test_the_openapi_servers_lead_to_the_api(http: httpx.Client, system: LocalSystem) -> None:
@@ -101,7 +114,7 @@ def test_the_openapi_servers_lead_to_the_api(http: httpx.Client, system: LocalSy
 def test_the_client_token_may_not_read_history_or_openapi(system: LocalSystem) -> None:
     token = {"Authorization": f"Bearer {system.token('client')}"}
 
-    for path in (f"{ONE}/heartbeats", "/api/v1/openapi.json"):
+    for path in (f"{ONE}/heartbeats", f"{ONE}/uptime", f"{ONE}/incidents", "/api/v1/openapi.json"):
         assert httpx.get(system.url + path, headers=token).status_code == 403
 
 

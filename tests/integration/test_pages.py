@@ -7,7 +7,14 @@ from tests.integration.conftest import PAGE, Register
 from tests.local_system import LocalSystem
 
 OTHER = "https://evil.example.com"
-PATHS = ["/api/v1/providers", "/api/v1/providers/tokenhub", "/v1/chat/completions", "/v1/models", "/health"]
+PATHS = [
+    "/api/v1/providers",
+    "/api/v1/providers/tokenhub",
+    "/v1/chat/completions",
+    "/v1/models",
+    "/health",
+    "/status/data",
+]
 ALLOW = "access-control-allow-origin"
 
 

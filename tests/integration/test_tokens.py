@@ -9,8 +9,10 @@ from tests.local_system import LocalSystem
 from tools.local.settings import REPOSITORY
 
 ADMIN = {"GET /api/v1/providers": "open", "GET /v1/models": "open", "GET /health": "open"}
+ADMIN |= {"GET /status": "open", "GET /status/data": "open", "HEAD /health": "open"}
 CLIENT = ADMIN | {"GET /api/v1/providers": "forbidden"}
 WRONG = ADMIN | {"GET /api/v1/providers": "unauthorized", "GET /v1/models": "unauthorized"}
+WRONG |= {"GET /status/data": "unauthorized"}
 REFUSED = {401: "unauthorized", 403: "forbidden"}
 
 

@@ -69,8 +69,10 @@ def stage() -> dict[str, Any]:
 
 
 def test_stage_throttles_every_method_and_logs_no_body() -> None:
-    [settings] = stage()["MethodSettings"]
+    settings, *of_the_status_page = stage()["MethodSettings"]
 
+    assert all(setting["ResourcePath"].startswith("/~1status") for setting in of_the_status_page)
+    assert all(len(setting) == 4 for setting in of_the_status_page)
     assert (settings["ResourcePath"], settings["HttpMethod"]) == ("/*", "*")
     assert settings["ThrottlingRateLimit"] == {"Ref": "ThrottleRate"}
     assert settings["ThrottlingBurstLimit"] == {"Ref": "ThrottleBurst"}

@@ -8,7 +8,8 @@ from tests.structure.rendered import of_type, render
 from tests.template import template
 
 RESOURCES = template()["Resources"]
-RETAINED = ("ProvidersTable", "ProviderKeysKey")
+RETAINED_TABLES = ("ProvidersTable", "RollUpsTable")
+RETAINED = (*RETAINED_TABLES, "ProviderKeysKey")
 
 
 @pytest.mark.parametrize("name", of_type("AWS::DynamoDB::Table", RESOURCES))
@@ -16,11 +17,12 @@ def test_tables_are_encrypted_with_kms(name: str) -> None:
     assert RESOURCES[name]["Properties"]["SSESpecification"] == {"SSEEnabled": True}
 
 
-def test_registry_has_recovery_and_deletion_protection() -> None:
-    registry = RESOURCES["ProvidersTable"]["Properties"]
+@pytest.mark.parametrize("name", RETAINED_TABLES)
+def test_retained_tables_have_recovery_and_deletion_protection(name: str) -> None:
+    table = RESOURCES[name]["Properties"]
 
-    assert registry["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
-    assert registry["DeletionProtectionEnabled"] == {"Fn::If": ["RetainData", True, False]}
+    assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert table["DeletionProtectionEnabled"] == {"Fn::If": ["RetainData", True, False]}
 
 
 @pytest.mark.parametrize("name", RETAINED)
@@ -34,8 +36,9 @@ def test_key_rotation_is_enabled() -> None:
     assert RESOURCES["ProviderKeysKey"]["Properties"]["EnableKeyRotation"] is True
 
 
-def test_history_expires() -> None:
-    history = RESOURCES["HeartbeatsTable"]["Properties"]
+@pytest.mark.parametrize("name", ["HeartbeatsTable", "RollUpsTable"])
+def test_history_expires(name: str) -> None:
+    history = RESOURCES[name]["Properties"]
 
     assert history["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
 

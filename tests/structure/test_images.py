@@ -1,4 +1,4 @@
-"""The pictures of README.md: self-contained SVG files with a text alternative, without secrets and machine paths."""
+"""The pictures of README.md: small screenshots, and self-contained SVG files. Each has a text alternative."""
 
 import html
 import re
@@ -11,11 +11,14 @@ from tests.template import ROOT
 from tools.docs import recording
 
 README = (ROOT / "README.md").read_text()
-IMAGES = sorted((ROOT / "docs/images").iterdir())
+PICTURES = sorted((ROOT / "docs/images").iterdir())
+IMAGES = [picture for picture in PICTURES if picture.suffix == ".svg"]
+SCREENSHOTS = [picture for picture in PICTURES if picture.suffix == ".png"]
+MAX_SCREENSHOT_BYTES = 120 * 1024
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-@pytest.mark.parametrize("image", IMAGES, ids=lambda image: image.name)
+@pytest.mark.parametrize("image", PICTURES, ids=lambda image: image.name)
 def test_image_is_on_the_readme(image: Path) -> None:
     assert f"docs/images/{image.name}" in README
 
@@ -28,8 +31,18 @@ def test_every_image_of_the_readme_exists_and_has_a_text_alternative() -> None:
     assert all(alternative for alternative, _ in markdown)
     assert all(alternative for _, alternative in tags)
     paths = {path for _, path in markdown} | {path for path, _ in tags} | set(sources)
-    assert paths == {f"docs/images/{image.name}" for image in IMAGES}
+    assert paths == {f"docs/images/{image.name}" for image in PICTURES}
     assert len(tags) == README.count("<img")
+
+
+def test_every_picture_is_an_svg_or_a_small_screenshot() -> None:
+    assert IMAGES + SCREENSHOTS == PICTURES
+    for screenshot in SCREENSHOTS:
+        content = screenshot.read_bytes()
+        assert content.startswith(b"\x89PNG")
+        assert len(content) <= MAX_SCREENSHOT_BYTES, screenshot.name
+        # Text chunks may hold a machine's path.
+        assert not re.search(rb"tEXt|iTXt|zTXt|eXIf", content)
 
 
 @pytest.mark.parametrize("image", IMAGES, ids=lambda image: image.name)

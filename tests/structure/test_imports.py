@@ -23,7 +23,7 @@ MAY_IMPORT = {
     ROOT / "tools/bench": {"tools", "gateway", "tests"},
 }
 # From the bottom up. A module imports modules of its own package and of the packages before it.
-PACKAGES = ["core", "registry", "proxy", "heartbeat", "api"]
+PACKAGES = ["core", "registry", "proxy", "heartbeat", "status", "api"]
 
 
 def sources(folder: Path) -> list[Path]:

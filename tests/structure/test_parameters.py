@@ -13,7 +13,14 @@ from tests.structure.rendered import deployed, of_type, render
 from tests.template import template
 
 PARAMETERS: dict[str, dict[str, Any]] = template()["Parameters"]
-FUNCTIONS = ("AuthorizerFunction", "ProvidersFunction", "CompletionsFunction", "PreflightFunction", "HeartbeatFunction")
+FUNCTIONS = (
+    "AuthorizerFunction",
+    "ProvidersFunction",
+    "CompletionsFunction",
+    "PreflightFunction",
+    "StatusFunction",
+    "HeartbeatFunction",
+)
 # Unused parameters and mappings: after rendering, only conditions and SAM have used them.
 IGNORED_CHECKS = ["W2001", "W7001"]
 CHOICES = [*pairwise(), LOCAL]
@@ -119,6 +126,7 @@ def test_reserves_concurrency_only_when_configured() -> None:
         "AuthorizerFunction": {"Ref": "AuthorizerConcurrency"},
         "ProvidersFunction": None,
         "PreflightFunction": None,
+        "StatusFunction": None,
         "CompletionsFunction": {"Ref": "CompletionsConcurrency"},
         "HeartbeatFunction": {"Ref": "HeartbeatConcurrency"},
     }
@@ -130,6 +138,7 @@ def test_memory_parameter_of_each_function() -> None:
         "AuthorizerFunction": "ApiMemory",
         "ProvidersFunction": "ApiMemory",
         "PreflightFunction": "ApiMemory",
+        "StatusFunction": "ApiMemory",
         "CompletionsFunction": "CompletionsMemory",
         "HeartbeatFunction": "HeartbeatMemory",
     }
@@ -138,7 +147,7 @@ def test_memory_parameter_of_each_function() -> None:
 def test_snapshots_apply_to_published_versions_and_default_to_off() -> None:
     snapshots = {"ApplyOn": "PublishedVersions"}
 
-    assert [function["SnapStart"] for function in functions({"SnapStart": "on"}).values()] == [snapshots] * 5
+    assert [function["SnapStart"] for function in functions({"SnapStart": "on"}).values()] == [snapshots] * 6
     assert not [name for name, function in functions({}).items() if "SnapStart" in function]
 
 

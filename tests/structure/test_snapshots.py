@@ -17,6 +17,7 @@ FUNCTIONS: dict[str, dict[str, Any]] = {
 }
 ALL = template()["Globals"]["Function"]["Environment"]["Variables"]
 VALUES = {"HISTORY_DAYS": "7", "LOG_LEVEL": "INFO", "PLATFORM": "aws", "PRIVATE_NETWORKS": "refuse"}
+VALUES |= {"STATUS_PAGE": "token"}
 NAMES = ("_TABLE", "_KEY", "_FUNCTION", "_SECRET", "_NAMESPACE")
 
 INIT = """

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from gateway.core import settings
+from gateway.registry.overview import ATTRIBUTES
 from tests.structure.parameter_choices import EVERYTHING
 from tests.structure.rendered import deployed, of_type, render
 from tests.template import ROOT, template
@@ -48,14 +49,46 @@ def test_only_v1_routes_stream(path: str, method: str, operation: dict[str, Any]
 
 
 def test_no_route_uses_method_any() -> None:
-    assert {method for _, method, _ in methods()} <= {"get", "post", "put", "patch", "delete", "options"}
+    assert {method for _, method, _ in methods()} <= {"get", "head", "post", "put", "patch", "delete", "options"}
 
 
-def test_only_health_and_preflights_skip_the_authorizer() -> None:
+def test_only_health_status_page_and_preflights_skip_the_authorizer() -> None:
+    """The function itself closes the routes under /status that the parameter StatusPage does not open."""
     open_to_all = {(path, method) for path, method, operation in methods() if is_open(operation)}
     preflights = {(path, "options") for path, _, _ in methods()}
+    health = {("/health", "get"), ("/health", "head")}
+    public = {f"/status/public/{name}" for name in ("data", "feed.atom", "{id}/badge.svg", "{id}/shields.json")}
+    live = {("/status/public/{id}/live", "get"), ("/status/public/{id}/live", "head")}
 
-    assert open_to_all == preflights | {("/health", "get")}
+    assert open_to_all == preflights | health | {("/status", "get")} | {(path, "get") for path in public} | live
+
+
+def test_every_status_route_has_its_own_throttle() -> None:
+    settings_of_stage = template()["Resources"]["Api"]["Properties"]["MethodSettings"]
+    throttled = {
+        (setting["ResourcePath"].replace("~1", "/").removeprefix("/"), setting["HttpMethod"].lower())
+        for setting in settings_of_stage
+        if setting["ThrottlingRateLimit"] == 20
+    }
+
+    assert throttled == {(path, m) for path, m, _ in methods() if path.startswith("/status") and m != "options"}
+
+
+def test_no_response_is_compressed_or_binary() -> None:
+    """Either setting would change the bytes of streams, and the page is small without compression."""
+    api = render()["Resources"]["Api"]["Properties"]
+
+    assert not {"MinimumCompressionSize", "BinaryMediaTypes"} & api.keys()
+
+
+def test_status_function_can_read_no_key_and_no_endpoint() -> None:
+    allowed = [s for role, s in statements() if role == "StatusRole" and "logs:CreateLogStream" not in s["Action"]]
+    scan = next(s for s in allowed if s["Resource"] == {"Fn::GetAtt": ["ProvidersTable", "Arn"]})
+
+    assert scan["Action"] == "dynamodb:Scan"
+    assert scan["Condition"]["StringEquals"] == {"dynamodb:Select": "SPECIFIC_ATTRIBUTES"}
+    assert scan["Condition"]["ForAllValues:StringEquals"] == {"dynamodb:Attributes": list(ATTRIBUTES)}
+    assert {action.partition(":")[0] for s in allowed for action in as_list(s["Action"])} == {"dynamodb"}
 
 
 def test_function_does_not_mix_authorized_and_open_methods_on_a_path() -> None:
@@ -84,7 +117,7 @@ def test_changed_layer_publishes_new_function_versions() -> None:
     before = versions()
 
     assert versions() == before
-    assert len(versions(GatewayLayer="2") - before) == 5
+    assert len(versions(GatewayLayer="2") - before) == 6
     assert {name[:19] for name in versions(StreamingLayer="2") - before} == {"CompletionsFunction"}
 
 
@@ -136,7 +169,7 @@ def test_workflow_may_invoke_only_its_functions() -> None:
 def test_each_function_has_its_own_role() -> None:
     roles = [str(function["Role"]) for function in FUNCTIONS.values()]
 
-    assert len(set(roles)) == len(roles) == 5
+    assert len(set(roles)) == len(roles) == 6
 
 
 def test_preflight_function_may_only_write_logs() -> None:

@@ -12,6 +12,7 @@ SERVICES = {
     "ProvidersRole": "lambda",
     "CompletionsRole": "lambda",
     "PreflightRole": "lambda",
+    "StatusRole": "lambda",
     "HeartbeatRole": "lambda",
     "HeartbeatWorkflowRole": "states",
     # SAM creates this role, with which the schedule rule starts the workflow.

@@ -25,6 +25,7 @@ AWS_HOSTS = (".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu", ".api.aws")
 # The resources that a deletion may retain, by logical id: what they are, and the parameter that retains them.
 REGISTRY_RESOURCES = {
     "ProvidersTable": "the table of the providers",
+    "RollUpsTable": "the table of their uptime and incidents",
     "ProviderKeysKey": "the KMS key of their API keys",
 }
 ACCOUNT_RESOURCES = {"LoggingRole": "the logging role of the account's APIs"}

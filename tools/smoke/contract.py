@@ -88,6 +88,19 @@ def health_of_providers(target: Target) -> str:
     return require(default["status"] == "healthy" and not default["stale"], f"{actual} {error or ''}".strip())
 
 
+def status_page(target: Target) -> str:
+    """Checks the page, which needs no token, and its data. A stack with StatusPage=off answers 404 to both."""
+    page = target.gateway.request("GET", "/status", token="")
+    if page.error_code == "status_page_off":
+        raise Skipped("StatusPage is off")
+    require(page.status == 200 and page.body.startswith(b"<!DOCTYPE html>"), describe(page))
+    require("default-src 'none'" in page.headers.get("content-security-policy", ""), "no Content-Security-Policy")
+    response = target.gateway.request("GET", "/status/data")
+    data = response.json()
+    is_complete = response.status == 200 and isinstance(data, dict) and data["total"] == sum(data["counts"].values())
+    return require(is_complete, f"{len(page.body)} bytes of HTML, {describe(response)[:40]}")
+
+
 def models(target: Target) -> str:
     response = target.gateway.request("GET", "/v1/models")
     return require(
@@ -156,6 +169,7 @@ CHECKS = [
     Check("unknown path", "404 not_found", unknown_path),
     Check("providers", "an array without keys", providers),
     Check("health of the default provider", "healthy, not stale", health_of_providers),
+    Check("status page", "HTML with a policy, then its data", status_page),
     Check("models", "200 with a list", models),
     Check("completion", "200 with choices, X-Request-Id, X-Provider-Id", completion),
     Check("bad JSON", "400 invalid_request", bad_json),

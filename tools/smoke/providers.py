@@ -24,15 +24,18 @@ OPENAPI_PATH = "/api/v1/openapi.json"
 ROUTES = {
     *(f"{method} {PROVIDERS}" for method in ("GET", "POST")),
     *(f"{method} {PROVIDERS}/{{id}}" for method in ("GET", "PUT", "PATCH", "DELETE")),
-    *(f"GET {PROVIDERS}/{{id}}/{name}" for name in ("heartbeats", "models")),
+    *(f"GET {PROVIDERS}/{{id}}/{name}" for name in ("heartbeats", "uptime", "incidents", "models")),
     f"POST {PROVIDERS}/{{id}}/heartbeat",
     f"GET {OPENAPI_PATH}",
     *(f"POST /v1/{name}" for name in ("chat/completions", "messages", "embeddings", "chat", "plan")),
     "GET /v1/models",
     "GET /health",
+    "GET /status",
+    "GET /status/data",
 }
 HISTORY_FIELDS = {"items", "next", "uptime_24h", "beats_24h", "good_24h"}
 HALF_HOUR_S = 30 * 60
+PERIODS = ("last_24h", "last_7d", "last_30d", "last_90d")
 
 
 def require_provider(response: Response, status: int = 200) -> dict[str, Any]:
@@ -214,6 +217,30 @@ def history_in_buckets(target: Target) -> str:
     return require(is_complete and is_aligned, f"heartbeats: {beats}, buckets: {len(starts)}")
 
 
+def uptime(target: Target) -> str:
+    """The periods grow, and the half hours and days add up to two of them."""
+    response = target.gateway.request("GET", f"{PROVIDERS}/{tested_provider(target.gateway)['id']}/uptime")
+    body = response.json()
+    fields = {*PERIODS, "half_hours", "days", "rolled_up_until"}
+    require(response.status == 200 and isinstance(body, dict) and body.keys() >= fields, describe(response))
+    counts = [body[period]["beats"] for period in PERIODS]
+    sums = [sum(part["beats"] for part in body[name]) for name in ("half_hours", "days")]
+    adds_up = sums == [counts[0], counts[-1]] and counts[1:] == sorted(counts[1:])
+    is_complete = (len(body["half_hours"]), len(body["days"])) == (48, 90)
+    actual = f"{', '.join(map(str, counts))} heartbeats in 24 hours, 7, 30 and 90 days"
+    return require(adds_up and is_complete, actual)
+
+
+def incidents(target: Target) -> str:
+    response = target.gateway.request("GET", f"{PROVIDERS}/{tested_provider(target.gateway)['id']}/incidents?limit=2")
+    body = response.json()
+    items = body.get("items") if isinstance(body, dict) else None
+    require(response.status == 200 and isinstance(items, list), describe(response))
+    begins = [item["begin"] for item in items or ()]
+    is_ordered = begins == sorted(begins, reverse=True) and all(item["cause"] for item in items or ())
+    return require(is_ordered and len(begins) <= 2, f"{len(begins)} incidents")
+
+
 def models(target: Target) -> str:
     response = target.gateway.request("GET", f"{PROVIDERS}/{tested_provider(target.gateway)['id']}/models")
     body = response.json()
@@ -252,6 +279,8 @@ CHECKS = [
     Check("heartbeat history, next page", "older heartbeats than on the first page", history_next_page),
     Check("heartbeat history over the limit", "400 invalid_request", history_over_the_limit),
     Check("heartbeat history in buckets", "all heartbeats of the uptime, in half hours", history_in_buckets),
+    Check("uptime", "four periods, 48 half hours and 90 days that add up", uptime),
+    Check("incidents", "200 with a list, newest first", incidents),
     Check("provider models", "200 with a list", models),
     Check("OpenAPI document", "3.1 with all routes and this server", openapi_document),
 ]

@@ -35,7 +35,12 @@ def cloud(clients: Clients) -> Iterator[Aws]:
 @pytest.fixture
 def aws(cloud: Aws) -> Aws:
     """The module's AWS with empty tables."""
-    for used, keys in ((cloud.providers, ["id"]), (cloud.heartbeats, ["provider_id", "at"])):
+    tables = {
+        cloud.providers: ["id"],
+        cloud.heartbeats: ["provider_id", "at"],
+        cloud.roll_ups: ["provider_id", "entry"],
+    }
+    for used, keys in tables.items():
         # A scan returns up to 1 MB.
         while items := used.scan()["Items"]:
             for item in items:

@@ -10,6 +10,8 @@ from gateway.core.telemetry import make_logger
 from gateway.heartbeat.check import HeartbeatCheck
 from gateway.heartbeat.health import Outcome, RecordedBeat, next_health
 from gateway.heartbeat.history_store import HistoryStore
+from gateway.heartbeat.rollup_store import RollUpStore
+from gateway.heartbeat.rollup_ticks import RollUps
 from gateway.heartbeat.side_effects import InternalFailure, SideEffects
 from gateway.heartbeat.ticker import Ticker
 from gateway.proxy.upstream import Target, Upstream
@@ -39,6 +41,11 @@ def good(request: Request) -> tuple[Piece, ...]:
 
 def target_for(provider: Provider) -> Target:
     return Target(provider.id, provider.endpoint)
+
+
+def make_roll_ups(aws: Aws, clock: Callable[[], datetime]) -> RollUps:
+    """Roll-ups on moto's tables."""
+    return RollUps(HistoryStore(aws.heartbeats, retention=WEEK), RollUpStore(aws.roll_ups), now=clock)
 
 
 def recorded_beat(id_: str = "main", **changes: Any) -> RecordedBeat:
@@ -84,7 +91,10 @@ class System:
 
     def ticker(self, check: HeartbeatCheck | None = None, *, seconds: float = 5, beat_seconds: float = 3) -> Ticker:
         check = check or HeartbeatCheck(self.upstream, target_for, now=now, logger=LOGGER, seconds=beat_seconds)
-        return Ticker(self.providers, check, self.side_effects(), now=now, seconds=seconds)
+        return Ticker(self.providers, check, self.side_effects(), now=now, roll_ups=self.roll_ups(), seconds=seconds)
+
+    def roll_ups(self, clock: Callable[[], datetime] = now) -> RollUps:
+        return make_roll_ups(self.aws, clock)
 
     def side_effects(self, history: HistoryStore | None = None) -> SideEffects:
         return self.events.side_effects(history or HistoryStore(self.aws.heartbeats, retention=WEEK), self.notified)

@@ -3,8 +3,9 @@
 from http import HTTPStatus
 from typing import Any
 
-from gateway.api.operations import OPERATIONS, PARAMETERS, Operation, codes
-from gateway.api.views import ErrorView
+from gateway.api.operations import OPERATIONS, PARAMETERS, Operation, codes, needs_token
+from gateway.api.status_operations import status_operation
+from gateway.api.views import ErrorView, status_schemas
 from gateway.proxy.paths import MAX_MODEL_CHARACTERS
 
 Json = dict[str, Any]
@@ -21,7 +22,7 @@ UNUSED_SCHEMAS = ("HTTPValidationError", "ValidationError", "ResponseValidationE
 PARAMETER_NAMES = {"provider_id": "id", "if-match": "If-Match"}
 TOKENS = {
     "AdminToken": {"type": "http", "scheme": "bearer", "description": "Allows everything."},
-    "ClientToken": {"type": "http", "scheme": "bearer", "description": "Allows /v1."},
+    "ClientToken": {"type": "http", "scheme": "bearer", "description": "Allows /v1 and the status page."},
 }
 API_KEYS = {
     "AdminApiKey": {"type": "apiKey", "in": "header", "name": "x-api-key", "description": "The admin token."},
@@ -106,13 +107,16 @@ def document(generated: Json) -> Json:
     for method, path in OPERATIONS:
         if path.startswith(("/v1/", ANTHROPIC)):
             paths.setdefault(path, {})[method] = _forwarded(path, method)
+        elif path.startswith("/status"):
+            paths.setdefault(path, {})[method] = operation = status_operation(path)
+            _describe(operation, path, method)
     schemas = {name: s for name, s in generated["components"]["schemas"].items() if name not in UNUSED_SCHEMAS}
     return {
         "openapi": generated["openapi"],
         "info": INFO,
         "paths": dict(sorted(paths.items())),
         "components": {
-            "schemas": dict(sorted((schemas | _error_schemas()).items())),
+            "schemas": dict(sorted((schemas | _error_schemas() | status_schemas(f"{SCHEMAS}{{model}}")).items())),
             "securitySchemes": TOKENS | API_KEYS,
         },
     }
@@ -148,6 +152,8 @@ def _describe(operation: Json, path: str, method: str) -> None:
     answers = _success(operation["responses"], method, known) | _errors(path, method, known)
     for answer in answers.values():
         answer["headers"] = REQUEST_ID | answer.get("headers", {})
+        if method == "head":
+            answer.pop("content", None)
     operation["responses"] = dict(sorted(answers.items()))
 
 
@@ -166,7 +172,7 @@ def _security(path: str) -> list[Json]:
         return [ADMIN]
     if path.startswith(ANTHROPIC):
         return [{"ClientApiKey": []}, {"AdminApiKey": []}]
-    return [CLIENT, ADMIN] if path.startswith("/v1/") else []
+    return [CLIENT, ADMIN] if needs_token(path) else []
 
 
 def _errors(path: str, method: str, known: Operation) -> Json:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gateway.core import answer_errors, errors
+from gateway.core import answer_errors, errors, status_errors
 from gateway.proxy.known_errors import (
     FALLBACK_ERRORS,
     KNOWN_ERRORS,
@@ -14,6 +14,7 @@ from gateway.proxy.known_errors import (
     KnownError,
 )
 from gateway.registry.provider import PROVIDER_ID
+from gateway.status.badge import MEASURES
 
 # API Gateway's own error codes (template.yaml, GatewayResponses) by status. Every operation has these.
 API_GATEWAY_CODES = {
@@ -41,6 +42,7 @@ ANSWER_ERRORS: Errors = (
 
 NOT_FOUND: Errors = (errors.ProviderNotFound,)
 INVALID: Errors = (errors.InvalidRequest, errors.InvalidEndpoint)
+OFF: Errors = (status_errors.StatusPageOff,)
 CHANGE_ERRORS: Errors = (
     *INVALID,
     errors.Conflict,
@@ -99,6 +101,7 @@ STREAMS = (
     "`[DONE]` or `message_stop`. An incomplete stream ends with an `error` event instead."
 )
 
+PUBLIC = "Needs no token. 404 unless the parameter StatusPage is `public`."
 UNSERVED = "TokenHub does not serve this route and answers 404; other providers may serve it."
 USE_CHAT = "Use `/v1/chat/completions` with TokenHub."
 
@@ -151,6 +154,19 @@ OPERATIONS = {
         "then count buckets. A bucket's latency covers its good heartbeats only.",
         (*NOT_FOUND, errors.InvalidRequest),
     ),
+    ("get", "/api/v1/providers/{id}/uptime"): Operation(
+        "get_uptime",
+        "The uptime of a provider in the last 24 hours, 7, 30 and 90 days",
+        "Counted every half hour from the stored heartbeats and stored for 400 days. The last 24 hours are 48 half "
+        "hours, and the other periods are whole UTC days including today.",
+        NOT_FOUND,
+    ),
+    ("get", "/api/v1/providers/{id}/incidents"): Operation(
+        "list_incidents",
+        "The incidents of a provider, newest first",
+        "An incident is a series of failed heartbeats. The gateway stores the first 50 of each UTC day for 400 days.",
+        (*NOT_FOUND, errors.InvalidRequest),
+    ),
     ("post", "/api/v1/providers/{id}/heartbeat"): Operation(
         "beat_now",
         "Run one heartbeat now and wait for its result, even if heartbeats are disabled",
@@ -166,6 +182,7 @@ OPERATIONS = {
     ),
     ("get", "/api/v1/openapi.json"): Operation("get_openapi", "This document"),
     ("get", "/health"): Operation("health", "Whether the gateway answers. Needs no token"),
+    ("head", "/health"): Operation("health_head", "The same without a body, for load balancers"),
     ("post", "/v1/chat/completions"): Operation(
         "create_chat_completion", "OpenAI chat completion", STREAMS, REQUEST_ERRORS, provider=True
     ),
@@ -191,6 +208,37 @@ OPERATIONS = {
         provider=True,
     ),
 }
+OPERATIONS |= {
+    ("get", "/status"): Operation("status_page", "The status page, in HTML. It asks for a token", errors=OFF),
+    ("get", "/status/data"): Operation(
+        "status_data",
+        "The states, causes, uptime and incidents of all providers",
+        "Failed providers come first. At most 15 seconds old.",
+        (*OFF, errors.InvalidRequest),
+    ),
+    ("get", "/status/public/data"): Operation(
+        "public_status_data", "The same without causes and models", PUBLIC, (*OFF, errors.InvalidRequest)
+    ),
+    ("get", "/status/public/feed.atom"): Operation("status_feed", "Atom feed of the incidents", PUBLIC, OFF),
+    ("get", "/status/public/{id}/badge.svg"): Operation(
+        "status_badge", "A badge of a provider", PUBLIC, (*OFF, *NOT_FOUND, errors.InvalidRequest)
+    ),
+    ("get", "/status/public/{id}/shields.json"): Operation(
+        "status_shields", "The same badge for shields.io", PUBLIC, (*OFF, *NOT_FOUND, errors.InvalidRequest)
+    ),
+    ("get", "/status/public/{id}/live"): Operation(
+        "status_live",
+        "200 while the provider is healthy and not stale, else 503",
+        PUBLIC,
+        (*OFF, *NOT_FOUND, status_errors.ProviderNotHealthy),
+    ),
+    ("head", "/status/public/{id}/live"): Operation(
+        "status_live_head",
+        "The same without a body, for load balancers",
+        PUBLIC,
+        (*OFF, *NOT_FOUND, status_errors.ProviderNotHealthy),
+    ),
+}
 # The same operations for clients that send x-api-key.
 OPERATIONS |= {
     (method, f"/anthropic{path}"): replace(OPERATIONS[method, path], name=f"{OPERATIONS[method, path].name}_by_api_key")
@@ -214,7 +262,17 @@ PARAMETERS: dict[str, dict[str, Any]] = {
         "description": "The width of a bucket in minutes or hours, 1m to 24h. Buckets begin at its multiples, UTC",
         "schema": {"type": "string", "pattern": BUCKET_WIDTH},
     },
+    "page": {
+        "description": "The page of 50 providers, counted from 1. A page after the last one is the last one",
+        "schema": {"type": "integer", "minimum": 1, "maximum": 9999, "default": 1},
+    },
+    "of": {"description": "What the badge shows", "schema": {"enum": list(MEASURES), "default": MEASURES[0]}},
 }
+
+
+def needs_token(path: str) -> bool:
+    """Whether the authorizer checks the token of a path."""
+    return path not in ("/health", "/status") and not path.startswith("/status/public/")
 
 
 def codes(method: str, path: str, operation: Operation) -> dict[str, list[str]]:
@@ -223,7 +281,7 @@ def codes(method: str, path: str, operation: Operation) -> dict[str, list[str]]:
     possible: Errors = (errors.GatewayError, *operation.errors)
     for error in (*possible, *((*KNOWN_ERRORS, *MODEL_ERRORS) if operation.provider else ())):
         by_status.setdefault(str(error.status), []).append(error.code)
-    token = {} if path == "/health" else TOKEN_CODES
+    token = TOKEN_CODES if needs_token(path) else {}
     body = BODY_CODES if method in {"post", "put", "patch"} else {}
     for status, more in (*API_GATEWAY_CODES.items(), *token.items(), *body.items()):
         by_status.setdefault(status, []).extend(more)

@@ -27,5 +27,10 @@ def empty_response() -> Response[str]:
     return Response(status_code=204, content_type="text/plain", body="")
 
 
+def empty_head() -> Response[str]:
+    """Returns the answer to a HEAD request: the status and the headers of the GET, without its body."""
+    return Response(status_code=200, content_type=JSON, body="")
+
+
 def error_response(error: GatewayError) -> Response[str]:
     return Response(status_code=error.status, content_type=JSON, body=json.dumps(error.body()))

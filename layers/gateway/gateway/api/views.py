@@ -3,10 +3,11 @@
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, TypeAdapter
 
 from gateway.heartbeat.history import Bucket, Page, PastBeat, Uptime
 from gateway.registry.provider import format_timestamp
+from gateway.status.views import PublicStatus, TokenStatus
 
 
 class BeatView(BaseModel):
@@ -91,6 +92,12 @@ class ErrorView(BaseModel):
 
     type: Literal["error"]
     error: ErrorDetail
+
+
+def status_schemas(ref_template: str) -> dict[str, Any]:
+    """Returns the JSON schemas of the status page's data, by name. The status function itself needs no pydantic."""
+    both = TypeAdapter(tuple[PublicStatus, TokenStatus]).json_schema(mode="serialization", ref_template=ref_template)
+    return dict(both["$defs"])
 
 
 def beat_view(beat: PastBeat) -> BeatView:

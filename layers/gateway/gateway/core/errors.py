@@ -53,7 +53,7 @@ class GatewayError(Exception):
         return self.own_type or TYPES.get(self.status, "invalid_request_error" if self.status < 500 else "server_error")
 
     def body(self) -> dict[str, Any]:
-        """Returns the JSON body of the error response. All errors have this shape. Anthropic's SDKs need the outer `type`."""
+        """Returns the JSON body of the error response. Every error has this shape. Anthropic SDKs read the outer type."""
         details = {"message": self.message, "type": self.type, "code": self.code, "param": self.param}
         return {"type": "error", "error": details}
 

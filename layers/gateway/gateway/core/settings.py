@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, fields
-from typing import Annotated, Any, Self, cast, get_type_hints
+from typing import Annotated, Any, Literal, Self, cast, get_type_hints
 from urllib.parse import urlsplit
 
 
@@ -147,6 +147,7 @@ class ProvidersSettings(RegistrySettings):
     heartbeat_function: Text
     heartbeats_table: Text
     history_days: Days
+    roll_ups_table: Text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,6 +156,7 @@ class HeartbeatFunctionSettings(RegistrySettings):
     heartbeats_table: Text
     history_days: Days
     metrics_namespace: Text
+    roll_ups_table: Text
 
     @property
     def limits(self) -> Limits:
@@ -192,3 +194,17 @@ class AuthorizerSettings(AwsSettings):
 class PreflightSettings(Settings):
     allowed_origins: Origins
     log_level: LogLevel
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatusSettings(AwsSettings):
+    allowed_origins: Origins
+    log_level: LogLevel
+    platform: Annotated[str, _one_of("aws", "local")]
+    providers_table: Text
+    roll_ups_table: Text
+    status_page: Annotated[Literal["token", "public", "off"], _one_of("token", "public", "off")]
+
+    @property
+    def local(self) -> bool:
+        return self.platform == "local"

@@ -22,7 +22,10 @@ UPTIME_WINDOW = timedelta(hours=24)
 
 @dataclass(frozen=True, slots=True)
 class PastBeat:
-    """The outcome of a heartbeat as the history shows it. None means unknown."""
+    """The outcome of a heartbeat as the history shows it. None means unknown.
+
+    `planned` says whether the provider was muted.
+    """
 
     at: datetime
     good: bool
@@ -31,6 +34,7 @@ class PastBeat:
     error: str | None = None
     model: str | None = None
     tokens: int | None = None
+    planned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +58,15 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class Uptime:
-    """The number of heartbeats and of good heartbeats within 24 hours."""
+    """The number of heartbeats and of good heartbeats within a period.
+
+    `p50_ms` and `p95_ms` are percentiles of the good ones' latencies, None where they are unknown.
+    """
 
     beats: int
     good: int
+    p50_ms: float | None = None
+    p95_ms: float | None = None
 
     @property
     def share(self) -> float | None:

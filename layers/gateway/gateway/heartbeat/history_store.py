@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from boto3.dynamodb.conditions import Attr, Key
 
+from gateway.heartbeat.batches import put_all
 from gateway.heartbeat.health import Outcome
 from gateway.heartbeat.history import (
     RESOLUTION,
@@ -28,19 +29,11 @@ if TYPE_CHECKING:
 # Buckets read only these attributes, because the text of an error is most of an item.
 BUCKET_ATTRIBUTES = ("at", "good", "latency_ms")
 ALL_ATTRIBUTES = (*BUCKET_ATTRIBUTES, "ttft_ms", "error", "model", "tokens")
+ROLL_UP_ATTRIBUTES = (*BUCKET_ATTRIBUTES, "ttft_ms", "error", "planned")
 NUMBER_ATTRIBUTES = {"latency_ms", "ttft_ms", "tokens"}
-# The limit of BatchWriteItem.
-MAX_ITEMS_PER_CALL = 25
-MAX_ATTEMPTS = 4
-# The pause doubles after each attempt.
-FIRST_PAUSE_SECONDS = 0.1
 
 # From the first moment to just before the second. None means no end.
 type TimeRange = tuple[datetime, datetime | None]
-
-
-class HistoryFull(Exception):
-    """DynamoDB left some outcomes unwritten in every attempt."""
 
 
 class HistoryStore:
@@ -53,20 +46,12 @@ class HistoryStore:
         self._sleep = sleep
 
     def add(self, provider_id: str, outcome: Outcome) -> None:
-        """Stores one outcome. Raises HistoryFull and DynamoDB's errors."""
+        """Stores one outcome. Raises TableBusy and DynamoDB's errors."""
         self.add_all([(provider_id, outcome)])
 
     def add_all(self, beats: Sequence[tuple[str, Outcome]]) -> None:
-        """Stores up to 25 outcomes, each with its provider's id. Raises HistoryFull and DynamoDB's errors."""
-        unwritten: Mapping[str, Any] = {
-            self._table.name: [{"PutRequest": {"Item": self._item(*beat)}} for beat in beats]
-        }
-        for attempt in range(MAX_ATTEMPTS):
-            unwritten = self._table.meta.client.batch_write_item(RequestItems=unwritten)["UnprocessedItems"]
-            if not unwritten:
-                return
-            self._sleep(FIRST_PAUSE_SECONDS * 2**attempt)
-        raise HistoryFull
+        """Stores up to 25 outcomes, each with its provider's id. Raises TableBusy and DynamoDB's errors."""
+        put_all(self._table, [self._item(*beat) for beat in beats], self._sleep)
 
     def _item(self, provider_id: str, outcome: Outcome) -> dict[str, Any]:
         item: dict[str, Any] = {
@@ -106,6 +91,16 @@ class HistoryStore:
         """Counts the heartbeats of the last 24 hours and the good ones among them."""
         since = max(self._history_start(provider, now), now - UPTIME_WINDOW)
         return count_uptime(self._query(provider.id, (since, None), now, ("at", "good")))
+
+    def between(self, provider: Provider, start: datetime, end: datetime, *, now: datetime) -> list[PastBeat]:
+        """Returns what a roll-up needs of the heartbeats from `start` to just before `end`, oldest first."""
+        times = (max(self._history_start(provider, now), start), end)
+        return list(self._query(provider.id, times, now, ROLL_UP_ATTRIBUTES, newest_first=False))
+
+    @property
+    def retention(self) -> timedelta:
+        """How long a heartbeat is shown."""
+        return self._retention
 
     def _history_start(self, provider: Provider, now: datetime) -> datetime:
         """Returns the time before which heartbeats have expired or belong to a deleted provider with the same id."""

@@ -9,9 +9,9 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 
+from gateway.heartbeat.batches import MAX_ITEMS_PER_CALL
 from gateway.heartbeat.events import MAX_EVENTS_PER_CALL
 from gateway.heartbeat.health import RecordedBeat
-from gateway.heartbeat.history_store import MAX_ITEMS_PER_CALL
 from gateway.heartbeat.side_effects import FailureKind, InternalFailure, SideEffects
 
 # A batch waits this long for more heartbeats after its first one.

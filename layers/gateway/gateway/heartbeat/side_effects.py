@@ -6,13 +6,18 @@ from itertools import batched
 from typing import TYPE_CHECKING, Literal
 
 from gateway.heartbeat import events
+from gateway.heartbeat.batches import MAX_ITEMS_PER_CALL
 from gateway.heartbeat.health import RecordedBeat
-from gateway.heartbeat.history_store import MAX_ITEMS_PER_CALL, HistoryStore
+from gateway.heartbeat.history_store import HistoryStore
 
 if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient
 
-FailureKind = Literal["beat not written", "history not written", "event not published", "listener failed"]
+FailureKind = Literal[
+    "beat not written", "history not written", "roll-up not written", "event not published", "listener failed"
+]
+
+NOT_WRITTEN: tuple[FailureKind, ...] = ("beat not written", "history not written", "roll-up not written")
 
 
 @dataclass(frozen=True)
@@ -32,8 +37,8 @@ type OnFailures = Callable[[Sequence[InternalFailure]], None]
 
 
 def count_not_written(failures: Iterable[InternalFailure]) -> int:
-    """Counts the heartbeats that are missing in the registry or in the history."""
-    return sum(failure.kind in ("beat not written", "history not written") for failure in failures)
+    """Counts the heartbeats that are missing in the registry or in the history, and the missing roll-ups."""
+    return sum(failure.kind in NOT_WRITTEN for failure in failures)
 
 
 def count_not_published(failures: Iterable[InternalFailure]) -> int:

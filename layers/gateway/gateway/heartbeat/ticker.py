@@ -5,11 +5,13 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from gateway.core.background import begin
 from gateway.heartbeat.check import HeartbeatCheck
 from gateway.heartbeat.health import Outcome, RecordedBeat, is_newer_beat, next_health
+from gateway.heartbeat.rollup_ticks import RollUps, due, not_written
 from gateway.heartbeat.side_effect_queue import SideEffectQueue
 from gateway.heartbeat.side_effects import InternalFailure, SideEffects, count_not_published, count_not_written
-from gateway.registry.provider import Provider
+from gateway.registry.provider import Provider, parse_timestamp
 from gateway.registry.store import ProviderStore
 
 # Less than the 25 s after which the workflow gives the tick up.
@@ -47,7 +49,7 @@ class TickResult:
 
     @property
     def not_written(self) -> int:
-        """The number of heartbeats that are missing in the registry or in the history."""
+        """The number of heartbeats that are missing in the registry or in the history, and of missing roll-ups."""
         return count_not_written(self.failures)
 
     @property
@@ -80,28 +82,31 @@ class Ticker:
         side_effects: SideEffects,
         *,
         now: Callable[[], datetime],
+        roll_ups: RollUps | None = None,
         seconds: float = TIMEOUT_SECONDS,
     ) -> None:
         self._providers = providers
         self._check = check
         self._side_effects = side_effects
         self._now = now
+        self._roll_ups = roll_ups
         self._seconds = seconds
 
     def tick(self, slot: str) -> TickResult:
-        """Checks every enabled provider, the one with the oldest heartbeat first.
+        """Checks every enabled provider, the one with the oldest heartbeat first, and rolls up those that are due.
 
         A provider whose heartbeat does not end in time keeps its status.
         """
         deadline = self._now() + timedelta(seconds=self._seconds)
         enabled = sorted((p for p in self._providers.all() if p.heartbeat.enabled), key=_last_beat_or_creation)
+        finish_roll_ups = self._start_roll_ups(enabled, slot, deadline)
         queue = SideEffectQueue(self._side_effects)
         pool = ThreadPoolExecutor(min(MAX_CONCURRENT_BEATS, len(enabled) or 1), thread_name_prefix="beat")
         beats = {pool.submit(self._beat_in_tick, each, slot, deadline, queue.put): each for each in enabled}
         done, _ = wait(beats, timeout=self._seconds_until(deadline))
         pool.shutdown(wait=False, cancel_futures=True)
         failures = queue.close(within=max(MIN_SIDE_EFFECT_SECONDS, self._seconds_until(deadline)))
-        return self._result(beats, done, failures)
+        return self._result(beats, done, [*failures, *finish_roll_ups()])
 
     def beat_one(self, provider: Provider) -> SingleBeat:
         """Checks one provider outside the ticks, even if its heartbeat is disabled, and records the outcome."""
@@ -112,6 +117,24 @@ class Ticker:
         except Exception as error:  # noqa: BLE001 -- returned together with the outcome
             after, failures = provider, [InternalFailure("beat not written", provider.id, error)]
         return SingleBeat(outcome, after, (*failures, *self._side_effects.run(recorded)))
+
+    def _start_roll_ups(
+        self, enabled: list[Provider], slot: str, deadline: datetime
+    ) -> Callable[[], list[InternalFailure]]:
+        """Rolls up beside the heartbeats, which may take the whole tick. The result waits and returns the failures."""
+        roll_ups, end = self._roll_ups, parse_timestamp(slot)
+        providers = due(enabled, end) if roll_ups else []
+        if roll_ups is None or not providers:
+            return list
+        failures = begin(lambda: roll_ups.run(providers, end, deadline), "roll-ups")
+
+        def finish() -> list[InternalFailure]:
+            try:
+                return failures.result(timeout=self._seconds_until(deadline))
+            except TimeoutError:
+                return [not_written(provider) for provider in providers]
+
+        return finish
 
     def _seconds_until(self, deadline: datetime) -> float:
         return max(0.0, (deadline - self._now()).total_seconds())

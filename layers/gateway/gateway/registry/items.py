@@ -48,6 +48,11 @@ def provider_from_item(item: Item, default_id: str | None) -> Provider:
     )
 
 
+def health_from_item(item: Item) -> Health:
+    """Builds the health from the attributes of an item that are fields of Health. Others take their defaults."""
+    return Health(**{name: _deserialise(name, value) for name, value in item.items() if name in HEALTH_FIELDS})
+
+
 def update_expression(values: Item) -> tuple[str, dict[str, str], dict[str, Any]]:
     """Returns an update expression with its attribute names and values: sets values and removes None.
 

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 Status = Literal["pending", "healthy", "failed"]
 
+STALE_AFTER_SECONDS = 90
 PROVIDER_ID = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 
 
@@ -77,6 +78,11 @@ def origin_of(url: str) -> str:
     """Returns scheme, host and port of a normalised URL."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}"
+
+
+def is_stale(last: datetime, now: datetime) -> bool:
+    """Whether a heartbeat at `last` is too old. One in the future is too: the clock was set back."""
+    return abs((now.astimezone(UTC) - last).total_seconds()) > STALE_AFTER_SECONDS
 
 
 def format_timestamp(time: datetime) -> str:

@@ -1,14 +1,21 @@
 """Request and response bodies of the provider API. ProviderView is an allow-list without a field for the key."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from gateway.registry.provider import PROVIDER_ID, HeartbeatSettings, Provider, Status, format_timestamp, utc_day
+from gateway.registry.provider import (
+    PROVIDER_ID,
+    HeartbeatSettings,
+    Provider,
+    Status,
+    format_timestamp,
+    is_stale,
+    utc_day,
+)
 
-STALE_AFTER_SECONDS = 90
 # Names appear in logs and headers, so they may not contain line breaks or control characters.
 LINE_PATTERN = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
 
@@ -160,12 +167,8 @@ def _optional_timestamp(time: datetime | None) -> str | None:
 
 
 def _is_stale(provider: Provider, now: datetime) -> bool:
-    """Whether the last heartbeat is more than 90 s old, also where heartbeats are disabled.
-
-    A heartbeat in the future is stale too: the clock was set back.
-    """
-    last = provider.health.last_heartbeat_at or provider.created_at
-    return abs((now.astimezone(UTC) - last).total_seconds()) > STALE_AFTER_SECONDS
+    """Whether the last heartbeat is more than 90 s old, also where heartbeats are disabled."""
+    return is_stale(provider.health.last_heartbeat_at or provider.created_at, now)
 
 
 def _heartbeat_view(settings: HeartbeatSettings) -> HeartbeatView:

@@ -1,4 +1,4 @@
-"""Stores providers in DynamoDB. No other module accesses the providers table.
+"""Stores providers in DynamoDB. No other module accesses the providers table, except `overview`, which reads it.
 
 Each provider is one item. The registry item stores the id of the default provider and the number of providers. A
 transaction updates it with each create, delete and change of default: while there are providers, exactly one is the

@@ -36,11 +36,13 @@ ENVIRON = {
     "PLATFORM": "aws",
     "PRIVATE_NETWORKS": "refuse",
     "PROVIDERS_TABLE": "providers",
+    "ROLL_UPS_TABLE": "roll-ups",
 }
 REQUIRED = {
     AuthorizerSettings: {"ADMIN_TOKEN_SECRET", "CLIENT_TOKEN_SECRET"},
     CompletionsSettings: ENVIRON.keys()
-    - {"ADMIN_TOKEN_SECRET", "CLIENT_TOKEN_SECRET", "HEARTBEAT_FUNCTION", "HEARTBEATS_TABLE", "HISTORY_DAYS"},
+    - {"ADMIN_TOKEN_SECRET", "CLIENT_TOKEN_SECRET", "HEARTBEAT_FUNCTION", "HEARTBEATS_TABLE", "HISTORY_DAYS"}
+    - {"ROLL_UPS_TABLE"},
     HeartbeatFunctionSettings: ENVIRON.keys()
     - {"ADMIN_TOKEN_SECRET", "ALLOWED_ORIGINS", "CLIENT_TOKEN_SECRET", "HEARTBEAT_FUNCTION"},
     PreflightSettings: {"ALLOWED_ORIGINS", "LOG_LEVEL"},
@@ -90,7 +92,9 @@ def test_reads_the_secrets_of_the_authorizer(name: str, value: str) -> None:
     assert getattr(AuthorizerSettings.from_environ(ENVIRON | {name.upper(): value}), name) == value
 
 
-@pytest.mark.parametrize("name", ["heartbeat_function", "heartbeats_table", "keys_key", "log_level", "providers_table"])
+@pytest.mark.parametrize(
+    "name", ["heartbeat_function", "heartbeats_table", "keys_key", "log_level", "providers_table", "roll_ups_table"]
+)
 def test_reads_text_from_the_variable_of_the_same_name(name: str) -> None:
     assert getattr(providers(), name) == ENVIRON[name.upper()]
 

@@ -5,7 +5,8 @@ from typing import Any, cast
 import pytest
 from boto3.dynamodb.conditions import Key
 
-from gateway.heartbeat.history_store import HistoryFull, HistoryStore
+from gateway.heartbeat.batches import TableBusy
+from gateway.heartbeat.history_store import HistoryStore
 from tests.conftest import Aws
 from tests.unit.gateway.builders import AT, WEEK, an_outcome
 
@@ -73,7 +74,7 @@ def test_retries_unprocessed_items_with_growing_pauses() -> None:
 
 def test_raises_if_items_stay_unprocessed() -> None:
     history = HistoryStore(cast("Any", ThrottledTable(1, 1, 1, 1)), retention=WEEK, sleep=lambda _: None)
-    with pytest.raises(HistoryFull):
+    with pytest.raises(TableBusy):
         history.add("main", an_outcome())
 
 

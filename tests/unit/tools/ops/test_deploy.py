@@ -154,14 +154,14 @@ class CloudFormation:
 
     def paginate(self, **arguments: str) -> Iterator[dict[str, Any]]:
         assert arguments == {"StackName": "dev"}
-        for page in (("ProvidersTable", "HeartbeatsTable"), ("ProviderKeysKey", "LoggingRole")):
+        for page in (("ProvidersTable", "HeartbeatsTable"), ("RollUpsTable", "ProviderKeysKey", "LoggingRole")):
             resources = [{"LogicalResourceId": name, "PhysicalResourceId": name.lower()} for name in page]
             yield {"StackResourceSummaries": resources}
 
 
 @pytest.mark.parametrize(
     ("data", "retained"),
-    [("keep", {"ProvidersTable", "ProviderKeysKey", "LoggingRole"}), ("throw-away", {"LoggingRole"})],
+    [("keep", {"ProvidersTable", "RollUpsTable", "ProviderKeysKey", "LoggingRole"}), ("throw-away", {"LoggingRole"})],
 )
 def test_deletion_retains_the_kept_registry_and_the_logging_role(data: str, retained: set[str]) -> None:
     stack = {"StackName": "dev", "Parameters": [{"ParameterKey": "Data", "ParameterValue": data}]}

@@ -139,11 +139,24 @@ class GatewayInMemory(Gateway):
         return FakeResponse(200, public_fields | more, {"etag": own.get("etag", '"0"'), "cache-control": "no-store"})
 
 
+COUNTED, EMPTY = {"beats": 3}, {"beats": 0}
+UPTIME: Json = {
+    **dict.fromkeys(("last_24h", "last_7d", "last_30d", "last_90d"), COUNTED),
+    "half_hours": [COUNTED, *[EMPTY] * 47],
+    "days": [COUNTED, *[EMPTY] * 89],
+    "rolled_up_until": "2026-01-02T03:30:00Z",
+}
+
+
 def subresource_response(provider: str, subresource: str, query: dict[str, str]) -> FakeResponse:
     if subresource == "heartbeat":
         return FakeResponse(200, {"id": provider, "error": None, "latency_ms": 2} | BEATS[0])
     if subresource == "models":
         return FakeResponse(200, {"models": [{"id": "echo"}]})
+    if subresource == "uptime":
+        return FakeResponse(200, UPTIME)
+    if subresource == "incidents":
+        return FakeResponse(200, {"items": [{"begin": "2026-01-02T03:00:00Z", "cause": "no"}], "next": None})
     limit, before = int(query.get("limit", "50")), query.get("before", "9")
     if limit > 500:
         return error(400, "invalid_request", "limit")

@@ -22,6 +22,8 @@ from tools.smoke.__main__ import report
 from tools.smoke.check import Target
 from tools.smoke.registration import PROVIDERS
 
+INCIDENT = {"begin": "2026-01-02T03:04:05.000000Z", "cause": "no"}
+LATER_INCIDENT = INCIDENT | {"begin": "2026-01-03T03:04:05.000000Z"}
 CHECKS = {check.name: check for check in providers.CHECKS + routes.CHECKS}
 
 
@@ -182,6 +184,14 @@ FAULTS: list[tuple[str, Fault]] = [
         "heartbeat history in buckets",
         change_response("GET", "/heartbeats", fields={"items": [{"from": "2026-01-02T03:00:00Z", "beats": 2}]}),
     ),
+    ("uptime", change_response("GET", "/uptime", body={})),
+    ("uptime", change_response("GET", "/uptime", fields={"days": []})),
+    ("uptime", change_response("GET", "/uptime", fields={"half_hours": [{"beats": 3}]})),
+    ("uptime", change_response("GET", "/uptime", fields={"last_7d": {"beats": 99}})),
+    ("incidents", change_response("GET", "/incidents", body={})),
+    ("incidents", change_response("GET", "/incidents", fields={"items": [INCIDENT, INCIDENT, INCIDENT]})),
+    ("incidents", change_response("GET", "/incidents", fields={"items": [INCIDENT, LATER_INCIDENT]})),
+    ("incidents", change_response("GET", "/incidents", fields={"items": [INCIDENT | {"cause": ""}]})),
     ("provider models", change_response("GET", "/models", body=None)),
     ("provider models", change_response("GET", "/models", fields={"models": None})),
     ("provider models", change_response("GET", "/models", fields={"models": []})),
