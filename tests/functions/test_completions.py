@@ -220,3 +220,18 @@ def test_logs_the_callers_request_id_and_never_sends_it(
 
     assert [vars(record)["client_request_id"] for record in caplog.records] == ["mine-1"]
     assert tokenhub.requests[0].headers["x-request-id"] == "completion-1"
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_logs_the_id_and_the_finish_reasons_of_the_answer(
+    register: Any, complete: Any, caplog: pytest.LogCaptureFixture, *, stream: bool
+) -> None:
+    register()
+    caplog.clear()
+    _, _, body = complete({"messages": MESSAGES, "stream": stream})
+
+    [line] = [vars(record) for record in caplog.records]
+    assert line["response_id"] in body.decode()
+    assert line["response_id"].startswith("chatcmpl-")
+    assert line["gen_ai.response.finish_reasons"] == ["stop"]
+    assert line["provider_ms"] <= line["duration_ms"]

@@ -137,6 +137,7 @@ class Session:
 
     def _reply_to_head(self, target: Target, response: UpstreamResponse, chunks: Pump) -> Reply:
         self._log.target, self._log.status = target, response.status
+        self._log.provider_ms = round(response.waited_ms)
         if not 200 <= response.status < 300:
             return self._error_reply(provider_error(response, chunks, self._log), response)
         if response.is_stream:
