@@ -4,6 +4,7 @@ It repeats the key in bodies, headers, errors and streams. The test then searche
 events and metrics for the key. It does not search a model's 2xx answer, which the gateway must not change.
 """
 
+import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
@@ -95,7 +96,8 @@ class Run:
     def forward(self, way: str, path: str) -> None:
         if path != "/v1/chat/completions" and way not in SHORT_WAYS:
             return
-        headers = {"X-Provider-Id": way}
+        labels = {"note": key_of(way), "provider": key_of(way), key_of(way): "name"}
+        headers = {"X-Provider-Id": way, "X-Gateway-Metadata": json.dumps(labels)}
         for face in ("", "/anthropic"):
             models = f"{face}/v1/models"
             self.call("GET", models, role="client", headers=headers)
@@ -133,6 +135,8 @@ class Run:
         self.call("GET", f"{one}/heartbeats?before={KEY}", route=f"{route}/heartbeats")
         self.call("POST", "/v1/chat/completions", role="client", content=f'{{"api_key": "{KEY}"'.encode())
         self.call("POST", "/v1/chat/completions", role="client", headers={"X-Provider-Id": KEY}, json={})
+        labels = {"X-Gateway-Metadata": json.dumps({KEY: 7})}
+        self.call("POST", "/v1/chat/completions", role="client", headers=labels, json={})
         for path in ("/api/v1/providers", "/api/v1/openapi.json"):
             self.call("GET", path)
             self.call("GET", path, headers={"Authorization": f"Bearer {KEY}"})

@@ -40,6 +40,12 @@ PROVIDER_ID_PARAMETER = {
     "description": "The provider that gets the request. Without it, the default provider",
     "schema": {"type": "string"},
 }
+METADATA_PARAMETER = {
+    "name": "X-Gateway-Metadata",
+    "in": "header",
+    "description": "Labels for the log line: a JSON object of up to 5 strings of up to 128 characters",
+    "schema": {"type": "string"},
+}
 MODEL_PARAMETER = {
     "name": "model",
     "in": "path",
@@ -194,7 +200,7 @@ def _forwarded(path: str, method: str) -> Json:
     if path == "/v1/chat":
         # TokenHub sends its JSON with this content type there.
         content["text/plain"] = {"schema": {"type": "string"}}
-    parameters = [MODEL_PARAMETER] * path.endswith("/{model}") + [PROVIDER_ID_PARAMETER]
+    parameters = [MODEL_PARAMETER] * path.endswith("/{model}") + [PROVIDER_ID_PARAMETER, METADATA_PARAMETER]
     operation: Json = {"parameters": parameters, "operationId": "", "summary": ""}
     if same_path in BODIES:
         schema = {"type": "object"} | BODIES[same_path]

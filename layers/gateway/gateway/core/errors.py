@@ -3,7 +3,7 @@
 GatewayError
 ├── InternalError             500  an unexpected exception
 ├── InvalidRequest            400
-│   └── InvalidEndpoint
+│   └── InvalidEndpoint, InvalidMetadata (request_errors.py)
 ├── OriginNotAllowed          403
 ├── ProviderNotFound          404
 ├── Conflict                  409

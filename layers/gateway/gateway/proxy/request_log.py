@@ -11,6 +11,7 @@ from aws_lambda_powertools import Logger
 from gateway.core.errors import GatewayError
 from gateway.core.redaction import redact
 from gateway.core.telemetry import MetricName, emit
+from gateway.proxy.caller_metadata import MAX_CHARACTERS
 from gateway.proxy.completion_facts import finish_reasons, response_id
 from gateway.proxy.request import MODEL_PATHS, ForwardRequest
 from gateway.proxy.upstream import Target
@@ -100,6 +101,7 @@ def write(log: RequestLog, logger: Logger, namespace: str) -> None:
     fields = {
         "request_id": log.request.request_id,
         "client_request_id": _loggable(log.request.client_request_id, log.target, MAX_CLIENT_ID_CHARACTERS),
+        "metadata": _loggable_labels(log),
         "path": log.request.route or log.request.path,
         "provider": provider,
         "status": log.status,
@@ -150,6 +152,15 @@ def _write_metrics(log: RequestLog, provider: str | None, duration_ms: int, name
         prompt, completion = log.usage.prompt_tokens, log.usage.completion_tokens
         tokens: dict[MetricName, float | None] = {"PromptTokens": prompt, "CompletionTokens": completion}
         emit(common | tokens, namespace=namespace, provider=provider)
+
+
+def _loggable_labels(log: RequestLog) -> dict[str | None, str | None] | None:
+    """Returns the caller's metadata without secrets, also in its names. None if there is none."""
+    labels = {
+        _loggable(name, log.target, MAX_CHARACTERS): _loggable(value, log.target, MAX_CHARACTERS)
+        for name, value in log.request.metadata.items()
+    }
+    return labels or None
 
 
 def _loggable(text: str | None, target: Target | None, limit: int) -> str | None:

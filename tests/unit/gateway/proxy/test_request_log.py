@@ -219,3 +219,16 @@ def test_redacts_a_key_in_a_finish_reason(record: RequestLog, capsys: pytest.Cap
     record.target, record.finish_reasons = Target("main", ENDPOINT, key=shapeless), (shapeless,)
     log, _ = told(record, capsys)
     assert log["gen_ai.response.finish_reasons"] == ["[redacted]"]
+
+
+def test_logs_the_callers_metadata_without_secrets(record: RequestLog, capsys: pytest.CaptureFixture[str]) -> None:
+    shapeless = "c0ffee-9f8e7d6c5b4a39281706"
+    record.target = Target("main", ENDPOINT, key=shapeless)
+    record.request = replace(record.request, metadata={"team\x1b": f"a {shapeless}", shapeless: "name"})
+    log, _ = told(record, capsys)
+    assert log["metadata"] == {"team": "a [redacted]", "[redacted]": "name"}
+
+
+def test_omits_missing_metadata(record: RequestLog, capsys: pytest.CaptureFixture[str]) -> None:
+    log, _ = told(record, capsys)
+    assert log.get("metadata") is None
