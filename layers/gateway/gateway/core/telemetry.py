@@ -25,6 +25,7 @@ MetricName = Literal[
     "Requests",
     "RequestErrors",
     "FirstByteTime",
+    "ChunkInterval",
     "RequestTime",
     "PromptTokens",
     "CompletionTokens",
@@ -33,6 +34,7 @@ UNITS = {
     "OldestBeatAge": MetricUnit.Seconds,
     "HeartbeatLatency": MetricUnit.Milliseconds,
     "FirstByteTime": MetricUnit.Milliseconds,
+    "ChunkInterval": MetricUnit.Milliseconds,
     "RequestTime": MetricUnit.Milliseconds,
 }
 

@@ -50,6 +50,8 @@ class RequestLog:
     # The format from which the stream was translated.
     translated: Literal["anthropic"] | None = None
     started_at: float = field(init=False)
+    _first_chunk_at: float = field(init=False, default=0.0)
+    _last_chunk_at: float = field(init=False, default=0.0)
 
     def __post_init__(self) -> None:
         self.started_at = self.clock()
@@ -74,10 +76,19 @@ class RequestLog:
 
     def count(self, data: bytes) -> None:
         """Counts a piece of the answer that is sent to the client."""
+        self._last_chunk_at = self.clock()
         if self.ttfb_ms is None:
-            self.ttfb_ms = self.elapsed_ms()
+            self._first_chunk_at = self._last_chunk_at
+            self.ttfb_ms = round((self._first_chunk_at - self.started_at) * 1000)
         self.bytes_down += len(data)
         self.chunks += 1
+
+    @property
+    def chunk_interval_ms(self) -> float | None:
+        """The mean time between the chunks of a stream. None for other answers, and for fewer than two chunks."""
+        if self.stream_end is None or self.chunks < 2:
+            return None
+        return round((self._last_chunk_at - self._first_chunk_at) * 1000 / (self.chunks - 1), 1)
 
     def read_answer(self, body: bytes) -> None:
         """Reads model, usage, id and finish reasons of a JSON answer up to 4 MB. They stay unknown for a longer one."""
@@ -146,8 +157,12 @@ def _write_metrics(log: RequestLog, provider: str | None, duration_ms: int, name
         "FirstByteTime": log.ttfb_ms,
         "RequestTime": duration_ms,
     }
+    streams: dict[MetricName, float | None] = {
+        "StreamsTruncated": 1 if log.stream_end == "truncated" else 0,
+        "ChunkInterval": log.chunk_interval_ms,
+    }
     # Written without a dimension too: CloudWatch does not sum over dimensions, and some requests reach no provider.
-    emit(common | {"StreamsTruncated": 1 if log.stream_end == "truncated" else 0}, namespace=namespace)
+    emit(common | streams, namespace=namespace)
     if provider is not None:
         prompt, completion = log.usage.prompt_tokens, log.usage.completion_tokens
         tokens: dict[MetricName, float | None] = {"PromptTokens": prompt, "CompletionTokens": completion}

@@ -13,6 +13,7 @@ from gateway.proxy.request_log import (
     MAX_PARSED_BYTES,
     MAX_RESPONSE_ID_CHARACTERS,
     RequestLog,
+    StreamEnd,
     write,
 )
 from gateway.proxy.upstream import Target
@@ -232,3 +233,29 @@ def test_logs_the_callers_metadata_without_secrets(record: RequestLog, capsys: p
 def test_omits_missing_metadata(record: RequestLog, capsys: pytest.CaptureFixture[str]) -> None:
     log, _ = told(record, capsys)
     assert log.get("metadata") is None
+
+
+@pytest.mark.parametrize(("stream_end", "expected"), [("done", [150.0]), ("truncated", [150.0]), (None, None)])
+def test_reports_the_mean_time_between_the_chunks_of_a_stream(
+    record: RequestLog,
+    clock: SettableClock,
+    capsys: pytest.CaptureFixture[str],
+    stream_end: StreamEnd | None,
+    expected: list[float] | None,
+) -> None:
+    for pause in (2, 0.1, 0.2):
+        clock.now += pause
+        record.count(b"abc")
+    clock.now += 5
+    record.stream_end = stream_end
+    _, (overall, provider) = told(record, capsys)
+    assert overall.get("ChunkInterval") == expected
+    assert "ChunkInterval" not in provider
+
+
+@pytest.mark.parametrize("chunks", [0, 1])
+def test_a_stream_with_fewer_than_two_chunks_has_no_interval(record: RequestLog, chunks: int) -> None:
+    record.stream_end = "done"
+    for _ in range(chunks):
+        record.count(b"abc")
+    assert record.chunk_interval_ms is None
