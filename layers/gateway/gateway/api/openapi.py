@@ -5,6 +5,7 @@ from typing import Any
 
 from gateway.api.operations import OPERATIONS, PARAMETERS, Operation, codes
 from gateway.api.views import ErrorView
+from gateway.proxy.caller_metadata import MAX_CHARACTERS, MAX_ENTRIES
 from gateway.proxy.paths import MAX_MODEL_CHARACTERS
 
 Json = dict[str, Any]
@@ -43,8 +44,17 @@ PROVIDER_ID_PARAMETER = {
 METADATA_PARAMETER = {
     "name": "X-Gateway-Metadata",
     "in": "header",
-    "description": "Labels for the log line: a JSON object of up to 5 strings of up to 128 characters",
-    "schema": {"type": "string"},
+    "description": f"Labels for the log line: JSON, up to {MAX_ENTRIES} strings of up to {MAX_CHARACTERS} characters",
+    "schema": {
+        "type": "string",
+        "contentMediaType": "application/json",
+        "contentSchema": {
+            "type": "object",
+            "maxProperties": MAX_ENTRIES,
+            "propertyNames": {"maxLength": MAX_CHARACTERS},
+            "additionalProperties": {"type": "string", "maxLength": MAX_CHARACTERS},
+        },
+    },
 }
 MODEL_PARAMETER = {
     "name": "model",
