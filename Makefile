@@ -3,6 +3,8 @@
 # make tokenhub       run the rehearsal TokenHub only
 # make token          print the client token (ROLE=admin: the admin token)
 # make rotate-token   create and print a new token (REVOKE=1: end the previous one)
+# make health         print the health of every provider (ENV=dev, WATCH=1)
+# make trace          print what the logs have about a request (ID=, ENV=dev, SINCE=24h)
 # make rehearse       run one outage of TokenHub against the running system (OUTAGE=cut_clean)
 # make reset          delete the data of the stopped local system
 # make deploy         build for AWS and deploy (ENV=dev)
@@ -24,8 +26,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 OUTAGE ?= cut_clean
 BENCH ?= streaming
-.PHONY: help dev aws tokenhub rehearse token rotate-token reset deploy delete e2e docs recording test conformance check \
-  verify verify-requests verify-system fuzz bench format clean
+.PHONY: help dev aws tokenhub health trace rehearse token rotate-token reset deploy delete e2e docs recording test \
+  conformance check verify verify-requests verify-system fuzz bench format clean
 
 python := .venv/bin/python
 architecture := .local/architecture--start-make-dev-first.toml
@@ -33,10 +35,11 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.local/pycache
 export SAM_CLI_TELEMETRY := 0
 export PORT AWS_PORT TOKENHUB_PORT STATE LOCAL_TOKEN TOKENHUB
-export URL TOKEN CLIENT_TOKEN PROVIDER_ENDPOINT PROVIDER_KEY YES
+export URL TOKEN CLIENT_TOKEN PROVIDER_ENDPOINT PROVIDER_KEY YES ID
 
 ROLE ?= client
 ENV ?= local
+SINCE ?= 24h
 
 help:
 	@sed -n '/^$$/q; s/^# //p' Makefile
@@ -56,6 +59,12 @@ rehearse: .local/ready
 
 token: .local/ready
 	@$(python) -m tools.ops.tokens $(ROLE) $(ENV)
+
+health: .local/ready
+	@exec $(python) -m tools.ops.health $(ENV) $(if $(filter 1,$(WATCH)),--watch)
+
+trace: .local/ready
+	@exec $(python) -m tools.ops.trace "$$ID" $(ENV) --since $(SINCE)
 
 deploy: .local/ready
 	@exec $(python) -m tools.ops.deploy $(ENV)

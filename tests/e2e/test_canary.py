@@ -5,6 +5,7 @@ stored items, events and metrics for the key. It does not search a model's 2xx a
 change.
 """
 
+import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
@@ -100,7 +101,8 @@ class CanaryRun:
     def forward(self, scenario: str, path: str) -> None:
         if path != "/v1/chat/completions" and scenario not in SHORT_SCENARIOS:
             return
-        headers = {"X-Provider-Id": scenario}
+        labels = {"note": key_of(scenario), "provider": key_of(scenario), key_of(scenario): "name"}
+        headers = {"X-Provider-Id": scenario, "X-Gateway-Metadata": json.dumps(labels)}
         for prefix in ("", "/anthropic"):
             models = f"{prefix}/v1/models"
             self.call("GET", models, role="client", headers=headers)
@@ -121,9 +123,9 @@ class CanaryRun:
         self.call("GET", f"{one}/incidents", route=f"{route}/incidents")
         self.call("GET", one, route=route)
         self.call("PATCH", one, route=route, json={"description": "inspected"})
-        for name in ("badge.svg?of=uptime_7d", "shields.json", "live"):
-            self.call("GET", f"/status/public/{way}/{name}", route=f"/status/public/{{id}}/{name.partition('?')[0]}")
-        self.call("HEAD", f"/status/public/{way}/live", route="/status/public/{id}/live")
+        for name, query in (("badge.svg", "?of=uptime_7d"), ("shields.json", ""), ("live", "")):
+            self.call("GET", f"/status/public/{scenario}/{name}{query}", route=f"/status/public/{{id}}/{name}")
+        self.call("HEAD", f"/status/public/{scenario}/live", route="/status/public/{id}/live")
         self.call("GET", "/status/data", role="client")
         self.call("GET", "/status/public/data")
 
@@ -147,6 +149,8 @@ class CanaryRun:
         self.call("GET", f"{one}/incidents?before={KEY}", route=f"{route}/incidents")
         self.call("POST", "/v1/chat/completions", role="client", content=f'{{"api_key": "{KEY}"'.encode())
         self.call("POST", "/v1/chat/completions", role="client", headers={"X-Provider-Id": KEY}, json={})
+        labels = {"X-Gateway-Metadata": json.dumps({KEY: 7})}
+        self.call("POST", "/v1/chat/completions", role="client", headers=labels, json={})
         for path in ("/api/v1/providers", "/api/v1/openapi.json"):
             self.call("GET", path)
             self.call("GET", path, headers={"Authorization": f"Bearer {KEY}"})

@@ -220,3 +220,49 @@ def test_logs_the_callers_request_id_and_never_sends_it(
 
     assert [vars(record)["client_request_id"] for record in caplog.records] == ["mine-1"]
     assert tokenhub.requests[0].headers["x-request-id"] == "completion-1"
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_logs_the_id_and_the_finish_reasons_of_the_answer(
+    register: Any, complete: Any, caplog: pytest.LogCaptureFixture, *, stream: bool
+) -> None:
+    register()
+    caplog.clear()
+    _, _, body = complete({"messages": MESSAGES, "stream": stream})
+
+    [line] = [vars(record) for record in caplog.records]
+    assert line["response_id"] in body.decode()
+    assert line["response_id"].startswith("chatcmpl-")
+    assert line["gen_ai.response.finish_reasons"] == ["stop"]
+    assert line["provider_ms"] <= line["duration_ms"]
+
+
+def test_logs_the_callers_metadata_and_never_sends_it(
+    register: Any, complete: Any, tokenhub: RunningTokenHub, caplog: pytest.LogCaptureFixture
+) -> None:
+    register()
+    caplog.clear()
+    complete(headers={"X-Gateway-Metadata": '{"team": "search"}'})
+
+    assert [vars(record)["metadata"] for record in caplog.records] == [{"team": "search"}]
+    assert "x-gateway-metadata" not in tokenhub.requests[0].headers
+    assert "search" not in str(tokenhub.requests[0])
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
+def test_rejects_invalid_metadata_before_it_sends_anything(
+    register: Any, complete: Any, tokenhub: RunningTokenHub, path: str
+) -> None:
+    register()
+
+    status, _, body = complete(resource=path, path=path, headers={"X-Gateway-Metadata": "team"})
+
+    assert (status, json.loads(body)["error"]["code"]) == (400, "invalid_metadata")
+    assert tokenhub.requests == []
+
+
+def test_logs_the_metadata_of_a_request_with_an_invalid_body(complete: Any, caplog: pytest.LogCaptureFixture) -> None:
+    complete("[]", headers={"X-Gateway-Metadata": '{"team": "search"}'})
+
+    [line] = [vars(record) for record in caplog.records]
+    assert (line["code"], line["metadata"]) == ("invalid_request", {"team": "search"})

@@ -27,6 +27,7 @@ Json = dict[str, Any]
 VALID_VALUES: dict[str, Json] = {
     "before": {"enum": ["MjAyNi0xMS0yM1QwODowMDowMC4wMDAwMDBa", "MjEwMC0wMS0wMVQwMDowMDowMC4wMDAwMDBa"]},
     "If-Match": {"enum": ["*", '"another-revision"']},
+    "X-Gateway-Metadata": {"enum": ["{}", '{"team": "search"}']},
     "X-Provider-Id": {"enum": ["tokenhub", "spare", "another", "failing"]},
     # A percent sign, a backslash or the segment `..` is a 400, which no schema says.
     "model": {"enum": ["echo", "openai/gpt-4o", "models"]},

@@ -119,14 +119,23 @@ def log_message(call: ast.Call) -> str:
     return str(call.args[0].value) if call.args and isinstance(call.args[0], ast.Constant) else ""
 
 
+def returned_keys(function: ast.FunctionDef) -> Iterator[str]:
+    for node in ast.walk(function):
+        if isinstance(node, ast.Return) and node.value is not None:
+            yield from keys(function, node.value)
+
+
 def keys(function: ast.FunctionDef, expression: ast.AST) -> Iterator[str]:
-    """The keys of the dicts in an expression, including dicts assigned to its variables."""
+    """The keys of the dicts in an expression, including dicts assigned to its variables or returned by `_…_fields`."""
     for node in ast.walk(expression):
         if isinstance(node, ast.Dict):
             yield from (str(key.value) for key in node.keys if isinstance(key, ast.Constant))
         elif isinstance(node, ast.Name):
             for value in assigned(function, node.id):
                 yield from keys(function, value)
+            for fields in functions() if node.id.endswith("_fields") else ():
+                if fields.name == node.id:
+                    yield from returned_keys(fields)
 
 
 def assigned(function: ast.FunctionDef, name: str) -> Iterator[ast.AST]:

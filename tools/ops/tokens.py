@@ -51,11 +51,16 @@ def local_token(url: str, role: str) -> str:
 
 def secret_arn(clients: StackClients, role: str) -> str:
     """Returns the ARN of the secret with the role's token. Raises UserError if the stack cannot be described."""
+    return stack_output(clients, SECRET_OUTPUTS[role])
+
+
+def stack_output(clients: StackClients, key: str) -> str:
+    """Returns an output of the stack. Raises UserError if the stack cannot be described."""
     try:
         outputs = clients.cloudformation.describe_stacks(StackName=clients.stack)["Stacks"][0]["Outputs"]
     except (BotoCoreError, ClientError) as error:
         raise _stack_error(clients, error) from None
-    return str(next(output["OutputValue"] for output in outputs if output["OutputKey"] == SECRET_OUTPUTS[role]))
+    return str(next(output["OutputValue"] for output in outputs if output["OutputKey"] == key))
 
 
 def read_token(clients: StackClients, role: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 from gateway.api.operations import OPERATIONS, PARAMETERS, Operation, codes, needs_token
 from gateway.api.status_operations import status_operation
 from gateway.api.views import ErrorView, status_schemas
+from gateway.proxy.caller_metadata import MAX_CHARACTERS, MAX_ENTRIES
 from gateway.proxy.paths import MAX_MODEL_CHARACTERS
 
 Json = dict[str, Any]
@@ -40,6 +41,21 @@ PROVIDER_ID_PARAMETER = {
     "in": "header",
     "description": "The provider that gets the request. Without it, the default provider",
     "schema": {"type": "string"},
+}
+METADATA_PARAMETER = {
+    "name": "X-Gateway-Metadata",
+    "in": "header",
+    "description": f"Labels for the log line: JSON, up to {MAX_ENTRIES} strings of up to {MAX_CHARACTERS} characters",
+    "schema": {
+        "type": "string",
+        "contentMediaType": "application/json",
+        "contentSchema": {
+            "type": "object",
+            "maxProperties": MAX_ENTRIES,
+            "propertyNames": {"maxLength": MAX_CHARACTERS},
+            "additionalProperties": {"type": "string", "maxLength": MAX_CHARACTERS},
+        },
+    },
 }
 MODEL_PARAMETER = {
     "name": "model",
@@ -200,7 +216,7 @@ def _forwarded(path: str, method: str) -> Json:
     if path == "/v1/chat":
         # TokenHub sends its JSON with this content type there.
         content["text/plain"] = {"schema": {"type": "string"}}
-    parameters = [MODEL_PARAMETER] * path.endswith("/{model}") + [PROVIDER_ID_PARAMETER]
+    parameters = [MODEL_PARAMETER] * path.endswith("/{model}") + [PROVIDER_ID_PARAMETER, METADATA_PARAMETER]
     operation: Json = {"parameters": parameters, "operationId": "", "summary": ""}
     if same_path in BODIES:
         schema = {"type": "object"} | BODIES[same_path]

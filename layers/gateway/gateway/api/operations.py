@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gateway.core import answer_errors, errors, status_errors
+from gateway.core import answer_errors, errors, request_errors, status_errors
 from gateway.proxy.known_errors import (
     FALLBACK_ERRORS,
     KNOWN_ERRORS,
@@ -86,6 +86,7 @@ def _forwarding_errors(*excluded: type[errors.GatewayError]) -> Errors:
 REQUEST_ERRORS: Errors = (
     *NOT_FOUND,
     errors.InvalidRequest,
+    request_errors.InvalidMetadata,
     errors.NoProvider,
     errors.KeyServiceFailed,
     *_forwarding_errors(errors.ModelListUnusable),

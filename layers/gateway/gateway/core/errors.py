@@ -3,7 +3,7 @@
 GatewayError
 ├── InternalError             500  an unexpected exception
 ├── InvalidRequest            400
-│   └── InvalidEndpoint
+│   └── InvalidEndpoint, InvalidMetadata (request_errors.py)
 ├── OriginNotAllowed          403
 ├── ProviderNotFound          404
 ├── Conflict                  409
@@ -53,7 +53,7 @@ class GatewayError(Exception):
         return self.own_type or TYPES.get(self.status, "invalid_request_error" if self.status < 500 else "server_error")
 
     def body(self) -> dict[str, Any]:
-        """Returns the JSON body of the error response. Every error has this shape. Anthropic SDKs read the outer type."""
+        """Returns the JSON body of the error response: one shape. Anthropic SDKs read the outer `type`."""
         details = {"message": self.message, "type": self.type, "code": self.code, "param": self.param}
         return {"type": "error", "error": details}
 

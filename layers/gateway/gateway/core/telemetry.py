@@ -25,6 +25,7 @@ MetricName = Literal[
     "Requests",
     "RequestErrors",
     "FirstByteTime",
+    "ChunkInterval",
     "RequestTime",
     "PromptTokens",
     "CompletionTokens",
@@ -33,6 +34,7 @@ UNITS = {
     "OldestBeatAge": MetricUnit.Seconds,
     "HeartbeatLatency": MetricUnit.Milliseconds,
     "FirstByteTime": MetricUnit.Milliseconds,
+    "ChunkInterval": MetricUnit.Milliseconds,
     "RequestTime": MetricUnit.Milliseconds,
 }
 
@@ -45,8 +47,10 @@ def make_logger(service: str, level: str, redactor: Callable[[str], str] = redac
     logging.getLogger("botocore").setLevel(logging.INFO)
 
     def serialize(line: Mapping[str, Any]) -> str:
+        # A provider's id may have the shape of a key, such as tokenhub_europe.
         # ASCII only: a client's text may have lone surrogates or terminal control characters.
-        return json.dumps(_redacted(line, redactor), separators=(",", ":"))
+        fields = {name: value if name == "provider" else _redacted(value, redactor) for name, value in line.items()}
+        return json.dumps(fields, separators=(",", ":"))
 
     logger = Logger(service=service, level=level, json_serializer=serialize)
     # Not with Powertools' setLevel: it prefers AWS_LAMBDA_LOG_LEVEL, which Lambda sets to INFO for functions that log
@@ -72,8 +76,8 @@ def _redacted(value: Any, redactor: Callable[[str], str]) -> Any:
     if isinstance(value, str):
         return redactor(value)
     if isinstance(value, Mapping):
-        # A provider's id may have the shape of a key, such as tokenhub_europe.
-        return {name: item if name == "provider" else _redacted(item, redactor) for name, item in value.items()}
+        # The caller chooses names inside a field: those of its metadata.
+        return {redactor(str(name)): _redacted(item, redactor) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [_redacted(item, redactor) for item in value]
     # Anything else is logged as text, an exception for example.

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 from gateway.core.errors import InvalidRequest
 from gateway.core.strict_json import NOT_JSON, read_object
+from gateway.proxy.caller_metadata import read_metadata
 from gateway.proxy.paths import provider_path
 
 FORWARDED_HEADERS = {"content-type", "accept", "user-agent", "traceparent", "tracestate", "idempotency-key"}
@@ -26,8 +27,9 @@ class ForwardRequest:
     """One request to a provider. `path` is relative to its endpoint; `body` is None for a GET.
 
     `model` is the model or the model hint that the body names, `client_request_id` the caller's X-Request-ID.
-    `route` is the gateway's route, without /v1, as the log line has it. `path` may end in `{model+}`, which
-    `read_request` replaces by the value in `path_parameters`. `provider_id` None selects the default provider.
+    `metadata` has the caller's labels for the log line. `route` is the gateway's route, without /v1, as the log line
+    has it. `path` may end in `{model+}`, which `read_request` replaces by the value in `path_parameters`.
+    `provider_id` None selects the default provider.
     """
 
     method: str
@@ -42,6 +44,7 @@ class ForwardRequest:
     include_usage: bool = False
     source_ip: str | None = None
     client_request_id: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
     route: str = ""
     path_parameters: Mapping[str, str] = field(default_factory=dict)
     provider_id: str | None = None
@@ -86,6 +89,11 @@ def read_request(request: ForwardRequest) -> ForwardRequest:
         choices=choices if isinstance(choices, int) and choices > 0 else 1,
         include_usage=_object(parameters, "stream_options").get("include_usage") is True,
     )
+
+
+def with_metadata(request: ForwardRequest) -> ForwardRequest:
+    """Adds the caller's labels, which the log line has and the provider never receives. Raises InvalidMetadata."""
+    return replace(request, metadata=read_metadata(request.headers))
 
 
 def with_model(request: ForwardRequest, model: str | None) -> ForwardRequest:

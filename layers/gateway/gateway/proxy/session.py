@@ -23,7 +23,7 @@ from gateway.proxy.reply import (
     require_json,
     response_headers,
 )
-from gateway.proxy.request import ForwardRequest, read_request
+from gateway.proxy.request import ForwardRequest, read_request, with_metadata
 from gateway.proxy.request_log import RequestLog
 from gateway.proxy.stream import relay, relay_late
 from gateway.proxy.translate.chat_stream import PATH as CHAT_PATH
@@ -94,6 +94,8 @@ class Session:
 
     def _reply(self) -> Reply:
         try:
+            # Before the body is read, so that the line of an invalid request has the labels too.
+            self._log.request = with_metadata(self._log.request)
             self._log.request = read_request(self._log.request)
             self._chunks = chunks = self._start()
             if not self._exchange.wait_for_head(self._head_timeout()):
@@ -137,6 +139,7 @@ class Session:
 
     def _reply_to_head(self, target: Target, response: UpstreamResponse, chunks: Pump) -> Reply:
         self._log.target, self._log.status = target, response.status
+        self._log.provider_ms = round(response.waited_ms)
         if not 200 <= response.status < 300:
             return self._error_reply(provider_error(response, chunks, self._log), response)
         if response.is_stream:

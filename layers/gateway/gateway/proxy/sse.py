@@ -4,6 +4,7 @@ import json
 import re
 from typing import Any
 
+from gateway.proxy.completion_facts import response_id, stop_reason, valid_reasons
 from gateway.proxy.frames import FrameSplitter, Piece, data_of
 from gateway.proxy.usage import Usage, merge_usage
 
@@ -34,7 +35,10 @@ class StreamWatcher:
     def __init__(self, choices: int = 1) -> None:
         self._choices = choices
         self._splitter = FrameSplitter()
-        self._finished_choices: set[int] = set()
+        # The finish reason of each choice that has one.
+        self._finished_choices: dict[int, Any] = {}
+        # The reason that an Anthropic stream reports.
+        self._stop_reason: str | None = None
         self._ends_mid_event = False
         # Whether the end mark arrived.
         self.done = False
@@ -45,6 +49,8 @@ class StreamWatcher:
         self.error: object = None
         self.model: str | None = None
         self.usage = Usage()
+        # The id of the completion or the message, from the first event that has one.
+        self.completion_id: str | None = None
         # The id of OpenAI's Response object.
         self.response_id: str | None = None
         self._last_frame = b""
@@ -58,6 +64,12 @@ class StreamWatcher:
     def between_frames(self) -> bool:
         """Whether a comment line may be sent now."""
         return self._splitter.between_frames
+
+    @property
+    def finish_reasons(self) -> tuple[str, ...]:
+        """The finish reasons that the stream reported, by the index of their choices."""
+        reported = [self._finished_choices[index] for index in sorted(self._finished_choices)]
+        return valid_reasons(reported or [self._stop_reason])
 
     @property
     def next_sequence_number(self) -> int:
@@ -116,7 +128,7 @@ class StreamWatcher:
     def _read_frame(self, frame: bytes) -> None:
         self.frames += 1
         self._last_frame = frame
-        if self.model is not None and not RELEVANT.search(frame) and b"[DONE]" not in frame:
+        if not self._needs_reading(frame):
             return
         if _is_end_mark(frame):
             self.done = True
@@ -128,6 +140,11 @@ class StreamWatcher:
         if ERROR_NAME.search(frame):
             self.error = self.error or (event or {}).get("message") or data.decode(errors="replace")
 
+    def _needs_reading(self, frame: bytes) -> bool:
+        if self.model is None or RELEVANT.search(frame) or b"[DONE]" in frame:
+            return True
+        return self.completion_id is None and b'"id"' in frame
+
     def _read_event(self, event: dict[str, Any]) -> None:
         kind, error = event.get("type"), _error_of(event)
         # OpenAI's Responses end with an event `error` too, whose members are at the top level.
@@ -138,15 +155,17 @@ class StreamWatcher:
         source = inner if isinstance(inner, dict) else event
         if self.model is None and isinstance(source.get("model"), str):
             self.model = source["model"]
+        self.completion_id = self.completion_id or response_id(source)
+        self._stop_reason = stop_reason(event) or self._stop_reason
         if source is event.get("response") and isinstance(source.get("id"), str):
             self.response_id = source["id"]
         usage = source.get("usage")
         # The output tokens of message_start are provisional: message_delta reports the final number.
         self.usage = merge_usage(self.usage, _without_output(usage) if kind == "message_start" else usage)
         for choice in _choices(event):
-            if choice.get("finish_reason"):
+            if reason := choice.get("finish_reason"):
                 index = choice.get("index")
-                self._finished_choices.add(index if isinstance(index, int) else 0)
+                self._finished_choices[index if isinstance(index, int) else 0] = reason
 
 
 def _is_end_mark(frame: bytes) -> bool:

@@ -117,6 +117,8 @@ def _record_end(watcher: StreamWatcher, log: RequestLog) -> None:
         log.stream_end, log.code = "error", STREAM_ERROR_CODE
     log.usage = watcher.usage
     log.model_served = watcher.model
+    log.response_id = watcher.completion_id
+    log.finish_reasons = watcher.finish_reasons
 
 
 def _reported_error(watcher: StreamWatcher, log: RequestLog) -> ProviderError | None:
@@ -144,6 +146,7 @@ def _checked_stream(exchange: Exchange, chunks: Iterator[bytes], log: RequestLog
 
 def _check_head(exchange: Exchange, body: Iterator[bytes], log: RequestLog) -> None:
     log.target, response = exchange.head.result()
+    log.provider_ms = round(response.waited_ms)
     if not 200 <= response.status < 300:
         raise provider_error(response, body, log)
     if not response.is_stream:

@@ -39,6 +39,8 @@ def test_preflight_allows_the_authorization_header() -> None:
 
     assert headers[ALLOW] == PAGE
     assert headers["access-control-allow-headers"].startswith("Authorization")
+    # The list includes all other headers, such as X-Provider-Id and X-Gateway-Metadata.
+    assert "*" in headers["access-control-allow-headers"].split(", ")
     assert headers["access-control-allow-methods"] == "GET, POST, PUT, PATCH, DELETE"
 
 

@@ -110,6 +110,14 @@ def test_redacts_log_lines_and_tracebacks(capsys: pytest.CaptureFixture[str]) ->
     assert "ValueError" in line["exception"]
 
 
+def test_redacts_names_and_a_provider_inside_a_field(capsys: pytest.CaptureFixture[str]) -> None:
+    logger = make_logger("unit-test-nested", "INFO", Redactor())
+    logger.info("line", extra={"metadata": {"provider": KEY, KEY: "name"}})
+
+    (line,) = lines(capsys)
+    assert line["metadata"] == {"provider": REDACTED, REDACTED: "name"}
+
+
 def test_logs_no_decrypted_key_at_debug_level(cipher: KeyCipher, caplog: pytest.LogCaptureFixture) -> None:
     make_logger("service", "DEBUG")
     caplog.set_level(logging.DEBUG)

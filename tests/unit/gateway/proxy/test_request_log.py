@@ -11,7 +11,9 @@ from gateway.proxy.request_log import (
     MAX_CLIENT_ID_CHARACTERS,
     MAX_MODEL_CHARACTERS,
     MAX_PARSED_BYTES,
+    MAX_RESPONSE_ID_CHARACTERS,
     RequestLog,
+    StreamEnd,
     write,
 )
 from gateway.proxy.upstream import Target
@@ -58,6 +60,11 @@ def test_reads_model_and_usage_from_a_json_answer(record: RequestLog) -> None:
     assert (record.model_served, record.usage) == ("served", Usage(3, 0))
 
 
+def test_reads_id_and_finish_reason_from_a_json_answer(record: RequestLog) -> None:
+    record.read_answer(b'{"id": "chatcmpl-1", "choices": [{"finish_reason": "stop"}]}')
+    assert (record.response_id, record.finish_reasons) == ("chatcmpl-1", ("stop",))
+
+
 @pytest.mark.parametrize(
     "body",
     [b"", b"no", b"[]", b"\xff", b"[" * 100_000, b'{"model": {"a": "secret"}, "usage": 7}', b'{"usage": {"x": 1}}'],
@@ -82,7 +89,7 @@ def test_writes_one_log_line_per_request(
     record.count(b"abc")
     clock.now += 1
     record.status, record.stream_end, record.usage, record.model_served = 200, "done", Usage(3, 5), "served"
-    record.translated = "anthropic"
+    record.translated, record.provider_ms, record.response_id = "anthropic", 450, "msg_1"
     log, _ = told(record, capsys)
     expected = {
         "message": "request",
@@ -92,14 +99,17 @@ def test_writes_one_log_line_per_request(
         "status": 200,
         "stream": True,
         "stream_end": "done",
+        "request_bytes": len(b'{"messages": "a secret prompt"}'),
         "bytes": 3,
         "chunks": 1,
+        "provider_ms": 450,
         "ttfb_ms": 500,
         "duration_ms": 1500,
         "prompt_tokens": 3,
         "completion_tokens": 5,
         "model_asked": "asked",
         "model_served": "served",
+        "response_id": "msg_1",
         "translated": "anthropic",
     }
     assert {name: log.get(name) for name in expected} == expected
@@ -178,3 +188,75 @@ def test_logs_the_callers_request_id_bounded_and_without_secrets(
 def test_omits_a_missing_request_id_of_the_caller(record: RequestLog, capsys: pytest.CaptureFixture[str]) -> None:
     log, _ = told(record, capsys)
     assert log.get("client_request_id") is None
+
+
+def test_logs_genai_names_beside_the_gateways_own(record: RequestLog, capsys: pytest.CaptureFixture[str]) -> None:
+    record.usage, record.model_served, record.finish_reasons = Usage(3, 5), "served", ("stop", "length")
+    log, _ = told(record, capsys)
+    assert {name: value for name, value in log.items() if name.startswith("gen_ai.")} == {
+        "gen_ai.request.model": "asked",
+        "gen_ai.response.model": "served",
+        "gen_ai.usage.input_tokens": 3,
+        "gen_ai.usage.output_tokens": 5,
+        "gen_ai.response.finish_reasons": ["stop", "length"],
+    }
+
+
+def test_omits_unknown_genai_fields(record: RequestLog, capsys: pytest.CaptureFixture[str]) -> None:
+    log, _ = told(record, capsys)
+    known = {name for name, value in log.items() if name.startswith("gen_ai.") and value is not None}
+    assert known == {"gen_ai.request.model"}
+
+
+def test_logs_the_id_of_the_answer_bounded_and_without_secrets(
+    record: RequestLog, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record.response_id = f"a\x1b\n{KEY} " + "b" * 1000
+    log, _ = told(record, capsys)
+    assert log["response_id"] == ("a[redacted] " + "b" * 1000)[:MAX_RESPONSE_ID_CHARACTERS]
+
+
+def test_redacts_a_key_in_a_finish_reason(record: RequestLog, capsys: pytest.CaptureFixture[str]) -> None:
+    shapeless = "c0ffee-9f8e7d6c5b4a39281706"
+    record.target, record.finish_reasons = Target("main", ENDPOINT, key=shapeless), (shapeless,)
+    log, _ = told(record, capsys)
+    assert log["gen_ai.response.finish_reasons"] == ["[redacted]"]
+
+
+def test_logs_the_callers_metadata_without_secrets(record: RequestLog, capsys: pytest.CaptureFixture[str]) -> None:
+    shapeless = "c0ffee-9f8e7d6c5b4a39281706"
+    record.target = Target("main", ENDPOINT, key=shapeless)
+    record.request = replace(record.request, metadata={"team\x1b": f"a {shapeless}", shapeless: "name"})
+    log, _ = told(record, capsys)
+    assert log["metadata"] == {"team": "a [redacted]", "[redacted]": "name"}
+
+
+def test_omits_missing_metadata(record: RequestLog, capsys: pytest.CaptureFixture[str]) -> None:
+    log, _ = told(record, capsys)
+    assert log.get("metadata") is None
+
+
+@pytest.mark.parametrize(("stream_end", "expected"), [("done", [150.0]), ("truncated", [150.0]), (None, None)])
+def test_reports_the_mean_time_between_the_chunks_of_a_stream(
+    record: RequestLog,
+    clock: SettableClock,
+    capsys: pytest.CaptureFixture[str],
+    stream_end: StreamEnd | None,
+    expected: list[float] | None,
+) -> None:
+    for pause in (2, 0.1, 0.2):
+        clock.now += pause
+        record.count(b"abc")
+    clock.now += 5
+    record.stream_end = stream_end
+    _, (overall, provider) = told(record, capsys)
+    assert overall.get("ChunkInterval") == expected
+    assert "ChunkInterval" not in provider
+
+
+@pytest.mark.parametrize("chunks", [0, 1])
+def test_a_stream_with_fewer_than_two_chunks_has_no_interval(record: RequestLog, chunks: int) -> None:
+    record.stream_end = "done"
+    for _ in range(chunks):
+        record.count(b"abc")
+    assert record.chunk_interval_ms is None
