@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 
 from aws_lambda_powertools import Logger
 
 from gateway.core.background import begin
 from gateway.core.errors import GatewayError, ProviderError
+from gateway.heartbeat.cause import hiding_message
 from gateway.heartbeat.health import Outcome, is_stream_due
 from gateway.heartbeat.probe import NewWatcher, Probe, ProbeProgress
 from gateway.proxy.sse import StreamWatcher
@@ -22,6 +24,14 @@ INTERNAL_ERROR = (
     "The gateway itself failed during this heartbeat, so users' requests may fail too. "
     "Check the logs of the heartbeat function."
 )
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """Why a heartbeat failed. `hiding_message` is TokenHub's message if it hides the cause."""
+
+    error: str
+    hiding_message: str | None = None
 
 
 class HeartbeatCheck:
@@ -48,20 +58,21 @@ class HeartbeatCheck:
         """Runs one heartbeat. Never raises: every failure becomes the outcome, because users' requests fail too."""
         started_at, began = self._now(), time.monotonic()
         stream, progress = is_stream_due(provider.health), ProbeProgress()
-        error = self._error_within_timeout(provider, progress, stream=stream)
+        failure = self._failure_within_timeout(provider, progress, stream=stream)
         return Outcome(
             started_at=started_at,
             latency_ms=round((time.monotonic() - began) * 1000),
-            error=_storable(error),
-            model=_storable(progress.model) if error is None else None,
+            error=_storable(failure.error) if failure else None,
+            model=_storable(progress.model) if failure is None else None,
             ttft_ms=progress.ttft_ms,
             tokens=progress.tokens,
             slot=slot,
             stream=stream,
+            hiding_message=failure.hiding_message if failure else None,
         )
 
-    def _error_within_timeout(self, provider: Provider, progress: ProbeProgress, *, stream: bool) -> str | None:
-        """Probes in another thread and returns the error after the time limit at the latest, or None.
+    def _failure_within_timeout(self, provider: Provider, progress: ProbeProgress, *, stream: bool) -> _Failure | None:
+        """Probes in another thread and returns the failure after the time limit at the latest, or None.
 
         A socket timeout does not limit an answer that arrives one byte at a time.
         """
@@ -71,15 +82,15 @@ class HeartbeatCheck:
             failure = done.exception(timeout=self._seconds)
         except TimeoutError:
             # The message comes before give_up(), which changes the progress that the message is made of.
-            message = _describe(hiding_failures[0]) if hiding_failures else self._timeout_message(provider, progress)
+            timeout = _Failure(self._timeout_message(provider, progress))
             progress.give_up()
-            return message
+            return _describe(hiding_failures[0]) if hiding_failures else timeout
         if failure is None:
             return None
         if isinstance(failure, GatewayError):
             return _describe(failure)
         self._log(provider, failure)
-        return INTERNAL_ERROR
+        return _Failure(INTERNAL_ERROR)
 
     def _probe_for_cause(
         self, provider: Provider, progress: ProbeProgress, hiding_failures: list[ProviderError], *, stream: bool
@@ -102,7 +113,7 @@ class HeartbeatCheck:
         try:
             self._probe.run(provider, target, progress, stream=True)
         except ProviderError as failure:
-            if failure.code == ALL_PROVIDERS_FAILED:
+            if failure.code == ALL_PROVIDERS_FAILED and hiding_message(failure) is None:
                 return failure
         except GatewayError:
             return None
@@ -130,10 +141,10 @@ def _storable(text: str | None) -> str | None:
     return None if text is None else text[:MAX_TEXT_CHARACTERS].encode(errors="replace").decode()
 
 
-def _describe(failure: GatewayError) -> str:
-    """Returns the message. A provider's own error starts with its status."""
+def _describe(failure: GatewayError) -> _Failure:
+    """Returns the failure with its message. A provider's own error starts with its status."""
     status = f"HTTP {failure.status}"
     # The message of an answer with an empty body already starts with the status.
     if not isinstance(failure, ProviderError) or failure.message.startswith(status):
-        return failure.message
-    return f"{status}: {failure.message}"
+        return _Failure(failure.message)
+    return _Failure(f"{status}: {failure.message}", hiding_message(failure))

@@ -11,7 +11,7 @@ Item = Mapping[str, Any]
 
 HEALTH_FIELDS = {field.name for field in fields(Health)}
 REGISTRATION_FIELDS = {field.name for field in fields(Provider)} - {"health", "default"}
-TIME_FIELDS = {"created_at", "updated_at", "last_heartbeat_at", "status_changed_at"}
+TIME_FIELDS = {"created_at", "updated_at", "last_heartbeat_at", "status_changed_at", "failure_cause_since"}
 INTEGER_FIELDS = {
     "last_heartbeat_latency_ms",
     "last_heartbeat_ttft_ms",

@@ -26,7 +26,9 @@ class HeartbeatSettings:
 class Health:
     """The result and cost of the heartbeats. Times are UTC; None means never.
 
-    `heartbeat_tokens` counts the tokens of the UTC day `heartbeat_tokens_day`.
+    `heartbeat_tokens` counts the tokens of the UTC day `heartbeat_tokens_day`. `failure_cause_since` is the start of
+    the first heartbeat that reported the current cause, None while no cause is known. `failure_cause` is that cause
+    while TokenHub hides it, None while `last_heartbeat_error` is the cause itself.
     """
 
     status: Status = "pending"
@@ -41,6 +43,8 @@ class Health:
     beats_since_stream: int = 0
     heartbeat_tokens: int = 0
     heartbeat_tokens_day: str | None = None
+    failure_cause: str | None = None
+    failure_cause_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

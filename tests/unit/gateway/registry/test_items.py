@@ -26,6 +26,8 @@ HEALTH = st.builds(
     beats_since_stream=st.integers(0, 19),
     heartbeat_tokens=st.integers(0, 10**7),
     heartbeat_tokens_day=st.none() | TIMES.map(utc_day),
+    failure_cause=st.none() | TEXT,
+    failure_cause_since=st.none() | TIMES,
 )
 PROVIDERS = st.builds(
     Provider,
