@@ -207,6 +207,7 @@ def test_probes_once_if_a_stream_reports_all_providers_failed(run: Run, serve: S
         ("cut_close", TRUNCATED),
         ("wrapped_error", "The answer wraps an error of a model's provider: Incorrect API key provided"),
         ("wrapped_html", PROVIDERS_PAGE),
+        ("error_in_band", "The stream contains an error: The server had an error"),
         ("html", PAGE),
         ("all_failed", "API error (status 401)"),
         ("no_models", "no eligible models registered"),
