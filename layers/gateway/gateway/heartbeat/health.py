@@ -1,14 +1,16 @@
 """How a heartbeat changes a provider's health. Pure functions of the previous health and the outcome."""
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from gateway.heartbeat.cause import is_same_cause
-from gateway.registry.provider import Health, Provider, Status, utc_day
+from gateway.registry.provider import Health, Provider, Status, format_timestamp, utc_day
 
 # Every 20th heartbeat is a stream. TokenHub books 512 tokens for each stream, so most heartbeats are not streams.
 STREAM_INTERVAL = 20
+# The clocks of two execution environments, and of Step Functions, differ by less.
+MAX_CLOCK_SKEW = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,15 +105,15 @@ def is_stream_due(health: Health) -> bool:
     return health.status == "pending" or health.beats_since_stream >= STREAM_INTERVAL - 1
 
 
-def is_newer_beat(before: Health, outcome: Outcome) -> bool:
+def is_newer_beat(before: Health, outcome: Outcome, *, now: datetime) -> bool:
     """Whether a heartbeat started after the last one and, if it belongs to a tick, whether that tick is a later one.
 
-    Step Functions Express runs a tick at least once, so a tick may run twice. Slots are timestamps and compare as text.
+    Step Functions Express runs a tick at least once, so a tick may run twice. A last heartbeat or tick in the future
+    does not count: the clock was set back, or the table was restored from another system.
     """
-    if (
-        outcome.slot is not None
-        and before.last_heartbeat_slot is not None
-        and outcome.slot <= before.last_heartbeat_slot
-    ):
+    # Slots are timestamps and compare as text.
+    latest = now + MAX_CLOCK_SKEW
+    last_slot, last_at = before.last_heartbeat_slot, before.last_heartbeat_at
+    if outcome.slot is not None and last_slot is not None and outcome.slot <= last_slot <= format_timestamp(latest):
         return False
-    return before.last_heartbeat_at is None or outcome.started_at > before.last_heartbeat_at
+    return last_at is None or last_at > latest or outcome.started_at > last_at

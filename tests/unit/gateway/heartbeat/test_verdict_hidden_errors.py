@@ -1,6 +1,7 @@
 """Errors of a model's provider in an answer with status 200 fail the heartbeat."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,7 @@ CHOICE = {"index": 0, "message": {"role": "assistant", "content": "pong"}, "fini
     ],
 )
 def test_rejects_an_error_beside_or_in_the_choices(
-    patient_upstream: Upstream, serve: Serve, members: dict[str, object], message: str
+    patient_upstream: Upstream, serve: Serve, members: dict[str, Any], message: str
 ) -> None:
     error = error_of(patient_upstream, serve(always(answer(body=completion(**members)))).url)
 
@@ -48,7 +49,7 @@ def test_rejects_an_error_beside_or_in_the_choices(
     ],
 )
 def test_accepts_filtered_and_empty_answers_and_empty_errors(
-    patient_upstream: Upstream, serve: Serve, members: dict[str, object]
+    patient_upstream: Upstream, serve: Serve, members: dict[str, Any]
 ) -> None:
     assert error_of(patient_upstream, serve(always(answer(body=completion(**members)))).url) is None
 
