@@ -15,7 +15,7 @@ from gateway.proxy.upstream_errors import upstream_error
 from gateway.registry.provider import Health, Provider
 from tests.rehearsal import KEY, RunningTokenHub
 from tests.unit.gateway.builders import after, an_outcome
-from tests.unit.gateway.ticking import LOGGER, System, target_for
+from tests.unit.gateway.ticking import LOGGER, System, now, target_for
 
 NO_MODELS = "no eligible models registered"
 CAUSE = "HTTP 502: invalid api key. Correct it in TokenHub."
@@ -129,8 +129,7 @@ def test_shows_the_cause_at_every_beat_of_a_cooldown_and_stores_each_beats_own_e
     system: System, tokenhub: RunningTokenHub
 ) -> None:
     system.add("main", endpoint=f"{tokenhub.url}/v1", health=Health("healthy"))
-    now = HalfMinutes()
-    check = HeartbeatCheck(system.upstream, target_with_key, now=now, logger=LOGGER, seconds=5)
+    check = HeartbeatCheck(system.upstream, target_with_key, now=HalfMinutes(), logger=LOGGER, seconds=5)
     ticker = Ticker(system.providers, check, system.side_effects(), now=now)
     shown = []
     for number in range(10):
