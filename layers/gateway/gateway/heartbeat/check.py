@@ -9,9 +9,9 @@ from aws_lambda_powertools import Logger
 
 from gateway.core.background import begin
 from gateway.core.errors import GatewayError, ProviderError
-from gateway.heartbeat.cause import hiding_message
+from gateway.heartbeat.cause import hiding_message, refuses
 from gateway.heartbeat.health import Outcome, is_stream_due
-from gateway.heartbeat.probe import NewWatcher, Probe, ProbeProgress
+from gateway.heartbeat.probe import NewWatcher, Probe, ProbeProgress, TokenField
 from gateway.proxy.sse import StreamWatcher
 from gateway.proxy.upstream import Target, Upstream
 from gateway.registry.provider import Provider
@@ -20,6 +20,7 @@ MAX_TEXT_CHARACTERS = 4096
 # Less than the 30 s between two ticks, so that two heartbeats fit into a minute.
 TIMEOUT_SECONDS = 20.0
 ALL_PROVIDERS_FAILED = "provider_all_failed"
+TOKEN_FIELDS: tuple[TokenField, TokenField] = ("max_tokens", "max_completion_tokens")
 INTERNAL_ERROR = (
     "The gateway itself failed during this heartbeat, so users' requests may fail too. "
     "Check the logs of the heartbeat function."
@@ -32,6 +33,16 @@ class _Failure:
 
     error: str
     hiding_message: str | None = None
+
+
+@dataclass
+class _Beat:
+    """A heartbeat in progress. `hiding_failure` is a failure that hid its cause, while a stream looks for the cause."""
+
+    provider: Provider
+    progress: ProbeProgress
+    stream: bool
+    hiding_failure: ProviderError | None = None
 
 
 class HeartbeatCheck:
@@ -69,6 +80,7 @@ class HeartbeatCheck:
             slot=slot,
             stream=stream,
             hiding_message=failure.hiding_message if failure else None,
+            max_tokens_refused_version=provider.version if progress.max_tokens_refused else None,
         )
 
     def _failure_within_timeout(self, provider: Provider, progress: ProbeProgress, *, stream: bool) -> _Failure | None:
@@ -76,15 +88,15 @@ class HeartbeatCheck:
 
         A socket timeout does not limit an answer that arrives one byte at a time.
         """
-        hiding_failures: list[ProviderError] = []
-        done = begin(lambda: self._probe_for_cause(provider, progress, hiding_failures, stream=stream), "probe")
+        beat = _Beat(provider, progress, stream)
+        done = begin(lambda: self._probe_with_any_token_field(beat), "probe")
         try:
             failure = done.exception(timeout=self._seconds)
         except TimeoutError:
             # The message comes before give_up(), which changes the progress that the message is made of.
             timeout = _Failure(self._timeout_message(provider, progress))
             progress.give_up()
-            return _describe(hiding_failures[0]) if hiding_failures else timeout
+            return timeout if beat.hiding_failure is None else _describe(beat.hiding_failure)
         if failure is None:
             return None
         if isinstance(failure, GatewayError):
@@ -92,33 +104,50 @@ class HeartbeatCheck:
         self._log(provider, failure)
         return _Failure(INTERNAL_ERROR)
 
-    def _probe_for_cause(
-        self, provider: Provider, progress: ProbeProgress, hiding_failures: list[ProviderError], *, stream: bool
-    ) -> None:
+    def _probe_with_any_token_field(self, beat: _Beat) -> None:
+        """Probes. If the model refuses the field that limits its tokens, probes again with the other field.
+
+        Raises the failure of the second probe, or the first one if the model refuses the other field too.
+        """
+        provider, target = beat.provider, self._target_for(beat.provider)
+        is_refused = provider.health.max_tokens_refused_version == provider.version
+        field, other = TOKEN_FIELDS[::-1] if is_refused else TOKEN_FIELDS
+        try:
+            self._probe_for_cause(beat, target, field)
+        except ProviderError as failure:
+            if provider.heartbeat.max_tokens is None or not refuses(failure, field):
+                raise
+            beat.hiding_failure = None
+            try:
+                self._probe.run(provider, target, beat.progress, other, stream=beat.stream)
+            except ProviderError as second:
+                raise failure if refuses(second, other) else second from None
+            beat.progress.max_tokens_refused = other == "max_completion_tokens"
+
+    def _probe_for_cause(self, beat: _Beat, target: Target, field: TokenField) -> None:
         """Probes. If the failure hides its cause, probes again with a stream: TokenHub names the cause in streams only.
 
-        Adds such a failure to `hiding_failures` before the second probe. Raises the failure that names the cause.
+        Keeps such a failure in `hiding_failure` before the second probe. Raises the failure that names the cause.
         """
-        target = self._target_for(provider)
         try:
-            self._probe.run(provider, target, progress, stream=stream)
+            self._probe.run(beat.provider, target, beat.progress, field, stream=beat.stream)
         except ProviderError as failure:
-            if stream or failure.code != ALL_PROVIDERS_FAILED:
+            if beat.stream or failure.code != ALL_PROVIDERS_FAILED:
                 raise
-            hiding_failures.append(failure)
-            raise self._find_cause(provider, target, progress) or failure from None
+            beat.hiding_failure = failure
+            raise self._find_cause(beat, target, field) or failure from None
 
-    def _find_cause(self, provider: Provider, target: Target, progress: ProbeProgress) -> ProviderError | None:
+    def _find_cause(self, beat: _Beat, target: Target, field: TokenField) -> ProviderError | None:
         """Returns None if the stream does not name the cause either."""
         try:
-            self._probe.run(provider, target, progress, stream=True)
+            self._probe.run(beat.provider, target, beat.progress, field, stream=True)
         except ProviderError as failure:
             if failure.code == ALL_PROVIDERS_FAILED and hiding_message(failure) is None:
                 return failure
         except GatewayError:
             return None
         except Exception as failure:  # noqa: BLE001 -- the first failure must still be reported
-            self._log(provider, failure)
+            self._log(beat.provider, failure)
         return None
 
     def _timeout_message(self, provider: Provider, progress: ProbeProgress) -> str:

@@ -20,7 +20,8 @@ class Outcome:
     `error` is None when the provider answered a chat completion. `model` is None when the heartbeat failed or the
     answer named no model. `tokens` is None when the cost is unknown. `slot` is the tick that the heartbeat belongs to,
     None outside the ticks. `stream` says whether the heartbeat requested a stream. `hiding_message` is TokenHub's
-    message in `error` if it hides the cause of the failure, else None.
+    message in `error` if it hides the cause of the failure, else None. `max_tokens_refused_version` is the provider's
+    version if its model has just refused `max_tokens` and accepted `max_completion_tokens`.
     """
 
     started_at: datetime
@@ -32,6 +33,7 @@ class Outcome:
     slot: str | None = None
     stream: bool = False
     hiding_message: str | None = None
+    max_tokens_refused_version: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,7 @@ def next_health(before: Health, outcome: Outcome) -> Health:
         beats_since_stream=0 if outcome.stream else before.beats_since_stream + 1,
         heartbeat_tokens=tokens_before + (outcome.tokens or 0),
         heartbeat_tokens_day=day,
+        max_tokens_refused_version=outcome.max_tokens_refused_version or before.max_tokens_refused_version,
         **_error_fields(before, outcome),
     )
     return after if status == before.status else replace(after, status_changed_at=outcome.started_at)

@@ -40,10 +40,11 @@ def provider_from_item(item: Item, default_id: str | None) -> Provider:
     values: dict[str, Any] = {name: _deserialise(name, value) for name, value in item.items() if name in known}
     health = {name: values.pop(name) for name in HEALTH_FIELDS & values.keys()}
     settings = values.pop("heartbeat")
+    max_tokens = None if settings["max_tokens"] is None else int(settings["max_tokens"])
     return Provider(
         **values,
         health=Health(**health),
-        heartbeat=HeartbeatSettings(settings["enabled"], settings["model"], int(settings["max_tokens"])),
+        heartbeat=HeartbeatSettings(settings["enabled"], settings["model"], max_tokens),
         default=item["id"] == default_id,
     )
 
