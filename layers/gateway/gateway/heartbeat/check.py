@@ -21,6 +21,7 @@ MAX_TEXT_CHARACTERS = 4096
 TIMEOUT_SECONDS = 20.0
 ALL_PROVIDERS_FAILED = "provider_all_failed"
 TOKEN_FIELDS: tuple[TokenField, TokenField] = ("max_tokens", "max_completion_tokens")
+FIX_HANG = "The model or TokenHub hangs or is overloaded: see `tokenhubctl health`."
 INTERNAL_ERROR = (
     "The gateway itself failed during this heartbeat, so users' requests may fail too. "
     "Check the logs of the heartbeat function."
@@ -155,11 +156,8 @@ class HeartbeatCheck:
         if not progress.started:
             return f"KMS did not decrypt the provider's key {limit}. Check the heartbeat function's network."
         if progress.status is None:
-            return f"{provider.endpoint} did not answer {limit}. Check whether TokenHub is overloaded."
-        return (
-            f"HTTP {progress.status}: {provider.endpoint} began to answer but did not finish {limit}. "
-            "Check whether TokenHub is overloaded."
-        )
+            return f"{provider.endpoint} did not answer {limit}. {FIX_HANG}"
+        return f"HTTP {progress.status}: {provider.endpoint} began to answer but did not finish {limit}. {FIX_HANG}"
 
     def _log(self, provider: Provider, failure: BaseException) -> None:
         self._logger.error("unexpected error in a heartbeat", exc_info=failure, extra={"provider": provider.id})

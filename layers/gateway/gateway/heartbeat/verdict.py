@@ -18,7 +18,7 @@ from gateway.proxy.usage import Usage, merge_usage
 # TokenHub books this number for every stream that begins (docs/tokenhub.md, 1.5).
 STREAM_TOKENS = 512
 
-CHECK_LOGS = "Check the logs of TokenHub and of any proxy in front of it."
+CHECK_LOGS = "See `tokenhubctl health` and the log of any proxy in front of TokenHub."
 FIX_PROVIDER = "Fix it in TokenHub or at the model's provider."
 TOO_LARGE = "The answer is larger than 1 MB. Check that TokenHub listens there."
 WEB_PAGE = (

@@ -19,7 +19,7 @@ from tests.unit.gateway.ticking import LOGGER, System, now, target_for
 
 NO_MODELS = "no eligible models registered"
 CAUSE = "HTTP 502: invalid api key. Correct it in TokenHub."
-HIDDEN = f"HTTP 502: {NO_MODELS}. Check TokenHub's models and providers."
+HIDDEN = f"HTTP 502: {NO_MODELS}. See `tokenhubctl health`."
 
 
 def cause(seconds: float, error: str = CAUSE) -> Outcome:
