@@ -38,6 +38,8 @@ class ProviderModel:
             last_heartbeat_error=None,
             last_heartbeat_model=None,
             last_heartbeat_ttft_ms=None,
+            failure_cause=None,
+            failure_cause_since=None,
         )
         return replace(self, health=health)
 
@@ -74,7 +76,16 @@ class ProviderModel:
             beats_since_stream=0 if outcome.stream else before.beats_since_stream + 1,
             heartbeat_tokens=before.heartbeat_tokens + (outcome.tokens or 0),
             heartbeat_tokens_day=utc_day(outcome.started_at),
+            failure_cause_since=self._cause_since(outcome),
         )
+
+    def _cause_since(self, outcome: Outcome) -> datetime | None:
+        """The start of the first heartbeat with this error. No heartbeat of the machine hides its cause."""
+        before = self.health
+        if outcome.error is None:
+            return None
+        is_same = before.status == "failed" and before.last_heartbeat_error == outcome.error
+        return before.failure_cause_since if is_same else outcome.started_at
 
     def expected_state(self, id_: str) -> tuple[object, ...]:
         """What `observed_state` should return for the provider."""

@@ -77,6 +77,12 @@ TOKENHUB: dict[str, tuple[Outcome, Outcome | None]] = {
         # The whole body is a JSON error, although it is declared as a stream.
         "wrapped_error": (in_band("provider_stream_error", 502, "model"), passed()),
         "wrapped_html": (CUT, passed()),
+        # These are no events and no error object, so the stream has no end.
+        "wrapped_list": (CUT, passed()),
+        "wrapped_detail": (CUT, passed()),
+        "wrapped_object": (CUT, passed()),
+        # The error is in a choice, where the SDK ignores it.
+        "choice_error": passed(),
         "other_model": passed(x_model_substituted="true"),
         "cut_clean": (CUT, ONLY_STREAMS),
         "cut_mid_frame": (CUT, ONLY_STREAMS),

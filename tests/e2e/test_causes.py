@@ -40,13 +40,13 @@ COMPLETION_ERRORS = {
     ),
     "no_models": (
         "HTTP 502: no eligible models registered. Each of TokenHub's models is missing, disabled or "
-        "in its cooldown. Check TokenHub's models and providers."
+        "in its cooldown. See `tokenhubctl health`."
     ),
     "all_failed": (
         'HTTP 502: all providers failed for streaming: API error (status 401): {"error": {"message": "Incorrect API '
         'key provided: sk-rehear************************sal1.", "type": "invalid_request_error", "param": null, '
         '"code": "invalid_api_key"}}. Every model provider of TokenHub failed; the message has the last one\'s error. '
-        "Correct it in TokenHub."
+        "Correct it in TokenHub. After a restart of TokenHub, run `tokenhubctl vault unlock`."
     ),
     "wrapped_error": (
         "HTTP 200: The answer wraps an error of a model's provider: Incorrect API key provided: "
@@ -58,15 +58,16 @@ COMPLETION_ERRORS = {
     ),
     "panic": "HTTP 500. TokenHub failed. `tokenhubctl health` shows the state of its providers.",
     "cut_close": (
-        "HTTP 200: The answer ended before it was complete. Check the logs of TokenHub and of any proxy in front of it."
+        "HTTP 200: The answer ended before it was complete. "
+        "See `tokenhubctl health` and the log of any proxy in front of TokenHub."
     ),
-    "hang": "{url} did not answer within 20 s. Check whether TokenHub is overloaded.",
+    "hang": "{url} did not answer within 20 s. The model or TokenHub hangs or is overloaded: see `tokenhubctl health`.",
 }
 # The mode → the last_heartbeat_error of the first heartbeat, which is a stream.
 STREAM_ERRORS = {
     "cut_clean": (
         "HTTP 200: The stream ended before its end marker, so users' streams break off too. "
-        "Check the logs of TokenHub and of any proxy in front of it."
+        "See `tokenhubctl health` and the log of any proxy in front of TokenHub."
     ),
     "wrapped_error": (
         "HTTP 200: The answer wraps an error of a model's provider: Incorrect API key provided: "

@@ -68,6 +68,18 @@ def test_patch_removes_a_model_by_null_and_a_key_by_empty_text(api: Api) -> None
     assert after["heartbeat"] == {"enabled": True, "model": None, "max_tokens": 5}
 
 
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
+def test_null_removes_the_limit_of_heartbeat_tokens(api: Api, method: str) -> None:
+    before = api.post(heartbeat={"max_tokens": 5}).body
+    path, body = ("", {"id": "main", "endpoint": ENDPOINT}) if method == "POST" else ("main", {"endpoint": ENDPOINT})
+
+    changed = api(method, path, body | {"heartbeat": {"max_tokens": None}}).body
+    kept = api("PATCH", "main", {"heartbeat": {"enabled": False}}).body
+
+    assert (before["heartbeat"]["max_tokens"], changed["heartbeat"]["max_tokens"]) == (5, None)
+    assert kept["heartbeat"] == {"enabled": False, "model": None, "max_tokens": None}
+
+
 def test_an_empty_patch_changes_nothing(api: Api) -> None:
     before = api.post()
 
@@ -77,13 +89,11 @@ def test_an_empty_patch_changes_nothing(api: Api) -> None:
 
 
 PLAIN = ("endpoint", "name", "type", "api_key", "description", "default", "heartbeat")
-NULLS = {name: {name: None} for name in PLAIN} | {
-    f"heartbeat.{name}": {"heartbeat": {name: None}} for name in ("enabled", "max_tokens")
-}
+NULLS = {name: {name: None} for name in PLAIN} | {"heartbeat.enabled": {"heartbeat": {"enabled": None}}}
 
 
 @pytest.mark.parametrize(("param", "changes"), NULLS.items(), ids=NULLS.keys())
-def test_rejects_null_for_all_fields_except_the_model(api: Api, param: str, changes: dict[str, Any]) -> None:
+def test_rejects_null_except_for_models_and_max_tokens(api: Api, param: str, changes: dict[str, Any]) -> None:
     api.post()
 
     answer = api("PATCH", "main", changes)

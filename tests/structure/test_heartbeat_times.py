@@ -3,6 +3,8 @@
 from typing import Any
 
 from gateway.heartbeat import check, client, ticker
+from tests.structure.rendered import of_type as resources_of_type
+from tests.structure.rendered import render
 from tests.template import template
 
 RESOURCES = template()["Resources"]
@@ -51,3 +53,22 @@ def test_failed_heartbeat_does_not_end_the_other_branch() -> None:
             [catch] = task["Catch"]
             assert catch["ErrorEquals"] == ["States.ALL"]
             assert branch["States"][catch["Next"]] == {"Type": "Pass", "End": True}
+
+
+def test_lambda_never_repeats_a_first_heartbeat() -> None:
+    resources = render()["Resources"]
+    [(name, config)] = resources_of_type("AWS::Lambda::EventInvokeConfig", resources).items()
+    [alias] = (resources[each] for each in resources[name]["DependsOn"])
+
+    # Without the alias as its qualifier, the configuration does not apply to the invocations of the provider API.
+    assert (config["FunctionName"], config["Qualifier"]) == ({"Ref": "HeartbeatFunction"}, "live")
+    assert (alias["Type"], alias["Properties"]["Name"]) == ("AWS::Lambda::Alias", "live")
+    assert (config["MaximumRetryAttempts"], config["MaximumEventAgeInSeconds"]) == (0, 60)
+
+
+def test_late_ticks_do_not_start_together_after_an_outage() -> None:
+    [rule] = resources_of_type("AWS::Events::Rule", render()["Resources"]).values()
+    [target] = rule["Targets"]
+
+    assert rule["ScheduleExpression"] == "rate(1 minute)"
+    assert target["RetryPolicy"] == {"MaximumRetryAttempts": 1, "MaximumEventAgeInSeconds": 60}

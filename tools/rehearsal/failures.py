@@ -140,6 +140,39 @@ def wrapped_error(request: Request) -> ScriptedResponse:
     return wrapped_body(request, json.dumps(PROVIDER_ERROR, indent=2))
 
 
+def wrapped_list(request: Request) -> ScriptedResponse:
+    """The error of one of Google's APIs."""
+    return wrapped_body(request, json.dumps([PROVIDER_ERROR]))
+
+
+def wrapped_detail(request: Request) -> ScriptedResponse:
+    """The error of a server that uses FastAPI."""
+    return wrapped_body(request, '{"detail":"Not Found"}')
+
+
+def wrapped_object(request: Request) -> ScriptedResponse:
+    """vLLM's error."""
+    error = {"object": "error", "message": "The model does not exist.", "type": "NotFoundError", "code": 404}
+    return wrapped_body(request, json.dumps(error))
+
+
+def choice_error(request: Request) -> ScriptedResponse:
+    """A choice with an error and the finish reason `error`, as OpenRouter reports a failure of its provider."""
+    old = f'"finish_reason":"{request.echo.finish_reason}"'
+    return _rewritten(request, old.encode(), b'"error":{"message":"Upstream failed"},"finish_reason":"error"')
+
+
+def error_beside_choices(request: Request) -> ScriptedResponse:
+    """An answer that has choices and an error."""
+    return _rewritten(request, b'"choices":', b'"error":{"message":"Upstream failed"},"choices":')
+
+
+def _rewritten(request: Request, old: bytes, new: bytes) -> ScriptedResponse:
+    response = normal_response(request)
+    steps = (step.replace(old, new) if isinstance(step, bytes) else step for step in response.steps)
+    return replace(response, steps=tuple(steps))
+
+
 def wrapped_html(request: Request) -> ScriptedResponse:
     return wrapped_body(request, WEB_PAGE.decode())
 

@@ -130,8 +130,8 @@ OPERATIONS = {
     ("patch", "/api/v1/providers/{id}"): Operation(
         "change_provider",
         "Change some fields of a provider",
-        "Fields that are left out keep their values, also inside `heartbeat`. `null` removes a model; an empty "
-        "`api_key` removes the key.",
+        "Fields that are left out keep their values, also inside `heartbeat`. `null` removes a model or `max_tokens`; "
+        "an empty `api_key` removes the key.",
         (*NOT_FOUND, *CHANGE_ERRORS),
         etag=True,
     ),

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from gateway.core.errors import AnswerTruncated, DeadlineExceeded, StreamTruncated
 from gateway.heartbeat.verdict import (
@@ -33,6 +33,8 @@ MAX_BODY_BYTES = 1024 * 1024
 DATA_FRAME = re.compile(rb"^data:", re.MULTILINE)
 
 NewWatcher = Callable[[], StreamWatcher]
+# The field that limits the tokens of an answer. OpenAI's reasoning models accept only the second one.
+TokenField = Literal["max_tokens", "max_completion_tokens"]
 
 
 @dataclass
@@ -44,6 +46,7 @@ class ProbeProgress:
     model: str | None = None
     ttft_ms: int | None = None
     tokens: int | None = None
+    max_tokens_refused: bool = False
     given_up: bool = False
     abort: Callable[[], None] | None = None
 
@@ -86,12 +89,21 @@ class Probe:
     new_watcher: NewWatcher
     within: float
 
-    def run(self, provider: Provider, target: Target, progress: ProbeProgress, *, stream: bool) -> None:
+    def run(
+        self,
+        provider: Provider,
+        target: Target,
+        progress: ProbeProgress,
+        token_field: TokenField,
+        *,
+        stream: bool,
+    ) -> None:
         """Sends one request and returns when the answer is good. Raises a ForwardingError otherwise."""
         progress.start_request()
         began = time.monotonic()
         secrets = [target.key] if target.key else []
-        answer = self.upstream.forward(_request(provider, stream=stream), target, within=self.within)
+        request = _request(provider, token_field, stream=stream)
+        answer = self.upstream.forward(request, target, within=self.within, repeat_if_dropped=True)
         with closing(answer.chunks) as chunks:
             progress.receive_head(answer)
             if answer.status != 200:
@@ -124,7 +136,7 @@ class Probe:
         return check_stream(watcher, bytes(beginning), secrets)
 
 
-def _request(provider: Provider, *, stream: bool) -> ForwardRequest:
+def _request(provider: Provider, token_field: TokenField, *, stream: bool) -> ForwardRequest:
     """Returns a chat completion request.
 
     It has no temperature, which some reasoning models reject, and no Idempotency-Key, because a replayed answer would
@@ -132,7 +144,9 @@ def _request(provider: Provider, *, stream: bool) -> ForwardRequest:
     """
     model = provider.heartbeat.model or provider.model
     content: dict[str, Any] = {"model": model} if model else {}
-    content |= {"messages": [{"role": "user", "content": "ping"}], "max_tokens": provider.heartbeat.max_tokens}
+    content |= {"messages": [{"role": "user", "content": "ping"}]}
+    if provider.heartbeat.max_tokens is not None:
+        content[token_field] = provider.heartbeat.max_tokens
     if stream:
         content["stream"] = True
     return ForwardRequest(

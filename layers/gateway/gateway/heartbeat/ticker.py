@@ -156,7 +156,9 @@ class Ticker:
         """
         current: Provider | None = provider
         for _ in range(MAX_WRITE_ATTEMPTS):
-            if current is None or current.version != provider.version or not is_newer_beat(current.health, outcome):
+            if current is None or current.version != provider.version:
+                return current
+            if not is_newer_beat(current.health, outcome, now=self._now()):
                 return current
             beat = RecordedBeat(current, outcome, next_health(current.health, outcome))
             if not self._providers.record_beat(current, beat.after):

@@ -10,7 +10,7 @@ from typing import Any
 
 from gateway.core.errors import ProviderError
 from gateway.core.redaction import redact, redact_secrets
-from gateway.proxy.sse import StreamWatcher
+from gateway.proxy.sse import StreamWatcher, error_of
 from gateway.proxy.upstream import UpstreamResponse
 from gateway.proxy.upstream_errors import MAX_MESSAGE_CHARACTERS, message_of, upstream_error
 from gateway.proxy.usage import Usage, merge_usage
@@ -18,7 +18,7 @@ from gateway.proxy.usage import Usage, merge_usage
 # TokenHub books this number for every stream that begins (docs/tokenhub.md, 1.5).
 STREAM_TOKENS = 512
 
-CHECK_LOGS = "Check the logs of TokenHub and of any proxy in front of it."
+CHECK_LOGS = "See `tokenhubctl health` and the log of any proxy in front of TokenHub."
 FIX_PROVIDER = "Fix it in TokenHub or at the model's provider."
 TOO_LARGE = "The answer is larger than 1 MB. Check that TokenHub listens there."
 WEB_PAGE = (
@@ -35,11 +35,15 @@ NOT_A_STREAM = (
 EMPTY_STREAM = "The stream has no completion chunk, so users' streams are empty too. Check the model's provider."
 STREAM_TRUNCATED = f"The stream ended before its end marker, so users' streams break off too. {CHECK_LOGS}"
 ANSWER_TRUNCATED = f"The answer ended before it was complete. {CHECK_LOGS}"
-# The start of a provider's error that TokenHub passes on as a model's text: a JSON error, or markup. The tags of
-# reasoning models are not errors.
+# The start of a provider's error that TokenHub passes on as a model's text: a JSON error of OpenAI, Google's APIs,
+# FastAPI or vLLM, or markup. The tags of reasoning models are not errors.
 WRAPPED_ERROR = re.compile(
-    r'\s*(?:\{\s*"error"\s*:|<(?!(?:\w+:)?(?:think|thinking|thought|thoughts|reasoning)\b)[!?a-z])', re.IGNORECASE
+    r'\s*(?:\[?\s*\{\s*"(?:errors?"|detail"|object"\s*:\s*"error")'
+    r"|<(?!(?:\w+:)?(?:think|thinking|thought|thoughts|reasoning)\b)[!?a-z])",
+    re.IGNORECASE,
 )
+# The members that only an error has.
+ERROR_MEMBERS = frozenset({"error", "errors", "detail"})
 
 
 def status_error(answer: UpstreamResponse, body: bytes, secrets: Sequence[str]) -> ProviderError:
@@ -55,8 +59,8 @@ def status_error(answer: UpstreamResponse, body: bytes, secrets: Sequence[str]) 
 def check_answer(body: bytes, secrets: Sequence[str]) -> str | None:
     """Returns the model that a good answer names. Raises ProviderError for any other answer.
 
-    A good answer is JSON with at least one choice. Its text may be empty, because a reasoning model may spend all
-    tokens on thought.
+    A good answer is JSON with at least one choice and without an error, also in its choices. Its text may be empty,
+    because a reasoning model may spend all tokens on thought.
     """
     content = _parse_json(body)
     if content is None:
@@ -64,6 +68,10 @@ def check_answer(body: bytes, secrets: Sequence[str]) -> str | None:
     choices = content.get("choices") if isinstance(content, dict) else None
     if not isinstance(choices, list) or not choices:
         raise _body_error(body, secrets) or unusable(NO_CHOICES)
+    reported = error_of(content)
+    if reported:
+        message = _reported_message(reported, secrets)
+        raise unusable(f"The answer contains an error: {message}. Users get it too. {FIX_PROVIDER}")
     error = _choice_error(content, choices[0], secrets)
     if error is not None:
         raise error
@@ -83,7 +91,7 @@ def check_stream(watcher: StreamWatcher, beginning: bytes, secrets: Sequence[str
     `watcher` has seen the whole stream. `beginning` is its first bytes.
     """
     if watcher.error:
-        message = _clean(message_of(json.dumps({"error": watcher.error}).encode()), secrets)
+        message = _reported_message(watcher.error, secrets)
         raise unusable(f"The stream contains an error: {message}. Users' streams break too. {FIX_PROVIDER}")
     if not watcher.spoke:
         raise _body_error(beginning, secrets) or unusable(EMPTY_STREAM)
@@ -115,10 +123,10 @@ def unusable(message: str, status: int = 200) -> ProviderError:
 
 
 def _body_error(body: bytes, secrets: Sequence[str]) -> ProviderError | None:
-    """Returns the provider\'s error in a body, if any. TokenHub sends some with status 200 (docs/tokenhub.md, 1.4)."""
-    content = _parse_json(body)
-    is_error = _is_page(body) or (isinstance(content, dict) and "error" in content)
-    return _wrapped_error(body, secrets) if is_error else None
+    """Returns the provider's error in a body, if any. TokenHub sends some with status 200 (docs/tokenhub.md, 1.4)."""
+    content = _first(_parse_json(body))
+    is_error = isinstance(content, dict) and (ERROR_MEMBERS & content.keys() or content.get("object") == "error")
+    return _wrapped_error(body, secrets) if is_error or _is_page(body) else None
 
 
 def _choice_error(content: dict[str, Any], choice: Any, secrets: Sequence[str]) -> ProviderError | None:
@@ -137,8 +145,25 @@ def _choice_error(content: dict[str, Any], choice: Any, secrets: Sequence[str]) 
 
 
 def _wrapped_error(body: bytes, secrets: Sequence[str]) -> ProviderError:
-    message = _clean(message_of(body), secrets)
+    message = _clean(_wrapped_message(body), secrets)
     return unusable(f"The answer wraps an error of a model's provider: {message}. Users get it too. {FIX_PROVIDER}")
+
+
+def _wrapped_message(body: bytes) -> str:
+    content = _first(_parse_json(body))
+    if not isinstance(content, dict):
+        return message_of(body)
+    message = content.get("message") if content.get("object") == "error" else content.get("detail")
+    return message if isinstance(message, str) else message_of(json.dumps(content).encode())
+
+
+def _first(content: Any) -> Any:
+    """Returns the first item of a list: Google's APIs send a list with one error."""
+    return content[0] if isinstance(content, list) and content else content
+
+
+def _reported_message(error: object, secrets: Sequence[str]) -> str:
+    return _clean(message_of(json.dumps({"error": error}).encode()), secrets)
 
 
 def _clean(message: str, secrets: Sequence[str]) -> str:

@@ -29,6 +29,8 @@ WRONG_PATH = "The provider does not serve this path. Check that the registered e
 KEY_REFUSED = "TokenHub refuses the registered key. Register the provider again with a valid api_key."
 # TokenHub caches a valid key (docs/tokenhub.md, 2.3).
 CACHED_KEY = "TokenHub takes up to 5 minutes to notice the change. Rotating the key in TokenHub takes effect at once."
+LAST_ERROR = "Every model provider of TokenHub failed; the message has the last one's error. Correct it in TokenHub."
+LOCKED_VAULT = "After a restart of TokenHub, run `tokenhubctl vault unlock`."
 # In order of preference: the first entry with the status and the text applies.
 KNOWN_ERRORS = (
     KnownError(
@@ -77,14 +79,20 @@ KNOWN_ERRORS = (
         502,
         "no eligible models",
         "provider_no_models",
-        "Each of TokenHub's models is missing, disabled or in its cooldown. Check TokenHub's models and providers.",
+        "Each of TokenHub's models is missing, disabled or in its cooldown. See `tokenhubctl health`.",
     ),
-    # The message of a stream includes the cause.
+    # The message of a stream includes the cause. A locked vault sends an empty key (docs/tokenhub.md, 2.4).
+    KnownError(
+        502,
+        "all providers failed for streaming: api error (status 401)",
+        "provider_all_failed",
+        f"{LAST_ERROR} {LOCKED_VAULT}",
+    ),
     KnownError(
         502,
         "all providers failed for streaming",
         "provider_all_failed",
-        "Every model provider of TokenHub failed; the message has the last one's error. Correct it in TokenHub.",
+        LAST_ERROR,
     ),
     KnownError(
         502,
@@ -101,7 +109,7 @@ FALLBACK_ERRORS = (
 # Errors of a model's provider that TokenHub relays. The registered key, its scopes and the path are right.
 MODEL_ACCESS = "The model's provider refuses TokenHub's access. Correct its key or its permissions in TokenHub."
 MODEL_ERRORS = (
-    KnownError(401, "", "model_access_refused", MODEL_ACCESS, False, "model"),
+    KnownError(401, "", "model_access_refused", f"{MODEL_ACCESS} {LOCKED_VAULT}", False, "model"),
     KnownError(403, "", "model_access_refused", MODEL_ACCESS, False, "model"),
     KnownError(
         404,

@@ -117,7 +117,7 @@ class StreamWatcher:
     def _read_last_frame(self, frame: bytes) -> bool:
         """Whether a frame without its blank line is complete. Reads a whole body that is JSON, not events, too."""
         if self.frames == 0 and (body := json_object(frame)) is not None:
-            self.error = _error_of(body)
+            self.error = error_of(body)
             return False
         data = data_of(frame)
         if data and not _is_end_mark(frame) and json_object(data) is None:
@@ -146,7 +146,7 @@ class StreamWatcher:
         return self.completion_id is None and b'"id"' in frame
 
     def _read_event(self, event: dict[str, Any]) -> None:
-        kind, error = event.get("type"), _error_of(event)
+        kind, error = event.get("type"), error_of(event)
         # OpenAI's Responses end with an event `error` too, whose members are at the top level.
         self.done = self.done or kind in LAST_EVENTS or (kind == "error" and "error" not in event)
         self.error = self.error or error
@@ -190,8 +190,8 @@ def json_object(data: bytes) -> dict[str, Any] | None:
     return content if isinstance(content, dict) else None
 
 
-def _error_of(event: dict[str, Any]) -> object:
-    """Returns the error that an event reports, in the forms of OpenAI, Anthropic and TokenHub. None if it has none."""
+def error_of(event: dict[str, Any]) -> object:
+    """Returns the error that an event or a completion reports, in the forms of OpenAI, Anthropic and TokenHub."""
     response = event.get("response")
     in_choices = (choice.get("error") for choice in _choices(event))
     return (

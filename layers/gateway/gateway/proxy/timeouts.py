@@ -24,13 +24,17 @@ class RequestTimeouts:
         self.silence = min(limits.stream_idle if stream else limits.whole, within)
         connect = min(limits.connect, within / CONNECT_ATTEMPTS)
         self._connect_deadline = now + connect
+        # Whether the request opened a connection instead of using a kept one.
+        self.opened_connection = False
         self.timeout = {"connect": connect, "pool": connect, "write": self.first_byte, "read": self.first_byte}
 
     def on_event(self, name: str) -> None:
         """Handles one httpcore trace event. Raises httpcore.ConnectTimeout if no time is left for a second attempt."""
         if name == "connection.retry.started" and time.monotonic() >= self._connect_deadline:
             raise httpcore.ConnectTimeout
-        if name == "http11.receive_response_headers.started":
+        if name == "connection.connect_tcp.started":
+            self.opened_connection = True
+        elif name == "http11.receive_response_headers.started":
             self.timeout["read"] = self._remaining(self.first_byte)
         elif name == "http11.receive_response_body.started":
             self.timeout["read"] = self._remaining(self.silence)

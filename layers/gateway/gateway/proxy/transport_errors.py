@@ -18,6 +18,13 @@ from gateway.proxy.connect import unreachable
 # httpcore's limit, h11's text.
 MAX_HEAD_KB = 100
 HEAD_TOO_LARGE = "Receive buffer too long"
+# httpcore's text.
+NO_RESPONSE = "Server disconnected without sending a response"
+
+
+def is_dropped(error: httpx.TransportError) -> bool:
+    """Whether the connection ended before a response, as a kept one does that the provider had closed."""
+    return isinstance(error, (httpx.ReadError, httpx.WriteError)) or NO_RESPONSE in str(error)
 
 
 @contextmanager

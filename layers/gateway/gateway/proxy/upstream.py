@@ -29,7 +29,7 @@ from gateway.proxy.provider_headers import forwarded_headers
 from gateway.proxy.request import ForwardRequest
 from gateway.proxy.response_body import ResponseBody, check_encoding
 from gateway.proxy.timeouts import CONNECT_ATTEMPTS, RequestTimeouts
-from gateway.proxy.transport_errors import translated_errors
+from gateway.proxy.transport_errors import is_dropped, translated_errors
 from gateway.registry.endpoint import is_loopback
 
 Guard = Callable[[str], None]
@@ -104,10 +104,14 @@ class Upstream:
         self._transport: httpx.BaseTransport | None = None
         self._used_at = 0.0
 
-    def forward(self, request: ForwardRequest, target: Target, *, within: float) -> UpstreamResponse:
+    def forward(
+        self, request: ForwardRequest, target: Target, *, within: float, repeat_if_dropped: bool = False
+    ) -> UpstreamResponse:
         """Sends the request and returns the response once its head has arrived, within about `within` seconds.
 
-        A failed connection attempt is retried once; a request that was sent is never sent again.
+        A failed connection attempt is retried once; a request that was sent is never sent again. With
+        `repeat_if_dropped` it is sent once more, over a new connection, if the provider closed a kept connection
+        without a response. Only heartbeats may be repeated.
         Raises a ForwardingError. Returns a response of any status except a redirect to another address.
         """
         if within <= 0:
@@ -116,10 +120,12 @@ class Upstream:
         timeouts = RequestTimeouts(self._limits, stream=request.stream, within=within)
         late = FirstByteTimeout(_timeout_message(target.endpoint, "send a first byte", timeouts.first_byte))
         with translated_errors(target.endpoint, late):
-            built = _build_request(request, target, timeouts, self._guard)
-            if self._loopback_host is not None and is_loopback(built.url.host):
-                _send_to_host(built, self._loopback_host)
-            response = self._current_transport().handle_request(built)
+            try:
+                response = self._current_transport().handle_request(self._build(request, target, timeouts))
+            except httpx.TransportError as error:
+                if not repeat_if_dropped or timeouts.opened_connection or not is_dropped(error):
+                    raise
+                response = self._send_over_new_connection(self._build(request, target, timeouts))
         if response.status_code in REDIRECTS:
             response.close()
             raise RedirectRefused(
@@ -128,6 +134,18 @@ class Upstream:
             )
         check_encoding(response, target.endpoint)
         return _upstream_response(response, request, target, timeouts, (time.monotonic() - started_at) * 1000)
+
+    def _build(self, request: ForwardRequest, target: Target, timeouts: RequestTimeouts) -> httpx.Request:
+        built = _build_request(request, target, timeouts, self._guard)
+        if self._loopback_host is not None and is_loopback(built.url.host):
+            _send_to_host(built, self._loopback_host)
+        return built
+
+    def _send_over_new_connection(self, request: httpx.Request) -> httpx.Response:
+        """Sends a request with a transport of its own, because the shared one may keep other closed connections."""
+        # This transport is not kept, so its connection must end with the response.
+        request.headers["connection"] = "close"
+        return self._new_transport().handle_request(request)
 
     def close(self) -> None:
         """Closes the kept connections."""

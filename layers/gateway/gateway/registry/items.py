@@ -11,7 +11,7 @@ Item = Mapping[str, Any]
 
 HEALTH_FIELDS = {field.name for field in fields(Health)}
 REGISTRATION_FIELDS = {field.name for field in fields(Provider)} - {"health", "default"}
-TIME_FIELDS = {"created_at", "updated_at", "last_heartbeat_at", "status_changed_at"}
+TIME_FIELDS = {"created_at", "updated_at", "last_heartbeat_at", "status_changed_at", "failure_cause_since"}
 INTEGER_FIELDS = {
     "last_heartbeat_latency_ms",
     "last_heartbeat_ttft_ms",
@@ -40,10 +40,11 @@ def provider_from_item(item: Item, default_id: str | None) -> Provider:
     values: dict[str, Any] = {name: _deserialise(name, value) for name, value in item.items() if name in known}
     health = {name: values.pop(name) for name in HEALTH_FIELDS & values.keys()}
     settings = values.pop("heartbeat")
+    max_tokens = None if settings["max_tokens"] is None else int(settings["max_tokens"])
     return Provider(
         **values,
         health=Health(**health),
-        heartbeat=HeartbeatSettings(settings["enabled"], settings["model"], int(settings["max_tokens"])),
+        heartbeat=HeartbeatSettings(settings["enabled"], settings["model"], max_tokens),
         default=item["id"] == default_id,
     )
 

@@ -13,21 +13,24 @@ PROVIDER_ID = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatSettings:
-    """How a provider is checked. `model` None stands for the provider's model.
+    """How a provider is checked. `model` None stands for the provider's model, `max_tokens` None for no limit.
 
     `max_tokens` is 16 by default because reasoning models return an empty answer for 1.
     """
 
     enabled: bool = True
     model: str | None = None
-    max_tokens: int = 16
+    max_tokens: int | None = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
     """The result and cost of the heartbeats. Times are UTC; None means never.
 
-    `heartbeat_tokens` counts the tokens of the UTC day `heartbeat_tokens_day`.
+    `heartbeat_tokens` counts the tokens of the UTC day `heartbeat_tokens_day`. `failure_cause_since` is the start of
+    the first heartbeat that reported the current cause, None while no cause is known. `failure_cause` is that cause
+    while TokenHub hides it, None while `last_heartbeat_error` is the cause itself. `max_tokens_refused_version` is the
+    provider's version whose model refuses `max_tokens` and accepts `max_completion_tokens`.
     """
 
     status: Status = "pending"
@@ -42,6 +45,9 @@ class Health:
     beats_since_stream: int = 0
     heartbeat_tokens: int = 0
     heartbeat_tokens_day: str | None = None
+    failure_cause: str | None = None
+    failure_cause_since: datetime | None = None
+    max_tokens_refused_version: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ class Strict(BaseModel):
 class HeartbeatIn(Strict):
     enabled: bool = True
     model: Line | None = None
-    max_tokens: MaxTokens = 16
+    max_tokens: MaxTokens | None = 16
 
 
 class ReplacementIn(Strict):
@@ -70,12 +70,12 @@ def omittable(**options: Any) -> Any:
 
 
 class Patch(Strict):
-    """Changes to an existing record. Omitted fields stay; null removes a model and is rejected elsewhere."""
+    """Changes to an existing record. Omitted fields stay; null removes a `model` or `max_tokens`, or is rejected."""
 
     @field_validator("*", mode="before")
     @classmethod
     def _not_null(cls, value: Any, info: ValidationInfo) -> Any:
-        if value is None and info.field_name != "model":
+        if value is None and info.field_name not in ("model", "max_tokens"):
             raise PydanticCustomError("null_refused", "null is not allowed for this field")
         return value
 
@@ -83,7 +83,7 @@ class Patch(Strict):
 class HeartbeatPatch(Patch):
     enabled: bool = omittable()
     model: Line | None = omittable()
-    max_tokens: MaxTokens = omittable()
+    max_tokens: MaxTokens | None = omittable()
 
 
 class PatchIn(Patch):
@@ -103,7 +103,7 @@ class PatchIn(Patch):
 class HeartbeatView(BaseModel):
     enabled: bool
     model: str | None
-    max_tokens: int
+    max_tokens: int | None
 
 
 class ProviderView(BaseModel):

@@ -29,6 +29,8 @@ PENDING = {
     "consecutive_failures": 0,
     "last_heartbeat_model": None,
     "last_heartbeat_ttft_ms": None,
+    "failure_cause": None,
+    "failure_cause_since": None,
 }
 
 

@@ -34,7 +34,9 @@ dummy = pytest.mark.parametrize("key", ["x", "EMPTY", "none", "text", "e", "1", 
 
 def heartbeat(upstream: Upstream, url: str, key: str, *, stream: bool) -> ProbeProgress:
     progress = ProbeProgress()
-    Probe(upstream, StreamWatcher, within=5).run(a_provider(), Target("main", url, key=key), progress, stream=stream)
+    Probe(upstream, StreamWatcher, within=5).run(
+        a_provider(), Target("main", url, key=key), progress, "max_tokens", stream=stream
+    )
     return progress
 
 

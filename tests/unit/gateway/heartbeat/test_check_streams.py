@@ -133,7 +133,8 @@ def test_a_rejected_stream_costs_nothing(run: Run, serve: Serve) -> None:
     outcome = run(serve(always(CAUSE)).url)
     assert outcome.error == (
         "HTTP 502: all providers failed for streaming: API error (status 401): no credit. "
-        "Every model provider of TokenHub failed; the message has the last one's error. Correct it in TokenHub."
+        "Every model provider of TokenHub failed; the message has the last one's error. Correct it in TokenHub. "
+        "After a restart of TokenHub, run `tokenhubctl vault unlock`."
     )
     assert outcome.tokens is None
 
@@ -173,7 +174,8 @@ def test_keeps_the_first_error_if_the_second_probe_hides_the_cause(
         "HTTP 502: all providers failed. Every model provider of TokenHub failed. `tokenhubctl health` shows the cause."
     )
     assert outcome.tokens == tokens
-    assert len(server.requests) == 2
+    # A request on a kept connection that was closed without a response is sent once more.
+    assert len(server.requests) == (3 if second == (Cut.CLOSE,) else 2)
 
 
 @pytest.mark.parametrize("first", [answer(500, b"no"), answer(401, b"invalid api key"), answer(body=b"{}")])
@@ -207,6 +209,7 @@ def test_probes_once_if_a_stream_reports_all_providers_failed(run: Run, serve: S
         ("cut_close", TRUNCATED),
         ("wrapped_error", "The answer wraps an error of a model's provider: Incorrect API key provided"),
         ("wrapped_html", PROVIDERS_PAGE),
+        ("error_in_band", "The stream contains an error: The server had an error"),
         ("html", PAGE),
         ("all_failed", "API error (status 401)"),
         ("no_models", "no eligible models registered"),

@@ -8,6 +8,8 @@ from gateway.heartbeat.health import Outcome, is_newer_beat, is_stream_due, next
 from gateway.registry.provider import Health, format_timestamp
 from tests.unit.gateway.builders import AT, BRIEFLY, after, an_outcome
 
+# After all heartbeats of these tests.
+LATER = after(24 * 3600)
 OUTCOMES = st.lists(
     st.builds(
         lambda seconds, error, slot, model, tokens, stream: an_outcome(
@@ -28,7 +30,7 @@ def record(outcomes: list[Outcome]) -> tuple[Health, list[Outcome]]:
     """Returns the health after these beats, and the beats that were recorded."""
     health, recorded = Health(), []
     for outcome in outcomes:
-        if is_newer_beat(health, outcome):
+        if is_newer_beat(health, outcome, now=LATER):
             health = next_health(health, outcome)
             recorded.append(outcome)
     return health, recorded
@@ -81,7 +83,7 @@ def test_status_changed_at_is_the_first_beat_of_the_current_status(outcomes: lis
 @given(OUTCOMES)
 def test_a_recorded_beat_is_never_recorded_again(outcomes: list[Outcome]) -> None:
     health, recorded = record(outcomes)
-    assert not any(is_newer_beat(health, outcome) for outcome in recorded)
+    assert not any(is_newer_beat(health, outcome, now=LATER) for outcome in recorded)
 
 
 def test_one_beat_changes_the_status() -> None:
@@ -132,9 +134,25 @@ def test_a_good_beat_without_a_model_keeps_the_known_one() -> None:
 
 def test_a_beat_without_a_slot_must_be_newer() -> None:
     before = replace(Health(), last_heartbeat_at=AT, last_heartbeat_slot=format_timestamp(AT))
-    assert is_newer_beat(before, an_outcome(1))
-    assert not is_newer_beat(before, an_outcome(0))
-    assert not is_newer_beat(before, an_outcome(-1))
+    assert is_newer_beat(before, an_outcome(1), now=LATER)
+    assert not is_newer_beat(before, an_outcome(0), now=LATER)
+    assert not is_newer_beat(before, an_outcome(-1), now=LATER)
+
+
+def test_a_last_heartbeat_in_the_future_does_not_count() -> None:
+    before = Health(last_heartbeat_at=after(3600), last_heartbeat_slot=format_timestamp(after(3600)))
+    slot = format_timestamp(AT)
+    assert is_newer_beat(before, an_outcome(0), now=after(1))
+    assert is_newer_beat(before, an_outcome(0, slot=slot), now=after(1))
+    assert not is_newer_beat(before, an_outcome(0), now=after(3600))
+    assert not is_newer_beat(before, an_outcome(3700, slot=slot), now=after(3600))
+
+
+def test_clocks_that_differ_a_little_do_not_record_a_tick_twice() -> None:
+    before = Health(last_heartbeat_at=after(2), last_heartbeat_slot=format_timestamp(after(2)))
+    again = an_outcome(1, slot=format_timestamp(after(2)))
+    assert not is_newer_beat(before, again, now=after(1))
+    assert not is_newer_beat(before, an_outcome(1), now=after(1))
 
 
 @BRIEFLY

@@ -6,10 +6,10 @@ from threading import Barrier
 
 from gateway.heartbeat.health import Outcome, next_health
 from gateway.heartbeat.ticker import Ticker, WriteConflict
-from gateway.registry.provider import Health, Provider
+from gateway.registry.provider import Health, Provider, format_timestamp
 from gateway.registry.store import ProviderStore
 from tests.unit.gateway.builders import after, an_outcome
-from tests.unit.gateway.ticking import SLOT, ScriptedCheck, System, now
+from tests.unit.gateway.ticking import NEXT_SLOT, SLOT, ScriptedCheck, System, now
 
 
 def beat_while(system: System, outcome: Outcome, during_check: Callable[[Provider], object]) -> Provider | None:
@@ -67,6 +67,21 @@ def test_counts_a_failure_that_an_older_one_overtook(system: System) -> None:
     assert after_beat
     assert after_beat.health.consecutive_failures == 2
     assert system.changes == []
+
+
+def test_health_goes_on_after_the_clock_was_set_back(system: System) -> None:
+    future = now() + timedelta(days=1)
+    health = Health("healthy", future, last_heartbeat_slot=format_timestamp(future))
+    system.add("main", health=health)
+    outcome = an_outcome(1, error="no")
+
+    assert system.ticker(ScriptedCheck(outcome)).tick(SLOT).not_written == 0
+
+    recorded = system.providers.get("main").health
+    assert (recorded.status, recorded.last_heartbeat_at, recorded.last_heartbeat_slot) == ("failed", after(1), SLOT)
+    assert (len(system.history), system.changes) == (1, [("main", "healthy", "failed")])
+    system.ticker(ScriptedCheck(an_outcome(31))).tick(NEXT_SLOT)
+    assert system.status() == "healthy"
 
 
 def test_a_new_name_does_not_drop_a_beat(system: System) -> None:

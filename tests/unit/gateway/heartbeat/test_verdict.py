@@ -85,7 +85,7 @@ ANSWERS = [
         (answer(502, b'{"error":{"message":"no eligible models registered"}}'),),
         (
             "HTTP 502: no eligible models registered. Each of TokenHub's models is missing, disabled or "
-            "in its cooldown. Check TokenHub's models and providers."
+            "in its cooldown. See `tokenhubctl health`."
         ),
     ),
     (
@@ -136,7 +136,7 @@ ANSWERS = [
         (answer(body=completion())[:-5], Cut.CLOSE),
         (
             "HTTP 200: The answer ended before it was complete. "
-            "Check the logs of TokenHub and of any proxy in front of it."
+            "See `tokenhubctl health` and the log of any proxy in front of TokenHub."
         ),
     ),
 ]
@@ -152,7 +152,8 @@ def test_an_answer_without_a_completion(
 def test_all_providers_failed_with_and_without_the_cause(patient_upstream: Upstream, serve: Serve) -> None:
     assert error_of(patient_upstream, serve(in_turn((ALL_FAILED,), (CAUSE,))).url) == (
         "HTTP 502: all providers failed for streaming: API error (status 401): no. "
-        "Every model provider of TokenHub failed; the message has the last one's error. Correct it in TokenHub."
+        "Every model provider of TokenHub failed; the message has the last one's error. Correct it in TokenHub. "
+        "After a restart of TokenHub, run `tokenhubctl vault unlock`."
     )
     assert error_of(patient_upstream, serve(always(ALL_FAILED)).url) == (
         "HTTP 502: all providers failed. Every model provider of TokenHub failed. `tokenhubctl health` shows the cause."
@@ -164,7 +165,7 @@ STREAMS = [
         (STREAM, chunk(CONTENT), END),
         (
             "HTTP 200: The stream ended before its end marker, so users' streams break off too. "
-            "Check the logs of TokenHub and of any proxy in front of it."
+            "See `tokenhubctl health` and the log of any proxy in front of TokenHub."
         ),
     ),
     (
@@ -217,10 +218,11 @@ def test_an_unreachable_provider(
 def test_a_provider_that_does_not_answer(patient_upstream: Upstream, serve: Serve) -> None:
     hangs, begun = serve(always(HANG)).url, serve(always(answer(body=completion())[:-5], HANG)).url
     assert error_of(patient_upstream, hangs, seconds=0.2) == (
-        f"{hangs} did not answer within 0.2 s. Check whether TokenHub is overloaded."
+        f"{hangs} did not answer within 0.2 s. The model or TokenHub hangs or is overloaded: see `tokenhubctl health`."
     )
     assert error_of(patient_upstream, begun, seconds=0.2) == (
-        f"HTTP 200: {begun} began to answer but did not finish within 0.2 s. Check whether TokenHub is overloaded."
+        f"HTTP 200: {begun} began to answer but did not finish within 0.2 s. "
+        "The model or TokenHub hangs or is overloaded: see `tokenhubctl health`."
     )
     closes = serve(always(Cut.CLOSE)).url
     assert error_of(patient_upstream, closes) == (

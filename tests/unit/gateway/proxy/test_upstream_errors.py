@@ -42,6 +42,13 @@ TOKENHUBS = [
         True,
         "the last one's error",
     ),
+    (
+        502,
+        error("all providers failed for streaming: API error (status 401): no"),
+        "provider_all_failed",
+        True,
+        "tokenhubctl vault unlock",
+    ),
     (502, '{"error":"provider error: x"}', "provider_error", True, "tokenhubctl health"),
     (503, '{"error":"provider does not support embeddings"}', "provider_error", True, "tokenhubctl health"),
     (500, "", "provider_error", True, "tokenhubctl health"),

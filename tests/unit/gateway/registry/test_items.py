@@ -26,6 +26,9 @@ HEALTH = st.builds(
     beats_since_stream=st.integers(0, 19),
     heartbeat_tokens=st.integers(0, 10**7),
     heartbeat_tokens_day=st.none() | TIMES.map(utc_day),
+    failure_cause=st.none() | TEXT,
+    failure_cause_since=st.none() | TIMES,
+    max_tokens_refused_version=st.none() | TEXT,
 )
 PROVIDERS = st.builds(
     Provider,
@@ -41,7 +44,7 @@ PROVIDERS = st.builds(
     model=st.none() | TEXT,
     key_ciphertext=st.none() | st.binary(min_size=1, max_size=200),
     key_fingerprint=st.none() | TEXT,
-    heartbeat=st.builds(HeartbeatSettings, st.booleans(), st.none() | TEXT, st.integers(1, 4096)),
+    heartbeat=st.builds(HeartbeatSettings, st.booleans(), st.none() | TEXT, st.none() | st.integers(1, 4096)),
     health=HEALTH,
     default=st.booleans(),
 )

@@ -26,9 +26,13 @@ def test_rejects_null_except_for_model(name: str) -> None:
     assert validation_errors(**{name: None}) == [(name, "null_refused")]
 
 
-@pytest.mark.parametrize("name", ["enabled", "max_tokens"])
-def test_rejects_null_in_heartbeat_settings(name: str) -> None:
-    assert validation_errors(heartbeat={name: None}) == [(f"heartbeat.{name}", "null_refused")]
+def test_rejects_null_in_heartbeat_settings() -> None:
+    assert validation_errors(heartbeat={"enabled": None}) == [("heartbeat.enabled", "null_refused")]
+
+
+def test_null_removes_the_model_and_the_limit_of_heartbeats() -> None:
+    changes = patch(heartbeat={"model": None, "max_tokens": None})
+    assert changes.model_dump(exclude_unset=True)["heartbeat"] == {"model": None, "max_tokens": None}
 
 
 @pytest.mark.parametrize(

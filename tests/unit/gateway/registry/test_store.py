@@ -173,7 +173,9 @@ def test_update_does_not_recreate_deleted_provider(providers: ProviderStore) -> 
     assert providers.default().id == "main"
 
 
-HEALTHY = Health("failed", after(1), 5, 6, "no", "echo", "slot", 2, after(1))
+HEALTHY = Health(
+    "failed", after(1), 5, 6, "no", "echo", "slot", 2, after(1), failure_cause="no", failure_cause_since=after(1)
+)
 
 
 def test_update_keeps_health(providers: ProviderStore) -> None:
@@ -189,7 +191,7 @@ def test_reset_sets_pending_without_error_at_update_time(providers: ProviderStor
     providers.update(read, replace(read, updated_at=after(7)), reset_health=True)
     changed = replace(HEALTHY, status="pending", last_heartbeat_error=None, status_changed_at=after(7))
     unknown = replace(changed, last_heartbeat_model=None, last_heartbeat_ttft_ms=None, consecutive_failures=0)
-    assert providers.get("main").health == unknown
+    assert providers.get("main").health == replace(unknown, failure_cause=None, failure_cause_since=None)
 
 
 def test_update_does_not_take_the_default_back(providers: ProviderStore) -> None:
