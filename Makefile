@@ -107,7 +107,7 @@ check: .local/ready-dev .local/checkov/ready
 requests := $(addprefix tests/e2e/test_,alarms.py bytes.py canary.py causes.py every_cut.py failures.py fuzz.py \
   leaving.py revocation.py rotation.py schedule.py smoke.py)
 
-verify: .local/ready-dev .local/fuzz/ready
+verify: .local/ready-dev .local/fuzz/ready .local/clients/ready
 	@$(MAKE) -s -k -j2 --output-sync=target verify-requests verify-system
 
 verify-requests:
@@ -170,6 +170,22 @@ $(architecture):
 	@python3.13 -m venv .local/fuzz
 	@.local/fuzz/bin/pip install -q --disable-pip-version-check -r requirements/fuzz.txt
 	@touch $@
+
+# The programs that tests/e2e/clients runs. Node's are skipped without Node, and the tests skip them too.
+.local/clients/ready: requirements/clients.txt tests/e2e/clients/node/package-lock.json
+	@mkdir -p .local/clients
+	@$(MAKE) -s -j2 .local/clients/python-packages .local/clients/node-packages
+	@touch $@
+
+.local/clients/python-packages:
+	@python3.13 -m venv .local/clients/python
+	@.local/clients/python/bin/pip install -q --disable-pip-version-check --no-deps -r requirements/clients.txt
+
+.local/clients/node-packages:
+	@if node -e 'process.exit(parseInt(process.versions.node) < 20)' 2>/dev/null; then \
+	  cp tests/e2e/clients/node/.npmrc tests/e2e/clients/node/package*.json .local/clients && \
+	  npm ci --silent --prefix .local/clients; \
+	else echo "make: Node 20 is not on the PATH. The tests of Node's client programs are skipped." >&2; fi
 
 .venv:
 	@mkdir -p .local

@@ -1,6 +1,7 @@
 """One deployed local system per module, to which tests register scripted providers."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import httpx
 import pytest
@@ -44,16 +45,22 @@ class Gateway:
         self._admin.close()
 
 
-@pytest.fixture(scope="module")
-def gateway(request: pytest.FixtureRequest) -> Iterator[Gateway]:
-    """Deploys with the template parameters in the module's PARAMETERS, in the format of `make dev`."""
-    chosen = getattr(request.module, "PARAMETERS", "")
-    with LocalSystem(environ={"TOKENHUB": "off", "PARAMETERS": chosen}) as system:
+@contextmanager
+def deployed(parameters: str = "") -> Iterator[Gateway]:
+    """Deploys a system with these template parameters, in the format of `make dev`."""
+    with LocalSystem(environ={"TOKENHUB": "off", "PARAMETERS": parameters}) as system:
         running = Gateway(system)
         try:
             yield running
         finally:
             running.close()
+
+
+@pytest.fixture(scope="module")
+def gateway(request: pytest.FixtureRequest) -> Iterator[Gateway]:
+    """Deploys with the template parameters in the module's PARAMETERS."""
+    with deployed(getattr(request.module, "PARAMETERS", "")) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
