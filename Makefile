@@ -33,6 +33,8 @@ python := .venv/bin/python
 architecture := .local/architecture--start-make-dev-first.toml
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.local/pycache
+# Container images often set this variable, and then every process compiles all its modules again.
+export PYTHONDONTWRITEBYTECODE :=
 export SAM_CLI_TELEMETRY := 0
 export PORT AWS_PORT TOKENHUB_PORT STATE LOCAL_TOKEN TOKENHUB
 export URL TOKEN CLIENT_TOKEN PROVIDER_ENDPOINT PROVIDER_KEY YES ID
@@ -153,7 +155,8 @@ $(architecture):
 	@mkdir -p .local
 	@$(need-python)
 	@python3.13 -m venv .local/emulator
-	@.local/emulator/bin/pip install -q --disable-pip-version-check -r requirements/emulator.txt
+	@# pip compiles the packages in place, because the local AWS and its functions run without PYTHONPYCACHEPREFIX.
+	@env -u PYTHONPYCACHEPREFIX .local/emulator/bin/pip install -q --disable-pip-version-check -r requirements/emulator.txt
 	@touch $@
 
 .local/checkov/ready: requirements/checkov.txt

@@ -11,11 +11,8 @@ from random import Random
 from typing import Any
 
 import pytest
-from boto3.dynamodb.types import TypeDeserializer
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from moto.core.models import DEFAULT_ACCOUNT_ID
-from moto.dynamodb.models import dynamodb_backends
 
 from gateway.core.errors import (
     ApiKeyRequired,
@@ -35,12 +32,9 @@ from gateway.registry.provider import Provider, format_timestamp
 from gateway.registry.schemas import PatchIn, ProviderIn, ReplacementIn
 from gateway.registry.service import Registry
 from gateway.registry.store import REGISTRY, ProviderStore
-from tests.conftest import REGION
 from tests.registry_model import DEFAULT_SETTINGS, Fields, ProviderModel, StartedBeat, observed_state
 from tests.unit.gateway.builders import WEEK
 from tests.unit.gateway.ticking import Events
-
-deserialize = TypeDeserializer().deserialize
 
 BEGIN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 IDS = st.sampled_from(["a", "b"])
@@ -85,12 +79,6 @@ def scan(table: Any) -> list[dict[str, Any]]:
     """Returns all items of a table smaller than one page."""
     items: list[dict[str, Any]] = table.scan(ConsistentRead=True)["Items"]
     return items
-
-
-def read_moto_memory(table: Any) -> list[dict[str, Any]]:
-    """Returns all items of a moto table, faster than a scan through boto3."""
-    items = dynamodb_backends[DEFAULT_ACCOUNT_ID][REGION].tables[table.name].all_items()
-    return [{name: deserialize(value.to_regular_json()) for name, value in item.attrs.items()} for item in items]
 
 
 class RegistryMachine(RuleBasedStateMachine):

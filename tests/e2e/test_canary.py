@@ -7,7 +7,9 @@ change.
 
 import json
 import shutil
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,8 @@ PARAMETERS = (
 MESSAGES = [{"role": "user", "content": PROMPT}]
 # Enough for the other routes, which differ from chat completions in the path only.
 SHORT_SCENARIOS = ("echo", "cut", "error-502")
+# Enough for a leak in every kind of place. The last two have keys with and without the shape of a key.
+BRIEF_SCENARIOS = ("echo", "error-502", "error-503")
 
 CANNOT_FAIL = ("/health", "/status", "/status/public/feed.atom")
 
@@ -52,8 +56,8 @@ FORWARDED: dict[str, dict[str, Any]] = {
 class CanaryRun:
     """Calls every route of one local system and records the responses. `url` is the upstream's origin."""
 
-    def __init__(self, system: LocalSystem, url: str) -> None:
-        self.system, self.url = system, url
+    def __init__(self, system: LocalSystem, url: str, scenarios: tuple[str, ...] = SCENARIO_NAMES) -> None:
+        self.system, self.url, self.scenarios = system, url, scenarios
         self.events = canary.Events(system.aws_url)
         self.responses: list[Place] = []
         self.registered: list[Place] = []
@@ -76,11 +80,9 @@ class CanaryRun:
 
     def call_everything(self) -> None:
         self.register()
-        # Each registration starts a heartbeat. On a slow machine, thirty cold starts at once delay all requests.
-        assert wait_until(self.all_checked, 300, every=1)
         with ThreadPoolExecutor(8) as pool:
-            list(pool.map(lambda pair: self.forward(*pair), product(SCENARIO_NAMES, FORWARDED)))
-            list(pool.map(self.inspect, SCENARIO_NAMES))
+            list(pool.map(lambda pair: self.forward(*pair), product(self.scenarios, FORWARDED)))
+            list(pool.map(self.inspect, self.scenarios))
         # The first calls may end in a 504 while eight functions start at once.
         self.inspect("echo")
         self.misuse()
@@ -88,22 +90,33 @@ class CanaryRun:
         self.registered += canary.items(self.system.aws_url)
         self.leave()
 
+    def call_briefly(self) -> None:
+        """Calls the routes of chat completions and of providers, without invalid input and without the workflow."""
+        self.register()
+        for scenario in self.scenarios:
+            self.forward(scenario, "/v1/chat/completions")
+            self.inspect(scenario)
+        self.registered += canary.items(self.system.aws_url)
+
     def all_checked(self) -> bool:
         headers = {"Authorization": f"Bearer {self.tokens['admin']}"}
         providers = self.http.get("/api/v1/providers", headers=headers).json()
         return all(provider["status"] != "pending" for provider in providers)
 
     def register(self) -> None:
-        for scenario in SCENARIO_NAMES:
+        for scenario in self.scenarios:
             body = {"id": scenario, "endpoint": f"{self.url}/{scenario}", "api_key": key_of(scenario), "model": "m"}
             assert self.call("POST", "/api/v1/providers", json=body).status_code == 201
+        # Each registration starts a heartbeat. On a slow machine, thirty cold starts at once delay all requests.
+        assert wait_until(self.all_checked, 300, every=1)
 
     def forward(self, scenario: str, path: str) -> None:
         if path != "/v1/chat/completions" and scenario not in SHORT_SCENARIOS:
             return
         labels = {"note": key_of(scenario), "provider": key_of(scenario), key_of(scenario): "name"}
         headers = {"X-Provider-Id": scenario, "X-Gateway-Metadata": json.dumps(labels)}
-        for prefix in ("", "/anthropic"):
+        # Once per provider, because the models do not depend on the path of the completion.
+        for prefix in ("", "/anthropic") if path == "/v1/chat/completions" else ():
             models = f"{prefix}/v1/models"
             self.call("GET", models, role="client", headers=headers)
             self.call("GET", f"{models}/a%2Fmodel", route=f"{models}/{{model+}}", role="client", headers=headers)
@@ -184,7 +197,7 @@ class CanaryRun:
 
     def leave(self) -> None:
         # The default provider, which is the first, can be deleted only as the last.
-        for scenario in reversed(SCENARIO_NAMES):
+        for scenario in reversed(self.scenarios):
             route = "/api/v1/providers/{id}"
             assert self.call("DELETE", f"/api/v1/providers/{scenario}", route=route).status_code == 204
 
@@ -215,27 +228,33 @@ BAD_REGISTRATIONS: list[dict[str, Any]] = [
 ]
 
 
-def run(repository: Path = REPOSITORY) -> tuple[CanaryRun, list[str]]:
-    """Runs the local system of `repository`, calls every route, and returns the leaks."""
+@contextmanager
+def running(repository: Path = REPOSITORY, scenarios: tuple[str, ...] = SCENARIO_NAMES) -> Iterator[CanaryRun]:
+    """Starts the local system of `repository`, and the TokenHub that its providers will use."""
     environ = {"TOKENHUB": "off", "AUTH": "true", "PARAMETERS": PARAMETERS}
     with ScriptedServer(canary.play) as upstream, LocalSystem(environ=environ, repository=repository) as system:
-        canary_run = CanaryRun(system, upstream.url.removesuffix("/v1"))
-        with canary_run.http:
-            canary_run.call_everything()
-        secrets = (KEY, SHAPELESS_KEY, *canary_run.tokens.values())
-        leaked = [leak for place in canary_run.responses for leak in leaks(place, *secrets)]
-        stored = canary_run.places()
-        leaked += [leak for place in stored for leak in leaks(place, *secrets, PROMPT, ANSWER)]
-        assert any("ProvidersTable" in place.where and "key_ciphertext" in place.text for place in stored)
-        # At least one stream must have ended with an error event.
-        assert any('"source": "tokenhub"' in place.text for place in canary_run.responses)
-        assert {"an event", "an execution of the workflow", "the metrics"} <= {place.where for place in stored}
-    return canary_run, leaked
+        run = CanaryRun(system, upstream.url.removesuffix("/v1"), scenarios)
+        with run.http:
+            yield run
+
+
+def all_leaks(run: CanaryRun, stored: list[Place]) -> list[str]:
+    secrets = (KEY, SHAPELESS_KEY, *run.tokens.values())
+    leaked = [leak for place in run.responses for leak in leaks(place, *secrets)]
+    return leaked + [leak for place in stored for leak in leaks(place, *secrets, PROMPT, ANSWER)]
 
 
 @pytest.fixture(scope="module")
 def canary_run() -> tuple[CanaryRun, list[str]]:
-    return run()
+    """Calls every route, and returns the run and its leaks."""
+    with running() as run:
+        run.call_everything()
+        stored = run.places()
+    assert any("ProvidersTable" in place.where and "key_ciphertext" in place.text for place in stored)
+    # At least one stream must have ended with an error event.
+    assert any('"source": "tokenhub"' in place.text for place in run.responses)
+    assert {"an event", "an execution of the workflow", "the metrics"} <= {place.where for place in stored}
+    return run, all_leaks(run, stored)
 
 
 def test_finds_no_key_token_prompt_or_answer_anywhere(canary_run: tuple[CanaryRun, list[str]]) -> None:
@@ -283,7 +302,9 @@ def with_redactor(statement: str, folder: Path) -> Path:
 
 @pytest.mark.parametrize("statement", [REDACT_NOTHING, REDACT_SHAPES_ONLY], ids=["no redactor", "no registered keys"])
 def test_fails_when_the_redactor_is_removed(tmp_path: Path, statement: str) -> None:
-    _, leaked = run(with_redactor(statement, tmp_path))
+    with running(with_redactor(statement, tmp_path), BRIEF_SCENARIOS) as run:
+        run.call_briefly()
+        leaked = all_leaks(run, run.places())
 
     places = {leak.split(" contains ")[0] for leak in leaked}
     for kind in ("GET ", "POST ", "an event", "an item of ", "the log "):

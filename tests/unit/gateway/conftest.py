@@ -12,6 +12,7 @@ from gateway.registry.key_cipher import KeyCipher
 from gateway.registry.service import Registry
 from gateway.registry.store import ProviderStore
 from tests.conftest import Aws, Clients, moto_account
+from tests.moto_memory import empty_moto_table
 from tests.scripted_server import ScriptedServer
 from tests.unit.gateway import certificates
 from tests.unit.gateway.builders import Clock
@@ -35,16 +36,8 @@ def cloud(clients: Clients) -> Iterator[Aws]:
 @pytest.fixture
 def aws(cloud: Aws) -> Aws:
     """The module's AWS with empty tables."""
-    tables = {
-        cloud.providers: ["id"],
-        cloud.heartbeats: ["provider_id", "at"],
-        cloud.roll_ups: ["provider_id", "entry"],
-    }
-    for used, keys in tables.items():
-        # A scan returns up to 1 MB.
-        while items := used.scan()["Items"]:
-            for item in items:
-                used.delete_item(Key={name: item[name] for name in keys})
+    for table in (cloud.providers, cloud.heartbeats, cloud.roll_ups):
+        empty_moto_table(table)
     return cloud
 
 

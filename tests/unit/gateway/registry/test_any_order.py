@@ -4,7 +4,8 @@ from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.conftest import Aws
-from tests.registry_machine import RegistryMachine, read_moto_memory
+from tests.moto_memory import read_moto_memory
+from tests.registry_machine import RegistryMachine
 
 
 def test_registry_matches_model_after_any_operations(aws: Aws) -> None:
