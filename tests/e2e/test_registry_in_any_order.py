@@ -5,7 +5,8 @@ from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.conftest import Aws
-from tests.registry_machine import RegistryMachine, read_moto_memory
+from tests.moto_memory import read_moto_memory
+from tests.registry_machine import RegistryMachine
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
