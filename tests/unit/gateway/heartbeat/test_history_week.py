@@ -17,6 +17,7 @@ import pytest
 from gateway.heartbeat.check import HeartbeatCheck
 from gateway.heartbeat.health import Outcome
 from gateway.heartbeat.rollup_store import RollUpStore
+from gateway.heartbeat.summaries import Period
 from gateway.heartbeat.ticker import Ticker
 from gateway.registry.provider import Provider, format_timestamp
 from tests.unit.gateway.ticking import System
@@ -88,7 +89,8 @@ def test_a_week_of_ticks_equals_the_raw_outcomes(system: System) -> None:
         assert history.until is not None
         outcomes = [outcome for outcome in world.outcomes[provider.id].values() if outcome.started_at < history.until]
         recent = [outcome for outcome in outcomes if outcome.started_at >= history.cells[0].start]
-        for period, expected in (("24h", recent), ("7d", outcomes), ("90d", outcomes)):
+        periods: dict[Period, list[Outcome]] = {"24h": recent, "7d": outcomes, "90d": outcomes}
+        for period, expected in periods.items():
             uptime = history.uptime[period]
             good = sorted(outcome.latency_ms for outcome in expected if outcome.error is None)
             assert (uptime.beats, uptime.good) == (len(expected), len(good)), (provider.id, period)
@@ -107,7 +109,7 @@ def reference_incidents(outcomes: list[Outcome]) -> list[tuple[datetime, datetim
     """Returns (begin, end, cause) of each series of failures, newest first."""
     series = [list(group) for _, group in groupby(outcomes, key=lambda outcome: outcome.error is None)]
     ends = [group[0].started_at for group in series[1:]] + [None]
-    found = [
+    incidents = [
         (group[0].started_at, end, group[0].error) for group, end in zip(series, ends, strict=True) if group[0].error
     ]
-    return [(begin, end, str(error)) for begin, end, error in reversed(found)]
+    return [(begin, end, str(error)) for begin, end, error in reversed(incidents)]
