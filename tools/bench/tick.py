@@ -29,7 +29,9 @@ from tools.local.settings import ACCOUNT, EMULATOR, REGION
 
 RESPONSE_DELAY_S = 0.2
 COUNTS = (1, 10, 100, 1000)
-TABLES = {"providers": "ProvidersTable", "heartbeats": "HeartbeatsTable"}
+TABLES = {"providers": "ProvidersTable", "heartbeats": "HeartbeatsTable", "roll-ups": "RollUpsTable"}
+# A new provider is rolled up in its first tick. These are old, so that a tick rolls up a sixtieth of them.
+PROVIDER_AGE = timedelta(days=3)
 PATHS = f"{ROOT}:{ROOT / 'layers/gateway'}"
 
 
@@ -104,6 +106,7 @@ class Bench:
             "PRIVATE_NETWORKS": "refuse",
             "PROVIDERS_TABLE": "providers",
             "PYTHONPATH": PATHS,
+            "ROLL_UPS_TABLE": "roll-ups",
         }
         return aws.environment(self.aws_url, os.environ) | variables
 
@@ -172,7 +175,8 @@ def _wait_for(url: str, tries: int = 300) -> None:
 def _item(number: int, endpoint: str, cipher: KeyCipher, age_s: float) -> dict[str, Any]:
     now = datetime.now(UTC) - timedelta(seconds=age_s)
     id_ = f"provider-{number:04}"
-    plain = Provider(id_, id_, "openai", endpoint, "", f"version-{number}", f"revision-{number}", now, now)
+    created = now - PROVIDER_AGE
+    plain = Provider(id_, id_, "openai", endpoint, "", f"version-{number}", f"revision-{number}", created, created)
     ciphertext = cipher.encrypt(f"tokenhub_{number:064}", provider_id=id_, origin=plain.origin)
     health = Health("healthy", now, 200, last_heartbeat_model="bench", beats_since_stream=number % 20)
     item = registry_item(plain) | health_item(health) | {"key_ciphertext": ciphertext}

@@ -9,6 +9,8 @@ from typing import Any
 
 from samcli.yamlhelper import yaml_parse
 
+from tools.docs import roll_ups
+
 ROOT = Path(__file__).parents[2]
 MINUTES_PER_MONTH = 730 * 60
 BEATS = 2 * MINUTES_PER_MONTH
@@ -111,6 +113,7 @@ def parts(usd: Mapping[str, float], *, express: bool = True) -> list[Part]:
     authorizations = AUTHORIZATIONS * (invocation + AUTHORIZATION_GB_S * gb_s)
     secrets_read = AUTHORIZATIONS * SECRETS_PER_AUTHORIZATION * usd["secrets_manager.request"]
     reads, writes = usd["dynamodb.read"], usd["dynamodb.write"]
+    beat_units = WRITES_PER_BEAT * writes + READS_PER_BEAT * reads
     log_kb = usd["cloudwatch.log_gb"] / KB_PER_GB
     alarms, dashboards = _alarms_and_dashboards()
     return [
@@ -127,7 +130,7 @@ def parts(usd: Mapping[str, float], *, express: bool = True) -> list[Part]:
             alarms * usd["cloudwatch.alarm"] + dashboards * usd["cloudwatch.dashboard"],
         ),
         Part("CloudWatch: logs", BEATS * BEAT_LOG_KB * log_kb, LOG_KB * log_kb),
-        Part("DynamoDB", BEATS * (WRITES_PER_BEAT * writes + READS_PER_BEAT * reads), READS_PER_REQUEST * reads),
+        Part("DynamoDB", BEATS * beat_units + roll_ups.dollars(usd), READS_PER_REQUEST * reads),
         Part(
             "KMS and Secrets Manager",
             usd["kms.key"] + DECRYPTIONS * usd["kms.request"] + 2 * usd["secrets_manager.secret"],
@@ -224,6 +227,7 @@ def idle_bill(usd: Mapping[str, float], providers: int) -> dict[str, float]:
         HEARTBEAT_AND_AUTHORIZER: MORE_S * BEAT_GB * usd["lambda.gb_second_arm64"],
     }
     grown = {name: one[name] + more * BEATS * dollars for name, dollars in per_beat.items()}
+    grown["DynamoDB"] += more * roll_ups.dollars(usd)
     grown["CloudWatch: metrics"] = one["CloudWatch: metrics"] + more * METRICS_OF_A_PROVIDER * usd["cloudwatch.metric"]
     grown["KMS and Secrets Manager"] = one["KMS and Secrets Manager"] + more * DECRYPTIONS * usd["kms.request"]
     return one | grown
