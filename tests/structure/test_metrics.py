@@ -105,7 +105,7 @@ def test_alarm_thresholds_match_the_docs(name: str) -> None:
 
 
 # Metrics whose values cannot be summed.
-GAUGES = {"ProvidersFailed", "OldestBeatAge", "Duration", "ConcurrentExecutions"}
+GAUGES = {"ProvidersFailed", "ProvidersSubstituted", "OldestBeatAge", "Duration", "ConcurrentExecutions"}
 
 
 def test_widget_statistic_fits_the_metric() -> None:

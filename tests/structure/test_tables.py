@@ -59,7 +59,7 @@ def test_free_tier_is_the_used_part_of_each_free_quantity() -> None:
     streams_on_lambda = 400_000 * usd["lambda.gb_second_arm64"] + 1_000_000 * usd["lambda.request"]
 
     assert cost.free_tier(0) == pytest.approx(
-        8 * 0.30
+        9 * 0.30
         + 3.00
         + 10 * 0.10
         + sum(part.fixed for part in cost.parts(usd) if part.name == "CloudWatch: logs")
@@ -114,7 +114,7 @@ def test_more_providers_add_metrics_writes_and_decryptions() -> None:
         return sum(cost.idle_bill(priced, count).values())
 
     assert cost.idle_bill(cost.prices(), 1) == {part.name: part.fixed for part in cost.parts(cost.prices())}
-    assert of(1000, cloudwatch__metric=1.0) == 6 + 2 * 1000
+    assert of(1000, cloudwatch__metric=1.0) == 7 + 2 * 1000
     assert of(1000, dynamodb__write=1.0) == 87_600 * 2 * 1000
     assert of(11, kms__request=1.0) == 11 * 730
 

@@ -58,7 +58,7 @@ TRANSITIONS = 5
 
 # The custom metrics of docs/metrics.md: those of the ticks and of a beat, and those that requests add. One is left out:
 # AuthorizerFailures is written only when a token could not be checked.
-METRICS = 6 + 2
+METRICS = 7 + 2
 METRICS_IN_USE = 6 + 6
 
 # In use, API Gateway calls the authorizer every five minutes for each of two tokens. Each time the authorizer's copies

@@ -15,6 +15,7 @@ from gateway.core.redaction import redact
 MetricName = Literal[
     "Ticks",
     "ProvidersFailed",
+    "ProvidersSubstituted",
     "OldestBeatAge",
     "BeatsUnfinished",
     "BeatsNotWritten",

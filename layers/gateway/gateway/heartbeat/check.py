@@ -81,6 +81,7 @@ class HeartbeatCheck:
             slot=slot,
             stream=stream,
             hiding_message=failure.hiding_message if failure else None,
+            warning=_storable(progress.warning) if failure is None else None,
             max_tokens_refused_version=provider.version if progress.max_tokens_refused else None,
         )
 

@@ -21,7 +21,8 @@ class Outcome:
     answer named no model. `tokens` is None when the cost is unknown. `slot` is the tick that the heartbeat belongs to,
     None outside the ticks. `stream` says whether the heartbeat requested a stream. `hiding_message` is TokenHub's
     message in `error` if it hides the cause of the failure, else None. `max_tokens_refused_version` is the provider's
-    version if its model has just refused `max_tokens` and accepted `max_completion_tokens`.
+    version if its model has just refused `max_tokens` and accepted `max_completion_tokens`. `warning` says that
+    TokenHub answered with another model than the requested one.
     """
 
     started_at: datetime
@@ -34,6 +35,7 @@ class Outcome:
     stream: bool = False
     hiding_message: str | None = None
     max_tokens_refused_version: str | None = None
+    warning: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +51,22 @@ class RecordedBeat:
         """Whether the heartbeat changed the provider's status."""
         return self.after.status != self.before.health.status
 
+    @property
+    def warning_changed(self) -> bool:
+        """Whether a substitution of the model began or ended with the heartbeat."""
+        return (self.after.last_heartbeat_warning is None) != (self.before.health.last_heartbeat_warning is None)
+
+    @property
+    def has_events(self) -> bool:
+        """Whether the heartbeat changed anything that EventBridge reports."""
+        return self.status_changed or self.warning_changed
+
 
 def next_health(before: Health, outcome: Outcome) -> Health:
     """Returns the health after a heartbeat. One failure makes a provider failed, one success makes it healthy.
 
-    While a provider stays failed, an error that hides the cause never replaces a cause that is known.
+    While a provider stays failed, an error that hides the cause never replaces a cause that is known. A failed
+    heartbeat keeps the warning, because it does not show which model answers.
     """
     status: Status = "healthy" if outcome.error is None else "failed"
     day = utc_day(outcome.started_at)
@@ -71,6 +84,7 @@ def next_health(before: Health, outcome: Outcome) -> Health:
         heartbeat_tokens=tokens_before + (outcome.tokens or 0),
         heartbeat_tokens_day=day,
         max_tokens_refused_version=outcome.max_tokens_refused_version or before.max_tokens_refused_version,
+        last_heartbeat_warning=outcome.warning if outcome.error is None else before.last_heartbeat_warning,
         **_error_fields(before, outcome),
     )
     return after if status == before.status else replace(after, status_changed_at=outcome.started_at)

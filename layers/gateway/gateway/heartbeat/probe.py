@@ -23,6 +23,7 @@ from gateway.heartbeat.verdict import (
     tokens_used,
     unusable,
 )
+from gateway.proxy.model_names import is_substituted
 from gateway.proxy.request import ForwardRequest
 from gateway.proxy.sse import StreamWatcher
 from gateway.proxy.upstream import Target, Upstream, UpstreamResponse
@@ -47,6 +48,7 @@ class ProbeProgress:
     ttft_ms: int | None = None
     tokens: int | None = None
     max_tokens_refused: bool = False
+    warning: str | None = None
     given_up: bool = False
     abort: Callable[[], None] | None = None
 
@@ -112,8 +114,14 @@ class Probe:
                 named = self._read_stream(answer, progress, secrets, began)
             else:
                 named = _read_answer(chunks, progress, secrets)
+        negotiated = model_name(answer.headers.get("x-negotiated-model"), secrets)
         # A model's provider may use another name for the model that TokenHub negotiated. That is not a substitution.
-        progress.model = model_name(answer.headers.get("x-negotiated-model"), secrets) or named
+        progress.model = negotiated or named
+        if "x-alias-from" not in answer.headers and is_substituted(request.model, negotiated, named):
+            progress.warning = (
+                f"TokenHub answered with the model {progress.model} instead of {request.model}. "
+                "Check that the model is registered and enabled in TokenHub."
+            )
 
     def _read_stream(
         self, answer: UpstreamResponse, progress: ProbeProgress, secrets: list[str], began: float

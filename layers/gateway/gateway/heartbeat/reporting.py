@@ -19,7 +19,7 @@ class Reporter:
         self._logger = logger
 
     def report_beat(self, beat: RecordedBeat) -> None:
-        """Emits the metrics of a heartbeat and logs a change of status."""
+        """Emits the metrics of a heartbeat and logs a change of status or of the model's substitution."""
         provider, outcome = beat.before.id, beat.outcome
         failures = 0 if outcome.error is None else 1
         telemetry.emit(
@@ -33,12 +33,18 @@ class Reporter:
                 "health changed", extra=change | {"new_status": beat.after.status, "error": outcome.error}
             )
 
+        if beat.warning_changed:
+            self._logger.info(
+                "model warning changed", extra={"provider": provider, "warning": beat.after.last_heartbeat_warning}
+            )
+
     def report_tick(self, slot: str, result: TickResult) -> dict[str, Any]:
         """Emits the metrics of a tick, logs it with its failures, and returns its summary."""
         telemetry.emit(
             {
                 "Ticks": 1,
                 "ProvidersFailed": result.failed,
+                "ProvidersSubstituted": result.substituted,
                 "BeatsUnfinished": result.unfinished,
                 "BeatsNotWritten": result.not_written,
                 "EventsNotPublished": result.events_not_published,

@@ -38,7 +38,7 @@ class SideEffectQueue:
             if not self._closed:
                 self._failures += self._side_effects.notify(beat)
                 self._history.put(beat)
-                if beat.status_changed:
+                if beat.has_events:
                     self._events.put(beat)
                 return
         self._side_effects.on_late_failures(self._side_effects.run([beat]))

@@ -66,7 +66,7 @@ class SideEffects:
         failures = [failure for beat in beats for failure in self.notify(beat)]
         for batch in batched(beats, MAX_ITEMS_PER_CALL, strict=False):
             failures += self.store_history(batch)
-        changes = (beat for beat in beats if beat.status_changed)
+        changes = (beat for beat in beats if beat.has_events)
         for batch in batched(changes, events.MAX_EVENTS_PER_CALL, strict=False):
             failures += self.publish_events(batch)
         return failures

@@ -38,7 +38,7 @@ class TickResult:
 
     `providers` counts the enabled providers before it, `failed` those that are enabled and failed after it, and
     `unfinished` the heartbeats that did not end in time. `oldest_beat_s` is the age of the oldest last heartbeat in
-    seconds, 0 without enabled providers.
+    seconds, 0 without enabled providers. `substituted` counts the enabled providers whose model is substituted.
     """
 
     providers: int
@@ -46,6 +46,7 @@ class TickResult:
     unfinished: int
     oldest_beat_s: float
     failures: tuple[InternalFailure, ...]
+    substituted: int = 0
 
     @property
     def not_written(self) -> int:
@@ -190,6 +191,7 @@ class Ticker:
             unfinished=len(beats) - len(finished),
             oldest_beat_s=max(ages, default=0.0),
             failures=(*not_written, *failures),
+            substituted=sum(provider.health.last_heartbeat_warning is not None for provider in enabled),
         )
 
 

@@ -48,6 +48,7 @@ class Health:
     failure_cause: str | None = None
     failure_cause_since: datetime | None = None
     max_tokens_refused_version: str | None = None
+    last_heartbeat_warning: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,6 +123,7 @@ class ProviderView(BaseModel):
     last_heartbeat_latency_ms: int | None
     last_heartbeat_ttft_ms: int | None
     last_heartbeat_error: str | None
+    last_heartbeat_warning: str | None
     last_heartbeat_model: str | None
     consecutive_failures: int
     status_changed_at: str | None
@@ -151,6 +152,7 @@ def provider_view(provider: Provider, now: datetime) -> ProviderView:
         last_heartbeat_latency_ms=health.last_heartbeat_latency_ms,
         last_heartbeat_ttft_ms=health.last_heartbeat_ttft_ms,
         last_heartbeat_error=health.last_heartbeat_error,
+        last_heartbeat_warning=health.last_heartbeat_warning,
         last_heartbeat_model=health.last_heartbeat_model,
         consecutive_failures=health.consecutive_failures,
         status_changed_at=_optional_timestamp(health.status_changed_at),

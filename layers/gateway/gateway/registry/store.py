@@ -31,6 +31,7 @@ PENDING = {
     "last_heartbeat_ttft_ms": None,
     "failure_cause": None,
     "failure_cause_since": None,
+    "last_heartbeat_warning": None,
 }
 
 

@@ -29,6 +29,7 @@ HEALTH = st.builds(
     failure_cause=st.none() | TEXT,
     failure_cause_since=st.none() | TIMES,
     max_tokens_refused_version=st.none() | TEXT,
+    last_heartbeat_warning=st.none() | TEXT,
 )
 PROVIDERS = st.builds(
     Provider,
