@@ -185,7 +185,7 @@ $(architecture):
 	@.local/clients/python/bin/pip install -q --disable-pip-version-check --no-deps -r requirements/clients.txt
 
 .local/clients/node-packages:
-	@if node -e 'process.exit(parseInt(process.versions.node) < 20)' 2>/dev/null; then \
+	@if node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null; then \
 	  cp tests/e2e/clients/node/.npmrc tests/e2e/clients/node/package*.json .local/clients && \
 	  npm ci --silent --prefix .local/clients; \
 	else echo "make: Node 20 is not on the PATH. The tests of Node's client programs are skipped." >&2; fi

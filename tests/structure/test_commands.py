@@ -21,6 +21,7 @@ SAM_LOCAL = "tests/e2e/test_readme.py::test_sam_local_answers_from_the_same_loca
 BOOTSTRAP = "tests/e2e/test_readme.py::test_bootstrap_script_registers_the_provider_again"
 REGISTRATION = "tests/e2e/test_smoke.py::test_documented_registration_works_as_written"
 DEPLOYMENT = "tests/e2e/test_readme.py::test_documented_commands_deploy_change_upgrade_and_delete_a_stack"
+CLAUDE_CODE = "tests/e2e/clients/test_claude_code.py::test_answers_in_one_request"
 RUN_BY = {
     "make dev": "tests/e2e/test_readme.py::clone",
     "make -s rehearse": OUTAGE,
@@ -40,6 +41,8 @@ RUN_BY = {
     "make deploy ENV=dev": DEPLOYMENT,
     "git pull": DEPLOYMENT,
     "make delete ENV=dev": DEPLOYMENT,
+    "export ANTHROPIC_": CLAUDE_CODE,
+    "export CLAUDE_CODE_DISABLE_": CLAUDE_CODE,
     "make -s e2e": "tests/e2e/test_smoke.py::test_passes_every_check_with_a_registered_provider",
 }
 NOT_RUN = {

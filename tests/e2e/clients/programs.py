@@ -16,6 +16,7 @@ import pytest
 
 from tests.template import ROOT
 
+CLIENTS_PAGE = (ROOT / "docs/clients.md").read_text()
 SOURCES = ROOT / "tests/e2e/clients"
 INSTALLED = ROOT / ".local/clients"
 CLIENT_PYTHON = str(INSTALLED / "python/bin/python")

@@ -9,12 +9,11 @@ from typing import cast
 import pytest
 
 from tests.e2e.clients.conftest import TOOLS
-from tests.e2e.clients.programs import CLIENT_PYTHON, Job, Program, node_program, python_program
+from tests.e2e.clients.programs import CLIENT_PYTHON, CLIENTS_PAGE, Job, Program, node_program, python_program
 from tests.e2e.clients.relay import Relay
 from tests.e2e.clients.tool_provider import CLAUDE, WEATHER, ToolProvider
 from tests.e2e.conftest import Gateway
 from tests.rehearsal import RunningTokenHub
-from tests.template import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -48,7 +47,7 @@ class Library:
         return "anthropic" in self.name
 
 
-LIBRARIES = [Library(*row) for row in ROW.findall((ROOT / "docs/clients.md").read_text())]
+LIBRARIES = [Library(*row) for row in ROW.findall(CLIENTS_PAGE)]
 AI_SDK = ("`@ai-sdk/openai-compatible`", "`@ai-sdk/anthropic`")
 # Library → its exception for a wrong token, and its exception and status for a broken stream.
 EXCEPTIONS: dict[str, tuple[str, str | None, int | None]] = {

@@ -24,7 +24,7 @@ class ToolProvider:
         body = request.json()
         results = [text for message in body["messages"] for text in tool_results(message)]
         calls = [] if results else self.calls
-        is_messages = request.target == "/v1/messages"
+        is_messages = request.target.partition("?")[0] == "/v1/messages"
         if body.get("stream"):
             is_anthropic = is_messages or body["model"] == CLAUDE
             frames = (anthropic_frames if is_anthropic else openai_frames)(results, calls)
