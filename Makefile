@@ -27,7 +27,7 @@ SHELL := /bin/bash
 OUTAGE ?= cut_clean
 BENCH ?= streaming
 .PHONY: help dev aws tokenhub health trace rehearse token rotate-token reset deploy delete e2e docs recording test \
-  conformance check verify verify-requests verify-system fuzz bench format clean
+  conformance check verify verify-waits verify-requests verify-system fuzz bench format clean
 
 python := .venv/bin/python
 architecture := .local/architecture--start-make-dev-first.toml
@@ -90,7 +90,7 @@ reset: .local/ready
 	@$(python) -m tools.local.reset
 
 test: .local/ready-dev
-	$(python) -m pytest -n auto tests/unit tests/functions
+	$(python) -m pytest -n auto --dist worksteal tests/unit tests/functions
 	@TOKENHUB_URL= $(MAKE) -s conformance
 	$(python) -m pytest tests/integration
 
@@ -105,18 +105,23 @@ check: .local/ready-dev .local/checkov/ready
 	.venv/bin/sam validate --lint
 	$(python) -m tests.structure.scan .local/checkov/bin/checkov
 
-# Two groups of about the same duration run in parallel. Half of the time they wait: for schedules, alarms and timeouts.
-requests := $(addprefix tests/e2e/test_,alarms.py bytes.py canary.py causes.py every_cut.py failures.py fuzz.py \
-  leaving.py revocation.py rotation.py schedule.py smoke.py)
+# Three groups run in parallel. The first one only waits for schedules, alarms and caches; the other two take about
+# the same time.
+waits := $(addprefix tests/e2e/test_,alarms.py revocation.py schedule.py)
+requests := $(addprefix tests/e2e/test_,bytes.py canary.py causes.py every_cut.py failures.py fuzz.py \
+  leaving.py rotation.py smoke.py)
 
 verify: .local/ready-dev .local/fuzz/ready .local/clients/ready
-	@$(MAKE) -s -k -j2 --output-sync=target verify-requests verify-system
+	@$(MAKE) -s -k -j3 --output-sync=target verify-waits verify-requests verify-system
+
+verify-waits:
+	$(python) -m pytest $(waits)
 
 verify-requests:
 	$(python) -m pytest $(requests)
 
 verify-system:
-	$(python) -m pytest tests/e2e $(addprefix --ignore=,$(requests))
+	$(python) -m pytest tests/e2e $(addprefix --ignore=,$(waits) $(requests))
 
 fuzz: .local/ready-dev .local/fuzz/ready
 	@CASES=$(CASES) SEED=$(SEED) $(python) -m tests.fuzz
