@@ -302,25 +302,3 @@ def test_no_parameter_is_nullable(document: dict[str, Any]) -> None:
 
     assert [parameter["name"] for parameter in parameters] == ["id", "limit", "before", "bucket"]
     assert "null" not in json.dumps(parameters)
-
-
-@pytest.mark.parametrize(
-    ("platform", "path", "server"),
-    [
-        ("aws", "/prod/api/v1/openapi.json", "/prod"),
-        # A custom domain, then one with a base path.
-        ("aws", "/api/v1/openapi.json", "/"),
-        ("aws", "/gateway/api/v1/openapi.json", "/gateway"),
-        ("local", "/prod/api/v1/openapi.json", "/"),
-    ],
-)
-def test_the_server_is_the_base_path_of_the_request(
-    load: Load, monkeypatch: pytest.MonkeyPatch, platform: str, path: str, server: str
-) -> None:
-    monkeypatch.setenv("PLATFORM", platform)
-    request = event("openapi")
-    request["requestContext"]["path"] = path
-
-    answer = load("providers").handler(request, Context())
-
-    assert json.loads(answer["body"])["servers"] == [{"url": server}]
