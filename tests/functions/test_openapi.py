@@ -234,28 +234,6 @@ def test_documents_every_error_of_a_model_list(
     check(document, "get", f"{ONE}/models", answer)
 
 
-@pytest.mark.parametrize(
-    ("labels", "is_valid"),
-    [
-        ({}, True),
-        ({"team": "search"}, True),
-        (dict.fromkeys("abcdef", ""), False),
-        ({"team": 7}, False),
-        ({"team": "v" * 129}, False),
-        ({"n" * 129: "v"}, False),
-        ([], False),
-    ],
-)
-def test_describes_the_metadata_header_of_every_forwarded_route(
-    document: dict[str, Any], labels: object, *, is_valid: bool
-) -> None:
-    for (_, path), operation in operations(document).items():
-        named = [p for p in operation.get("parameters", ()) if p["name"] == "X-Gateway-Metadata"]
-        assert len(named) == path.startswith(("/v1/", "/anthropic/"))
-        for parameter in named:
-            assert Draft202012Validator(parameter["schema"]["contentSchema"]).is_valid(labels) == is_valid
-
-
 def test_describes_the_if_match_header(document: dict[str, Any]) -> None:
     changing = operations(document)["patch", ONE]["parameters"]
     header = next(parameter for parameter in changing if parameter["in"] == "header")
