@@ -101,7 +101,7 @@ def test_totals_equal_hand_computed_totals() -> None:
     assert streams.at(2) == 2 * 10
     standard = sum(part.fixed for part in cost.parts(usd | {"step_functions.standard_transition": 1.0}, express=False))
     assert standard == 43_800 * 5
-    assert sum(part.fixed for part in cost.parts(usd | {"dynamodb.write": 1.0})) == 87_600 * 2
+    assert sum(part.fixed for part in cost.parts(usd | {"dynamodb.write": 1.0})) == 87_600 * 2 + 1_460 * 7
     read = cost.parts(usd | {"secrets_manager.request": 1.0})
     assert (sum(part.at(0) for part in read), sum(part.at(1) for part in read)) == (0, 17_520 * 4)
 
@@ -115,7 +115,7 @@ def test_more_providers_add_metrics_writes_and_decryptions() -> None:
 
     assert cost.idle_bill(cost.prices(), 1) == {part.name: part.fixed for part in cost.parts(cost.prices())}
     assert of(1000, cloudwatch__metric=1.0) == 7 + 2 * 1000
-    assert of(1000, dynamodb__write=1.0) == 87_600 * 2 * 1000
+    assert of(1000, dynamodb__write=1.0) == (87_600 * 2 + 1_460 * 7) * 1000
     assert of(11, kms__request=1.0) == 11 * 730
 
 
