@@ -22,6 +22,13 @@ METRICS_INSIGHTS = re.compile(
     r'SELECT (?P<statistic>MAX|SUM)\((?P<name>\w+)\) FROM SCHEMA\("\$\{MetricsNamespace\}", provider\) '
     r"GROUP BY provider ORDER BY (?P=statistic)\(\) DESC(?: LIMIT \d+)?"
 )
+OWN = {"Ref": "MetricsNamespace"}
+FROM_LOGS = {
+    transformation["MetricName"]
+    for metric_filter in of_type("AWS::Logs::MetricFilter", RESOURCES).values()
+    for transformation in metric_filter["MetricTransformations"]
+    if transformation["MetricNamespace"] == OWN
+}
 REFERENCE = re.compile(r"\$\{([^!}][^}]*)\}")
 # By namespace: the dimension, the resource types that it names, and the metrics.
 AWS_METRICS = {

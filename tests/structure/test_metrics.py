@@ -1,4 +1,4 @@
-"""Dashboard, alarms, saved queries and docs/metrics.md name only metrics, resources and fields that exist."""
+"""Dashboard, alarms and saved queries name only metrics, resources and fields that exist."""
 
 import json
 import re
@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
-from gateway.core.telemetry import UNITS, make_logger
+from gateway.core.telemetry import make_logger
 from tests.structure.observability import (
     ALARMS,
     AWS_METRICS,
+    FROM_LOGS,
     METRICS_INSIGHTS,
     NAMES,
+    OWN,
     QUERIES,
     REFERENCE,
     RESOURCES,
@@ -29,14 +31,6 @@ from tests.structure.observability import (
 from tests.structure.rendered import deployed, of_type
 from tests.template import ROOT, template
 
-OWN = {"Ref": "MetricsNamespace"}
-DOCS = (ROOT / "docs/metrics.md").read_text()
-FROM_LOGS = {
-    transformation["MetricName"]
-    for metric_filter in of_type("AWS::Logs::MetricFilter", RESOURCES).values()
-    for transformation in metric_filter["MetricTransformations"]
-    if transformation["MetricNamespace"] == OWN
-}
 WITHOUT_DIMENSION = {name for name, dimensions in emitted().items() if "none" in dimensions} | FROM_LOGS
 
 
@@ -148,7 +142,6 @@ def test_provider_alarm_is_optional_and_follows_every_provider() -> None:
     assert (query["statistic"], metric["Period"], alarm["EvaluationPeriods"]) == ("MAX", 60, 1)
     assert (alarm["ComparisonOperator"], alarm["Threshold"]) == (AT_LEAST, 1)
     assert alarm["AlarmActions"] == alarm["OKActions"] == [{"Ref": "AlarmTopic"}]
-    assert "`EachProviderAlarm`" in DOCS
 
 
 def test_only_alarms_of_this_account_may_publish() -> None:
@@ -271,37 +264,3 @@ def test_queries_read_every_log_group_of_the_stack() -> None:
     groups = {group["Ref"] for query in QUERIES.values() for group in query["LogGroupNames"]}
 
     assert groups == set(of_type("AWS::Logs::LogGroup", deployed()["Resources"]))
-
-
-# ---- docs/metrics.md ---------------------------------------------------------------------------------------------
-
-
-def rows(heading: str) -> list[list[str]]:
-    [section] = re.findall(rf"^## {heading}$(.*?)(?=^## |\Z)", DOCS, re.DOTALL | re.MULTILINE)
-    table = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("| ")]
-    return [[cell.strip("`") for cell in row] for row in table[1:]]
-
-
-def test_docs_list_each_metric_with_unit_and_dimensions() -> None:
-    dimensions = {name: {"none"} for name in FROM_LOGS} | emitted()
-    expected = {name: [str(UNITS.get(name, "Count")), ", ".join(sorted(dimensions[name]))] for name in dimensions}
-    units = {name: [unit.rpartition(".")[2], where] for name, (unit, where) in expected.items()}
-
-    assert {row[0]: row[1:3] for row in rows("Metrics")} == units
-    assert all(all(cell.strip() for cell in row) and len(row) == 5 for row in rows("Metrics"))
-
-
-def test_docs_count_the_billed_metrics() -> None:
-    gateway_metrics = sum("none" in row[2] for row in rows("Metrics"))
-    provider_metrics = sum("provider" in row[2] for row in rows("Metrics"))
-
-    assert f"{gateway_metrics} for the gateway and {provider_metrics} for each provider" in DOCS
-    assert f"{len(ALARMS)} alarms and 1 dashboard" in DOCS
-
-
-def test_docs_list_alarms_queries_and_request_fields() -> None:
-    named = [query["Name"]["Fn::Sub"].removeprefix("${AWS::StackName}/") for query in QUERIES.values()]
-
-    assert {row[0] for row in rows("Alarms")} == set(ALARMS)
-    assert [row[0] for row in rows("Saved queries")] == named
-    assert {row[0] for row in rows("Log lines")} == logged("request")

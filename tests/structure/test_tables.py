@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from tests.template import ROOT, template
-from tools.docs import cost, parameters, tables
+from tools.docs import cost, cost_tables, parameters, tables
 
 METRICS_PAGE = (ROOT / "docs/metrics.md").read_text()
 
@@ -39,13 +39,13 @@ def test_readme_price_is_the_total_of_the_cost_page() -> None:
     bill = cost.parts(cost.prices())
     ten_thousand, per_request = sum(part.at(10_000) for part in bill), sum(part.per_request for part in bill)
 
-    assert f"| **total** | {idle} | {ten_thousand:.2f} |" in cost.cost_table()
+    assert f"| **total** | {idle} | {ten_thousand:.2f} |" in cost_tables.cost_table()
     assert small == pytest.approx(ten_thousand + 90_000 * per_request, abs=0.01)
 
 
 def test_every_price_and_every_free_quantity_names_its_source() -> None:
-    prices = [row.split(" | ") for row in cost.price_table().splitlines()[2:]]
-    free = [row.split(" | ") for row in cost.free_table().splitlines()[2:-1]]
+    prices = [row.split(" | ") for row in cost_tables.price_table().splitlines()[2:]]
+    free = [row.split(" | ") for row in cost_tables.free_table().splitlines()[2:-1]]
 
     assert len(prices) == len(cost.prices())
     # An Express workflow makes no transitions that are billed, so their free quantity saves nothing.
@@ -70,14 +70,14 @@ def test_free_tier_is_the_used_part_of_each_free_quantity() -> None:
 
 
 def test_headline_states_the_totals_of_the_cost_table() -> None:
-    table = {row.split(" | ")[0]: row.strip("| ").split(" | ")[1:] for row in cost.cost_table().splitlines()}
-    dollars = re.findall(r"\$([\d.]+\d)", cost.headline())
+    table = {row.split(" | ")[0]: row.strip("| ").split(" | ")[1:] for row in cost_tables.cost_table().splitlines()}
+    dollars = re.findall(r"\$([\d.]+\d)", cost_tables.headline())
 
     column = list(cost.LOADS).index("100,000")
     assert dollars == [
         table[row][load] for row in ("| **total**", "| total after the always-free tier") for load in (0, column)
     ]
-    assert f"{cost.STREAM_S:.0f} seconds" in cost.headline()
+    assert f"{cost.STREAM_S:.0f} seconds" in cost_tables.headline()
 
 
 def test_every_price_is_used() -> None:

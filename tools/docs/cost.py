@@ -94,15 +94,16 @@ class Part:
 
 def prices() -> dict[str, float]:
     """Dollars by `service.unit`."""
-    return {name: price["usd"] for name, price in _declared().items()}
+    return {name: price["usd"] for name, price in declared().items()}
 
 
 def free_quantities() -> dict[str, float]:
     """The quantity that AWS gives away each month in every account, by `service.unit`."""
-    return {name: price["free"] for name, price in _declared().items() if "free" in price}
+    return {name: price["free"] for name, price in declared().items() if "free" in price}
 
 
-def _declared() -> dict[str, dict[str, Any]]:
+def declared() -> dict[str, dict[str, Any]]:
+    """The prices in docs/prices.toml by `service.unit`: dollars, source, and what is free."""
     services = tomllib.loads((ROOT / "docs/prices.toml").read_text())
     return {f"{service}.{unit}": price for service, units in services.items() for unit, price in units.items()}
 
@@ -166,46 +167,13 @@ def free_dollars(requests: float, *, express: bool = True) -> dict[str, float]:
     """
     usd = prices()
     nothing = dict.fromkeys(usd, 0.0)
-    used = {name: _total(parts(nothing | {name: 1.0}, express=express), requests) for name in free_quantities()}
+    used = {name: total(parts(nothing | {name: 1.0}, express=express), requests) for name in free_quantities()}
     return {name: min(used[name], free) * usd[name] for name, free in free_quantities().items()}
 
 
 def free_tier(requests: float, *, express: bool = True) -> float:
     """Dollars that the always-free tier takes off a month with this many requests."""
     return sum(free_dollars(requests, express=express).values())
-
-
-def headline() -> str:
-    """One sentence for the README: an idle month, and one with 100,000 streams of 10 s, before and after free tier."""
-    bill = parts(prices())
-    idle, busy = _total(bill, 0), _total(bill, HEADLINE_REQUESTS)
-    idle_net, busy_net = idle - free_tier(0), busy - free_tier(HEADLINE_REQUESTS)
-    return (
-        f"An idle month costs about ${idle:.2f}, and a month with {HEADLINE_REQUESTS:,} streamed requests of "
-        f"{STREAM_S:.0f} seconds about ${busy:.2f}.\nIn an account that uses AWS's always-free tier for nothing else, "
-        f"they cost ${idle_net:.2f} and ${busy_net:.2f}."
-    )
-
-
-def cost_table() -> str:
-    """Dollars a month by part and load."""
-    express, standard = parts(prices()), parts(prices(), express=False)
-    loads = LOADS.values()
-    rows = [f"| Dollars a month, with this many requests | {' | '.join(LOADS)} |", "|---|" + "---:|" * len(LOADS)]
-    rows += [_row(part.name, [part.at(requests) for requests in loads]) for part in express]
-    rows += [
-        _row("**total**", [_total(express, requests) for requests in loads]),
-        _row("total after the always-free tier", [_total(express, n) - free_tier(n) for n in loads]),
-        _row("total with a Standard workflow", [_total(standard, requests) for requests in loads]),
-        _row("price of 1,000 requests", [None, *(_total(express, n) / n * 1000 for n in loads if n)]),
-    ]
-    return "\n".join(rows)
-
-
-def largest_table() -> str:
-    """The number of requests a month from which each part is the largest."""
-    rows = ["| From this many requests a month | the largest part is |", "|---:|---|"]
-    return "\n".join(rows + [f"| {requests:,.0f} | {part.name} |" for requests, part in largest(parts(prices()))])
 
 
 def largest(bill: list[Part]) -> list[tuple[float, Part]]:
@@ -237,67 +205,6 @@ def idle_bill(usd: Mapping[str, float], providers: int) -> dict[str, float]:
     return one | grown
 
 
-def provider_table() -> str:
-    """Dollars a month of an idle gateway by the number of its providers: the parts that grow, and the sum."""
-    bills = [idle_bill(prices(), providers) for providers in PROVIDERS]
-    counts = " | ".join(f"{count:,}" for count in PROVIDERS)
-    rows = [f"| Dollars a month, idle, with this many providers | {counts} |", "|---|" + "---:|" * len(PROVIDERS)]
-    rows += [
-        # An idle gateway does not run the authorizer.
-        _row("heartbeat: Lambda" if name == HEARTBEAT_AND_AUTHORIZER else name, [bill[name] for bill in bills])
-        for name in bills[0]
-        if bills[-1][name] > bills[0][name]
-    ]
-    return "\n".join([*rows, _row("**total**, including the other parts", [sum(bill.values()) for bill in bills])])
-
-
-def stream_table() -> str:
-    """Lambda's part of 1 million requests, by the length of a stream and by the memory."""
-    gb_s = prices()["lambda.gb_second_arm64"]
-    rows = [
-        "| Lambda for 1 million streams a month, each of | 512 MB | 1,024 MB | average number of concurrent streams |",
-        "|---|---:|---:|---:|",
-    ]
-    for seconds in (5, 10, 60, 295):
-        cost = 1e6 * seconds * gb_s
-        concurrent = 1e6 * seconds / (MINUTES_PER_MONTH * 60)
-        rows.append(f"| {seconds} s | {cost / 2:,.0f} | {cost:,.0f} | {concurrent:,.1f} |")
-    return "\n".join(rows)
-
-
-def price_table() -> str:
-    """Every unit price with its source."""
-    rows = ["| Price | Dollars | Source |", "|---|---:|---|"]
-    for name, price in _declared().items():
-        usd = f"{price['usd']:.10f}".rstrip("0").rstrip(".")
-        rows.append(f"| {_label(name)} | {usd} | {price['source']} |")
-    return "\n".join(rows)
-
-
-def free_table() -> str:
-    """Every free quantity that the gateway uses, the dollars that it saves, and its source."""
-    declared, idle, busy = _declared(), free_dollars(0), free_dollars(HEADLINE_REQUESTS)
-    busy_month = f"with {HEADLINE_REQUESTS:,} requests"
-    rows = [
-        f"| Always free | Quantity a month | Dollars saved in an idle month | {busy_month} | Source |",
-        "|---|---:|---:|---:|---|",
-    ]
-    rows += [
-        f"| {_label(name)} | {free:,} | {idle[name]:.2f} | {busy[name]:.2f} | {declared[name]['free_source']} |"
-        for name, free in free_quantities().items()
-        if busy[name]
-    ]
-    total = f"| **total** | | {free_tier(0):.2f} | {free_tier(HEADLINE_REQUESTS):.2f} | |"
-    return "\n".join([*rows, total])
-
-
-def _label(name: str) -> str:
-    return name.replace(".", ": ").replace("_", " ")
-
-
-def _row(name: str, values: list[float | None]) -> str:
-    return f"| {name} | {' | '.join('' if value is None else f'{value:,.2f}' for value in values)} |"
-
-
-def _total(bill: list[Part], requests: float) -> float:
+def total(bill: list[Part], requests: float) -> float:
+    """Returns the dollars of a bill in a month with this many requests."""
     return sum(part.at(requests) for part in bill)

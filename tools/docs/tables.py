@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from tools.docs import cost, parameters
+from tools.docs import cost, cost_tables, parameters
 
 ROOT = Path(__file__).parents[2]
 README_LOADS = {"Idle": 0, "100,000 streamed requests": 100_000}
@@ -20,12 +20,12 @@ def price_rows() -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "price": price_rows,
     "parameters": parameters.table,
-    "cost": cost.cost_table,
-    "free": cost.free_table,
-    "largest": cost.largest_table,
-    "streams": cost.stream_table,
-    "providers": cost.provider_table,
-    "prices": cost.price_table,
+    "cost": cost_tables.cost_table,
+    "free": cost_tables.free_table,
+    "largest": cost_tables.largest_table,
+    "streams": cost_tables.stream_table,
+    "providers": cost_tables.provider_table,
+    "prices": cost_tables.price_table,
 }
 PAGES = ("README.md", "docs/cost.md", "docs/parameters.md")
 BLOCK = re.compile(r"<!-- (\w+): `make docs` writes this -->\n(.*?)<!-- end -->", re.DOTALL)

@@ -110,3 +110,26 @@ def test_reports_each_hidden_error_of_the_rehearsal_tokenhub(
     error = error_of(patient_upstream, f"{tokenhub.url}/v1", provider)
 
     assert (error or "").startswith(f"HTTP 200: {MODES[mode][stream]}")
+
+
+@pytest.mark.parametrize("text", ["<think>\nOkay", "<reasoning>", "<|channel|>", "<3", "< 5", "pong", "", "{}", "[1]"])
+def test_accepts_a_models_text_without_usage(patient_upstream: Upstream, serve: Serve, text: str) -> None:
+    assert error_of(patient_upstream, serve(always(answer(body=completion(text, usage=None)))).url) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<!DOCTYPE html><title>Sign in</title>",
+        "<h1>502 Bad Gateway</h1>",
+        "<Error><Code>AccessDenied</Code></Error>",
+        "<!-- nginx --><html>",
+        '{"error": "cut of',
+        '{"error": {"message": "no"}} {"error": {}}',
+        '{"type": "error", "error": {"message": "no"}}',
+    ],
+)
+def test_rejects_a_providers_error_sent_as_a_models_text(patient_upstream: Upstream, serve: Serve, text: str) -> None:
+    error = error_of(patient_upstream, serve(always(answer(body=completion(text, usage=None)))).url)
+
+    assert "The answer wraps an error of a model's provider" in (error or "")
