@@ -6,6 +6,7 @@ GatewayError
 │   └── InvalidEndpoint, InvalidMetadata (request_errors.py)
 ├── OriginNotAllowed          403
 ├── ProviderNotFound          404
+├── StatusPageOff, ProviderNotHealthy  404 and 503 (status_errors.py)
 ├── Conflict                  409
 │   ├── ApiKeyRequired
 │   ├── TooManyProviders
@@ -13,8 +14,7 @@ GatewayError
 ├── PreconditionFailed        412  the ETag in If-Match is outdated
 ├── RegistryBusy              503
 ├── NoProvider                503  the registry is empty
-├── HeartbeatFailed, HeartbeatTimeout
-├── RelayedError                   an error that the heartbeat function returned
+├── HeartbeatFailed, HeartbeatTimeout, RelayedError  of the heartbeat function
 ├── KeyServiceFailed          503  KMS
 └── ForwardingError                between the gateway and the provider
     ├── 502: ProviderUnreachable, ProviderDisconnected, RedirectRefused, EndpointRefused, KeyUnreadable,

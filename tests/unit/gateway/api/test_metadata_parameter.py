@@ -18,6 +18,7 @@ from gateway.api.openapi import document
 )
 def test_describes_the_metadata_header_of_every_forwarded_route(labels: object, *, is_valid: bool) -> None:
     paths = document({"openapi": "3.1.0", "paths": {}, "components": {"schemas": {}}})["paths"]
+    paths = {path: item for path, item in paths.items() if path.startswith(("/v1/", "/anthropic/"))}
     assert len(paths) > 10
     for operation in (operation for item in paths.values() for operation in item.values()):
         [parameter] = [each for each in operation["parameters"] if each["name"] == "X-Gateway-Metadata"]

@@ -66,7 +66,7 @@ def test_publishes_and_counts_a_substitution_when_it_begins_and_ends(system: Sys
     system.add("main", health=Health("healthy"))
     results = [
         system.ticker(ScriptedCheck(an_outcome(seconds, warning=warning))).tick(slot)
-        for seconds, warning, slot in [(1, WARNING, SLOT), (31, WARNING, NEXT_SLOT), (61, None, "3026")]
+        for seconds, warning, slot in [(1, WARNING, SLOT), (31, WARNING, NEXT_SLOT), (61, None, "2026-01-02T03:05:00Z")]
     ]
 
     assert [result.substituted for result in results] == [1, 1, 0]
