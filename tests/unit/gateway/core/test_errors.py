@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from gateway.core import errors
+from gateway.core import answer_errors, errors, request_errors, status_errors
 from gateway.core.errors import GatewayError
 
 
@@ -39,6 +39,8 @@ def examples() -> list[GatewayError]:
 
 
 def test_the_docstring_draws_every_error() -> None:
+    # A class counts only once its module is imported.
+    assert {answer_errors.NotJson, request_errors.InvalidMetadata, status_errors.StatusPageOff} <= set(tree())
     _, tree_text = (errors.__doc__ or "").split("\n\n")
     # Two spaces separate the names of a line from their description.
     drawn = {
