@@ -97,6 +97,13 @@ def test_few_modules_import_httpx() -> None:
     assert users_of("httpx") == HTTPX_MODULES
 
 
+def test_no_module_uses_boto3s_condition_builder() -> None:
+    """All threads of a resource share its counter of placeholders: findings/conditions_share_placeholders.sh."""
+    users = [path for folder in MAY_IMPORT for path in sources(folder) if "boto3.dynamodb.conditions" in imported(path)]
+
+    assert users == []
+
+
 def test_only_api_schemas_import_pydantic() -> None:
     assert users_of("pydantic") == ["api.rollup_views", "api.views", "registry.schemas"]
 

@@ -5,8 +5,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from boto3.dynamodb.conditions import Attr, Key
-
 from gateway.heartbeat.batches import put_all
 from gateway.heartbeat.health import Outcome
 from gateway.heartbeat.history import (
@@ -30,6 +28,8 @@ if TYPE_CHECKING:
 BUCKET_ATTRIBUTES = ("at", "good", "latency_ms")
 ALL_ATTRIBUTES = (*BUCKET_ATTRIBUTES, "ttft_ms", "error", "model", "tokens")
 ROLL_UP_ATTRIBUTES = (*BUCKET_ATTRIBUTES, "ttft_ms", "error", "planned")
+# Sorts after every timestamp.
+END_OF_TIME = "~"
 NUMBER_ATTRIBUTES = {"latency_ms", "ttft_ms", "tokens"}
 
 # From the first moment to just before the second. None means no end.
@@ -122,16 +122,25 @@ class HistoryStore:
         page_size: int | None = None,
     ) -> Iterator[PastBeat]:
         """Yields the unexpired heartbeats of a time range. Reads further pages only when the caller goes on."""
-        key_range = _key_range(times)
-        if key_range is None:
+        first, last = _key_range(times)
+        if last < first:
+            # DynamoDB rejects a reversed BETWEEN.
             return
         query: dict[str, Any] = {
-            "KeyConditionExpression": Key("provider_id").eq(provider_id) & key_range,
+            # Not with boto3's Key and Attr: all threads share their counter of placeholders, so that a concurrent call
+            # gives a query the values of another one. findings/conditions_share_placeholders.sh shows it.
+            "KeyConditionExpression": "provider_id = :provider_id AND #at BETWEEN :first AND :last",
             # DynamoDB deletes expired items up to days late.
-            "FilterExpression": Attr("expires_at").gt(int(now.timestamp())),
+            "FilterExpression": "expires_at > :now",
             # The placeholders avoid DynamoDB's reserved words.
             "ProjectionExpression": ", ".join(f"#{name}" for name in attributes),
             "ExpressionAttributeNames": {f"#{name}": name for name in attributes},
+            "ExpressionAttributeValues": {
+                ":provider_id": provider_id,
+                ":first": first,
+                ":last": last,
+                ":now": int(now.timestamp()),
+            },
             "ScanIndexForward": not newest_first,
             "ConsistentRead": True,
         }
@@ -147,13 +156,10 @@ class HistoryStore:
             query.pop("Limit", None)
 
 
-def _key_range(times: TimeRange) -> Any:
-    """Returns the key condition of a time range, None for an empty range: DynamoDB rejects a reversed BETWEEN."""
+def _key_range(times: TimeRange) -> tuple[str, str]:
+    """Returns the first and the last sort key of a time range. They are in the wrong order for an empty range."""
     since, before = times
-    if before is None:
-        return Key("at").gte(format_timestamp(since))
-    last = before - RESOLUTION
-    return Key("at").between(format_timestamp(since), format_timestamp(last)) if last >= since else None
+    return format_timestamp(since), END_OF_TIME if before is None else format_timestamp(before - RESOLUTION)
 
 
 def _read_beat(item: Mapping[str, Any]) -> PastBeat:

@@ -7,8 +7,6 @@ from datetime import date, datetime, timedelta
 from itertools import batched
 from typing import TYPE_CHECKING, Any
 
-from boto3.dynamodb.conditions import Attr, Key
-
 from gateway.heartbeat.batches import MAX_ITEMS_PER_CALL, Sleep, get_all, put_all
 from gateway.heartbeat.history import RESOLUTION, Page, encode_cursor
 from gateway.heartbeat.rollup_items import (
@@ -97,9 +95,16 @@ class RollUpStore:
             # DynamoDB rejects a reversed BETWEEN.
             return
         query: dict[str, Any] = {
-            "KeyConditionExpression": Key("provider_id").eq(provider.id) & Key("entry").between(since, last),
-            "FilterExpression": Attr("expires_at").gt(int(now.timestamp()))
-            & Attr("created_at").eq(format_timestamp(provider.created_at)),
+            # Without boto3's Key and Attr, for the reason in history_store.py.
+            "KeyConditionExpression": "provider_id = :provider_id AND entry BETWEEN :first AND :last",
+            "FilterExpression": "expires_at > :now AND created_at = :created_at",
+            "ExpressionAttributeValues": {
+                ":provider_id": provider.id,
+                ":first": since,
+                ":last": last,
+                ":now": int(now.timestamp()),
+                ":created_at": format_timestamp(provider.created_at),
+            },
             "ScanIndexForward": False,
             "ConsistentRead": True,
             **_projection(INCIDENT_ATTRIBUTES),
