@@ -1,7 +1,7 @@
 """Stores the outcomes of recent heartbeats in the heartbeats table."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,13 @@ if TYPE_CHECKING:
 BUCKET_ATTRIBUTES = ("at", "good", "latency_ms")
 ALL_ATTRIBUTES = (*BUCKET_ATTRIBUTES, "ttft_ms", "error", "model", "tokens")
 ROLL_UP_ATTRIBUTES = (*BUCKET_ATTRIBUTES, "ttft_ms", "error", "planned")
+# Not with boto3's Key and Attr: all threads share their counter of placeholders, so that a concurrent call gives a query
+# the values of another one. findings/conditions_share_placeholders.sh shows it.
+CONDITIONS = {
+    "KeyConditionExpression": "provider_id = :provider_id AND #at BETWEEN :first AND :last",
+    # DynamoDB deletes expired items up to days late.
+    "FilterExpression": "expires_at > :now",
+}
 # Sorts after every timestamp.
 END_OF_TIME = "~"
 NUMBER_ATTRIBUTES = {"latency_ms", "ttft_ms", "tokens"}
@@ -126,21 +133,11 @@ class HistoryStore:
         if last < first:
             # DynamoDB rejects a reversed BETWEEN.
             return
+        values = {":provider_id": provider_id, ":first": first, ":last": last, ":now": int(now.timestamp())}
         query: dict[str, Any] = {
-            # Not with boto3's Key and Attr: all threads share their counter of placeholders, so that a concurrent call
-            # gives a query the values of another one. findings/conditions_share_placeholders.sh shows it.
-            "KeyConditionExpression": "provider_id = :provider_id AND #at BETWEEN :first AND :last",
-            # DynamoDB deletes expired items up to days late.
-            "FilterExpression": "expires_at > :now",
-            # The placeholders avoid DynamoDB's reserved words.
-            "ProjectionExpression": ", ".join(f"#{name}" for name in attributes),
-            "ExpressionAttributeNames": {f"#{name}": name for name in attributes},
-            "ExpressionAttributeValues": {
-                ":provider_id": provider_id,
-                ":first": first,
-                ":last": last,
-                ":now": int(now.timestamp()),
-            },
+            **_projection(attributes),
+            **CONDITIONS,
+            "ExpressionAttributeValues": values,
             "ScanIndexForward": not newest_first,
             "ConsistentRead": True,
         }
@@ -154,6 +151,14 @@ class HistoryStore:
             query["ExclusiveStartKey"] = result["LastEvaluatedKey"]
             # Limit also counts expired items: pages of one item could take thousands of queries.
             query.pop("Limit", None)
+
+
+def _projection(attributes: Iterable[str]) -> dict[str, Any]:
+    # The placeholders avoid DynamoDB's reserved words.
+    return {
+        "ProjectionExpression": ", ".join(f"#{name}" for name in attributes),
+        "ExpressionAttributeNames": {f"#{name}": name for name in attributes},
+    }
 
 
 def _key_range(times: TimeRange) -> tuple[str, str]:
