@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 BUCKET_ATTRIBUTES = ("at", "good", "latency_ms")
 ALL_ATTRIBUTES = (*BUCKET_ATTRIBUTES, "ttft_ms", "error", "model", "tokens")
 ROLL_UP_ATTRIBUTES = (*BUCKET_ATTRIBUTES, "ttft_ms", "error", "planned")
-# Not with boto3's Key and Attr: all threads share their counter of placeholders, so that a concurrent call gives a query
-# the values of another one. findings/conditions_share_placeholders.sh shows it.
+# Not with boto3's Key and Attr: all threads share their counter of placeholders, so a concurrent call gives a query the
+# values of another one. findings/conditions_share_placeholders.sh shows it.
 CONDITIONS = {
     "KeyConditionExpression": "provider_id = :provider_id AND #at BETWEEN :first AND :last",
     # DynamoDB deletes expired items up to days late.
