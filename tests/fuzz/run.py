@@ -75,10 +75,15 @@ def target() -> Iterator[Target]:
     with RunningTokenHub() as tokenhub, RunningTokenHub() as failing, LocalSystem(environ=environ) as system:
         failing.rehearse("all_failed")
         # Two origins, because moving a provider to another origin requires the key again.
-        endpoints = (f"{tokenhub.url}/v1", f"{tokenhub.url.replace('127.0.0.1', 'localhost')}/v1")
+        # The one that fails too: Schemathesis registers providers again with values that it has read.
+        endpoints = (
+            f"{tokenhub.url}/v1",
+            f"{tokenhub.url.replace('127.0.0.1', 'localhost')}/v1",
+            f"{failing.url}/v1",
+        )
         token = system.token("admin")
         providers = {"tokenhub": endpoints[0], "spare": endpoints[0], "another": endpoints[1]}
-        _register(system.url, token, providers | {"failing": f"{failing.url}/v1"})
+        _register(system.url, token, providers | {"failing": endpoints[2]})
         yield Target(system.url, token, endpoints, _document(system.url, token))
 
 

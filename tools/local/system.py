@@ -22,7 +22,7 @@ from tools.local.log_follower import LogFollower
 from tools.local.processes import Child
 from tools.local.role_credentials import RoleCredentials
 from tools.local.sam_local import container_access
-from tools.local.settings import ACCOUNT, EMULATOR, PYCACHE, REGION, Settings, UserError
+from tools.local.settings import ACCOUNT, EMULATOR, REGION, Settings, UserError
 
 AWS_START_TIMEOUT_S = 30
 # The final snapshot of a large state takes most of this time.
@@ -162,7 +162,8 @@ class System:
         self, deployment: Deployment, credentials: RoleCredentials, logs: LogFollower, sockets: list[socket.socket]
     ) -> None:
         settings, url = self._settings, self._settings.aws_url
-        workers = WorkerPool(EMULATOR / "bin" / "python", credentials, logs.add, pycache=PYCACHE)
+        pycache = state_folder.shared_pycache(settings.state)
+        workers = WorkerPool(EMULATOR / "bin" / "python", credentials, logs.add, pycache=pycache)
         self._parts.push_async_callback(workers.close)
         server = ApiServer(
             deployment,
