@@ -108,7 +108,7 @@ check: .local/ready-dev .local/checkov/ready
 # Three groups run in parallel. The first one only waits for schedules, alarms and caches; the other two take about
 # the same time.
 waits := $(addprefix tests/e2e/test_,alarms.py revocation.py schedule.py)
-requests := $(addprefix tests/e2e/test_,bytes.py canary.py causes.py every_cut.py failures.py fuzz.py \
+requests := tests/e2e/clients $(addprefix tests/e2e/test_,bytes.py canary.py causes.py every_cut.py failures.py fuzz.py \
   leaving.py rotation.py smoke.py)
 
 verify: .local/ready-dev .local/fuzz/ready .local/clients/ready
