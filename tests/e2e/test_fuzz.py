@@ -20,7 +20,7 @@ UNSERVED = {
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(900),
     pytest.mark.skipif(not SCHEMATHESIS.exists(), reason="make .local/fuzz/ready installs Schemathesis"),
 ]
 
