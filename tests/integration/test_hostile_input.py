@@ -61,8 +61,9 @@ BODIES = {
 
 def error_of(response: httpx.Response) -> dict[str, Any]:
     assert 400 <= response.status_code < 500, response.text
-    [(name, error)] = response.json().items()
-    assert name == "error"
+    body = response.json()
+    assert (body.keys(), body["type"]) == ({"type", "error"}, "error")
+    error = body["error"]
     assert set(error) == {"message", "type", "code", "param"}
     return dict(error)
 
