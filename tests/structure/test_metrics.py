@@ -30,6 +30,7 @@ from tests.structure.observability import (
 )
 from tests.structure.rendered import deployed, of_type
 from tests.template import ROOT, template
+from tools.ops.log_search import ACCESS_GROUP, FUNCTION_GROUPS
 
 WITHOUT_DIMENSION = {name for name, dimensions in emitted().items() if "none" in dimensions} | FROM_LOGS
 
@@ -258,6 +259,13 @@ def test_query_fields_are_logged(name: str, capsys: pytest.CaptureFixture[str]) 
     assert set(matched) <= messages()
     fields = set().union(*(logged(message) for message in matched or messages()))
     assert used <= fields | common_fields(capsys) | RUNTIME_FIELDS
+
+
+def test_make_trace_searches_every_function_that_answers_requests() -> None:
+    """The heartbeat function answers no request of a client."""
+    groups = set(of_type("AWS::Logs::LogGroup", deployed({"AccessLogs": "existing"})["Resources"]))
+
+    assert groups - {"HeartbeatLogs"} == {*FUNCTION_GROUPS, ACCESS_GROUP}
 
 
 def test_queries_read_every_log_group_of_the_stack() -> None:

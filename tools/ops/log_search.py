@@ -13,6 +13,7 @@ FUNCTION_GROUPS = {
     "ProvidersLogs": "providers",
     "PreflightLogs": "preflight",
     "AuthorizerLogs": "authorizer",
+    "StatusLogs": "status",
 }
 ACCESS_GROUP = "AccessLogGroup"
 ID_FIELDS = ("request_id", "client_request_id", "response_id")
