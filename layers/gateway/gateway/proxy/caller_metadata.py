@@ -1,23 +1,20 @@
 """The caller's own labels of a request, for its log line only. The provider never receives them."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from gateway.core.errors import InvalidRequest
 from gateway.core.request_errors import InvalidMetadata
 from gateway.core.strict_json import read_object
 
-HEADER = "x-gateway-metadata"
 MAX_ENTRIES = 5
 MAX_CHARACTERS = 128
 
 
-def read_metadata(headers: Mapping[str, str]) -> dict[str, str]:
-    """Returns the labels in the header X-Gateway-Metadata, empty without one. Raises InvalidMetadata.
+def read_metadata(text: str | None) -> dict[str, str]:
+    """Returns the labels in the header X-Gateway-Metadata, empty for None. Raises InvalidMetadata.
 
     The header is a JSON object of at most 5 strings. Each name and value has at most 128 characters.
     """
-    text = next((value for name, value in headers.items() if name.lower() == HEADER), None)
     if text is None:
         return {}
     entries = _object(text)

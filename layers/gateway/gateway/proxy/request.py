@@ -93,7 +93,7 @@ def read_request(request: ForwardRequest) -> ForwardRequest:
 
 def with_metadata(request: ForwardRequest) -> ForwardRequest:
     """Adds the caller's labels, which the log line has and the provider never receives. Raises InvalidMetadata."""
-    return replace(request, metadata=read_metadata(request.headers))
+    return replace(request, metadata=read_metadata(_header(request.headers, "x-gateway-metadata")))
 
 
 def with_model(request: ForwardRequest, model: str | None) -> ForwardRequest:

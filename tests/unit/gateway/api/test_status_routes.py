@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from gateway.api.status_routes import Openness
+from gateway.status.views import State
 from tests.status_site import World, history, overview, stale, status_event
 from tests.unit.gateway.builders import AT
 
@@ -93,8 +94,8 @@ def test_reads_the_histories_of_one_page_only(world: World) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize(("state", "status"), [("healthy", 200), ("failed", 503), ("pending", 503), ("stale", 503)])
-def test_live_is_200_only_while_healthy_and_not_stale(world: World, method: str, state: str, status: int) -> None:
-    provider = overview("main", AT, "healthy" if state == "stale" else state)  # type: ignore[arg-type]
+def test_live_is_200_only_while_healthy_and_not_stale(world: World, method: str, state: State, status: int) -> None:
+    provider = overview("main", AT, "healthy" if state == "stale" else state)
     world.providers = [stale(provider, AT) if state == "stale" else provider]
 
     answer = get(world, "/status/public/main/live", method=method)

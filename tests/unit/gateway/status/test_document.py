@@ -1,11 +1,13 @@
 import json
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any, cast
 
 import pytest
 
 from gateway.core.errors import InvalidRequest
 from gateway.heartbeat.rollups import Incident
+from gateway.registry.provider import Status
 from gateway.status.document import (
     PAGE_SIZE,
     number_of_pages,
@@ -38,8 +40,8 @@ def test_a_token_reads_the_cause_and_the_remedy() -> None:
 
 
 def test_public_data_is_the_tokens_data_without_causes_and_models() -> None:
-    private, public = (build([FAILED], {"eu": HISTORY}, 1, AT) for build in (token_status, public_status))
-    [token_view], [public_view] = private.pop("providers"), public.pop("providers")  # type: ignore[misc]
+    private, public = (dict(build([FAILED], {"eu": HISTORY}, 1, AT)) for build in (token_status, public_status))
+    [token_view], [public_view] = (cast("list[dict[str, Any]]", data.pop("providers")) for data in (private, public))
 
     assert public == {**private, "public": True}
     assert token_view.keys() - public_view.keys() == SECRETS
@@ -80,16 +82,21 @@ def test_an_ongoing_incident_has_no_end() -> None:
 
 
 @pytest.mark.parametrize("status", ["healthy", "failed", "pending"])
-def test_a_provider_without_recent_heartbeats_is_stale(status: str) -> None:
-    provider = overview("a", AT, status)  # type: ignore[arg-type]
+def test_a_provider_without_recent_heartbeats_is_stale(status: Status) -> None:
+    provider = overview("a", AT, status)
 
     assert state_of(provider, AT) == status
     assert state_of(provider, AT + timedelta(minutes=2)) == "stale"
 
 
 def test_sorts_failed_providers_first() -> None:
-    names = {"healthy-b": "healthy", "failed-z": "failed", "pending-a": "pending", "healthy-a": "healthy"}
-    providers = [overview(name, AT, status) for name, status in names.items()]  # type: ignore[arg-type]
+    names: dict[str, Status] = {
+        "healthy-b": "healthy",
+        "failed-z": "failed",
+        "pending-a": "pending",
+        "healthy-a": "healthy",
+    }
+    providers = [overview(name, AT, status) for name, status in names.items()]
     providers.append(stale(overview("stale-a", AT, "failed"), AT))
 
     ordered = [provider.id for provider in sort_providers(providers, AT)]
