@@ -115,6 +115,7 @@ def _fields(provider: ProviderOverview, history: ProviderHistory, now: datetime)
         "status": provider.health.status,
         "since": _timestamp(provider.health.status_changed_at),
         "last_heartbeat_at": _timestamp(provider.health.last_heartbeat_at),
+        "muted_until": _timestamp(provider.muted_until) if provider.is_muted(now) else None,
         **_charts(history),
     }
 

@@ -58,7 +58,10 @@ class Charts(TypedDict):
 
 
 class ProviderFields(Charts):
-    """`state` is `stale` if the status is out of date. `since` is when the status changed."""
+    """`state` is `stale` if the status is out of date. `since` is when the status changed.
+
+    `muted_until` is null while the provider is not muted.
+    """
 
     id: str
     name: str
@@ -66,6 +69,7 @@ class ProviderFields(Charts):
     status: Literal["healthy", "failed", "pending"]
     since: str | None
     last_heartbeat_at: str | None
+    muted_until: str | None
 
 
 class PublicProvider(ProviderFields):

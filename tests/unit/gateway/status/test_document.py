@@ -71,6 +71,19 @@ def test_a_provider_without_heartbeats_has_empty_series() -> None:
     assert (provider["state"], provider["cause"], provider["last_heartbeat_at"]) == ("pending", None, None)
 
 
+def test_shows_until_when_a_provider_is_muted() -> None:
+    muted = replace(FAILED, muted_until=AT + timedelta(hours=1))
+
+    shown = [
+        provider["muted_until"]
+        for build in (token_status, public_status)
+        for now in (AT, AT + timedelta(hours=1))
+        for provider in build([muted], {"eu": HISTORY}, 1, now)["providers"]
+    ]
+
+    assert shown == ["2026-01-02T04:04:05.678901Z", None] * 2
+
+
 def test_an_ongoing_incident_has_no_end() -> None:
     ongoing = replace(HISTORY, incidents=(Incident(AT - timedelta(hours=1), None, "down"),))
 
