@@ -26,6 +26,7 @@ ATTRIBUTES = (
     "last_heartbeat_latency_ms",
     "last_heartbeat_ttft_ms",
     "last_heartbeat_error",
+    "last_heartbeat_warning",
     "failure_planned",
     "last_heartbeat_model",
     "consecutive_failures",

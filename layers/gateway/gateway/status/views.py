@@ -47,7 +47,9 @@ class PublicIncident(TypedDict):
 
 
 class TokenIncident(PublicIncident):
-    cause: str | None
+    """`cause` is the error of the first failed heartbeat, at most 200 characters."""
+
+    cause: str
 
 
 class Charts(TypedDict):
@@ -77,6 +79,8 @@ class PublicProvider(ProviderFields):
 
 
 class TokenProvider(ProviderFields):
+    """`error` is the cause of the failure and the remedy. `warning` says that another model answers."""
+
     incidents: list[TokenIncident]
     default: bool
     heartbeats_enabled: bool
@@ -84,8 +88,8 @@ class TokenProvider(ProviderFields):
     ttft_ms: int | None
     model: str | None
     consecutive_failures: int
-    cause: str | None
-    remedy: str | None
+    error: str | None
+    warning: str | None
 
 
 class Counts(TypedDict):

@@ -12,6 +12,7 @@ HEALTH = Health(
     last_heartbeat_at=AT,
     last_heartbeat_latency_ms=5,
     last_heartbeat_error="HTTP 401.",
+    last_heartbeat_warning="Another model answered.",
     consecutive_failures=2,
     status_changed_at=AT,
     heartbeat_tokens=7,
