@@ -71,7 +71,7 @@ def test_client_token_is_allowed_or_denied_explicitly_on_every_route() -> None:
     constants = {
         node.target.id: node.value
         for node in ast.parse(source).body
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value
     }
     allowed = ast.literal_eval(constants["ALLOWED_PATHS"])["client"]
     methods = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")

@@ -132,14 +132,6 @@ def test_wrong_tokens_raise_no_alarm() -> None:
     assert f'raise Exception("{message}")' in (ROOT / "functions/authorizer/app.py").read_text()
 
 
-def test_crashes_of_the_authorizer_raise_its_alarm() -> None:
-    pattern = RESOURCES["AuthorizerFailures"]["Properties"]["FilterPattern"]
-
-    # Lambda reports Runtime.ExitError and Runtime.OutOfMemory, and calls an exception of the code otherwise.
-    assert '($.type = "platform.report" && $.record.errorType = "Runtime.*")' in pattern
-    assert '$.record.status = "timeout"' in pattern
-
-
 def test_provider_alarm_is_optional_and_follows_every_provider() -> None:
     alarm = deployed({"ProviderAlarms": "on"})["Resources"]["EachProviderAlarm"]["Properties"]
     [metric] = alarm["Metrics"]
