@@ -141,6 +141,16 @@ def test_ignores_an_impossible_token_count(register: Any, complete: Any, caplog:
     assert (line["prompt_tokens"], line["completion_tokens"]) == (None, 2)
 
 
+def test_a_successful_answer_passes_with_the_key_that_it_repeats(register: Any, complete: Any) -> None:
+    """SECURITY.md says so: a changed answer could be wrong."""
+    body = json.dumps({"choices": [{"message": {"role": "assistant", "content": f"repeated {KEY}"}}]}).encode()
+    with ScriptedServer(always(answer(body=body))) as upstream:
+        register(endpoint=upstream.url)
+        status, _, received = complete({"messages": MESSAGES})
+
+    assert (status, received) == (200, body)
+
+
 def test_writes_one_log_line_without_key_prompt_or_answer(
     register: Any, complete: Any, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -167,6 +167,16 @@ def test_rejects_malformed_parameters_by_name(call: ApiCall) -> None:
         assert answer["error"]["message"].startswith(f"{name} is not valid")
 
 
+@pytest.mark.parametrize("name", ["limit", "before", "bucket"])
+def test_rejects_a_repeated_parameter_by_name(call: ApiCall, name: str) -> None:
+    repeated = {"queryStringParameters": {name: "2"}, "multiValueQueryStringParameters": {name: ["1", "2"]}}
+
+    status, answer = call("heartbeats", **repeated)
+
+    assert (status, answer["error"]["code"], answer["error"]["param"]) == (400, "invalid_request", name)
+    assert answer["error"]["message"] == f"{name} is in the query more than once. Send it once."
+
+
 def test_all_parameters_are_optional(call: ApiCall) -> None:
     status, history = call("heartbeats", queryStringParameters=None, multiValueQueryStringParameters=None)
 

@@ -7,6 +7,7 @@ type Choice = dict[str, str]
 
 CERTIFICATE = "arn:aws:acm:us-east-1:123456789012:certificate/0a1b2c3d-0000-4000-8000-000000000000"
 ACCESS_LOGS: list[Choice] = [{}, {"AccessLogs": "existing"}, {"AccessLogs": "create"}]
+WEB_ACL = "arn:aws:wafv2:us-east-1:123456789012:regional/webacl/gateway/0a1b2c3d-0000-4000-8000-000000000000"
 VPC: Choice = {
     "VpcSubnetIds": "subnet-0123456789abcdef0,subnet-0123456789abcdef1",
     "VpcSecurityGroupIds": "sg-0123456789abcdef0",
@@ -23,6 +24,7 @@ KINDS: list[list[Choice]] = [
     [{}, {"Deployment": "Canary10Percent5Minutes"}, {"Deployment": "Linear10PercentEvery1Minute"}],
     [{}, {"AlarmEmail": "operator@example.com", "ProviderAlarms": "on"}],
     [{}, {"AllowedCidrs": "192.0.2.0/24,2001:db8::/32"}],
+    [{}, {"WebAclArn": WEB_ACL}],
     [{}, {"AllowedOrigins": "https://chat.example.com"}],
     [{}, {"PrivateNetworks": "allow"}],
     [{}, {"Data": "throw-away"}],

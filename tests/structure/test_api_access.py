@@ -1,14 +1,17 @@
 """Access to the API in the rendered template: networks, web pages, rate limits and gateway responses."""
 
+import ast
 import itertools
 import json
 import re
+from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
 
-from tests.structure.rendered import chosen, deployed, render
-from tests.template import template
+from tests.structure.parameter_choices import WEB_ACL
+from tests.structure.rendered import chosen, deployed, of_type, render
+from tests.template import ROOT, template
 from tools.local.apigateway.gateway_responses import DEFAULT_RESPONSES
 from tools.local.intrinsics import Resolver
 
@@ -29,7 +32,7 @@ def test_renders_allowed_networks_and_origins(cidrs: str, origins: str, data: st
     resources = rendered(cidrs, origins, data)
     api = resources["Api"]["Properties"]
 
-    assert allowed_networks(api.get("Policy")) == CIDRS[cidrs]
+    assert allowed_networks(api["Policy"]) == CIDRS[cidrs]
     for kind, response in api["Body"]["x-amazon-apigateway-gateway-responses"].items():
         headers = {name.rpartition(".")[2]: value for name, value in response["responseParameters"].items()}
         exposed = "'Retry-After, X-Request-Id, X-Should-Retry'"
@@ -48,14 +51,48 @@ def retry_headers(kind: str) -> dict[str, str]:
     return {"X-Should-Retry": "'false'"} if DEFAULT_RESPONSES[kind].status < 500 else {}
 
 
-def allowed_networks(policy: dict[str, Any] | None) -> list[str] | None:
-    """The networks that a resource policy allows, or None without a policy."""
-    if policy is None:
+def allowed_networks(policy: dict[str, Any]) -> list[str] | None:
+    """The networks that a resource policy allows, or None for every network.
+
+    A policy is always there: API Gateway keeps the old one of an API whose template has none.
+    """
+    allow, *denied = policy["Statement"]
+    assert allow == {"Effect": "Allow", "Principal": "*", "Action": "execute-api:Invoke", "Resource": "execute-api:/*"}
+    if not denied:
         return None
-    allow, deny = policy["Statement"]
-    assert (allow["Effect"], deny["Effect"]) == ("Allow", "Deny")
-    assert allow["Resource"] == deny["Resource"] == "execute-api:/*"
+    [deny] = denied
+    assert (deny["Effect"], deny["Resource"]) == ("Deny", "execute-api:/*")
     return list(deny["Condition"]["NotIpAddress"]["aws:SourceIp"])
+
+
+def test_client_token_is_allowed_or_denied_explicitly_on_every_route() -> None:
+    """The resource policy allows what the authorizer's policy leaves open: an implicit denial would be an access."""
+    source = (ROOT / "functions/authorizer/app.py").read_text()
+    constants = {
+        node.target.id: node.value
+        for node in ast.parse(source).body
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value
+    }
+    allowed = ast.literal_eval(constants["ALLOWED_PATHS"])["client"]
+    methods = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
+    denied = [f"/{method}/api/*" for method in methods]
+    for path, operations in render()["Resources"]["Api"]["Properties"]["Body"]["paths"].items():
+        for method, operation in operations.items():
+            if operation.get("security", []) not in ([], [{"NONE": []}]):
+                call = f"/{method.upper()}{path}"
+                assert any(fnmatchcase(call, pattern) for pattern in [*allowed, *denied]), call
+
+
+def test_web_acl_protects_the_stage() -> None:
+    kind = "AWS::WAFv2::WebACLAssociation"
+    [association] = of_type(kind, deployed({"WebAclArn": WEB_ACL})["Resources"]).values()
+
+    assert not of_type(kind, deployed()["Resources"])
+    assert association["WebACLArn"] == {"Ref": "WebAclArn"}
+    assert "/restapis/${Api}/stages/${ApiprodStage}" in json.dumps(association["ResourceArn"])
+    pattern = template()["Parameters"]["WebAclArn"]["AllowedPattern"]
+    assert matches(pattern, [WEB_ACL, ""])
+    assert not matches(pattern, ["gateway", WEB_ACL.replace("regional", "global"), WEB_ACL.replace("wafv2", "waf")])
 
 
 def test_stage_is_redeployed_on_every_deployment() -> None:

@@ -51,6 +51,7 @@ NOT_RUN = {
     "curl -X PATCH https://…": "the address is a placeholder; tests/functions/test_provider_changes.py sends it",
     'names="$(aws cloudformation': "needs the AWS CLI and a stack on AWS",
     "aws cloudformation deploy": "needs a stack on AWS; test_operating_page.py checks the template that it deploys",
+    "aws cloudformation list-stack-resources": "needs the AWS CLI and a stack on AWS",
     "pre-commit install": "installs a git hook; test_tables.py compares the hooks with the commands of make check",
 }
 

@@ -255,5 +255,5 @@ def test_rules_describe_their_assertions() -> None:
     rules = render()["Rules"].values()
     descriptions = [assertion["AssertDescription"] for rule in rules for assertion in rule["Assertions"]]
 
-    assert len(descriptions) == 5
+    assert len(descriptions) == 6
     assert all(description.endswith(".") for description in descriptions)

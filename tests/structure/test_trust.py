@@ -1,5 +1,6 @@
 """Trust in the rendered template: who may assume a role, publish to the topic, and use a token for how long."""
 
+import string
 from typing import Any
 
 from tests.structure.parameter_choices import EVERYTHING
@@ -61,6 +62,14 @@ def test_generated_tokens_match_rotation_length() -> None:
     assert [secret["GenerateSecretString"]["PasswordLength"] for secret in secrets] == [rotate.TOKEN_LENGTH] * 2
     # A letter or a digit carries nearly six bits.
     assert rotate.TOKEN_LENGTH * 5 > 128
+
+
+def test_generating_a_token_cannot_fail() -> None:
+    """Secrets Manager rejects a required type of which all characters are excluded."""
+    for secret in of_type("AWS::SecretsManager::Secret", RESOURCES).values():
+        generator = secret["GenerateSecretString"]
+        assert set(generator["ExcludeCharacters"]) == set(string.punctuation)
+        assert generator["RequireEachIncludedType"] is False
 
 
 def test_revocation_time_matches_the_caches() -> None:

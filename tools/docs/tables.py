@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from tools.docs import cost, cost_tables, parameters
+from tools.docs import cost, cost_tables, parameters, stranger
 
 ROOT = Path(__file__).parents[2]
 README_LOADS = {"Idle": 0, "100,000 streamed requests": 100_000}
@@ -25,6 +25,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "largest": cost_tables.largest_table,
     "streams": cost_tables.stream_table,
     "providers": cost_tables.provider_table,
+    "stranger": stranger.stranger_table,
     "prices": cost_tables.price_table,
 }
 PAGES = ("README.md", "docs/cost.md", "docs/parameters.md")

@@ -10,6 +10,7 @@ from gateway.core.strict_json import read_object
 METHODS_WITH_BODY = {"POST", "PUT", "PATCH"}
 # The body of these requests is ignored.
 RESOURCES_WITHOUT_BODY = {"/api/v1/providers/{id}/heartbeat"}
+QUERY_PARAMETERS = ("limit", "before", "bucket")
 EXAMPLE = '{"id": "tokenhub", "endpoint": "https://…/v1"}'
 
 # Powertools begins a field's path with one of these. No field has such a name.
@@ -21,10 +22,13 @@ MESSAGES = {
     "missing": "is missing",
     "extra_forbidden": "is not a field of a provider; leave it out",
     "null_refused": "cannot be null; leave it out to keep the stored value",
+    "bearer_key": "begins with Bearer, which the gateway adds; send the key alone",
 }
 INVALID_ID = (
     "is not a valid id: use 1 to 64 letters, digits, dots, underscores or dashes, and begin with a letter or digit"
 )
+INVALID_KEY = "contains a space, a line break or a character outside ASCII; copy the key again and send it alone"
+INVALID_LINE = "contains a line break or another control character; leave it out"
 NOT_UTF_8 = "The body is not UTF-8. Send it as UTF-8."
 
 
@@ -36,6 +40,7 @@ def validated_event(event: dict[str, Any]) -> dict[str, Any]:
     """
     if "\n" in event["path"]:
         raise ProviderNotFound
+    _require_single_parameters(event.get("multiValueQueryStringParameters") or {})
     if event["httpMethod"] not in METHODS_WITH_BODY or event["resource"] in RESOURCES_WITHOUT_BODY:
         return event
     require_object(event["body"])
@@ -59,6 +64,13 @@ def invalid_request(findings: Sequence[Mapping[str, Any]]) -> InvalidRequest:
     return InvalidRequest(" ".join(sentences), param=_path(findings[0]))
 
 
+def _require_single_parameters(query: Mapping[str, Sequence[str]]) -> None:
+    """Raises InvalidRequest for a repeated parameter: the caller could not see which value counts."""
+    for name in QUERY_PARAMETERS:
+        if len(query.get(name, ())) > 1:
+            raise InvalidRequest(f"{name} is in the query more than once. Send it once.", param=name)
+
+
 def _as_json(event: dict[str, Any]) -> dict[str, Any]:
     """Treats the body as JSON whatever its Content-Type, because `curl -d` sends the Content-Type of a form."""
     headers = {name: value for name, value in (event.get("headers") or {}).items() if name.lower() != "content-type"}
@@ -74,5 +86,7 @@ def _path(finding: Mapping[str, Any]) -> str:
 def _message(finding: Mapping[str, Any]) -> str:
     if _path(finding) == "id" and finding["type"] != "missing":
         return INVALID_ID
+    if finding["type"] == "string_pattern_mismatch":
+        return INVALID_KEY if _path(finding) == "api_key" else INVALID_LINE
     known = MESSAGES.get(finding["type"])
     return known or f"is not valid: {finding['msg'][0].lower()}{finding['msg'][1:]}"

@@ -1,7 +1,7 @@
 """Normalises a provider's endpoint at registration, and rejects addresses to which a key must never be sent."""
 
 import ipaddress
-import socket
+import re
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
@@ -12,6 +12,18 @@ DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 CHAT_COMPLETIONS = "/chat/completions"
 EXAMPLE = "Register one like https://tokenhub.example.com/v1."
 NOT_A_URL = f"The endpoint is not a valid URL. {EXAMPLE}"
+INVALID_HOST = f"The endpoint's host name is not valid. {EXAMPLE}"
+
+# The host and the port of an authority in lower case.
+AUTHORITY = re.compile(r"(?P<host>\[[0-9a-f:.]+\]|[^\[\]:]+)(?P<port>:.*)?")
+PORT = re.compile(r":[1-9][0-9]*")
+# A label of a host name (RFC 1123). Docker's service names also contain underscores.
+LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
+MAX_HOST_CHARACTERS = 253
+# Resolvers read a name whose last label is a number as an IPv4 address: 127.1, 2130706433, 0x7f.1.
+NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
+# The characters of RFC 3986. Placeholders such as ${TENANT} and <tenant> contain others.
+PATH = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@%/-]*")
 
 LOOPBACK = "The endpoint is a loopback address, which on AWS is the gateway itself. Register TokenHub's own address."
 
@@ -39,14 +51,15 @@ IPV4_EMBEDDING_NETWORKS = [
 def normalise(endpoint: str) -> str:
     """Returns the endpoint as stored: lower-case host, no default port, no trailing slash or `/chat/completions`.
 
-    An endpoint without a path gets `/v1`. Raises InvalidEndpoint.
+    The dot at the end of a host name is dropped, because no certificate matches such a name. An endpoint without a path
+    gets `/v1`. Raises InvalidEndpoint.
     """
     parts = _parse(endpoint)
     path = parts.path.rstrip("/")
     while path.endswith(CHAT_COMPLETIONS):
         path = path.removesuffix(CHAT_COMPLETIONS).rstrip("/")
-    host = parts.netloc.lower().removesuffix(DEFAULT_PORTS[parts.scheme])
-    return f"{parts.scheme}://{host}{path or '/v1'}"
+    host, port = _host_and_port(parts.netloc.lower())
+    return f"{parts.scheme}://{host}{port.removesuffix(DEFAULT_PORTS[parts.scheme])}{path or '/v1'}"
 
 
 @dataclass(frozen=True)
@@ -106,33 +119,62 @@ def _parse(endpoint: str) -> SplitResult:
         raise InvalidEndpoint(NOT_A_URL) from None
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise InvalidEndpoint(f"The endpoint needs a scheme and a host. {EXAMPLE}")
-    _check_host(parts.hostname)
     if parts.username is not None or parts.password is not None:
         raise InvalidEndpoint("The endpoint contains a user name or password. Send the key as api_key.")
     if parts.query or parts.fragment or endpoint.endswith(("?", "#")):
         raise InvalidEndpoint("The endpoint has a query or fragment. Remove everything from the first ? or #.")
+    if PATH.fullmatch(parts.path) is None:
+        raise InvalidEndpoint(f"The endpoint's path has a character that URLs must encode. {EXAMPLE}")
     return parts
 
 
-def _check_host(host: str) -> None:
-    """Raises InvalidEndpoint unless the host is an IP address in its usual form or a valid ASCII host name.
+def _host_and_port(authority: str) -> tuple[str, str]:
+    """Returns the host, without the dot at the end of a name, and the port with its colon, or an empty port.
 
-    Resolvers also read 127.1 and 2130706433 as addresses, which the address checks here would miss.
+    Raises InvalidEndpoint for a host that neither a resolver nor a certificate can have.
     """
-    if _address(host) is not None:
-        return
+    match = AUTHORITY.fullmatch(authority)
+    if match is None:
+        raise InvalidEndpoint(INVALID_HOST)
+    host, port = match["host"].removesuffix("."), match["port"] or ""
+    if port and PORT.fullmatch(port) is None:
+        raise InvalidEndpoint("The endpoint's port is not a number from 1 to 65535 without leading zeros. Correct it.")
+    if host.startswith("["):
+        _check_ipv6(host[1:-1])
+    elif not _is_ipv4(host):
+        _check_name(host)
+    return host, port
+
+
+def _check_ipv6(address: str) -> None:
+    try:
+        ipaddress.IPv6Address(address)
+    except ValueError:
+        raise InvalidEndpoint(INVALID_HOST) from None
+
+
+def _is_ipv4(host: str) -> bool:
+    try:
+        ipaddress.IPv4Address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _check_name(host: str) -> None:
+    """Raises InvalidEndpoint unless the host is a valid ASCII host name."""
     # Resolvers map Unicode look-alikes of digits and dots to ASCII, which can make the name an address.
     if not host.isascii():
         raise InvalidEndpoint("The endpoint's host name is not ASCII. Write it in punycode (xn--…).")
-    try:
-        host.encode("idna")
-        socket.inet_aton(host)
-    except UnicodeError:
-        raise InvalidEndpoint(f"The endpoint's host name is not valid. {EXAMPLE}") from None
-    except OSError:
-        # inet_aton rejects host names.
-        return
-    raise InvalidEndpoint("The endpoint has an IPv4 address in an unusual form. Write it as four numbers with dots.")
+    labels = host.split(".")
+    if len(host) > MAX_HOST_CHARACTERS or not all(map(LABEL.fullmatch, labels)):
+        raise InvalidEndpoint(INVALID_HOST)
+    # The address checks here would miss such an address.
+    if NUMBER.fullmatch(labels[-1]):
+        raise InvalidEndpoint(
+            "The endpoint's host ends in a number but is not an IPv4 address in its usual form. "
+            "Write it as four numbers with dots, without leading zeros."
+        )
 
 
 def is_loopback(host: str) -> bool:

@@ -1,5 +1,6 @@
 """Request and response bodies of the provider API. ProviderView is an allow-list without a field for the key."""
 
+import re
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -17,13 +18,14 @@ from gateway.registry.provider import (
     utc_day,
 )
 
+# An Authorization header, or its value, in place of the key.
+BEARER = re.compile(r"\s*[\"']?(?:authorization\s*:\s*)?bearer(?:\s|$)", re.IGNORECASE)
 # Names appear in logs and headers, so they may not contain line breaks or control characters.
 LINE_PATTERN = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
 
 ProviderId = Annotated[str, StringConstraints(pattern=f"^{PROVIDER_ID}$")]
 ProviderType = Literal["openai", "anthropic", "vllm", "ollama", "local", "custom"]
 Line = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=LINE_PATTERN)]
-ApiKey = Annotated[str, StringConstraints(max_length=2048, pattern=r"^[\x21-\x7e]*$")]
 Description = Annotated[str, StringConstraints(max_length=1024)]
 
 
@@ -32,6 +34,13 @@ def _integer(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+def _without_bearer(value: object) -> object:
+    if isinstance(value, str) and BEARER.match(value):
+        raise PydanticCustomError("bearer_key", "begins with Bearer")
+    return value
+
+
+ApiKey = Annotated[str, StringConstraints(max_length=2048, pattern=r"^[\x21-\x7e]*$"), BeforeValidator(_without_bearer)]
 MutedUntil = Annotated[datetime | None, BeforeValidator(parse_muted_until)]
 MaxTokens = Annotated[int, Field(ge=1, le=4096), BeforeValidator(_integer)]
 

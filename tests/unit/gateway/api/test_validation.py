@@ -81,6 +81,35 @@ def test_never_repeats_the_input(fields: dict[str, object]) -> None:
     assert KEY not in repr(error.body())
 
 
+@pytest.mark.parametrize(
+    "key",
+    [f"Bearer {KEY}", f"bearer\t{KEY}", f" Bearer  {KEY}", f"Authorization: Bearer {KEY}", f'"Bearer {KEY}"', "Bearer"],
+)
+def test_says_that_a_key_begins_with_bearer(key: str) -> None:
+    error = refused(id="main", endpoint=ENDPOINT, api_key=key)
+    assert error.message == "api_key begins with Bearer, which the gateway adds; send the key alone."
+    assert error.param == "api_key"
+
+
+@pytest.mark.parametrize("key", [KEY + "\n", f"{KEY} {KEY}", "schlüssel-0123456789", "\x7f", "Basic YTpi"])
+def test_describes_an_invalid_key_without_a_pattern(key: str) -> None:
+    assert refused(id="main", endpoint=ENDPOINT, api_key=key).message == (
+        "api_key contains a space, a line break or a character outside ASCII; copy the key again and send it alone."
+    )
+
+
+def test_accepts_keys_that_contain_bearer() -> None:
+    for key in ("bearer-0123456789", "tokenhub_bearer"):
+        assert ProviderIn(id="main", endpoint=ENDPOINT, api_key=key).api_key == key
+    assert PatchIn.model_validate({"api_key": "Bearerx"}).api_key == "Bearerx"
+
+
+@pytest.mark.parametrize("field", ["name", "model"])
+def test_describes_an_invalid_name_without_a_pattern(field: str) -> None:
+    error = refused(id="main", endpoint=ENDPOINT, **{field: "two\nlines"})
+    assert error.message == f"{field} contains a line break or another control character; leave it out."
+
+
 @pytest.mark.parametrize("body", [None, "", "no", "{", "[" * 100_000])
 def test_rejects_a_body_that_is_not_json(body: str | None) -> None:
     with pytest.raises(InvalidRequest, match="not JSON") as caught:

@@ -72,6 +72,11 @@ def test_any_text_is_normalised_or_rejected(text: str) -> None:
         ("http://10.0.0.1:8090", "http://10.0.0.1:8090/v1"),
         ("https://[FD00::1]:8090/", "https://[fd00::1]:8090/v1"),
         ("https://gateway.example.com/openai", "https://gateway.example.com/openai"),
+        ("https://TokenHub.Example.com./v1", "https://tokenhub.example.com/v1"),
+        ("https://tokenhub.example.com.:443/v1", "https://tokenhub.example.com/v1"),
+        ("http://tokenhub_server-1.:8090/v1", "http://tokenhub_server-1:8090/v1"),
+        ("http://10.0.0.1.:8090/v1", "http://10.0.0.1:8090/v1"),
+        ("https://gateway.example.com/v1/~a!$&'()*+,;=:@%20", "https://gateway.example.com/v1/~a!$&'()*+,;=:@%20"),
     ],
 )
 def test_normalises_endpoint_spellings(endpoint: str, stored: str) -> None:
