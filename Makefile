@@ -20,7 +20,7 @@
 # make recording      record the terminal picture of README.md again
 # make format         format the code
 # make clean          delete the environments, the builds and the local data
-# docs/local.md lists the options of dev: PORT, AWS_PORT, TOKENHUB_PORT, STATE, LOCAL_TOKEN=off, TOKENHUB=off.
+# docs/local.md lists the options of dev: PORT, AWS_PORT, TOKENHUB_PORT, STATE, LOCAL_TOKEN=off, TOKENHUB=off, STREAMS.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -36,7 +36,7 @@ export PYTHONPYCACHEPREFIX := $(CURDIR)/.local/pycache
 # Container images often set this variable, and then every process compiles all its modules again.
 export PYTHONDONTWRITEBYTECODE :=
 export SAM_CLI_TELEMETRY := 0
-export PORT AWS_PORT TOKENHUB_PORT STATE LOCAL_TOKEN TOKENHUB
+export PORT AWS_PORT TOKENHUB_PORT STATE LOCAL_TOKEN TOKENHUB STREAMS
 export URL TOKEN CLIENT_TOKEN PROVIDER_ENDPOINT PROVIDER_KEY YES ID
 
 ROLE ?= client
