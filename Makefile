@@ -54,7 +54,7 @@ aws: .local/ready
 	@STOP_WITH=$$PPID exec $(python) -m tools.local --only aws
 
 tokenhub: .local/ready
-	@exec $(python) -m tools.rehearsal.server --port $${TOKENHUB_PORT:-8090}
+	@STOP_WITH=$$PPID exec $(python) -m tools.rehearsal.server --port $${TOKENHUB_PORT:-8090}
 
 rehearse: .local/ready
 	@$(python) -m tools.rehearsal.outage $(OUTAGE)
@@ -63,7 +63,7 @@ token: .local/ready
 	@$(python) -m tools.ops.tokens $(ROLE) $(ENV)
 
 health: .local/ready
-	@exec $(python) -m tools.ops.health $(ENV) $(if $(filter 1,$(WATCH)),--watch)
+	@STOP_WITH=$$PPID exec $(python) -m tools.ops.health $(ENV) $(if $(filter 1,$(WATCH)),--watch)
 
 trace: .local/ready
 	@exec $(python) -m tools.ops.trace "$$ID" $(ENV) --since $(SINCE)

@@ -108,7 +108,9 @@ class System:
             return
         command = [*processes.PARENT_WATCH, "tools.rehearsal.server", "--host", "localhost", "--port", str(port)]
         log = self._settings.logs / "tokenhub.log"
-        await self._start(processes.child("the rehearsal TokenHub", command, log=log, environment=dict(os.environ)))
+        # It ends with this process instead.
+        environment = {name: value for name, value in os.environ.items() if name != "STOP_WITH"}
+        await self._start(processes.child("the rehearsal TokenHub", command, log=log, environment=environment))
         self._report(f"Started the rehearsal TokenHub on port {port}.")
 
     async def _start_aws(self, lock: int) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.local import parent_watch
-from tools.local.emulator import function_pool, retention
+from tools.local.emulator import function_pool, policy_match, retention
 from tools.local.emulator.request_guard import RequestGuard
 from tools.local.emulator.saver import Saver, pipe_reporter
 from tools.local.emulator.snapshots import Services, SnapshotStore
@@ -41,6 +41,7 @@ def main() -> None:
     # At INFO, ministack logs one line per service and snapshot.
     logging.getLogger("persistence").setLevel(logging.WARNING)
     function_pool.install()
+    policy_match.install()
     guard = RequestGuard(app)
     _start_saving(Saver(snapshots, guard, pipe_reporter(int(sys.argv[2]))))
     asyncio.run(_serve(guard))
