@@ -15,6 +15,7 @@
 # make check          check style, types, structure and template
 # make verify         run the slow tests
 # make fuzz           run Schemathesis against the whole OpenAPI document (CASES=200, SEED=)
+# make soak           run 16 clients and all faults for ten minutes, and check that nothing is lost (MINUTES=, SEED=)
 # make bench          measure the time that the gateway adds to a stream (BENCH=tick: heartbeats of 1,000 providers)
 # make docs           regenerate the tables of README.md, docs/parameters.md and docs/cost.md
 # make recording      record the terminal picture of README.md again
@@ -27,7 +28,7 @@ SHELL := /bin/bash
 OUTAGE ?= cut_clean
 BENCH ?= streaming
 .PHONY: help dev aws tokenhub health trace rehearse token rotate-token reset deploy delete e2e docs recording test \
-  conformance check verify verify-waits verify-requests verify-system fuzz bench format clean
+  conformance check verify verify-waits verify-requests verify-system fuzz soak bench format clean
 
 python := .venv/bin/python
 architecture := .local/architecture--start-make-dev-first.toml
@@ -107,7 +108,7 @@ check: .local/ready-dev .local/checkov/ready
 
 # Three groups run in parallel. The first one only waits for schedules, alarms and caches; the other two take about
 # the same time.
-waits := $(addprefix tests/e2e/test_,alarms.py revocation.py schedule.py)
+waits := $(addprefix tests/e2e/test_,alarms.py revocation.py schedule.py soak.py)
 requests := tests/e2e/clients $(addprefix tests/e2e/test_,bytes.py canary.py causes.py every_cut.py failures.py fuzz.py \
   leaving.py rotation.py smoke.py)
 
@@ -125,6 +126,9 @@ verify-system:
 
 fuzz: .local/ready-dev .local/fuzz/ready
 	@CASES=$(CASES) SEED=$(SEED) $(python) -m tests.fuzz
+
+soak: .local/ready-dev
+	@MINUTES=$(MINUTES) SEED=$(SEED) $(python) -m tests.soak
 
 bench: .local/ready-dev .local/bench/ready
 	PYTHONPATH=.:layers/gateway $(python) -m tools.bench.$(BENCH)
