@@ -4,7 +4,6 @@ import re
 import resource
 import time
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
