@@ -18,7 +18,7 @@ from tests.soak.usage import Usage, measure
 CLIENTS = 16
 PARAMETERS = "ConnectSeconds=2 FirstByteSeconds=6 StreamIdleSeconds=4 WholeSeconds=60 KeepAliveSeconds=1"
 # Idle processes end after a minute, and ministack looks for them every half minute.
-SETTLE_S = 150
+SETTLE_S = 180
 MAX_MORE_PROCESSES = 2
 MAX_MORE_SOCKETS = 20
 # The local AWS keeps the logs of a day in its memory.

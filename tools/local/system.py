@@ -207,7 +207,7 @@ def _emulator_environment(settings: Settings) -> dict[str, str]:
         "S3_PERSIST": "1",
         "S3_DATA_DIR": str(settings.state / "s3"),
         # Processes of functions beyond the first one end after this time without a call, in seconds.
-        "LAMBDA_WARM_TTL_SECONDS": "30",
+        "LAMBDA_WARM_TTL_SECONDS": "60",
         # Off: function_pool.py bounds the processes, and calls wait instead of failing.
         "LAMBDA_ACCOUNT_CONCURRENCY": "0",
         # ministack's MQTT broker would listen on all interfaces.

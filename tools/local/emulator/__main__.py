@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from tools.local import parent_watch
-from tools.local.emulator import function_pool, policy_match, retention
+from tools.local.emulator import function_pool, policy_match, retention, unpacked_code
 from tools.local.emulator.request_guard import RequestGuard
 from tools.local.emulator.saver import Saver, pipe_reporter
 from tools.local.emulator.snapshots import Services, SnapshotStore
 
 FINAL_SNAPSHOT_TIMEOUT_S = 6.0
+SWITCH_INTERVAL_S = 0.0005
 
 
 def main() -> None:
@@ -42,6 +43,10 @@ def main() -> None:
     logging.getLogger("persistence").setLevel(logging.WARNING)
     function_pool.install()
     policy_match.install()
+    unpacked_code.install(state / "tmp" / "unpacked")
+    # The event loop gives up the interpreter at each read and write, and would wait this long for each one while a
+    # snapshot computes.
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     guard = RequestGuard(app)
     _start_saving(Saver(snapshots, guard, pipe_reporter(int(sys.argv[2]))))
     asyncio.run(_serve(guard))
