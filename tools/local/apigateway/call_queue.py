@@ -26,7 +26,7 @@ class CallQueue:
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
-        """Holds a place during the block. Raises QueueLimit if none gets free in time."""
+        """Holds a place during the block. Raises QueueLimit if none becomes free in time."""
         await self._wait()
         try:
             yield
@@ -53,6 +53,6 @@ class CallQueues:
         self._quick = CallQueue(places or max(4, 2 * (os.cpu_count() or 1)))
         self._slow = CallQueue(_SLOW_PLACES)
 
-    def of(self, route_path: str) -> CallQueue:
+    def for_route(self, route_path: str) -> CallQueue:
         """Returns the queue of a route, given by its path in the template."""
         return self._slow if route_path.endswith(_SLOW_SUFFIXES) else self._quick

@@ -133,7 +133,7 @@ class ApiServer:
         # The local AWS builds its own event; this one only checks the size limit.
         self._encode_event(matched, request, {})
         async with AsyncExitStack() as place:
-            queue = self._queues.of(matched.route.path)
+            queue = self._queues.for_route(matched.route.path)
             # A client that left does not take a place. A call that runs goes on, as on AWS.
             await cancel_on_disconnect(incoming, place.enter_async_context(queue.place()))
             return _web_response(await self._buffered.send(request), request.id)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from typing import Any
 
-# A call starts another process only if no process gets free within this time. A cold start takes seconds, and most
+# A call starts another process only if no process becomes free within this time. A cold start takes seconds, and most
 # calls take a few milliseconds.
 SPAWN_DELAY_S = 0.2
 _POLL_S = 0.05

@@ -17,7 +17,7 @@ from tools.local.emulator.snapshots import SnapshotError, SnapshotStore
 _LOSS_LIMIT_S = 4.5
 _MAX_PAUSE_S = 2.0
 _MIN_PAUSE_S = 0.1
-# A full disk rarely gets free while the system stops.
+# Space rarely becomes free while the system stops.
 _FINAL_ATTEMPTS_S = 1.0
 _FINAL_PAUSE_S = 0.2
 
