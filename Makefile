@@ -28,7 +28,7 @@ SHELL := /bin/bash
 OUTAGE ?= cut_clean
 BENCH ?= streaming
 .PHONY: help dev aws tokenhub health trace rehearse token rotate-token reset deploy delete e2e docs recording test \
-  conformance check verify verify-waits verify-requests verify-system fuzz soak bench format clean
+  conformance check verify fuzz soak bench format clean
 
 python := .venv/bin/python
 architecture := .local/architecture--start-make-dev-first.toml
@@ -106,23 +106,13 @@ check: .local/ready-dev .local/checkov/ready
 	.venv/bin/sam validate --lint
 	$(python) -m tests.structure.scan .local/checkov/bin/checkov
 
-# Three groups run in parallel. The first one only waits for schedules, alarms and caches; the other two take about
-# the same time.
-waits := $(addprefix tests/e2e/test_,alarms.py revocation.py schedule.py soak.py)
-requests := tests/e2e/clients $(addprefix tests/e2e/test_,bytes.py canary.py causes.py every_cut.py failures.py fuzz.py \
-  leaving.py rotation.py smoke.py)
+# Three workers share the files. The longest ones come first, so that all workers end at about the same time.
+longest := $(addprefix tests/e2e/test_,lifecycle.py soak.py survival.py alarms.py readme.py sam_local.py schedule.py \
+  canary.py policies.py revocation.py deploy_cycle.py thousand.py fuzz.py failures.py)
+slow := $(longest) $(filter-out $(longest),$(wildcard tests/e2e/test_*.py tests/e2e/*/test_*.py))
 
 verify: .local/ready-dev .local/fuzz/ready .local/clients/ready
-	@$(MAKE) -s -k -j3 --output-sync=target verify-waits verify-requests verify-system
-
-verify-waits:
-	$(python) -m pytest $(waits)
-
-verify-requests:
-	$(python) -m pytest $(requests)
-
-verify-system:
-	$(python) -m pytest tests/e2e $(addprefix --ignore=,$(waits) $(requests))
+	$(python) -m pytest -n 3 --dist loadfile --no-loadscope-reorder -rs $(slow)
 
 fuzz: .local/ready-dev .local/fuzz/ready
 	@CASES=$(CASES) SEED=$(SEED) $(python) -m tests.fuzz
@@ -142,6 +132,9 @@ clean:
 
 # ---- Environments: .venv has the tools; .local/emulator has the local AWS and runs the functions. ----
 
+# Python compiles the few modules that it imports. Compiling all of them would take as long as the installation.
+pip-install := pip install -q --disable-pip-version-check --no-compile
+
 .local/ready: requirements/tools.txt requirements/emulator.txt | $(architecture)
 	@$(MAKE) -s -j2 .local/tools .local/emulator/ready
 	@touch $@
@@ -153,11 +146,11 @@ $(architecture):
 
 .local/tools: requirements/tools.txt | .venv
 	@echo "Installing the tools into .venv and the local AWS into .local (once, about a minute)."
-	@.venv/bin/pip install -q --disable-pip-version-check -r requirements/tools.txt
+	@.venv/bin/$(pip-install) -r requirements/tools.txt
 	@touch $@
 
 .local/ready-dev: requirements/dev.txt .local/ready
-	@.venv/bin/pip install -q --disable-pip-version-check -r requirements/dev.txt
+	@.venv/bin/$(pip-install) -r requirements/dev.txt
 	@touch $@
 
 .local/emulator/ready: requirements/emulator.txt
@@ -170,17 +163,17 @@ $(architecture):
 
 .local/checkov/ready: requirements/checkov.txt
 	@python3.13 -m venv .local/checkov
-	@.local/checkov/bin/pip install -q --disable-pip-version-check -r requirements/checkov.txt
+	@.local/checkov/bin/$(pip-install) -r requirements/checkov.txt
 	@touch $@
 
 .local/bench/ready: requirements/bench.txt
 	@python3.13 -m venv .local/bench
-	@.local/bench/bin/pip install -q --disable-pip-version-check -r requirements/bench.txt
+	@.local/bench/bin/$(pip-install) -r requirements/bench.txt
 	@touch $@
 
 .local/fuzz/ready: requirements/fuzz.txt
 	@python3.13 -m venv .local/fuzz
-	@.local/fuzz/bin/pip install -q --disable-pip-version-check -r requirements/fuzz.txt
+	@.local/fuzz/bin/$(pip-install) -r requirements/fuzz.txt
 	@touch $@
 
 # The programs that tests/e2e/clients runs. Node's are skipped without Node, and the tests skip them too.
@@ -191,7 +184,7 @@ $(architecture):
 
 .local/clients/python-packages:
 	@python3.13 -m venv .local/clients/python
-	@.local/clients/python/bin/pip install -q --disable-pip-version-check --no-deps -r requirements/clients.txt
+	@.local/clients/python/bin/$(pip-install) --no-deps -r requirements/clients.txt
 
 .local/clients/node-packages:
 	@if node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null; then \

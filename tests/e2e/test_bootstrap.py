@@ -1,8 +1,6 @@
 """bootstrap.local.example as an operator uses it: a copy with the address of a TokenHub."""
 
-import os
 import shutil
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -11,13 +9,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests import sam_local
+from tests.e2e.bootstrap import KEY, filled_in, run
 from tests.local_system import LocalSystem, free_ports
-from tests.template import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-KEY = "your-tokenhub-api-key"
 AWKWARD = r"""q"uo'te\back$dollar`tick`{"a":1}%s"""
 TOOLS = ("sh", "printenv", "date", "sleep", "cat")
 
@@ -35,23 +31,6 @@ def http(system: LocalSystem) -> Iterator[httpx.Client]:
         httpx.delete(f"{system.tokenhub_url}/_rehearse").raise_for_status()
         client.delete("/api/v1/providers/tokenhub")
         yield client
-
-
-def filled_in(folder: Path, system: LocalSystem) -> Path:
-    """Returns a copy that registers the TokenHub of this system."""
-    script = folder / "bootstrap.local"
-    text = (ROOT / "bootstrap.local.example").read_text()
-    assert "http://localhost:8090/v1" in text
-    script.write_text(text.replace("http://localhost:8090", system.tokenhub_url))
-    script.chmod(0o755)
-    return script
-
-
-def run(script: Path, url: str, *, key: str | None = KEY, **more: str) -> subprocess.CompletedProcess[str]:
-    environment = {"PATH": os.environ["PATH"], "GATEWAY_URL": url, "WAIT_SECONDS": "110"} | more
-    if key is not None:
-        environment["TOKENHUB_API_KEY"] = key
-    return subprocess.run([str(script)], env=environment, capture_output=True, text=True, timeout=150, check=False)
 
 
 def test_registers_waits_and_can_run_again(system: LocalSystem, http: httpx.Client, tmp_path: Path) -> None:
@@ -157,21 +136,3 @@ def test_names_a_missing_tool(system: LocalSystem, tmp_path: Path, tool: str) ->
     done = run(filled_in(tmp_path, system), system.url, PATH=str(tools))
 
     assert (done.returncode, f"{tool} is not installed" in done.stderr) == (2, True)
-
-
-def test_works_with_sam_local(system: LocalSystem, tmp_path: Path) -> None:
-    if reason := sam_local.trouble():
-        pytest.skip(reason)
-    sam_local.build()
-    [port] = free_ports(1)
-    with sam_local.start_api(system.state / "env.json", port):
-        url, script = f"http://127.0.0.1:{port}", filled_in(tmp_path, system)
-        done = run(script, url, GATEWAY_TOKEN=system.token("admin"))
-        refused = run(script, url, GATEWAY_TOKEN="wrong")
-        httpx.put(f"{system.tokenhub_url}/_rehearse", json={"mode": "refuse_key"}).raise_for_status()
-        wrong_key = run(script, url, key="tokenhub_wrong", GATEWAY_TOKEN=system.token("admin"))
-        httpx.delete(f"{system.tokenhub_url}/_rehearse").raise_for_status()
-
-    assert (wrong_key.returncode, "tokenhub failed: HTTP 401" in wrong_key.stderr) == (1, True)
-    assert (done.returncode, done.stdout) == (0, "tokenhub is healthy.\n"), done.stderr
-    assert refused.returncode == 1

@@ -14,6 +14,7 @@ import pytest
 from openai import OpenAI
 
 from tests import sam_local
+from tests.e2e.bootstrap import filled_in, run
 from tests.local_system import LocalSystem, free_ports
 from tests.rehearsal import wait_until
 from tests.template import ROOT
@@ -85,6 +86,19 @@ def test_registers_lists_and_beats_a_provider(api: Api) -> None:
 
     assert wait_until(healthy, limit=45, every=1)
     assert KEY not in api.call("GET", "/api/v1/providers").text
+
+
+def test_bootstrap_script_registers_the_provider(api: Api, tmp_path: Path) -> None:
+    script, admin = filled_in(tmp_path, api.system), api.system.token("admin")
+
+    done = run(script, api.url, GATEWAY_TOKEN=admin)
+    refused = run(script, api.url, GATEWAY_TOKEN="wrong")
+    with rehearsed(api.system, "refuse_key"):
+        wrong_key = run(script, api.url, key="tokenhub_wrong", GATEWAY_TOKEN=admin)
+
+    assert (done.returncode, done.stdout) == (0, "tokenhub is healthy.\n"), done.stderr
+    assert refused.returncode == 1
+    assert (wrong_key.returncode, "tokenhub failed: HTTP 401" in wrong_key.stderr) == (1, True)
 
 
 def test_openai_sdk_reads_a_buffered_stream(api: Api) -> None:
