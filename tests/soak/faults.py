@@ -8,7 +8,7 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 
 import httpx
 
@@ -47,7 +47,7 @@ class Faults:
             self.kill_workers,
             self.fill_disk,
         ]
-        with self._admin:
+        with closing(self._admin):
             while not stopping.is_set():
                 self._random.shuffle(faults)
                 for fault in faults:
