@@ -15,19 +15,20 @@
 # make check          check style, types, structure and template
 # make verify         run the slow tests
 # make fuzz           run Schemathesis against the whole OpenAPI document (CASES=200, SEED=)
+# make soak           run 16 clients and all faults for ten minutes, and check that nothing is lost (MINUTES=, SEED=)
 # make bench          measure the time that the gateway adds to a stream (BENCH=tick: heartbeats of 1,000 providers)
 # make docs           regenerate the tables of README.md, docs/parameters.md and docs/cost.md
 # make recording      record the terminal picture of README.md again
 # make format         format the code
 # make clean          delete the environments, the builds and the local data
-# docs/local.md lists the options of dev: PORT, AWS_PORT, TOKENHUB_PORT, STATE, LOCAL_TOKEN=off, TOKENHUB=off.
+# docs/local.md lists the options of dev: PORT, AWS_PORT, TOKENHUB_PORT, STATE, LOCAL_TOKEN=off, TOKENHUB=off, STREAMS.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 OUTAGE ?= cut_clean
 BENCH ?= streaming
 .PHONY: help dev aws tokenhub health trace rehearse token rotate-token reset deploy delete e2e docs recording test \
-  conformance check verify fuzz bench format clean
+  conformance check verify fuzz soak bench format clean
 
 python := .venv/bin/python
 architecture := .local/architecture--start-make-dev-first.toml
@@ -36,7 +37,7 @@ export PYTHONPYCACHEPREFIX := $(CURDIR)/.local/pycache
 # Container images often set this variable, and then every process compiles all its modules again.
 export PYTHONDONTWRITEBYTECODE :=
 export SAM_CLI_TELEMETRY := 0
-export PORT AWS_PORT TOKENHUB_PORT STATE LOCAL_TOKEN TOKENHUB
+export PORT AWS_PORT TOKENHUB_PORT STATE LOCAL_TOKEN TOKENHUB STREAMS
 export URL TOKEN CLIENT_TOKEN PROVIDER_ENDPOINT PROVIDER_KEY YES ID
 
 ROLE ?= client
@@ -54,7 +55,7 @@ aws: .local/ready
 	@STOP_WITH=$$PPID exec $(python) -m tools.local --only aws
 
 tokenhub: .local/ready
-	@exec $(python) -m tools.rehearsal.server --port $${TOKENHUB_PORT:-8090}
+	@STOP_WITH=$$PPID exec $(python) -m tools.rehearsal.server --port $${TOKENHUB_PORT:-8090}
 
 rehearse: .local/ready
 	@$(python) -m tools.rehearsal.outage $(OUTAGE)
@@ -63,7 +64,7 @@ token: .local/ready
 	@$(python) -m tools.ops.tokens $(ROLE) $(ENV)
 
 health: .local/ready
-	@exec $(python) -m tools.ops.health $(ENV) $(if $(filter 1,$(WATCH)),--watch)
+	@STOP_WITH=$$PPID exec $(python) -m tools.ops.health $(ENV) $(if $(filter 1,$(WATCH)),--watch)
 
 trace: .local/ready
 	@exec $(python) -m tools.ops.trace "$$ID" $(ENV) --since $(SINCE)
@@ -106,8 +107,8 @@ check: .local/ready-dev .local/checkov/ready
 	$(python) -m tests.structure.scan .local/checkov/bin/checkov
 
 # Three workers share the files. The longest ones come first, so that all workers end at about the same time.
-longest := $(addprefix tests/e2e/test_,lifecycle.py alarms.py readme.py sam_local.py schedule.py canary.py policies.py \
-  revocation.py deploy_cycle.py thousand.py fuzz.py failures.py)
+longest := $(addprefix tests/e2e/test_,lifecycle.py survival.py alarms.py readme.py sam_local.py schedule.py \
+  canary.py policies.py revocation.py deploy_cycle.py thousand.py fuzz.py failures.py)
 slow := $(longest) $(filter-out $(longest),$(wildcard tests/e2e/test_*.py tests/e2e/*/test_*.py))
 
 verify: .local/ready-dev .local/fuzz/ready .local/clients/ready
@@ -115,6 +116,9 @@ verify: .local/ready-dev .local/fuzz/ready .local/clients/ready
 
 fuzz: .local/ready-dev .local/fuzz/ready
 	@CASES=$(CASES) SEED=$(SEED) $(python) -m tests.fuzz
+
+soak: .local/ready-dev
+	@MINUTES=$(MINUTES) SEED=$(SEED) $(python) -m tests.soak
 
 bench: .local/ready-dev .local/bench/ready
 	PYTHONPATH=.:layers/gateway $(python) -m tools.bench.$(BENCH)

@@ -1,13 +1,15 @@
 """Calls every route of a local system whose TokenHub repeats the key that it receives, and keeps the responses."""
 
 import json
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import product
 from typing import Any
 
 import httpx
 
-from tests.e2e import canary
+from tests.e2e import canary, canary_malformed
 from tests.e2e.canary import KEY, PROMPT, SCENARIO_NAMES, Place, key_of
 from tests.local_system import LocalSystem
 from tests.rehearsal import wait_until
@@ -41,6 +43,8 @@ class CanaryRun:
         self.system, self.url, self.scenarios = system, url, scenarios
         self.events = canary.Events(system.aws_url)
         self.responses: list[Place] = []
+        # By the kind of a malformed request, what the local API server sent.
+        self.malformed: dict[str, str] = {}
         self.registered: list[Place] = []
         self.called: dict[str, set[int]] = {}
         self.tokens = {role: system.token(role) for role in ("admin", "client")}
@@ -67,6 +71,8 @@ class CanaryRun:
         # The first calls may end in a 504 while four functions start at once.
         self.inspect("echo")
         self.misuse()
+        self.send_malformed_http()
+        self.send_malformed_content()
         self.tick()
         self.registered += canary.items(self.system.aws_url)
         self.leave()
@@ -169,6 +175,34 @@ class CanaryRun:
         self.call("HEAD", f"/status/public/{KEY}/live", route="/status/public/{id}/live")
         self.call("GET", f"/status/data?page={KEY}", route="/status/data")
         self.call("GET", f"/status/public/data?page={KEY}", route="/status/public/data")
+
+    def send_malformed_http(self) -> None:
+        """Sends bytes that are not a valid request to the local API server."""
+        kinds, requests = canary_malformed.MALFORMED_HTTP.keys(), canary_malformed.MALFORMED_HTTP.values()
+        with ThreadPoolExecutor(len(requests)) as pool:
+            received = pool.map(partial(canary_malformed.send, self.system.port), requests)
+            self.malformed = dict(zip(kinds, received, strict=True))
+        self.responses += [Place(f"a request with {kind}", text) for kind, text in self.malformed.items()]
+
+    def send_malformed_content(self) -> None:
+        """Sends valid requests with malformed bodies and headers to every function that reads them."""
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(self._send_body, canary_malformed.MALFORMED_BODIES.values()))
+            list(pool.map(self._send_headers, canary_malformed.MALFORMED_HEADERS.values()))
+
+    def _send_body(self, body: bytes) -> None:
+        one, route = "/api/v1/providers/echo", "/api/v1/providers/{id}"
+        for path in FORWARDED:
+            self.call("POST", path, role="client", content=body)
+        self.call("POST", "/api/v1/providers", content=body)
+        self.call("PUT", one, route=route, content=body)
+        self.call("PATCH", one, route=route, content=body)
+
+    def _send_headers(self, headers: Mapping[str, bytes]) -> None:
+        for path in ("/v1/chat/completions", "/anthropic/v1/messages"):
+            self.call("POST", path, role="client", headers=headers, json={})
+        for path in ("/api/v1/providers", "/status/data", "/v1/models"):
+            self.call("GET", path, headers=headers)
 
     def tick(self) -> None:
         """Runs one execution of the workflow: a tick at once and another one after 30 s."""

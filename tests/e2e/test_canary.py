@@ -5,6 +5,7 @@ stored items, events and metrics for the key. It does not search a model's 2xx a
 change.
 """
 
+import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ import pytest
 
 from tests.e2e import canary
 from tests.e2e.canary import ANSWER, KEY, PROMPT, SCENARIO_NAMES, SHAPELESS_KEY, Place, leaks
+from tests.e2e.canary_malformed import MALFORMED_HTTP
 from tests.e2e.canary_run import CANNOT_FAIL, CanaryRun
 from tests.local_system import LocalSystem
 from tests.scripted_server import ScriptedServer
@@ -70,6 +72,14 @@ def test_exercised_every_route_with_success_and_failure(canary_run: tuple[Canary
         if not (any(s < 400 for s in statuses) and any(s >= 400 for s in statuses)):
             missed.append(f"{route}: {sorted(statuses)}")
     assert missed == []
+
+
+@pytest.mark.parametrize("kind", MALFORMED_HTTP)
+def test_malformed_requests_have_the_error_shape(canary_run: tuple[CanaryRun, list[str]], kind: str) -> None:
+    head, _, body = canary_run[0].malformed[kind].partition("\r\n\r\n")
+
+    assert head.split()[1] == "400"
+    assert json.loads(body)["error"]["code"] == "bad_request"
 
 
 def _routes() -> set[str]:

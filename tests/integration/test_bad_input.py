@@ -69,6 +69,13 @@ def test_api_gateway_errors_carry_their_request_id(http: httpx.Client, path: str
     assert f"request id {request_id}" in error(response)["message"]
 
 
+@pytest.mark.parametrize("id_", ["a%0Ab", "%0A", "a%0A", "a%0D%0Ab"])
+def test_id_with_a_line_break_is_not_found(http: httpx.Client, id_: str) -> None:
+    response = http.get(f"/api/v1/providers/{id_}")
+
+    assert (response.status_code, error(response)["code"]) == (404, "provider_not_found")
+
+
 def test_explains_how_to_register_the_first_provider(http: httpx.Client) -> None:
     response = http.post("/v1/chat/completions", json={"messages": []})
 

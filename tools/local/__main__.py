@@ -14,7 +14,7 @@ import os
 import sys
 import time
 
-from tools.local import system
+from tools.local import parent_watch, system
 from tools.local.settings import Settings, UserError
 
 PARENT_CHECK_INTERVAL_S = 0.5
@@ -69,6 +69,7 @@ def _wait_for_stop(parent_pid: int | None) -> asyncio.Task[None]:
     SIGHUP.
     """
     stopped = asyncio.Event()
+    is_gone = parent_watch.starter_watch(parent_pid)
 
     def stop() -> None:
         if stopped.is_set():
@@ -81,22 +82,12 @@ def _wait_for_stop(parent_pid: int | None) -> asyncio.Task[None]:
 
     async def wait() -> None:
         had_terminal = os.isatty(0)
-        while os.isatty(0) == had_terminal and (parent_pid is None or _is_running(parent_pid)):
+        while os.isatty(0) == had_terminal and not is_gone():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stopped.wait(), PARENT_CHECK_INTERVAL_S)
                 return
 
     return asyncio.create_task(wait())
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _print(text: str) -> None:

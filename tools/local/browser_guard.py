@@ -34,10 +34,15 @@ def is_local_host(host: str | None) -> bool:
 
 
 def is_anonymous_same_site(headers: Mapping[str, str]) -> bool:
-    """Returns whether a request has no credentials and cannot come from another site's page."""
+    """Returns whether a request has no credentials and cannot come from another site's page.
+
+    `headers` is a multidict, whose items repeat a header that was sent twice.
+    """
     if any(name in headers for name in (*_CREDENTIAL_HEADERS, "Origin")):
         return False
-    return not _is_cross_site(headers.get("Sec-Fetch-Site"))
+    sites = [value for name, value in headers.items() if name.lower() == "sec-fetch-site"]
+    # A browser sends the header once. A program that sends it twice may relay a page's request.
+    return len(sites) < 2 and not any(_is_cross_site(site) for site in sites)
 
 
 def rejection_reason(headers: Iterable[tuple[str, str]]) -> str | None:

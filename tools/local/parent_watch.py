@@ -10,8 +10,11 @@ import runpy
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
+
+STARTER_CHECK_INTERVAL_S = 0.5
 
 
 def start(before_kill: Callable[[], None] | None = None) -> None:
@@ -24,6 +27,42 @@ def start(before_kill: Callable[[], None] | None = None) -> None:
     os.dup2(devnull, 0)
     os.close(devnull)
     threading.Thread(target=_watch, args=(pipe, before_kill), name="parent-watch", daemon=True).start()
+
+
+def starter_watch(pid: int | None) -> Callable[[], bool]:
+    """Returns a function that reports whether the process `pid`, which started this one, has ended. None never ends.
+
+    If it is this process's parent, the parent's change shows the end at once. Its id may still exist then: as a zombie
+    whose own parent does not wait for it, or as another process.
+    """
+    if pid is None:
+        return lambda: False
+    if os.getppid() == pid:
+        return lambda: os.getppid() != pid
+    return lambda: not _exists(pid)
+
+
+def end_with_starter(pid: int | None) -> None:
+    """Starts a thread that interrupts this process with SIGTERM when the process `pid` has ended."""
+    is_gone = starter_watch(pid)
+
+    def watch() -> None:
+        while not is_gone():
+            time.sleep(STARTER_CHECK_INTERVAL_S)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    if pid is not None:
+        threading.Thread(target=watch, name="starter-watch", daemon=True).start()
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def kill_process_group() -> None:

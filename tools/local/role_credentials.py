@@ -1,5 +1,6 @@
 """Temporary credentials of the functions' roles."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,16 +10,22 @@ RENEW_BEFORE = timedelta(minutes=5)
 
 
 class RoleCredentials:
-    """Assumes the functions' roles, and caches the credentials until shortly before they expire."""
+    """Assumes the functions' roles, and caches the credentials until shortly before they expire.
 
-    def __init__(self, sts: Any) -> None:
+    If the clock was set back since, they may have expired long before their time, so they are renewed.
+    """
+
+    def __init__(self, sts: Any, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._sts = sts
-        self._cache: dict[str, tuple[datetime, dict[str, str]]] = {}
+        self._now = now
+        # By role: when the credentials were received, when to renew them, and the variables.
+        self._cache: dict[str, tuple[datetime, datetime, dict[str, str]]] = {}
 
     def __call__(self, function: Function) -> dict[str, str]:
         """Returns the environment variables that Lambda would set for `function`. Blocks for some milliseconds."""
-        renew_at, variables = self._cache.get(function.role_arn, (datetime.min.replace(tzinfo=UTC), {}))
-        if renew_at < datetime.now(UTC):
+        never, now = datetime.min.replace(tzinfo=UTC), self._now()
+        received_at, renew_at, variables = self._cache.get(function.role_arn, (never, never, {}))
+        if not received_at <= now <= renew_at:
             role = self._sts.assume_role(RoleArn=function.role_arn, RoleSessionName=function.name[:64])
             credentials = role["Credentials"]
             variables = {
@@ -26,5 +33,5 @@ class RoleCredentials:
                 "AWS_SECRET_ACCESS_KEY": credentials["SecretAccessKey"],
                 "AWS_SESSION_TOKEN": credentials["SessionToken"],
             }
-            self._cache[function.role_arn] = credentials["Expiration"] - RENEW_BEFORE, variables
+            self._cache[function.role_arn] = now, credentials["Expiration"] - RENEW_BEFORE, variables
         return dict(variables)

@@ -33,6 +33,7 @@ class Settings:
     auth: bool = True
     stop_with_pid: int | None = None
     parameters: Mapping[str, str] = field(default_factory=dict)
+    streams: int = 16
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> "Settings":
@@ -46,6 +47,7 @@ class Settings:
             local_token=_switch(variables, "LOCAL_TOKEN", ("on", "off")),
             tokenhub=_switch(variables, "TOKENHUB", ("on", "off")),
             auth=_switch(variables, "AUTH", ("true", "false")),
+            streams=_at_least_1(variables, "STREAMS", cls.streams),
             stop_with_pid=_integer(variables, "STOP_WITH") if "STOP_WITH" in variables else None,
             parameters=_parameters(variables.get("PARAMETERS", "")),
         )
@@ -93,6 +95,13 @@ def _port(variables: Mapping[str, str], name: str, default: int) -> int:
     if not 0 < port < 65536:
         raise UserError(f"{name} must be between 1 and 65535, not {port}.")
     return port
+
+
+def _at_least_1(variables: Mapping[str, str], name: str, default: int) -> int:
+    number = _integer(variables, name) if name in variables else default
+    if number < 1:
+        raise UserError(f"{name} must be at least 1, not {number}.")
+    return number
 
 
 def _switch(variables: Mapping[str, str], name: str, values: tuple[str, str]) -> bool:

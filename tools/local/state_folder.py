@@ -5,7 +5,7 @@ import fcntl
 import json
 import shutil
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import IO
@@ -17,6 +17,9 @@ LOCK = "lock"
 POLL_INTERVAL_S = 0.1
 # The children of a killed system still save their state and hold the lock meanwhile.
 LOCK_TIMEOUT_S = 6.0
+# Each process of a function unpacks about 15 MB, and two snapshots exist while the newer one is written.
+MIN_FREE_BYTES = 200_000_000
+_PROBE_BYTES = 1_000_000
 
 
 @asynccontextmanager
@@ -35,8 +38,27 @@ async def locked(folder: Path, timeout_s: float = LOCK_TIMEOUT_S) -> AsyncIterat
                 f"{folder} is in use by another local system. Stop that one, or choose another folder: "
                 "make dev STATE=FOLDER"
             )
+        check_space(folder)
         _check_version(folder)
         yield lock.fileno()
+
+
+def check_space(folder: Path, bytes_needed: int = MIN_FREE_BYTES) -> None:
+    """Raises UserError if the folder's disk is nearly full, or accepts no more data because of a quota or limit."""
+    probe = folder / "probe"
+    try:
+        free = shutil.disk_usage(folder).free
+        probe.write_bytes(bytes(_PROBE_BYTES))
+    except OSError:
+        free = 0
+    finally:
+        with suppress(OSError):
+            probe.unlink(missing_ok=True)
+    if free < bytes_needed:
+        raise UserError(
+            f"The disk of {folder} has less than {bytes_needed // 1_000_000} MB free, so the local system could not "
+            "save its data. Free space, or choose another folder: make dev STATE=FOLDER"
+        )
 
 
 def reset(folder: Path) -> None:

@@ -22,6 +22,7 @@ from tools.local.log_follower import LogFollower
 from tools.local.processes import Child
 from tools.local.role_credentials import RoleCredentials
 from tools.local.sam_local import container_access
+from tools.local.save_monitor import SaveMonitor
 from tools.local.settings import ACCOUNT, EMULATOR, REGION, Settings, UserError
 
 AWS_START_TIMEOUT_S = 30
@@ -67,6 +68,7 @@ class System:
         self._tasks = tasks
         self._parts = parts
         self._report = report
+        self._saving = SaveMonitor(settings.state, report)
 
     async def start(self, *, only_aws: bool) -> int:
         """Starts everything and returns the seconds within which the first scheduled tick runs."""
@@ -106,19 +108,24 @@ class System:
             return
         command = [*processes.PARENT_WATCH, "tools.rehearsal.server", "--host", "localhost", "--port", str(port)]
         log = self._settings.logs / "tokenhub.log"
-        await self._start(processes.child("the rehearsal TokenHub", command, log=log, environment=dict(os.environ)))
+        # It ends with this process instead.
+        environment = {name: value for name, value in os.environ.items() if name != "STOP_WITH"}
+        await self._start(processes.child("the rehearsal TokenHub", command, log=log, environment=environment))
         self._report(f"Started the rehearsal TokenHub on port {port}.")
 
     async def _start_aws(self, lock: int) -> None:
         settings = self._settings
-        command = [str(EMULATOR / "bin" / "python"), "-m", "tools.local.emulator", str(settings.state)]
+        # Checked after the local AWS has stopped.
+        self._parts.callback(self._saving.check)
+        reports = self._saving.open()
+        command = [str(EMULATOR / "bin" / "python"), "-m", "tools.local.emulator", str(settings.state), str(reports)]
         part = processes.child(
             "the local AWS",
             command,
             log=settings.logs / "aws.log",
             environment=_emulator_environment(settings),
             stop_timeout_s=AWS_STOP_TIMEOUT_S,
-            pass_fds=[lock],
+            pass_fds=[lock, reports],
         )
         await self._start(part)
         started = time.monotonic()
@@ -163,7 +170,7 @@ class System:
     ) -> None:
         settings, url = self._settings, self._settings.aws_url
         pycache = state_folder.shared_pycache(settings.state)
-        workers = WorkerPool(EMULATOR / "bin" / "python", credentials, logs.add, pycache=pycache)
+        workers = WorkerPool(EMULATOR / "bin" / "python", credentials, logs.add, settings.streams, pycache=pycache)
         self._parts.push_async_callback(workers.close)
         server = ApiServer(
             deployment,
@@ -171,6 +178,7 @@ class System:
             workers=workers,
             authorizer=TokenAuthorizer(lambda_invoker(aws.client("lambda", url))),
             admin_token=_admin_token(url, deployment) if settings.local_token else None,
+            save_failure=lambda: self._saving.failure,
         )
         runner = server.runner()
         await runner.setup()
@@ -198,6 +206,10 @@ def _emulator_environment(settings: Settings) -> dict[str, str]:
         "AUTH": "true" if settings.auth else "false",
         "S3_PERSIST": "1",
         "S3_DATA_DIR": str(settings.state / "s3"),
+        # Processes of functions beyond the first one end after this time without a call, in seconds.
+        "LAMBDA_WARM_TTL_SECONDS": "60",
+        # Off: function_pool.py bounds the processes, and calls wait instead of failing.
+        "LAMBDA_ACCOUNT_CONCURRENCY": "0",
         # ministack's MQTT broker would listen on all interfaces.
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",

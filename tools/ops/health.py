@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import IO
 
+from tools.local import parent_watch
 from tools.local.settings import UserError
 from tools.ops.gateway import Gateway, find_gateway
 from tools.ops.health_table import format_table, needs_attention
@@ -55,6 +56,8 @@ def main() -> None:
     parser.add_argument("environment", nargs="?", default="local", metavar="ENV")
     parser.add_argument("--watch", action="store_true", help="repeat every ten seconds")
     options = parser.parse_args()
+    # `make health` sets this variable to its own process id.
+    parent_watch.end_with_starter(int(os.environ["STOP_WITH"]) if os.environ.get("STOP_WITH") else None)
     try:
         gateway = find_gateway(options.environment)
         sys.exit((watch if options.watch else check)(gateway, sys.stdout, os.environ))

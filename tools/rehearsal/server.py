@@ -14,6 +14,7 @@ import argparse
 import asyncio
 import ipaddress
 import json
+import os
 import re
 import secrets
 import signal
@@ -28,7 +29,8 @@ from typing import Any
 
 from aiohttp import web
 
-from tools.local import browser_guard
+from tools.local import browser_guard, parent_watch
+from tools.local.apigateway.connections import PrivateRunner
 from tools.rehearsal import modes
 from tools.rehearsal.forwarding import provider_body
 from tools.rehearsal.modes import Rehearsal, parse_rehearsal, unknown_mode_message
@@ -225,11 +227,18 @@ async def _remove_server_header(_request: web.Request, response: web.StreamRespo
     response.headers.popall("Server", None)
 
 
+def _malformed_response(_request_id: str) -> web.Response:
+    # As Go's HTTP server answers.
+    return web.Response(status=400, text="400 Bad Request")
+
+
 @asynccontextmanager
 async def serving(hub: TokenHub, host: str, port: int) -> AsyncIterator[int]:
     """Serves `hub` and yields its port; port 0 selects a free one. Drops all open streams at the end."""
     # aiohttp waits shutdown_timeout for open requests, and waits for ever when it is 0.
-    runner = web.AppRunner(hub.app(), handler_cancellation=True, shutdown_timeout=0.01, access_log=None)
+    runner = PrivateRunner(
+        hub.app(), _malformed_response, handler_cancellation=True, shutdown_timeout=0.01, access_log=None
+    )
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()
@@ -262,6 +271,8 @@ def main() -> None:
     parser.add_argument("--host", type=loopback_host, default="127.0.0.1", help="a loopback address")
     parser.add_argument("--key-format", choices=("any", "strict"), default="any")
     options = parser.parse_args()
+    # `make tokenhub` sets this variable to its own process id.
+    parent_watch.end_with_starter(int(os.environ["STOP_WITH"]) if os.environ.get("STOP_WITH") else None)
     try:
         asyncio.run(run(TokenHub(strict_keys=options.key_format == "strict"), options.host, options.port))
     except OSError as error:

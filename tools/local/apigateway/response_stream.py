@@ -17,7 +17,7 @@ _REMAPPED = {"date", "server", "www-authenticate", "x-amzn-requestid"}
 
 
 class ClientDisconnectedError(ConnectionError):
-    """The client has closed the connection."""
+    """The connection is closed, by the client or because the response cannot be sent."""
 
 
 async def cancel_on_disconnect[T](request: web.Request, work: Coroutine[Any, Any, T]) -> T:
@@ -40,7 +40,13 @@ async def stream_response(request: web.Request, invocation: Invocation, request_
     """
     prelude = await invocation.prelude()
     response = web.StreamResponse(status=prelude.status, headers=response_headers(prelude, request_id))
-    await response.prepare(request)
+    try:
+        await response.prepare(request)
+    except ValueError as error:
+        # aiohttp has already changed the connection's state, so another response would be framed wrongly.
+        if request.transport is not None:
+            request.transport.close()
+        raise ClientDisconnectedError from error
     complete = False
     try:
         async for chunk in invocation.chunks():

@@ -5,20 +5,23 @@ template's GatewayResponses and API Gateway's size limits.
 """
 
 import asyncio
-import json
-import logging
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
+from aiohttp.typedefs import Handler
 from multidict import CIMultiDict
 
 from tools.local import browser_guard
 from tools.local.apigateway.authorizer import TokenAuthorizer
 from tools.local.apigateway.buffered_client import BufferedClient
+from tools.local.apigateway.call_queue import CallQueues
+from tools.local.apigateway.connections import PrivateRunner, log_privately
 from tools.local.apigateway.gateway_responses import GatewayError, HttpResponse, render
+from tools.local.apigateway.local_errors import ForbiddenHost, LocalError, MalformedRequest, NothingSaved, StreamLimit
 from tools.local.apigateway.proxy_event import (
     MAX_EVENT_BYTES,
     ApiRequest,
@@ -36,24 +39,14 @@ from tools.local.lambda_runtime.worker_pool import ThrottledError, WorkerPool
 # API Gateway's limit for a request body.
 MAX_BODY_BYTES = 10 * 1024 * 1024
 BODY_IDLE_TIMEOUT_S = 10.0
-
-_FORBIDDEN_HOST = {
-    "type": "error",
-    "error": {
-        "message": "The Host header does not name this machine. Call the gateway by localhost, 127.0.0.1 or [::1].",
-        "type": "permission_error",
-        "code": "forbidden_host",
-        "param": None,
-    },
-}
-
-_logger = logging.getLogger(__name__)
+_READING_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
 class ApiServer:
     """Responds to every request to the deployed API, always with the same error shape.
 
-    `admin_token` returns the token for anonymous local requests and may block; None turns that off.
+    `admin_token` returns the token for anonymous local requests and may block; None turns that off. `save_failure`
+    returns why the local AWS cannot save its state, or None if it can.
     """
 
     def __init__(
@@ -64,24 +57,36 @@ class ApiServer:
         workers: WorkerPool,
         authorizer: TokenAuthorizer,
         admin_token: Callable[[], str] | None,
+        save_failure: Callable[[], str | None] = lambda: None,
+        queues: CallQueues | None = None,
     ) -> None:
         self._deployment = deployment
         self._workers = workers
         self._authorizer = authorizer
         self._admin_token = admin_token
+        self._save_failure = save_failure
+        self._queues = queues or CallQueues()
         self._buffered = BufferedClient(aws_url, deployment)
 
     def app(self) -> web.Application:
         """Returns the application, for use in one event loop."""
-        app = web.Application()
-        app.router.add_route("*", "/{path:(?s:.*)}", self._respond)
+
+        @web.middleware
+        async def respond(request: web.Request, handler: Handler) -> web.StreamResponse:  # noqa: ARG001
+            return await self._respond(request)
+
+        # A middleware also sees the requests that no route of aiohttp matches, such as OPTIONS *.
+        app = web.Application(middlewares=[respond])
+        app.router.add_route("*", "/{path:(?s:.*)}", self._respond, expect_handler=_send_continue)
         app.on_response_prepare.append(_remove_server_header)
         app.cleanup_ctx.append(self._buffered_client)
         return app
 
     def runner(self) -> web.AppRunner:
         """Returns the application's runner: compressed bodies stay compressed, and shutdown takes at most a second."""
-        return web.AppRunner(self.app(), auto_decompress=False, access_log=None, shutdown_timeout=1)
+        return PrivateRunner(
+            self.app(), _malformed_response, auto_decompress=False, access_log=None, shutdown_timeout=1
+        )
 
     async def _buffered_client(self, _app: web.Application) -> AsyncIterator[None]:
         await self._buffered.start()
@@ -94,17 +99,19 @@ class ApiServer:
             return await self._dispatch(incoming, request_id)
         except GatewayError as error:
             response = render(self._deployment.gateway_responses, error, request_id)
+        except LocalError as error:
+            response = error.response(request_id)
         except ConnectionError:
             # The client has disconnected and reads no response.
             return web.Response(status=499)
-        except Exception:
-            _logger.exception("The local API server failed")
+        except Exception as error:  # noqa: BLE001
+            log_privately(error)
             response = render(self._deployment.gateway_responses, GatewayError("DEFAULT_5XX"), request_id)
         return _web_response(response, request_id)
 
     async def _dispatch(self, incoming: web.Request, request_id: str) -> web.StreamResponse:
         if not browser_guard.is_loopback_host(incoming.headers.get("Host")):
-            return _web_response(_forbidden_host(request_id), request_id)
+            raise ForbiddenHost
         matched = match(self._deployment.routes, incoming.method, incoming.rel_url.raw_path)
         if matched is None:
             raise GatewayError("MISSING_AUTHENTICATION_TOKEN")
@@ -113,15 +120,23 @@ class ApiServer:
         if matched.route.authorizer and not request.header(matched.route.authorizer.header):
             raise GatewayError("UNAUTHORIZED")
         if matched.route.function is None:
-            return await self._respond_buffered(matched, request)
+            return await self._respond_buffered(matched, request, incoming)
         return await cancel_on_disconnect(
             incoming, self._respond_streamed(matched, matched.route.function, request, incoming)
         )
 
-    async def _respond_buffered(self, matched: RouteMatch, request: ApiRequest) -> web.Response:
+    async def _respond_buffered(
+        self, matched: RouteMatch, request: ApiRequest, incoming: web.Request
+    ) -> web.StreamResponse:
+        if request.method not in _READING_METHODS and (reason := self._save_failure()):
+            raise NothingSaved(reason)
         # The local AWS builds its own event; this one only checks the size limit.
         self._encode_event(matched, request, {})
-        return _web_response(await self._buffered.send(request), request.id)
+        async with AsyncExitStack() as place:
+            queue = self._queues.for_route(matched.route.path)
+            # A client that left does not take a place. A call that runs goes on, as on AWS.
+            await cancel_on_disconnect(incoming, place.enter_async_context(queue.place()))
+            return _web_response(await self._buffered.send(request), request.id)
 
     async def _respond_streamed(
         self, matched: RouteMatch, function: Function, request: ApiRequest, incoming: web.Request
@@ -136,7 +151,9 @@ class ApiServer:
         try:
             async with self._workers.invoke(function, request.id, event) as invocation:
                 return await stream_response(incoming, invocation, request.id)
-        except (FunctionError, ThrottledError) as error:
+        except ThrottledError as error:
+            raise StreamLimit(error.limit) from error
+        except FunctionError as error:
             raise GatewayError("DEFAULT_5XX", status=502) from error
 
     def _encode_event(self, matched: RouteMatch, request: ApiRequest, context: Mapping[str, str]) -> bytes:
@@ -190,9 +207,16 @@ async def _read_body(incoming: web.Request) -> bytes:
     return bytes(body)
 
 
-def _forbidden_host(request_id: str) -> HttpResponse:
-    headers = {"Content-Type": "application/json", "X-Request-Id": request_id, "X-Should-Retry": "false"}
-    return HttpResponse(403, tuple(headers.items()), json.dumps(_FORBIDDEN_HOST).encode())
+def _malformed_response(request_id: str) -> web.Response:
+    return _web_response(MalformedRequest().response(request_id), request_id)
+
+
+async def _send_continue(incoming: web.Request) -> None:
+    """Answers `Expect: 100-continue`, and ignores any other expectation as API Gateway does."""
+    if incoming.version == HttpVersion11 and incoming.headers.get("Expect", "").lower() == "100-continue":
+        await incoming.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        # The response itself has not begun.
+        incoming.writer.output_size = 0
 
 
 def _valid_utf8(value: str) -> str:

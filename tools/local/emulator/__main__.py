@@ -1,29 +1,30 @@
-"""Runs the local AWS: `python -m tools.local.emulator STATE` starts ministack on a loopback port and saves its state.
+"""Runs the local AWS: `python -m tools.local.emulator STATE REPORTS` starts ministack and saves its state.
 
-Runs in the emulator's virtual environment. ministack itself saves only on a clean stop, after it has waited for running
-invocations. This module saves a complete snapshot at most five seconds after a change, and a last one on shutdown
-before it kills any process.
+REPORTS is the descriptor of a pipe for the results of the snapshots. Runs in the emulator's virtual environment.
+ministack itself saves only on a clean stop, after it has waited for running invocations. This module completes a
+snapshot at most five seconds after a change, and a last one on shutdown before it kills any process.
 """
 
 import asyncio
+import json
 import logging
 import os
 import shutil
 import signal
 import sys
 import threading
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from tools.local import parent_watch
-from tools.local.emulator import retention
+from tools.local.emulator import function_pool, policy_match, retention, unpacked_code
 from tools.local.emulator.request_guard import RequestGuard
+from tools.local.emulator.saver import Saver, pipe_reporter
 from tools.local.emulator.snapshots import Services, SnapshotStore
 
-SNAPSHOT_INTERVAL_S = 5.0
 FINAL_SNAPSHOT_TIMEOUT_S = 6.0
+SWITCH_INTERVAL_S = 0.0005
 
 
 def main() -> None:
@@ -32,7 +33,7 @@ def main() -> None:
     # ministack never deletes the folders of its functions.
     shutil.rmtree(state / "tmp", ignore_errors=True)
     live = state / "tmp" / "aws"
-    snapshots = SnapshotStore(state / "aws", live, _services, _save)
+    snapshots = SnapshotStore(state / "aws", live, _services, _encode)
     snapshots.restore()
     os.environ |= {"STATE_DIR": str(live), "TMPDIR": str(state / "tmp"), "PERSIST_STATE": "1"}
     # Imported here because ministack reads the environment at import.
@@ -40,39 +41,35 @@ def main() -> None:
 
     # At INFO, ministack logs one line per service and snapshot.
     logging.getLogger("persistence").setLevel(logging.WARNING)
+    function_pool.install()
+    policy_match.install()
+    unpacked_code.install(state / "tmp" / "unpacked")
+    # The event loop gives up the interpreter at each read and write, and would wait this long for each one while a
+    # snapshot computes.
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     guard = RequestGuard(app)
-    _start_saving(snapshots, guard)
+    _start_saving(Saver(snapshots, guard, pipe_reporter(int(sys.argv[2]))))
     asyncio.run(_serve(guard))
 
 
-def _start_saving(snapshots: SnapshotStore, guard: RequestGuard) -> None:
+def _start_saving(saver: Saver) -> None:
     """Starts the snapshot thread, which a signal or the end of the parent process stops."""
     stopping = threading.Event()
-    saver = threading.Thread(
-        target=save_until_stopped, args=(snapshots, guard, stopping), name="snapshots", daemon=True
-    )
+
+    def save_until_stopped() -> None:
+        saver.run(stopping)
+        parent_watch.kill_process_group()
+
+    thread = threading.Thread(target=save_until_stopped, name="snapshots", daemon=True)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: stopping.set())
 
     def save_and_wait() -> None:
         stopping.set()
-        saver.join(FINAL_SNAPSHOT_TIMEOUT_S)
+        thread.join(FINAL_SNAPSHOT_TIMEOUT_S)
 
     parent_watch.start(save_and_wait)
-    saver.start()
-
-
-def save_until_stopped(snapshots: SnapshotStore, guard: RequestGuard, stopping: threading.Event) -> None:
-    """Takes a snapshot after each change and a last one on shutdown, then kills this process group."""
-    saved_changes = -1
-    while not stopping.wait(SNAPSHOT_INTERVAL_S):
-        changes = guard.changes
-        if guard.loaded and changes != saved_changes and snapshots.take():
-            saved_changes = changes
-    deadline = time.monotonic() + FINAL_SNAPSHOT_TIMEOUT_S
-    while guard.loaded and not snapshots.take() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    parent_watch.kill_process_group()
+    thread.start()
 
 
 def _services() -> Services:
@@ -83,10 +80,13 @@ def _services() -> Services:
     return dict(_build_persistence_save_dict())
 
 
-def _save(name: str, state: Any) -> None:
-    from ministack.core.persistence import save_state
+def _encode(name: str, state: Any) -> bytes:
+    """Returns a state file in ministack's format. ministack's own function writes it but hides that a disk is full."""
+    from ministack.core import persistence
 
-    save_state(name, state)
+    version = persistence._state_format_version(name)  # noqa: SLF001
+    document = {"__ministack_format__": version, "payload": state}
+    return json.dumps(document, default=persistence._json_default).encode()  # noqa: SLF001
 
 
 async def _serve(guard: RequestGuard) -> None:

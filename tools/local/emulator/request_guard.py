@@ -36,9 +36,12 @@ class RequestGuard:
             await _reject(scope, send, f"The local AWS {reason}.\n")
             return
         scope["headers"] = [(_ORIGINAL_NAMES.get(name, name), value) for name, value in scope.get("headers", ())]
-        if _may_change_state(scope):
-            self.changes += 1
-        await self._app(scope, receive, send)
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            # Counted at the end: a snapshot during the request may lack its change, and the next one must follow.
+            if _may_change_state(scope):
+                self.changes += 1
 
     def _watch_startup(self, send: Send) -> Send:
         async def watch(message: Any) -> None:

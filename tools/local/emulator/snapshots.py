@@ -1,30 +1,43 @@
 """Snapshots of the local AWS's state on disk. A kill at any moment leaves at least one complete snapshot."""
 
+import hashlib
 import logging
 import os
 import shutil
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 # Maps a service's name to a function that returns its state, or None if the service has not been used.
 type Services = dict[str, Callable[[], Any]]
 
+# A copy of a large state takes less than this.
+_UNINTERRUPTED_S = 2.0
+_MAX_READS = 100
+
 logger = logging.getLogger("snapshots")
+
+
+class SnapshotError(Exception):
+    """A snapshot could not be written. The message is the reason, without a full stop."""
 
 
 class SnapshotStore:
     """Numbered folders, each with a complete state. A folder is renamed to its number only when it is complete."""
 
     def __init__(
-        self, folder: Path, live: Path, services: Callable[[], Services], save: Callable[[str, Any], None]
+        self, folder: Path, live: Path, services: Callable[[], Services], encode: Callable[[str, Any], bytes]
     ) -> None:
-        """`live` is ministack's own state folder; `save(name, state)` writes NAME.json into it."""
+        """`live` is ministack's own state folder; `encode(name, state)` returns the content of NAME.json."""
         self._folder = folder
         self._live = live
         self._services = services
-        self._save = save
+        self._encode = encode
         self._incomplete = folder / "next"
+        # The digests of the files of this run, so that a service that did not change is not written again.
+        self._digests: dict[str, bytes] = {}
 
     def restore(self) -> None:
         """Fills ministack's state folder from the newest snapshot.
@@ -36,40 +49,84 @@ class SnapshotStore:
         for newest in self._complete()[-1:]:
             shutil.copytree(newest, self._live, copy_function=os.link, dirs_exist_ok=True)
 
-    def take(self) -> bool:
-        """Writes a snapshot. Returns False if a service changed meanwhile or a write failed; the caller retries."""
-        try:
-            return self._write()
-        except OSError:
-            logger.exception("The snapshot failed")
-            return False
+    def take(self) -> None:
+        """Writes a snapshot, flushes it to the disk and deletes the previous ones.
 
-    def _write(self) -> bool:
-        if not all(self._save_service(name, read_state) for name, read_state in self._services().items()):
-            return False
+        Raises SnapshotError if the disk is full or a service cannot be read. The previous snapshot then remains.
+        """
+        try:
+            for name, read_state in self._services().items():
+                state = _read(name, read_state)
+                if state is not None:
+                    self._write(name, self._encode(name, state))
+            self._complete_snapshot()
+        except OSError as error:
+            raise SnapshotError(error.strerror or str(error)) from error
+
+    def _write(self, name: str, content: bytes) -> None:
+        digest = hashlib.blake2b(content).digest()
+        if self._digests.get(name) == digest:
+            return
+        file = self._live / f"{name}.json"
+        incomplete = self._live / f"{name}.json.tmp"
+        try:
+            incomplete.write_bytes(content)
+            incomplete.replace(file)
+        except OSError:
+            # Frees the space of what was written.
+            if incomplete.is_file():
+                incomplete.unlink()
+            raise
+        self._digests[name] = digest
+
+    def _complete_snapshot(self) -> None:
         shutil.rmtree(self._incomplete, ignore_errors=True)
         shutil.copytree(self._live, self._incomplete, copy_function=os.link)
+        # A power failure must not leave an empty file in the only snapshot.
+        for path in (self._incomplete, *self._incomplete.rglob("*")):
+            _flush(path)
         previous = self._complete()
         number = int(previous[-1].name) + 1 if previous else 1
         self._incomplete.rename(self._folder / f"{number:09d}")
+        _flush(self._folder)
         for folder in previous:
             shutil.rmtree(folder, ignore_errors=True)
-        return True
-
-    def _save_service(self, name: str, read_state: Callable[[], Any]) -> bool:
-        try:
-            state = read_state()
-        except RuntimeError as error:
-            # Python raises RuntimeError when a dict changes size while it is copied.
-            logger.info("%s changed during the snapshot: %s", name, error)
-            return False
-        if state is None:
-            return True
-        file = self._live / f"{name}.json"
-        file.unlink(missing_ok=True)
-        # ministack logs a failed write instead of raising, so the file itself is checked.
-        self._save(name, state)
-        return file.exists()
 
     def _complete(self) -> list[Path]:
         return sorted(folder for folder in self._folder.glob("[0-9]*") if folder.is_dir())
+
+
+def _read(name: str, read_state: Callable[[], Any]) -> Any:
+    """Returns a copy of a service's state. Raises SnapshotError if every copy was interrupted by a change."""
+    try:
+        return read_state()
+    except RuntimeError as error:
+        logger.info("%s changed during the snapshot: %s", name, error)
+    # Python raises RuntimeError when a dict changes size while it is copied. Under constant writes every copy fails
+    # unless the other threads wait for it.
+    with _other_threads_wait():
+        for _ in range(_MAX_READS):
+            try:
+                return read_state()
+            except RuntimeError as error:
+                reason = str(error)
+    raise SnapshotError(f"{name} cannot be read ({reason})")
+
+
+@contextmanager
+def _other_threads_wait() -> Iterator[None]:
+    """Keeps the interpreter in this thread while it computes. It still switches threads when this one does I/O."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(_UNINTERRUPTED_S)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(interval)
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

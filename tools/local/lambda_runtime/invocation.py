@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -13,6 +14,10 @@ DELIMITER = bytes(8)
 MAX_PRELUDE_BYTES = 16 * 1024
 
 _FRAMING_HEADERS = {"content-length", "transfer-encoding", "connection"}
+# RFC 9110, sections 5.1 and 5.5. The HTTP server refuses to send any other header.
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
 # When this many chunks wait for the client, the function's next write blocks.
 _MAX_BUFFERED_CHUNKS = 16
 
@@ -137,8 +142,10 @@ def parse_prelude(metadata: bytes) -> ResponsePrelude:
     for name, value in headers:
         if name.lower() in _FRAMING_HEADERS:
             raise ValueError(f"only API Gateway may set the header {name}")
-        if any(character in name + value for character in "\r\n\0"):
-            raise ValueError("a header has a line break or a NUL")
+        if not _HEADER_NAME.fullmatch(name):
+            raise ValueError("a header name has an invalid character")
+        if _CONTROL_CHARACTER.search(value):
+            raise ValueError("a header has a control character")
     return ResponsePrelude(status, headers)
 
 

@@ -29,7 +29,7 @@ class Worker:
         on_exit: Callable[["Worker"], None],
     ) -> None:
         self.function = function
-        self.started = time.monotonic()
+        self.started = self.last_used = time.monotonic()
         self._log = log
         self._on_exit = on_exit
         self._api = RuntimeApi(

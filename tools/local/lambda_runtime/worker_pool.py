@@ -15,10 +15,16 @@ _PARENT_WATCH = Path(__file__).resolve().parents[1] / "parent_watch.py"
 # Shorter than the hour that a role's credentials last. Lambda replaces its environments too.
 _MAX_AGE_S = 30 * 60
 _CLOSE_TIMEOUT_S = 2
+MAX_WORKERS = 16
+_IDLE_S = 60.0
 
 
 class ThrottledError(Exception):
-    """The pool has no free worker and may not start another one."""
+    """The pool has no free worker and may not start another one. `limit` is its number of workers."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"all {limit} workers are busy")
+        self.limit = limit
 
 
 class WorkerPool:
@@ -26,7 +32,7 @@ class WorkerPool:
 
     `credentials(function)` returns the environment variables of the function's role and may block.
     `log(function, line)` gets each line of output. `pycache` is the folder for compiled code, which otherwise goes
-    into the functions' folders.
+    into the functions' folders. A worker that is idle for `idle_s` seconds ends, except for one per function.
     """
 
     def __init__(
@@ -34,8 +40,9 @@ class WorkerPool:
         python: Path,
         credentials: Callable[[Function], Mapping[str, str]],
         log: Callable[[Function, str], None],
-        max_workers: int = 16,
+        max_workers: int = MAX_WORKERS,
         *,
+        idle_s: float = _IDLE_S,
         on_disconnect: DisconnectPolicy = "reset",
         pycache: Path | None = None,
         command: Sequence[str] | None = None,
@@ -44,6 +51,7 @@ class WorkerPool:
         self._credentials = credentials
         self._log = log
         self._max_workers = max_workers
+        self._idle_s = idle_s
         self._on_disconnect = on_disconnect
         self._pycache = pycache
         self._workers: list[Worker] = []
@@ -58,6 +66,8 @@ class WorkerPool:
             yield invocation
         finally:
             invocation.abandon()
+            worker.last_used = time.monotonic()
+            asyncio.get_running_loop().call_later(self._idle_s, self._end_idle)
             if invocation.failure:
                 self._log(function, f"{request_id} {invocation.failure}")
 
@@ -66,6 +76,13 @@ class WorkerPool:
         closing = [asyncio.create_task(worker.close()) for worker in self._workers]
         if closing:
             await asyncio.wait(closing, timeout=_CLOSE_TIMEOUT_S)
+
+    def _end_idle(self) -> None:
+        """Kills the workers that nothing needed for a while, except for the last one of each function."""
+        used_before = time.monotonic() - self._idle_s
+        for worker in [worker for worker in self._workers if worker.free and worker.last_used <= used_before]:
+            if sum(other.function == worker.function for other in self._workers) > 1:
+                self._kill(worker)
 
     def _find_free(self, function: Function) -> Worker | None:
         """Returns a free worker of the function, or None. Kills free workers that are too old."""
@@ -93,7 +110,7 @@ class WorkerPool:
         for worker in self._workers:
             if worker.free:
                 return worker
-        raise ThrottledError
+        raise ThrottledError(self._max_workers)
 
     def _kill(self, worker: Worker) -> None:
         worker.kill()

@@ -24,6 +24,7 @@ from botocore.credentials import Credentials
 from yarl import URL
 
 from tools.local import browser_guard
+from tools.local.apigateway.connections import PrivateRunner
 from tools.local.deployment import Function
 from tools.local.sam_local import docker_bridge
 from tools.local.settings import REGION
@@ -70,7 +71,7 @@ class SigningProxy:
 
         app = web.Application(client_max_size=MAX_BODY_BYTES)
         app.router.add_route("*", "/{secret:[^/]+}/{function:[^/]+}{rest:.*}", serve)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+        runner = PrivateRunner(app, _malformed_response, access_log=None, shutdown_timeout=1)
         await runner.setup()
         try:
             connector = aiohttp.TCPConnector(force_close=True, limit=0)
@@ -110,3 +111,7 @@ def sign(
     )
     SigV4Auth(caller, service, REGION).add_auth(request)
     return request
+
+
+def _malformed_response(_request_id: str) -> web.Response:
+    return web.Response(status=400, text="The local AWS rejects malformed requests.")

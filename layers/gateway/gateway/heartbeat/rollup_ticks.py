@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import batched
 
+from gateway.heartbeat.health import MAX_CLOCK_SKEW
 from gateway.heartbeat.history import EPOCH
 from gateway.heartbeat.history_store import HistoryStore
 from gateway.heartbeat.rollup_items import Item, to_items
 from gateway.heartbeat.rollup_store import RollUpStore
-from gateway.heartbeat.rollups import HALF_HOUR, next_window, roll_up
+from gateway.heartbeat.rollups import HALF_HOUR, before_future, next_window, roll_up
 from gateway.heartbeat.side_effects import InternalFailure
 from gateway.registry.provider import Provider, parse_timestamp
 
@@ -53,9 +54,11 @@ class RollUps:
         return []
 
     def _items(self, providers: Sequence[Provider], end: datetime) -> Iterator[Item]:
-        stored = self._store.roll_ups(providers, end)
+        stored, now = self._store.roll_ups(providers, end), self._now()
         for provider in providers:
             before = stored[provider.id]
+            if before.until is not None and before.until > now + MAX_CLOCK_SKEW:
+                before = before_future(before, end)
             # A late run of an old tick must not replace a newer roll-up.
             if before.until is None or before.until <= end:
                 window = next_window(before, end, created_at=provider.created_at, retention=self._history.retention)

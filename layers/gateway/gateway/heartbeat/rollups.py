@@ -128,6 +128,12 @@ def roll_up(before: RollUp, window: Window, beats: Sequence[PastBeat]) -> tuple[
     return replace(after, open_incident=_open_at(_overlap(window.end), candidates)), changed
 
 
+def before_future(roll_up: RollUp, now: datetime) -> RollUp:
+    """Returns a roll-up that ends in the future, because the clock was set back, without what it has after `now`."""
+    past = tuple(incident for incident in roll_up.incidents if incident.begin < now)
+    return replace(roll_up, until=None, incidents=past, open_incident=None)
+
+
 def cell_start(at: datetime) -> datetime:
     """Returns the start of the half hour of a moment, in UTC."""
     at = at.astimezone(UTC)

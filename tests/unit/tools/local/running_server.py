@@ -15,6 +15,7 @@ import pytest
 from aiohttp import web
 
 from tools.local.apigateway.authorizer import InvocationResult, TokenAuthorizer
+from tools.local.apigateway.call_queue import CallQueues
 from tools.local.apigateway.server import ApiServer
 from tools.local.deployment import Authorizer, Deployment, Function, GatewayResponse, Route
 from tools.local.lambda_runtime.worker_pool import WorkerPool
@@ -70,6 +71,7 @@ def make_deployment(function: Function | None) -> Deployment:
             Route("GET", "/health"),
             Route("POST", "/api/v1/providers", authorizer=AUTHORIZER),
             Route("GET", "/api/v1/providers/{id}", authorizer=AUTHORIZER),
+            Route("POST", "/api/v1/providers/{id}/heartbeat", authorizer=AUTHORIZER),
             Route("POST", "/v1/chat/completions", function, AUTHORIZER),
             Route("POST", "/anthropic/v1/messages", function, API_KEY_AUTHORIZER),
         ),
@@ -86,6 +88,9 @@ class FakeApiGateway:
     headers: Mapping[str, str] = field(default_factory=lambda: {"Content-Type": "application/json"})
     body: bytes = b"{}"
     requests: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
+    delay_s: float = 0.0
+    running: int = 0
+    max_running: int = 0
 
     def reset(self) -> None:
         default = FakeApiGateway()
@@ -102,7 +107,11 @@ class FakeApiGateway:
         return app
 
     async def _respond(self, request: web.Request) -> web.Response:
+        self.running += 1
+        self.max_running = max(self.max_running, self.running)
         self.requests.append((request.raw_path, dict(request.headers), await request.read()))
+        await asyncio.sleep(self.delay_s)
+        self.running -= 1
         return web.Response(status=self.status, headers=self.headers, body=self.body)
 
 
@@ -149,7 +158,13 @@ class RunningServer:
 
 @contextmanager
 def serving(
-    function: Function | None = None, *, admin_token: str | None = None, aws_url: str | None = None, **options: Any
+    function: Function | None = None,
+    *,
+    admin_token: str | None = None,
+    aws_url: str | None = None,
+    save_failure: str | None = None,
+    places: int | None = None,
+    **options: Any,
 ) -> Iterator[RunningServer]:
     """Runs an API server for the duration of the block. `options` go to WorkerPool."""
     running = RunningServer("", FakeApiGateway(), FakeAuthorizerFunction(), [])
@@ -168,6 +183,8 @@ def serving(
             workers=workers,
             authorizer=TokenAuthorizer(running.authorizer),
             admin_token=(lambda: admin_token) if admin_token else None,
+            save_failure=lambda: save_failure,
+            queues=CallQueues(places),
         )
         runner = server.runner()
         running.url = loop.run(_listen(runner))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tools.local.parent_watch import starter_watch
 from tools.local.settings import REPOSITORY
 
 PARENT = """
@@ -91,3 +92,41 @@ def test_runs_before_kill_first(tmp_path: Path) -> None:
 
     assert output == b"saved\n"
     assert child.returncode == -9
+
+
+KILLED_MAKE = """
+dev:
+\t@STOP_WITH=$$PPID exec {python} -c 'import os, time; \\
+from tools.local.parent_watch import end_with_starter; \\
+end_with_starter(int(os.environ["STOP_WITH"])); \\
+print(os.getpid(), flush=True); \\
+time.sleep(60)'
+"""
+
+
+def test_killed_make_ends_its_program_even_as_a_zombie(tmp_path: Path) -> None:
+    (tmp_path / "Makefile").write_text(KILLED_MAKE.format(python=sys.executable))
+    command = ["make", "-s", "-f", str(tmp_path / "Makefile"), "dev"]
+    with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as make:
+        assert make.stdout is not None
+        pid = int(make.stdout.readline())
+        # Until this test waits for it, the killed make remains as a zombie.
+        make.kill()
+
+        end = time.monotonic() + 10
+        while is_running(pid) and time.monotonic() < end:
+            time.sleep(0.1)
+        assert not is_running(pid)
+
+
+def test_starter_that_is_not_the_parent_is_watched_too() -> None:
+    with subprocess.Popen(["sleep", "60"]) as starter:
+        is_gone = starter_watch(starter.pid)
+        assert not is_gone()
+        starter.kill()
+        starter.wait()
+        assert is_gone()
+
+
+def test_without_a_starter_nothing_ends() -> None:
+    assert not starter_watch(None)()

@@ -13,7 +13,11 @@ class Sts:
 
     def __init__(self, lifetime: timedelta) -> None:
         self.calls = 0
+        self.time = datetime.now(UTC)
         self._lifetime = lifetime
+
+    def now(self) -> datetime:
+        return self.time
 
     def assume_role(self, **request: str) -> dict[str, Any]:
         self.calls += 1
@@ -23,7 +27,7 @@ class Sts:
                 "AccessKeyId": f"{request['RoleArn']} {self.calls}",
                 "SecretAccessKey": "secret",
                 "SessionToken": "session",
-                "Expiration": datetime.now(UTC) + self._lifetime,
+                "Expiration": self.time + self._lifetime,
             }
         }
 
@@ -42,3 +46,16 @@ def test_caches_credentials_until_shortly_before_they_expire(tmp_path: Path, lif
         "AWS_SESSION_TOKEN": "session",
     }
     assert sts.calls == calls
+
+
+@pytest.mark.parametrize("moved", [timedelta(days=1), timedelta(days=-1)], ids=["forward", "back"])
+def test_renews_credentials_after_the_clock_was_moved(tmp_path: Path, moved: timedelta) -> None:
+    sts = Sts(timedelta(hours=1))
+    credentials, function = RoleCredentials(sts, sts.now), make_function(tmp_path)
+    credentials(function)
+
+    sts.time += moved
+    for _ in range(2):
+        credentials(function)
+
+    assert sts.calls == 2

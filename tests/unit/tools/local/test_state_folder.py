@@ -1,12 +1,14 @@
 import asyncio
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tools.local import state_folder
-from tools.local.settings import UserError
+from tools.local.settings import REPOSITORY, UserError
 
 
 def lock(folder: Path) -> int:
@@ -128,3 +130,32 @@ def test_reset_keeps_the_shared_compiled_modules(tmp_path: Path) -> None:
 
     assert (shared / "module.pyc").exists()
     assert not (state / "pycache").is_symlink()
+
+
+def test_rejects_a_full_disk_in_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^The disk of .* has less than \d+ MB free, so .*\. Free space"):
+        state_folder.check_space(tmp_path, bytes_needed=10**18)
+    assert list(tmp_path.iterdir()) == []
+
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+from tools.local import state_folder
+from tools.local.settings import REPOSITORY, UserError
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+try:
+    state_folder.check_space(Path(sys.argv[1]))
+except UserError as error:
+    print(error)
+"""
+
+
+def test_rejects_a_disk_that_accepts_no_more_data(tmp_path: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(tmp_path)], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+
+    assert run.stdout.startswith(f"The disk of {tmp_path} has less than")
+    assert list(tmp_path.iterdir()) == []

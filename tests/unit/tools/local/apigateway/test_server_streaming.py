@@ -1,5 +1,6 @@
 import base64
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -228,29 +229,56 @@ def test_returns_502_for_a_silent_function_at_its_deadline(short_timeout: Runnin
         assert run(client, steps=[]).status_code == 200
 
 
-def test_rejects_the_seventeenth_concurrent_stream(tmp_path: Path) -> None:
+def test_rejects_the_stream_beyond_the_limit_and_names_the_setting(tmp_path: Path) -> None:
     headers = {"Authorization": "Bearer client"}
     started, finished = threading.Semaphore(0), threading.Event()
 
     def keep_open(url: str) -> None:
-        plan = {"steps": [["text", "x"], ["sleep", 10]]}
-        with httpx.stream("POST", url + PATH, headers=headers, json=plan, timeout=10) as response:
+        plan = {"steps": [["text", "x"], ["sleep", 30]]}
+        with httpx.stream("POST", url + PATH, headers=headers, json=plan, timeout=30) as response:
             next(response.iter_raw())
             started.release()
-            finished.wait(10)
+            finished.wait(30)
 
-    with serving(make_function(tmp_path)) as server:
-        threads = [threading.Thread(target=keep_open, args=(server.url,)) for _ in range(16)]
+    with serving(make_function(tmp_path), max_workers=3) as server:
+        threads = [threading.Thread(target=keep_open, args=(server.url,)) for _ in range(3)]
         for thread in threads:
             thread.start()
-        assert all(started.acquire(timeout=10) for _ in threads)
+        assert all(started.acquire(timeout=30) for _ in threads)
         response = httpx.post(server.url + PATH, headers=headers, json={"steps": []})
         finished.set()
         for thread in threads:
             thread.join()
 
-    assert response.status_code == 502
-    assert response.json()["error"]["message"] == ERROR_MESSAGE
+    assert (response.status_code, response.headers["Retry-After"]) == (429, "1")
+    assert response.json()["error"] == {
+        "message": "The local system runs at most 3 requests on /v1 at once. Try again when one has ended, or start it "
+        "with a higher limit: make dev STREAMS=6",
+        "type": "rate_limit_error",
+        "code": "local_limit",
+        "param": None,
+    }
+
+
+@pytest.mark.parametrize("value", ["a\nb: c", "a\r\n\r\nHTTP/1.1 200 OK", "a\x00b", "a\rb", "\x1b", "\x7f"])
+def test_header_that_cannot_be_sent_never_breaks_the_framing(server: RunningServer, value: str) -> None:
+    """On a kept connection, a half-sent response would be read as a part of the next one."""
+    plan = json.dumps({"prelude": {"statusCode": 200, "headers": {"x-a": value}}, "steps": [["text", "one"]]}).encode()
+    head = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer client\r\nContent-Length: "
+    host, port = server.url.removeprefix("http://").split(":")
+
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        connection.sendall(f"{head}{len(plan)}\r\n\r\n".encode() + plan)
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        received = b"".join(iter(lambda: connection.recv(65536), b""))
+
+    first, _, second = received.partition(b"HTTP/1.1 200 OK\r\n")
+    first_head, _, first_body = first.partition(b"\r\n\r\n")
+    assert first_head.startswith(b"HTTP/1.1 502 ")
+    assert f"Content-Length: {len(first_body)}".encode() in first_head
+    assert json.loads(first_body)["error"]["message"] == ERROR_MESSAGE
+    assert second.endswith(b"\r\n\r\n{}")
+    assert not any(value in line for line in server.log)
 
 
 def test_streaming_layer_streams_under_the_parent_watch(tmp_path: Path) -> None:

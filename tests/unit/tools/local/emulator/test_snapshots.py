@@ -1,8 +1,15 @@
 import json
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
-from tools.local.emulator.snapshots import SnapshotStore
+import pytest
+
+from tools.local.emulator.snapshots import SnapshotError, SnapshotStore
+from tools.local.settings import REPOSITORY
 
 
 class Aws:
@@ -11,9 +18,10 @@ class Aws:
     def __init__(self, folder: Path, **services: Any) -> None:
         self.live = folder / "tmp"
         self.services = services
-        self.unreadable: set[str] = set()
-        self.unwritable: set[str] = set()
-        self.snapshots = SnapshotStore(folder / "aws", self.live, self._states, self._save)
+        self.failing_reads: dict[str, int] = {}
+        self.snapshots = SnapshotStore(
+            folder / "aws", self.live, self._states, lambda _, state: json.dumps(state).encode()
+        )
         self.snapshots.restore()
 
     def saved(self) -> dict[str, Any]:
@@ -23,23 +31,23 @@ class Aws:
         return {name: lambda name=name: self._state(name) for name in self.services}
 
     def _state(self, name: str) -> Any:
-        if name in self.unreadable:
+        if self.failing_reads.get(name, 0) > 0:
+            self.failing_reads[name] -= 1
             raise RuntimeError("dictionary changed size during iteration")
         return self.services[name]
 
-    def _save(self, name: str, state: Any) -> None:
-        if name not in self.unwritable:
-            (self.live / f"{name}.json").write_text(json.dumps(state))
+    def fill_disk(self, name: str) -> None:
+        """Makes the file of a service unwritable."""
+        (self.live / f"{name}.json.tmp").mkdir()
+
+    def free_disk(self, name: str) -> None:
+        (self.live / f"{name}.json.tmp").rmdir()
 
 
 def restarted(folder: Path) -> Aws:
     """Restarts after a kill, which loses the live folder."""
     live = folder / "tmp"
-    for file in live.rglob("*.*"):
-        file.unlink()
-    for sub in sorted(live.rglob("*"), reverse=True):
-        sub.rmdir()
-    live.rmdir()
+    shutil.rmtree(live)
     return Aws(folder)
 
 
@@ -49,7 +57,7 @@ def snapshots_in(folder: Path) -> list[str]:
 
 def test_snapshot_survives_a_kill(tmp_path: Path) -> None:
     aws = Aws(tmp_path, dynamodb={"items": 1}, kms={"keys": 2})
-    assert aws.snapshots.take()
+    aws.snapshots.take()
 
     assert restarted(tmp_path).saved() == {"dynamodb": {"items": 1}, "kms": {"keys": 2}}
 
@@ -65,17 +73,29 @@ def test_kill_during_a_snapshot_keeps_the_previous_one(tmp_path: Path) -> None:
 
     assert restored.saved() == {"dynamodb": 1}
     restored.services["dynamodb"] = 2
-    assert restored.snapshots.take()
+    restored.snapshots.take()
     assert restarted(tmp_path).saved() == {"dynamodb": 2}
 
 
-def test_takes_no_snapshot_if_a_service_changes_meanwhile(tmp_path: Path) -> None:
+def test_retries_at_once_if_a_service_changes_meanwhile(tmp_path: Path) -> None:
     aws = Aws(tmp_path, dynamodb=1, kms=1)
     aws.snapshots.take()
     aws.services |= {"dynamodb": 2, "kms": 2}
-    aws.unreadable = {"kms"}
+    aws.failing_reads = {"kms": 20}
 
-    assert not aws.snapshots.take()
+    aws.snapshots.take()
+
+    assert restarted(tmp_path).saved() == {"dynamodb": 2, "kms": 2}
+
+
+def test_takes_no_snapshot_if_a_service_cannot_be_read(tmp_path: Path) -> None:
+    aws = Aws(tmp_path, dynamodb=1, kms=1)
+    aws.snapshots.take()
+    aws.services |= {"dynamodb": 2, "kms": 2}
+    aws.failing_reads = {"kms": 1_000_000}
+
+    with pytest.raises(SnapshotError, match=r"^kms cannot be read \(dictionary changed size during iteration\)$"):
+        aws.snapshots.take()
     assert restarted(tmp_path).saved() == {"dynamodb": 1, "kms": 1}
 
 
@@ -83,17 +103,51 @@ def test_retries_after_a_service_could_not_be_written(tmp_path: Path) -> None:
     aws = Aws(tmp_path, dynamodb=1, kms=1)
     aws.snapshots.take()
     aws.services |= {"dynamodb": 2, "kms": 2}
-    aws.unwritable = {"kms"}
+    aws.fill_disk("kms")
 
-    assert not aws.snapshots.take()
-    aws.unwritable = set()
-    assert aws.snapshots.take()
+    with pytest.raises(SnapshotError, match=r"^Is a directory$"):
+        aws.snapshots.take()
+    aws.free_disk("kms")
+    aws.snapshots.take()
     assert restarted(tmp_path).saved() == {"dynamodb": 2, "kms": 2}
+
+
+COPIED_UNDER_WRITES = """
+import copy, threading, time
+from tools.local.emulator.snapshots import _read
+
+items = {str(number): {"n": [number]} for number in range(30_000)}
+stopping = threading.Event()
+
+def write():
+    number = 0
+    while not stopping.is_set():
+        items[f"new-{number % 5000}"] = {}
+        items.pop(f"new-{(number - 7) % 5000}", None)
+        number += 1
+        time.sleep(0.0001)
+
+writers = [threading.Thread(target=write) for _ in range(10)]
+for writer in writers:
+    writer.start()
+print(len(_read("dynamodb", lambda: copy.deepcopy(items))) >= 30_000)
+stopping.set()
+"""
+
+
+def test_copies_a_large_service_under_ten_writers() -> None:
+    # In a process of its own, because the interpreter's switch interval is global.
+    run = subprocess.run(
+        [sys.executable, "-c", COPIED_UNDER_WRITES], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+
+    assert (run.stdout, run.stderr) == ("True\n", "")
 
 
 def test_keeps_only_the_newest_snapshot(tmp_path: Path) -> None:
     aws = Aws(tmp_path, dynamodb=1)
-    for _ in range(3):
+    for number in range(3):
+        aws.services["dynamodb"] = number
         aws.snapshots.take()
 
     assert snapshots_in(tmp_path) == ["000000003"]
@@ -117,9 +171,44 @@ def test_keeps_services_and_files_that_this_run_did_not_use(tmp_path: Path) -> N
 def test_later_writes_do_not_change_a_snapshot(tmp_path: Path) -> None:
     aws = Aws(tmp_path, dynamodb=1, kms=1)
     aws.snapshots.take()
+    aws.services |= {"dynamodb": 2, "kms": 2}
+    aws.fill_disk("kms")
+
+    with pytest.raises(SnapshotError):
+        aws.snapshots.take()
+
+    assert restarted(tmp_path).saved()["dynamodb"] == 1
+
+
+def test_flushes_every_file_before_it_deletes_the_previous_snapshot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aws = Aws(tmp_path, dynamodb=1, kms=1)
+    aws.snapshots.take()
+    flushed: dict[int, list[str]] = {}
+    flush = os.fsync
+
+    def record(descriptor: int) -> None:
+        flushed.setdefault(os.fstat(descriptor).st_ino, snapshots_in(tmp_path))
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", record)
     aws.services["dynamodb"] = 2
-    aws.unwritable = {"kms"}
+    aws.snapshots.take()
+
+    newest = tmp_path / "aws" / "000000002"
+    for path in (newest, newest / "dynamodb.json", newest / "kms.json"):
+        assert "000000001" in flushed[path.stat().st_ino]
+    assert snapshots_in(tmp_path) == ["000000002"]
+
+
+def test_writes_an_unchanged_service_once(tmp_path: Path) -> None:
+    aws = Aws(tmp_path, dynamodb=1, kms=1)
+    aws.snapshots.take()
+    written = (aws.live / "kms.json").stat().st_mtime_ns
+    aws.services["dynamodb"] = 2
 
     aws.snapshots.take()
 
-    assert restarted(tmp_path).saved()["dynamodb"] == 1
+    assert (aws.live / "kms.json").stat().st_mtime_ns == written
+    assert restarted(tmp_path).saved() == {"dynamodb": 2, "kms": 1}

@@ -155,5 +155,5 @@ def test_sends_headers_multi_value_headers_and_cookies(
     ],
 )
 def test_rejects_metadata_that_api_gateway_rejects(metadata: bytes) -> None:
-    with pytest.raises(ValueError, match=r"not JSON|statusCode|only API Gateway|line break"):
+    with pytest.raises(ValueError, match=r"not JSON|statusCode|only API Gateway|control character|invalid character"):
         parse_prelude(metadata)

@@ -1,0 +1,63 @@
+"""Malformed requests for the key canary: start lines, headers, chunk sizes and bodies with the key and a prompt."""
+
+import gzip
+import json
+import socket
+from collections.abc import Mapping
+
+from tests.e2e.canary import KEY, PROMPT
+
+_KEY = KEY.encode()
+_SECRETS = f"{KEY}.{PROMPT}".encode()
+_CHUNKED = (
+    b"POST /api/v1/providers HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+)
+# Longer than the local API server waits for the rest of a body.
+_TIMEOUT_S = 60
+
+# A server answers each of these with 400 before any function sees it.
+MALFORMED_HTTP: Mapping[str, bytes] = {
+    "a start line of one word": _SECRETS + b"\r\n\r\n",
+    "an unknown version": b"GET /health?key=" + _SECRETS + b" HTTP/7\r\n\r\n",
+    "a method with invalid characters": _SECRETS + b" \xff /health HTTP/1.1\r\n\r\n",
+    "a header without a colon": b"GET /health HTTP/1.1\r\nHost: localhost\r\nAuthorization " + _SECRETS + b"\r\n\r\n",
+    "a space before the colon": b"GET /health HTTP/1.1\r\nHost: localhost\r\nx-api-key : " + _SECRETS + b"\r\n\r\n",
+    "a control character": b"GET /health HTTP/1.1\r\nHost: localhost\r\nx-api-key: \x00" + _SECRETS + b"\r\n\r\n",
+    "a header of more than 8 KB": b"GET /health HTTP/1.1\r\nHost: localhost\r\nA: " + _SECRETS * 128 + b"\r\n\r\n",
+    "an invalid length": b"POST /health HTTP/1.1\r\nHost: localhost\r\nContent-Length: " + _SECRETS + b"\r\n\r\n",
+    "an unknown coding": b"POST /health HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: " + _SECRETS + b"\r\n\r\n",
+    "an invalid chunk size": _CHUNKED + _SECRETS + b"\r\n",
+    "a chunk that is longer than its size": _CHUNKED + b"3\r\n" + _SECRETS + b"\r\n",
+}
+
+# Valid HTTP, so a function parses each body.
+MALFORMED_BODIES: Mapping[str, bytes] = {
+    "JSON that ends early": b'{"api_key": "' + _SECRETS,
+    "no JSON": _SECRETS,
+    "a string": json.dumps(_SECRETS.decode()).encode(),
+    "invalid UTF-8": b'{"messages": "\xff' + _SECRETS + b'"}',
+    "a lone surrogate": b'{"messages": "\\ud800' + _SECRETS + b'"}',
+    "a repeated name": b'{"' + _SECRETS + b'": 1, "' + _SECRETS + b'": 2}',
+    "deep nesting": b'["' + _SECRETS + b'", ' + b"[" * 5000,
+    "compressed data": gzip.compress(b'{"api_key": "' + _SECRETS + b'"}'),
+}
+
+# Valid HTTP, so the authorizer reads the first two and the functions the others. A caller's request id is logged by
+# design, so these have no prompt.
+MALFORMED_HEADERS: Mapping[str, Mapping[str, bytes]] = {
+    "a token with invalid UTF-8": {"Authorization": b"Bearer \xff" + _KEY, "x-api-key": b"\xff" + _KEY},
+    "a token with a tab": {
+        "Authorization": b"Bearer " + _KEY + b"\t" + _KEY,
+        "x-api-key": _KEY + b"\t" + _KEY,
+    },
+    "a provider id with invalid UTF-8": {"X-Provider-Id": b"\xff" + _KEY},
+    "labels that are not JSON": {"X-Gateway-Metadata": b'{"' + _KEY},
+    "a trace header with invalid fields": {"traceparent": b"00-" + _KEY, "X-Request-ID": b"\xff" + _KEY},
+}
+
+
+def send(port: int, request: bytes) -> str:
+    """Sends bytes to a server of this machine and returns all that it sends until it closes the connection."""
+    with socket.create_connection(("127.0.0.1", port), timeout=_TIMEOUT_S) as connection:
+        connection.sendall(request)
+        return b"".join(iter(lambda: connection.recv(65536), b"")).decode(errors="replace")

@@ -1,0 +1,123 @@
+import contextvars
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from tools.local.emulator.function_pool import AsynchronousCalls, FunctionPool
+
+
+@dataclass
+class Process:
+    """A function's process as ministack has it: cold until it has started."""
+
+    in_use: bool = True
+    _cold: bool = True
+
+
+@dataclass
+class Ministack:
+    """Takes a free process or starts one, like ministack without a bound. A start takes `start_s`, a call `call_s`."""
+
+    pool: FunctionPool
+    start_s: float = 0.0
+    call_s: float = 0.0
+    processes: list[Process] = field(default_factory=list)
+
+    def acquire(self) -> Process:
+        free = [process for process in self.processes if not process.in_use]
+        process = free[0] if free else Process()
+        if not free:
+            self.processes.append(process)
+        process.in_use = True
+        return process
+
+    def call(self) -> None:
+        process = self.pool.acquire(lambda: self.processes, self.acquire)
+        if process._cold:
+            time.sleep(self.start_s)
+            process._cold = False
+        time.sleep(self.call_s)
+        self.pool.release(lambda: setattr(process, "in_use", False))
+
+
+def run_at_once(count: int, call: Callable[[], None]) -> None:
+    threads = [threading.Thread(target=call, daemon=True) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
+
+
+def test_quick_calls_share_the_process_that_starts() -> None:
+    ministack = Ministack(FunctionPool(10, spawn_delay_s=5), start_s=0.5)
+
+    run_at_once(30, ministack.call)
+
+    assert len(ministack.processes) == 1
+
+
+def test_slow_calls_get_processes_up_to_the_bound() -> None:
+    ministack = Ministack(FunctionPool(3, spawn_delay_s=0.05), call_s=1.0)
+
+    run_at_once(6, ministack.call)
+
+    assert len(ministack.processes) == 3
+
+
+class Calls:
+    """Counts the calls that run at once. `nested` calls itself again once, as ministack does in another scope."""
+
+    def __init__(self) -> None:
+        self.calls = AsynchronousCalls(2)
+        self.running = self.max_running = self.ended = 0
+        self._lock = threading.Lock()
+        self.execute: Callable[[Any, Any], None] = self.calls.bounded(self._execute)
+
+    def _execute(self, function: Any, event: Any) -> None:
+        if event == "nested":
+            self.execute(function, "plain")
+            return
+        with self._lock:
+            self.running += 1
+            self.max_running = max(self.max_running, self.running)
+        time.sleep(0.2)
+        with self._lock:
+            self.running -= 1
+            self.ended += 1
+
+    def invoke(self, function: Any, event: Any) -> None:
+        """Runs the call in a thread with a copy of the context."""
+        context = contextvars.copy_context()
+        threading.Thread(target=context.run, args=(self.execute, function, event), daemon=True).start()
+
+    def wait(self, count: int) -> None:
+        end = time.monotonic() + 30
+        while self.ended < count:
+            assert time.monotonic() < end
+            time.sleep(0.02)
+
+
+def test_asynchronous_calls_wait_for_a_place() -> None:
+    calls = Calls()
+    invoke = calls.calls.marked(calls.invoke)
+
+    for _ in range(6):
+        invoke(None, "nested")
+    calls.wait(6)
+
+    assert calls.max_running == 2
+
+
+def test_synchronous_calls_do_not_wait_for_asynchronous_ones() -> None:
+    calls = Calls()
+    invoke = calls.calls.marked(calls.invoke)
+    for _ in range(6):
+        invoke(None, "plain")
+
+    run_at_once(4, lambda: calls.execute(None, "plain"))
+
+    assert calls.max_running > 2
+    calls.wait(10)

@@ -1,0 +1,47 @@
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tools.local.emulator.unpacked_code import link_unpacked
+
+
+def pack(folder: Path, name: str, text: str) -> Path:
+    archive = folder / f"{name}.zip"
+    with zipfile.ZipFile(archive, "w") as content:
+        content.writestr("package/module.py", text)
+    return archive
+
+
+def test_all_processes_share_the_files_of_one_archive(tmp_path: Path) -> None:
+    archive, same = pack(tmp_path, "code", "x = 1"), tmp_path / "same.zip"
+    same.write_bytes(archive.read_bytes())
+
+    link_unpacked(archive, tmp_path / "one", tmp_path / "unpacked")
+    (tmp_path / "two").mkdir()
+    link_unpacked(same, tmp_path / "two", tmp_path / "unpacked")
+
+    first, second = (tmp_path / name / "package/module.py" for name in ("one", "two"))
+    assert first.read_text() == "x = 1"
+    assert first.samefile(second)
+    assert len(list((tmp_path / "unpacked").iterdir())) == 1
+
+
+def test_changed_archive_is_unpacked_again(tmp_path: Path) -> None:
+    link_unpacked(pack(tmp_path, "code", "x = 1"), tmp_path / "one", tmp_path / "unpacked")
+    link_unpacked(pack(tmp_path, "code", "x = 2"), tmp_path / "two", tmp_path / "unpacked")
+
+    assert (tmp_path / "two/package/module.py").read_text() == "x = 2"
+    assert (tmp_path / "one/package/module.py").read_text() == "x = 1"
+
+
+def test_failed_unpacking_leaves_nothing_behind(tmp_path: Path) -> None:
+    archive = tmp_path / "code.zip"
+    with zipfile.ZipFile(archive, "w") as content:
+        content.writestr("a", "file")
+        content.writestr("a/b", "below a file")
+
+    with pytest.raises(OSError, match=r"directory|exists"):
+        link_unpacked(archive, tmp_path / "one", tmp_path / "unpacked")
+
+    assert list((tmp_path / "unpacked").iterdir()) == []

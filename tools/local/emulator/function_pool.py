@@ -1,0 +1,116 @@
+"""Bounds the processes that ministack runs for functions. Without a bound, each concurrent call starts another one.
+
+Runs in the emulator's virtual environment. ministack has no settings for these bounds, so its private functions are
+wrapped; its version is pinned.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable
+from contextvars import ContextVar
+from typing import Any
+
+# A call starts another process only if no process becomes free within this time. A cold start takes seconds, and most
+# calls take a few milliseconds.
+SPAWN_DELAY_S = 0.2
+_POLL_S = 0.05
+
+_is_asynchronous: ContextVar[bool] = ContextVar("is_asynchronous", default=False)
+
+
+def install() -> None:
+    """Wraps ministack's functions that take a process for a call, give it back, and run asynchronous calls."""
+    from ministack.core import lambda_runtime
+    from ministack.services import lambda_svc
+
+    def processes(name: str, config: dict[str, Any], qualifier: str) -> list[Any]:
+        key = lambda_runtime._worker_key(name, config, qualifier)  # noqa: SLF001
+        return list(lambda_runtime._workers.get(key, ()))  # noqa: SLF001
+
+    pool = FunctionPool(max_processes())
+    acquire, release = lambda_svc.acquire_worker, lambda_svc.release_worker
+
+    def acquire_within_bound(name: str, config: dict[str, Any], code: bytes, qualifier: str = "$LATEST") -> Any:
+        return pool.acquire(
+            lambda: processes(name, config, qualifier), lambda: acquire(name, config, code, qualifier=qualifier)
+        )
+
+    def release_and_notify(worker: Any) -> None:
+        pool.release(lambda: release(worker))
+
+    lambda_svc.acquire_worker, lambda_svc.release_worker = acquire_within_bound, release_and_notify
+    asynchronous = AsynchronousCalls(max(2, os.cpu_count() or 1))
+    lambda_svc._execute_function = asynchronous.bounded(lambda_svc._execute_function)  # noqa: SLF001
+    lambda_svc.invoke_async_with_retry = asynchronous.marked(lambda_svc.invoke_async_with_retry)
+
+
+def max_processes() -> int:
+    """Returns the bound per function: the API server's places for buffered calls, see apigateway/call_queue.py."""
+    return max(4, 2 * (os.cpu_count() or 1)) + 2
+
+
+class FunctionPool:
+    """Decides when a call takes a free process, starts another one, or waits. Each method may block."""
+
+    def __init__(self, max_processes: int, spawn_delay_s: float = SPAWN_DELAY_S) -> None:
+        self._max_processes = max_processes
+        self._spawn_delay_s = spawn_delay_s
+        self._changed = threading.Condition()
+
+    def acquire[T](self, processes: Callable[[], Iterable[Any]], acquire: Callable[[], T]) -> T:
+        """Calls `acquire` as soon as the call may have a process. `processes` returns those of the function."""
+        started = time.monotonic()
+        with self._changed:
+            while not self._may_acquire(list(processes()), time.monotonic() - started):
+                self._changed.wait(_POLL_S)
+            return acquire()
+
+    def release(self, release: Callable[[], None]) -> None:
+        """Calls `release` and wakes the waiting calls."""
+        with self._changed:
+            release()
+            self._changed.notify_all()
+
+    def _may_acquire(self, processes: list[Any], waited_s: float) -> bool:
+        if not processes or any(not process.in_use for process in processes):
+            return True
+        # ministack's mark of a process that has not started yet. One starts at a time.
+        if any(process._cold for process in processes):  # noqa: SLF001
+            return False
+        return len(processes) < self._max_processes and waited_s >= self._spawn_delay_s
+
+
+class AsynchronousCalls:
+    """Runs at most `places` asynchronous calls at once. The others wait, as in Lambda's queue of events."""
+
+    def __init__(self, places: int) -> None:
+        self._places = threading.Semaphore(places)
+
+    def marked(self, invoke: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
+        """Returns `invoke` changed so that the calls that it starts are bounded. It copies its context to a thread."""
+
+        def invoke_marked(function: Any, event: Any) -> None:
+            token = _is_asynchronous.set(True)
+            try:
+                invoke(function, event)
+            finally:
+                _is_asynchronous.reset(token)
+
+        return invoke_marked
+
+    def bounded[T](self, execute: Callable[[Any, Any], T]) -> Callable[[Any, Any], T]:
+        """Returns `execute` changed so that it waits for a place if the call is asynchronous."""
+
+        def execute_bounded(function: Any, event: Any) -> T:
+            if not _is_asynchronous.get():
+                return execute(function, event)
+            with self._places:
+                # `execute` may call itself again for the same call.
+                token = _is_asynchronous.set(False)
+                try:
+                    return execute(function, event)
+                finally:
+                    _is_asynchronous.reset(token)
+
+        return execute_bounded
