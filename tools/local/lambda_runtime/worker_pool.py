@@ -25,8 +25,7 @@ class WorkerPool:
     """Runs at most `max_workers` processes of `python`, whose environment must have awslambdaric installed.
 
     `credentials(function)` returns the environment variables of the function's role and may block.
-    `log(function, line)` gets each line of output. `pycache` is the folder for compiled code, which otherwise goes
-    into the functions' folders.
+    `log(function, line)` gets each line of output.
     """
 
     def __init__(
@@ -37,7 +36,6 @@ class WorkerPool:
         max_workers: int = 16,
         *,
         on_disconnect: DisconnectPolicy = "reset",
-        pycache: Path | None = None,
         command: Sequence[str] | None = None,
     ) -> None:
         self._command = command or (str(python), str(_PARENT_WATCH), "-m", "awslambdaric")
@@ -45,7 +43,6 @@ class WorkerPool:
         self._log = log
         self._max_workers = max_workers
         self._on_disconnect = on_disconnect
-        self._pycache = pycache
         self._workers: list[Worker] = []
 
     @asynccontextmanager
@@ -82,7 +79,7 @@ class WorkerPool:
         self._workers.append(worker)
         try:
             credentials = await asyncio.to_thread(self._credentials, function)
-            await worker.start([*self._command, function.handler], credentials, self._pycache)
+            await worker.start([*self._command, function.handler], credentials)
         except BaseException:
             self._remove(worker)
             raise
