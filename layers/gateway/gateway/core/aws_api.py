@@ -111,7 +111,8 @@ class AwsApi:
         for attempt in range(1, self._timeouts.attempts):
             with suppress(AwsConnectionError, HTTPClientError, _Retryable):
                 return self._send(operation, body)
-            time.sleep(random.uniform(0, BACKOFF_SECONDS * 2**attempt))  # noqa: S311 -- not a secret
+            # SystemRandom, because SnapStart repeats the numbers of a seeded generator.
+            time.sleep(random.SystemRandom().uniform(0, BACKOFF_SECONDS * 2**attempt))
         try:
             return self._send(operation, body)
         except _Retryable as error:
