@@ -15,7 +15,8 @@
 # make check          check style, types, structure and template
 # make verify         run the slow tests
 # make fuzz           run Schemathesis against the whole OpenAPI document (CASES=200, SEED=)
-# make bench          measure the time that the gateway adds to a stream (BENCH=tick: heartbeats of 1,000 providers)
+# make bench          measure the time that the gateway adds to a stream (BENCH=tick: heartbeats of 1,000 providers,
+#                     BENCH=cold BASE=main: cold starts of this tree and of another commit)
 # make docs           regenerate the tables of README.md, docs/parameters.md and docs/cost.md
 # make recording      record the terminal picture of README.md again
 # make format         format the code
@@ -36,7 +37,7 @@ export PYTHONPYCACHEPREFIX := $(CURDIR)/.local/pycache
 # Container images often set this variable, and then every process compiles all its modules again.
 export PYTHONDONTWRITEBYTECODE :=
 export SAM_CLI_TELEMETRY := 0
-export PORT AWS_PORT TOKENHUB_PORT STATE LOCAL_TOKEN TOKENHUB
+export BASE PORT AWS_PORT TOKENHUB_PORT STATE LOCAL_TOKEN TOKENHUB
 export URL TOKEN CLIENT_TOKEN PROVIDER_ENDPOINT PROVIDER_KEY YES ID
 
 ROLE ?= client

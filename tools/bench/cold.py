@@ -1,0 +1,133 @@
+"""`make bench BENCH=cold [BASE=REF]`: measures the CPU time of a cold start, from process start to the first answer.
+
+Each function runs as on AWS, under awslambdaric and a Lambda Runtime API. With BASE, the functions of that commit run
+in turn with these. The last row is uvicorn with FastAPI, boto3 and httpx, from process start to its first accepted
+connection.
+"""
+
+import os
+import socket
+import statistics
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from tests.local_system import free_ports
+from tools.bench import cold_trees
+from tools.bench.cold_servers import Measurement, Provider, aws_handler, runtime_handler, serving
+from tools.bench.cold_trees import Tree
+from tools.bench.cpu import cpu_s
+from tools.local.settings import EMULATOR, REPOSITORY
+
+ROUNDS = 7
+EVENTS = {
+    "authorizer": "authorize",
+    "completions": "completion",
+    "heartbeat": "tick",
+    "preflight": "preflight",
+    "providers": "list",
+    "status": "status_page",
+}
+# A function has a whole processor at this memory. AWS gives an init one at every memory.
+WHOLE_PROCESSOR_MB = 1769
+VARIABLES = {
+    "ADMIN_TOKEN_SECRET": "admin",
+    "ALLOWED_ORIGINS": "https://chat.example.com",
+    "AWS_ACCESS_KEY_ID": "key",
+    "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_REGION": "us-east-1",
+    "AWS_SECRET_ACCESS_KEY": "secret",
+    "AWS_SESSION_TOKEN": "token",
+    "CLIENT_TOKEN_SECRET": "client",
+    "HEARTBEATS_TABLE": "heartbeats",
+    "HEARTBEAT_FUNCTION": "heartbeat",
+    "HISTORY_DAYS": "7",
+    "KEYS_KEY": "key",
+    "LOG_LEVEL": "INFO",
+    "METRICS_NAMESPACE": "Bench",
+    "PATH": "/usr/bin:/bin",
+    "PLATFORM": "local",
+    "PRIVATE_NETWORKS": "allow",
+    "PROVIDERS_TABLE": "providers",
+    # Lambda's folders are read-only.
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "ROLL_UPS_TABLE": "roll-ups",
+    "STATUS_PAGE": "token",
+}
+
+
+def measure(tree: Tree, function: str, aws: str) -> tuple[float, float]:
+    """Returns the CPU seconds to the first `/next`, and from there to the first byte of the answer."""
+    code = tree.functions / function
+    measurement = Measurement((REPOSITORY / f"events/{EVENTS[function]}.json").read_bytes())
+    with serving(runtime_handler(measurement)) as runtime:
+        folders = os.pathsep.join(map(str, (code, *tree.layers)))
+        environ = VARIABLES | {"AWS_ENDPOINT_URL": f"http://{aws}", "AWS_LAMBDA_RUNTIME_API": runtime}
+        environ |= {"LAMBDA_TASK_ROOT": str(code), "PYTHONPATH": folders}
+        command = [str(EMULATOR / "bin/python"), "-m", "awslambdaric", "app.handler"]
+        with subprocess.Popen(command, cwd=code, env=environ, stdout=subprocess.DEVNULL) as process:
+            measurement.process = process.pid
+            answered = measurement.answered.wait(60)
+            process.kill()
+    if not answered:
+        raise SystemExit(f"{function} of {tree.name} did not answer.")
+    return measurement.next_cpu_s, measurement.answer_cpu_s - measurement.next_cpu_s
+
+
+def measure_plain_server() -> float:
+    """Returns the CPU seconds of uvicorn from its start to its first accepted connection."""
+    [port] = free_ports(1)
+    python = str(REPOSITORY / ".local/bench/bin/python")
+    command = [python, "-m", "uvicorn", "tools.bench.plain_server:app", "--port", str(port), "--log-level", "critical"]
+    with subprocess.Popen(command, cwd=REPOSITORY, env=VARIABLES) as process:
+        while not _accepts(port):
+            time.sleep(0.01)
+        seconds = cpu_s(process.pid)
+        process.kill()
+    return seconds
+
+
+def _accepts(port: int) -> bool:
+    with socket.socket() as connection:
+        return connection.connect_ex(("127.0.0.1", port)) == 0
+
+
+def t_s(init: float, first: float, memory_mb: int, *, burst: bool) -> float:
+    """Returns the seconds to a first answer: CPU time divided by the share of a processor at this memory."""
+    share = memory_mb / WHOLE_PROCESSOR_MB
+    return (init if burst else init / share) + first / share
+
+
+def main() -> None:
+    """Prints a table of the medians in milliseconds."""
+    base = os.environ.get("BASE")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        trees = [cold_trees.build("this tree", REPOSITORY, folder / "this")]
+        if base:
+            trees.append(cold_trees.build(base, cold_trees.check_out(base, folder / "sources"), folder / "base"))
+        with serving(Provider) as provider, serving(aws_handler(f"http://{provider}")) as aws:
+            print("| | CPU to /next, ms | to the first byte, ms | T(512 MB), s | without burst, s |")
+            print("|---|---:|---:|---:|---:|")
+            for function in EVENTS:
+                _print_rows(function, [tree for tree in trees if (tree.functions / function).exists()], aws)
+    server = statistics.median(measure_plain_server() for _ in range(ROUNDS))
+    print(f"| uvicorn, FastAPI, boto3 and httpx | {server * 1000:.0f} | | | |")
+
+
+def _print_rows(function: str, trees: list[Tree], aws: str) -> None:
+    results: dict[str, list[tuple[float, float]]] = {tree.name: [] for tree in trees}
+    for _ in range(ROUNDS):
+        for tree in trees:
+            results[tree.name].append(measure(tree, function, aws))
+    for name, pairs in results.items():
+        init, first = (statistics.median(values) for values in zip(*pairs, strict=True))
+        burst, steady = t_s(init, first, 512, burst=True), t_s(init, first, 512, burst=False)
+        row = f"{init * 1000:.0f} | {first * 1000:.0f} | {burst:.2f} | {steady:.2f}"
+        print(f"| {function}, {name} | {row} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
