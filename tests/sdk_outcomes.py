@@ -24,7 +24,7 @@ def read_tool_calls(client: openai.OpenAI, model: str) -> str:
             assert call.function is not None
             known = calls.setdefault(call.index, [call.id or "", ""])
             known[1] += call.function.arguments or ""
-    return json.dumps(list(calls.values()), ensure_ascii=False)
+    return json.dumps(list(calls.values()), ensure_ascii=False, separators=(",", ":"))
 
 
 def read_response(client: openai.OpenAI, model: str) -> str:
