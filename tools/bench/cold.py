@@ -29,6 +29,7 @@ EVENTS = {
     "providers": "list",
     "status": "status_page",
 }
+FIRST_ANSWER = ("authorizer", "completions")
 # A function has a whole processor at this memory. AWS gives an init one at every memory.
 WHOLE_PROCESSOR_MB = 1769
 VARIABLES = {
@@ -101,7 +102,7 @@ def t_s(init: float, first: float, memory_mb: int, *, burst: bool) -> float:
 
 
 def main() -> None:
-    """Prints a table of the medians in milliseconds."""
+    """Prints a table of the medians: CPU times in milliseconds, and T at each function's default memory in seconds."""
     base = os.environ.get("BASE")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -109,24 +110,37 @@ def main() -> None:
         if base:
             trees.append(cold_trees.build(base, cold_trees.check_out(base, folder / "sources"), folder / "base"))
         with serving(Provider) as provider, serving(aws_handler(f"http://{provider}")) as aws:
-            print("| | CPU to /next, ms | to the first byte, ms | T(512 MB), s | without burst, s |")
-            print("|---|---:|---:|---:|---:|")
-            for function in EVENTS:
-                _print_rows(function, [tree for tree in trees if (tree.functions / function).exists()], aws)
+            print("| | CPU to /next, ms | then to the first byte, ms | memory, MB | T, s | T without burst, s |")
+            print("|---|---:|---:|---:|---:|---:|")
+            results = {function: _measure_in_turn(function, trees, aws) for function in EVENTS}
+    for tree in trees:
+        # API Gateway calls the authorizer and then the function.
+        pair = [_times(results[function][tree.name], tree.memory_mb[function]) for function in FIRST_ANSWER]
+        print(f"| first answer after a pause, {tree.name} | | | | {_sums(pair)} |")
     server = statistics.median(measure_plain_server() for _ in range(ROUNDS))
-    print(f"| uvicorn, FastAPI, boto3 and httpx | {server * 1000:.0f} | | | |")
+    print(f"| uvicorn, FastAPI, boto3 and httpx | {server * 1000:.0f} | | | | |")
 
 
-def _print_rows(function: str, trees: list[Tree], aws: str) -> None:
-    results: dict[str, list[tuple[float, float]]] = {tree.name: [] for tree in trees}
-    for _ in range(ROUNDS):
-        for tree in trees:
-            results[tree.name].append(measure(tree, function, aws))
-    for name, pairs in results.items():
+def _measure_in_turn(function: str, trees: list[Tree], aws: str) -> dict[str, tuple[float, float]]:
+    """Prints the function's rows and returns the medians in seconds by tree."""
+    present = [tree for tree in trees if (tree.functions / function).exists()]
+    rounds = [[measure(tree, function, aws) for tree in present] for _ in range(ROUNDS)]
+    medians = {}
+    for tree, pairs in zip(present, zip(*rounds, strict=True), strict=True):
         init, first = (statistics.median(values) for values in zip(*pairs, strict=True))
-        burst, steady = t_s(init, first, 512, burst=True), t_s(init, first, 512, burst=False)
-        row = f"{init * 1000:.0f} | {first * 1000:.0f} | {burst:.2f} | {steady:.2f}"
-        print(f"| {function}, {name} | {row} |", flush=True)
+        medians[tree.name] = (init, first)
+        memory = tree.memory_mb[function]
+        row = f"{init * 1000:.0f} | {first * 1000:.0f} | {memory} | {_sums([_times((init, first), memory)])}"
+        print(f"| {function}, {tree.name} | {row} |", flush=True)
+    return medians
+
+
+def _times(medians: tuple[float, float], memory_mb: int) -> tuple[float, float]:
+    return t_s(*medians, memory_mb, burst=True), t_s(*medians, memory_mb, burst=False)
+
+
+def _sums(times: list[tuple[float, float]]) -> str:
+    return " | ".join(f"{sum(column):.2f}" for column in zip(*times, strict=True))
 
 
 if __name__ == "__main__":

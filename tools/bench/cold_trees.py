@@ -6,16 +6,22 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from samcli.yamlhelper import yaml_parse
+
 from tools.local.settings import REPOSITORY
 
 
 @dataclass(frozen=True)
 class Tree:
-    """A built commit: the functions' folder and the folders that Lambda would have under /opt."""
+    """A built commit: the functions' folder and the folders that Lambda would have under /opt.
+
+    `memory_mb` has the default memory of each function by its folder's name.
+    """
 
     name: str
     functions: Path
     layers: tuple[Path, ...]
+    memory_mb: dict[str, int]
 
 
 def build(name: str, sources: Path, folder: Path) -> Tree:
@@ -28,7 +34,8 @@ def build(name: str, sources: Path, folder: Path) -> Tree:
     subprocess.run([sys.executable, "-m", "pip", "install", *options, *requirements], check=True)
     if (sources / "tools/local/bytecode.py").exists():
         _compile(folder)
-    return Tree(name, folder / "functions", (packages, folder / "layers/gateway", folder / "layers/streaming/python"))
+    layers = (packages, folder / "layers/gateway", folder / "layers/streaming/python")
+    return Tree(name, folder / "functions", layers, _memory_mb(sources))
 
 
 def check_out(ref: str, folder: Path) -> Path:
@@ -37,6 +44,17 @@ def check_out(ref: str, folder: Path) -> Path:
     archive = subprocess.run(["git", "archive", ref], cwd=REPOSITORY, capture_output=True, check=True)
     subprocess.run(["tar", "-x"], cwd=folder, input=archive.stdout, check=True)
     return folder
+
+
+def _memory_mb(sources: Path) -> dict[str, int]:
+    template = yaml_parse((sources / "template.yaml").read_text())
+    parameters, resources = template["Parameters"], template["Resources"].values()
+    functions = [r["Properties"] for r in resources if r["Type"] == "AWS::Serverless::Function"]
+    default = template["Globals"]["Function"]["MemorySize"]
+    return {
+        Path(function["CodeUri"]).name: int(parameters[function.get("MemorySize", default)["Ref"]]["Default"])
+        for function in functions
+    }
 
 
 def _compile(folder: Path) -> None:

@@ -8,7 +8,6 @@ endpoints with botocore's.
 
 import json
 import random
-import ssl
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -16,11 +15,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import botocore
 from botocore.exceptions import (
     ClientError,
     ConnectionClosedError,
@@ -34,6 +31,7 @@ from botocore.exceptions import ConnectionError as AwsConnectionError
 from gateway.core.aws_signature import AnyCredentials, Credentials, signed_headers
 from gateway.core.sam_local import local_aws_check
 from gateway.core.settings import AwsSettings
+from gateway.core.tls import tls_context
 
 # The domain of each partition's services, by the start of its regions' names. All others use amazonaws.com.
 DOMAINS = {
@@ -185,12 +183,6 @@ def credentials_of(environ: Mapping[str, str]) -> Callable[[], AnyCredentials]:
         fixed = Credentials(key, environ["AWS_SECRET_ACCESS_KEY"], environ.get("AWS_SESSION_TOKEN"))
         return lambda: fixed
     return lambda: _renewed_credentials().get_frozen_credentials()
-
-
-@cache
-def tls_context() -> ssl.SSLContext:
-    """Returns a TLS context that trusts the authorities in botocore's bundle. All services share it."""
-    return ssl.create_default_context(cafile=str(Path(botocore.__file__).with_name("cacert.pem")))
 
 
 @cache
