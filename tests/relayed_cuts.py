@@ -24,6 +24,7 @@ class Cut:
 
 
 def cuts(recording: Recording, path: str, ending: Ending) -> Iterator[Cut]:
+    """Returns one cut for each length, the whole recording included. `path` is the route that the client called."""
     for length in range(len(recording.content) + 1):
         expected = recording.says if recording.is_whole(length, ending) else TRUNCATED
         yield Cut(length, _relayed(recording.content[:length], path, ending), expected)

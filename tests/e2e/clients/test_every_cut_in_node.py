@@ -8,14 +8,7 @@ from functools import cache
 import pytest
 
 from tests.e2e.clients.programs import INSTALLED, node_program
-from tests.recordings import (
-    ANTHROPIC,
-    ANTHROPIC_CRLF,
-    ANTHROPIC_TOOLS,
-    RESPONSE,
-    RESPONSE_CRLF,
-    Recording,
-)
+from tests.recordings import ANTHROPIC, ANTHROPIC_CRLF, ANTHROPIC_TOOLS, RESPONSE, RESPONSE_CRLF, Recording
 from tests.relayed_cuts import CHAT, RESPONSES, Cut, cuts
 from tests.scripted_server import Ending
 

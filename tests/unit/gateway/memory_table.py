@@ -29,17 +29,17 @@ class MemoryTable:
         self.items: dict[tuple[str, str], Item] = {}
         self._sort_key = sort_key
 
-    def batch_write_item(self, RequestItems: Mapping[str, Any]) -> Item:  # noqa: N803 -- boto3's name
-        for request in RequestItems[self.name]:
-            item = request["PutRequest"]["Item"]
+    def batch_write_item(self, **request: Any) -> Item:
+        for write in request["RequestItems"][self.name]:
+            item = write["PutRequest"]["Item"]
             self.items[item["provider_id"], item[self._sort_key]] = dict(item)
         return {"UnprocessedItems": {}}
 
-    def batch_get_item(self, RequestItems: Mapping[str, Any]) -> Item:  # noqa: N803 -- boto3's name
-        request = RequestItems[self.name]
-        keys = [(key["provider_id"], key[self._sort_key]) for key in request["Keys"]]
+    def batch_get_item(self, **request: Any) -> Item:
+        reads = request["RequestItems"][self.name]
+        keys = [(key["provider_id"], key[self._sort_key]) for key in reads["Keys"]]
         items = [self.items[key] for key in keys if key in self.items]
-        return {"Responses": {self.name: _project(items, request)}, "UnprocessedKeys": {}}
+        return {"Responses": {self.name: _project(items, reads)}, "UnprocessedKeys": {}}
 
     def query(self, **request: Any) -> Item:
         values = request["ExpressionAttributeValues"]
@@ -78,8 +78,15 @@ class MemoryProviders:
 
 
 def _filter(items: Iterable[Item], expression: str, values: Mapping[str, Any]) -> list[Item]:
+    """Applies the comparisons of a filter expression. An expression that it cannot read fails the test."""
     clauses = [CLAUSE.fullmatch(clause) for clause in expression.split(" AND ")]
-    return [item for item in items if all(OPERATORS[c[2]](item[c[1]], values[c[3]]) for c in clauses if c is not None)]
+    assert all(clauses), expression
+    comparisons = [clause.groups() for clause in clauses if clause is not None]
+    return [
+        item
+        for item in items
+        if all(OPERATORS[operator](item[name], values[value]) for name, operator, value in comparisons)
+    ]
 
 
 def _project(items: Iterable[Item], request: Mapping[str, Any]) -> list[Item]:

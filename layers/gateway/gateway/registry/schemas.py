@@ -47,8 +47,10 @@ class HeartbeatIn(Strict):
 
 
 class ReplacementIn(Strict):
-    """A replacement (PUT). Omitted `api_key`, `default`, `heartbeat` and `muted_until` stay; other fields take their
-    defaults."""
+    """A replacement (PUT).
+
+    Omitted `api_key`, `default`, `heartbeat` and `muted_until` stay; other fields take their defaults.
+    """
 
     id: ProviderId | None = None
     endpoint: str

@@ -56,7 +56,9 @@ HALF_HOURS_OF_A_DAY = timedelta(minutes=47 * 30)
 def slots() -> list[datetime]:
     ends = [end for begin, end, _ in OUTAGES.values()] + [begin for begin, _, _ in OUTAGES.values()]
     dense = {MONDAY + end + timedelta(seconds=30) * number for end in ends for number in range(-2, 3)}
-    return sorted(slot for slot in {*REGULAR, *dense} if slot < MONDAY + timedelta(days=7))
+    # Just before and just after the beginning of the last 48 half hours.
+    edge = {ROLLED_UP_UNTIL - timedelta(hours=23, minutes=minutes) for minutes in (40, 35, 25, 15)}
+    return sorted(slot for slot in {*REGULAR, *dense, *edge} if slot < MONDAY + timedelta(days=7))
 
 
 @dataclass
@@ -162,6 +164,9 @@ def test_incidents_of_a_week_equal_the_raw_outcomes(week: Week, histories: dict[
         incidents = week.roll_ups.incidents(provider, limit=9, before=None, now=week.time).items
         assert incidents == reference_incidents(week.rolled_up(provider))
         assert tuple(incidents) == histories[provider.id].incidents
+        # A page before a moment does not use the current status.
+        stored = week.roll_ups.incidents(provider, limit=9, before=week.time, now=week.time).items
+        assert stored == incidents
     assert sum(len(history.incidents) for history in histories.values()) == len(OUTAGES)
 
 

@@ -11,14 +11,7 @@ import httpx2
 import openai
 import pytest
 
-from tests.recordings import (
-    ANTHROPIC,
-    ANTHROPIC_CRLF,
-    ANTHROPIC_TOOLS,
-    RESPONSE,
-    RESPONSE_CRLF,
-    Recording,
-)
+from tests.recordings import ANTHROPIC, ANTHROPIC_CRLF, ANTHROPIC_TOOLS, RESPONSE, RESPONSE_CRLF, Recording
 from tests.relayed_cuts import CHAT, RESPONSES, cuts
 from tests.scripted_server import Ending
 from tests.sdk_outcomes import outcome, read_final_response, read_response, read_text, read_tool_calls
