@@ -69,7 +69,7 @@ METRICS_IN_USE = 6 + 6
 # In use, API Gateway calls the authorizer every five minutes for each of two tokens. Each time the authorizer's copies
 # of the secrets are older than a minute, so it reads the current and the previous value of both.
 AUTHORIZATIONS = 2 * MINUTES_PER_MONTH / 5
-AUTHORIZATION_GB_S = 0.1
+AUTHORIZATION_GB_S = 0.05
 SECRETS_PER_AUTHORIZATION = 2 * 2
 
 # Each execution environment decrypts a provider's key once, and lives for an hour or more.

@@ -8,14 +8,14 @@ endpoints with botocore's.
 
 import json
 import random
+import select
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from botocore.exceptions import (
@@ -24,6 +24,7 @@ from botocore.exceptions import (
     ConnectTimeoutError,
     EndpointConnectionError,
     HTTPClientError,
+    NoCredentialsError,
     ReadTimeoutError,
 )
 from botocore.exceptions import ConnectionError as AwsConnectionError
@@ -42,8 +43,18 @@ DOMAINS = {
     "us-isof-": "csp.hci.ic.gov",
     "eu-isoe-": "cloud.adc-e.uk",
 }
+# The codes that botocore's retry modes name for JSON services. Its standard mode has the whole list.
 THROTTLING_CODES = frozenset(
-    {"ThrottlingException", "ProvisionedThroughputExceededException", "RequestLimitExceeded", "ThrottledException"}
+    {
+        "LimitExceededException",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "RequestThrottledException",
+        "ThrottledException",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+    }
 )
 BACKOFF_SECONDS = 0.05
 
@@ -132,6 +143,8 @@ class AwsApi:
             raise ReadTimeoutError(endpoint_url=self._url, error=error) from None
         except (OSError, HTTPException) as error:
             connection.close()
+            # The others are as old. The next attempt opens a new connection.
+            self.close()
             raise ConnectionClosedError(endpoint_url=self._url, error=error) from None
         # The server closes the connection if it said so in its headers.
         if connection.sock is not None:
@@ -150,9 +163,14 @@ class AwsApi:
         )
 
     def _connection(self) -> HTTPConnection:
-        """Returns a kept connection, or opens one."""
+        """Returns a kept connection that the server has not closed, or opens one."""
         with suppress(IndexError):
-            return self._idle.pop()
+            while _is_closed(connection := self._idle.pop()):
+                connection.close()
+            return connection
+        return self._connect()
+
+    def _connect(self) -> HTTPConnection:
         url = urlsplit(self._url)
         host, timeout = str(url.hostname), self._timeouts.connect
         if self._tls is not None:
@@ -178,29 +196,37 @@ class _Retryable(Exception):
 
 
 def credentials_of(environ: Mapping[str, str]) -> Callable[[], AnyCredentials]:
-    """Returns a function that returns the current credentials of the execution environment."""
+    """Returns a function that returns the current credentials of the execution environment.
+
+    Lambda replaces an environment before the credentials in its variables expire. With SnapStart there are none, and
+    botocore reads them from a local URL and renews them. The function raises BotoCoreError when it cannot.
+    """
     if key := environ.get("AWS_ACCESS_KEY_ID"):
         fixed = Credentials(key, environ["AWS_SECRET_ACCESS_KEY"], environ.get("AWS_SESSION_TOKEN"))
         return lambda: fixed
-    return lambda: _renewed_credentials().get_frozen_credentials()
-
-
-@cache
-def _renewed_credentials() -> Any:
-    """Returns botocore's credentials. With SnapStart they expire, and botocore renews them from a local URL."""
-    # Imported here because only SnapStart needs it, which then has it in its snapshot.
+    # Imported at init, so that it is in the snapshot. Only the first call reads the URL.
     from botocore.session import Session
 
-    return Session().get_credentials()
+    session = Session()
+
+    def renewed() -> AnyCredentials:
+        credentials = session.get_credentials()
+        if credentials is None:
+            raise NoCredentialsError
+        # They are complete, although the stubs allow None.
+        return cast("AnyCredentials", credentials.get_frozen_credentials())
+
+    return renewed
 
 
 def _result(operation: str, status: int, content: bytes) -> dict[str, Any]:
-    try:
-        result = dict(json.loads(content)) if content else {}
-    except ValueError:
-        result = {}
-    if status < 400:
+    result = _json_object(content)
+    if status < 300:
+        if result is None:
+            # Without the content, which may be a secret.
+            raise HTTPClientError(error=f"The response of {operation} is not a JSON object.")
         return result
+    result = result or {}
     code = str(result.get("__type", status)).rpartition("#")[2].partition(":")[0]
     message = result.get("message") or result.get("Message") or ""
     response = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}}
@@ -208,3 +234,18 @@ def _result(operation: str, status: int, content: bytes) -> dict[str, Any]:
     if status >= 500 or code in THROTTLING_CODES:
         raise _Retryable(error)
     raise error
+
+
+def _json_object(content: bytes) -> dict[str, Any] | None:
+    try:
+        value = json.loads(content)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _is_closed(connection: HTTPConnection) -> bool:
+    """Whether the server has closed an idle connection. Its socket is then readable, as urllib3 checks too."""
+    poll = select.poll()
+    poll.register(connection.sock, select.POLLIN)
+    return bool(poll.poll(0))

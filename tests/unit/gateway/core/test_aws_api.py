@@ -1,16 +1,25 @@
 import json
 import socket
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
+from botocore.exceptions import (
+    ClientError,
+    ConnectionClosedError,
+    EndpointConnectionError,
+    HTTPClientError,
+    NoCredentialsError,
+    ReadTimeoutError,
+)
 from botocore.loaders import Loader
 from botocore.regions import EndpointResolver
 
 from gateway.core.aws_api import SECRETS_MANAGER, AwsApi, Timeouts, credentials_of, endpoint
 from gateway.core.errors import GatewayError
 from gateway.core.settings import AwsSettings
-from tests.scripted_server import HANG, Cut, Script, ScriptedServer, always, answer, in_turn
+from tests.scripted_server import HANG, Cut, Pieces, Request, Script, ScriptedServer, always, answer, in_turn
 
 ENVIRON = {"AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}
 READ = {"SecretId": "admin"}
@@ -69,6 +78,39 @@ def test_opens_a_new_connection_when_the_kept_one_was_closed() -> None:
         client.close()
 
 
+def test_uses_no_attempt_on_kept_connections_that_were_closed() -> None:
+    with ScriptedServer(always(1.0, SECRET)) as server:
+        client = api(server.url, attempts=1)
+        with ThreadPoolExecutor(4) as threads:
+            list(threads.map(lambda _: client.call("GetSecretValue", READ), range(4)))
+        server.drop_connections()
+
+        assert client.call("GetSecretValue", READ) == {"SecretString": "admin-token"}
+        client.close()
+
+    assert len({request.connection for request in server.requests}) == 5
+
+
+def test_a_reset_connection_costs_one_attempt_and_discards_the_other_kept_ones() -> None:
+    def reset_old_connections(request: Request) -> Pieces:
+        old = len(server.requests) > 4 and request.connection in {first.connection for first in server.requests[:4]}
+        return (Cut.RESET,) if old else (1.0, SECRET)
+
+    with ScriptedServer(reset_old_connections) as server:
+        client = api(server.url, attempts=2)
+        with ThreadPoolExecutor(4) as threads:
+            list(threads.map(lambda _: client.call("GetSecretValue", READ), range(4)))
+
+        assert client.call("GetSecretValue", READ) == {"SecretString": "admin-token"}
+        client.close()
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"[1]", b""])
+def test_raises_for_a_response_without_a_json_object(body: bytes) -> None:
+    with pytest.raises(HTTPClientError, match="GetSecretValue is not a JSON object"):
+        call(always(answer(body=body)), attempts=1)
+
+
 @pytest.mark.parametrize(
     "first",
     [
@@ -78,6 +120,7 @@ def test_opens_a_new_connection_when_the_kept_one_was_closed() -> None:
         (answer(502, b"<html>"),),
         (Cut.RESET,),
         (Cut.CLOSE,),
+        (answer(body=b"<html>"),),
     ],
 )
 def test_tries_again_after_a_passing_failure(first: Any) -> None:
@@ -144,14 +187,39 @@ def test_credentials_of_the_environment_include_the_session_token() -> None:
     assert (credentials.access_key, credentials.secret_key, credentials.token) == ("key", "secret", "token")
 
 
-def test_credentials_of_snapstart_come_from_its_local_url(monkeypatch: pytest.MonkeyPatch) -> None:
+def credentials_response(key: str, expires_in: timedelta) -> bytes:
+    expiration = (datetime.now(UTC) + expires_in).strftime("%Y-%m-%dT%H:%M:%SZ")
+    body = {"AccessKeyId": key, "SecretAccessKey": "secret", "Token": "token", "Expiration": expiration}
+    return answer(body=json.dumps(body).encode())
+
+
+@pytest.fixture
+def snapstart(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """An environment without credentials in its variables."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
-    body = {"AccessKeyId": "key", "SecretAccessKey": "secret", "Token": "token", "Expiration": "2999-01-01T00:00:00Z"}
-    with ScriptedServer(always(answer(body=json.dumps(body).encode()))) as server:
-        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{server.url}/credentials")
-        monkeypatch.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", "local-token")
-        credentials = credentials_of({"AWS_REGION": "us-east-1"})()
+    monkeypatch.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", "local-token")
+    return monkeypatch
 
-    assert (credentials.access_key, credentials.secret_key, credentials.token) == ("key", "secret", "token")
-    assert server.requests[0].headers["authorization"] == "local-token"
+
+def test_credentials_of_snapstart_are_renewed_from_its_local_url(snapstart: pytest.MonkeyPatch) -> None:
+    answers = [(credentials_response(f"key-{n}", timedelta(minutes=m)),) for n, m in ((1, 5), (2, 5), (3, 600))]
+    with ScriptedServer(in_turn(*answers)) as server:
+        snapstart.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{server.url}/credentials")
+        credentials = credentials_of({"AWS_REGION": "us-east-1"})
+        assert server.requests == []
+        # The first ones expire so soon that botocore renews them at once.
+        keys = [credentials().access_key for _ in range(3)]
+
+    assert keys[-1] == "key-3"
+    assert (credentials().secret_key, credentials().token) == ("secret", "token")
+    assert {request.headers["authorization"] for request in server.requests} == {"local-token"}
+
+
+def test_missing_credentials_raise_botocores_error(snapstart: pytest.MonkeyPatch) -> None:
+    snapstart.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    snapstart.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
+    snapstart.setenv("AWS_CONFIG_FILE", "/nonexistent")
+
+    with pytest.raises(NoCredentialsError):
+        credentials_of({"AWS_REGION": "us-east-1"})()
