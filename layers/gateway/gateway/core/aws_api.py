@@ -1,9 +1,8 @@
 """Calls AWS services that speak JSON over one POST, without botocore's clients.
 
 It is the exception for calls that a cold start waits for: all calls of the authorizer and of completions, and the
-decryption of keys in the heartbeat. boto3 with its clients takes half the CPU time of such a cold start
-(docs/benchmarks.md). All other calls use boto3. The errors are botocore's, and the tests compare the signatures and
-endpoints with botocore's.
+decryption of keys in the heartbeat (docs/benchmarks.md). All other calls use boto3. The errors are botocore's, and the
+tests compare the signatures and endpoints with botocore's.
 """
 
 import json

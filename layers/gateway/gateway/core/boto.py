@@ -17,7 +17,7 @@ class KnownServices(Loader):
     """Loads service models without a search for all services.
 
     botocore lists the folders of its 400 services several times, only to check a name. That is a tenth of a client's
-    creation (docs/benchmarks.md).
+    creation.
     """
 
     def list_available_services(self, type_name: str) -> list[str]:
