@@ -2,6 +2,7 @@ import json
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from gateway.core.aws_api import SECRETS_MANAGER, AwsApi, Timeouts, credentials_
 from gateway.core.errors import GatewayError
 from gateway.core.settings import AwsSettings
 from tests.scripted_server import HANG, Cut, Pieces, Request, Script, ScriptedServer, always, answer, in_turn
+from tests.unit.gateway import certificates
 
 ENVIRON = {"AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}
 READ = {"SecretId": "admin"}
@@ -156,6 +158,14 @@ def test_raises_botocores_errors_for_failed_connections() -> None:
         call(always(Cut.CLOSE), attempts=1)
     with pytest.raises(EndpointConnectionError):
         api("http://127.0.0.1:1", attempts=1).call("GetSecretValue", READ)
+
+
+def test_rejects_an_untrusted_certificate(tmp_path: Path) -> None:
+    untrusted = certificates.server_context(certificates.write(tmp_path / "server.pem", address="127.0.0.1"))
+    with ScriptedServer(always(SECRET), tls=untrusted) as server, pytest.raises(EndpointConnectionError):
+        api(server.url, attempts=1).call("GetSecretValue", READ)
+
+    assert server.requests == []
 
 
 def test_calls_nothing_under_sam_local_without_a_local_aws() -> None:
