@@ -16,7 +16,7 @@
 # make verify         run the slow tests
 # make fuzz           run Schemathesis against the whole OpenAPI document (CASES=200, SEED=)
 # make bench          measure the time that the gateway adds to a stream (BENCH=tick: heartbeats of 1,000 providers,
-#                     BENCH=cold BASE=main: cold starts of this tree and of another commit)
+#                     BENCH=cold BASE=main: cold starts of this tree and of another commit, BENCH=memory: peak memory)
 # make docs           regenerate the tables of README.md, docs/parameters.md and docs/cost.md
 # make recording      record the terminal picture of README.md again
 # make format         format the code

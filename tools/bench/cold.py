@@ -11,11 +11,13 @@ import statistics
 import subprocess
 import tempfile
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event
 
 from tests.local_system import free_ports
 from tools.bench import cold_trees
-from tools.bench.cold_servers import Measurement, Provider, aws_handler, runtime_handler, serving
+from tools.bench.cold_servers import Provider, aws_handler, runtime_handler, serving
 from tools.bench.cold_trees import Tree
 from tools.bench.cpu import cpu_s
 from tools.local.settings import EMULATOR, REPOSITORY
@@ -59,22 +61,54 @@ VARIABLES = {
 }
 
 
+@dataclass
+class Measurement:
+    """The CPU seconds of one process at its first `/next` and at the first byte of its first answer."""
+
+    event: bytes
+    process: int = 0
+    next_cpu_s: float = 0.0
+    answer_cpu_s: float = 0.0
+    answered: Event = field(default_factory=Event)
+
+    def next_event(self) -> bytes | None:
+        """Returns the event once. The second call ends the measurement."""
+        if self.next_cpu_s:
+            self.answered.set()
+            return None
+        self.next_cpu_s = cpu_s(self.process)
+        return self.event
+
+    def on_answer(self) -> None:
+        """Takes the CPU time of the first byte."""
+        self.answer_cpu_s = cpu_s(self.process)
+
+
 def measure(tree: Tree, function: str, aws: str) -> tuple[float, float]:
     """Returns the CPU seconds to the first `/next`, and from there to the first byte of the answer."""
-    code = tree.functions / function
-    measurement = Measurement((REPOSITORY / f"events/{EVENTS[function]}.json").read_bytes())
-    with serving(runtime_handler(measurement)) as runtime:
-        folders = os.pathsep.join(map(str, (code, *tree.layers)))
-        environ = VARIABLES | {"AWS_ENDPOINT_URL": f"http://{aws}", "AWS_LAMBDA_RUNTIME_API": runtime}
-        environ |= {"LAMBDA_TASK_ROOT": str(code), "PYTHONPATH": folders}
-        command = [str(EMULATOR / "bin/python"), "-m", "awslambdaric", "app.handler"]
-        with subprocess.Popen(command, cwd=code, env=environ, stdout=subprocess.DEVNULL) as process:
-            measurement.process = process.pid
-            answered = measurement.answered.wait(60)
-            process.kill()
+    measurement = Measurement(read_event(function))
+    handler = runtime_handler(measurement.next_event, measurement.on_answer)
+    with serving(handler) as runtime, start(tree, function, aws, runtime) as process:
+        measurement.process = process.pid
+        answered = measurement.answered.wait(60)
+        process.kill()
     if not answered:
         raise SystemExit(f"{function} of {tree.name} did not answer.")
     return measurement.next_cpu_s, measurement.answer_cpu_s - measurement.next_cpu_s
+
+
+def read_event(function: str) -> bytes:
+    """Returns the event that a function gets."""
+    return (REPOSITORY / f"events/{EVENTS[function]}.json").read_bytes()
+
+
+def start(tree: Tree, function: str, aws: str, runtime: str) -> subprocess.Popen[bytes]:
+    """Starts a function under awslambdaric. `aws` and `runtime` are the host and port of the local servers."""
+    code = tree.functions / function
+    environ = VARIABLES | {"AWS_ENDPOINT_URL": f"http://{aws}", "AWS_LAMBDA_RUNTIME_API": runtime}
+    environ |= {"LAMBDA_TASK_ROOT": str(code), "PYTHONPATH": os.pathsep.join(map(str, (code, *tree.layers)))}
+    command = [str(EMULATOR / "bin/python"), "-m", "awslambdaric", "app.handler"]
+    return subprocess.Popen(command, cwd=code, env=environ, stdout=subprocess.DEVNULL)
 
 
 def measure_plain_server() -> float:

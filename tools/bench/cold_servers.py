@@ -5,13 +5,10 @@ import threading
 import time
 import zlib
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-
-from tools.bench.cpu import cpu_s
 
 STREAM = b'data: {"choices": [{"index": 0, "delta": {"content": "x"}, "finish_reason": null}]}\n\ndata: [DONE]\n\n'
 TIME = {"S": "2026-11-01T00:00:00.000000Z"}
@@ -72,28 +69,20 @@ class Provider(_Handler):
         self.respond(STREAM, Content_Type="text/event-stream")
 
 
-@dataclass
-class Measurement:
-    """The CPU seconds of one process at its first `/next` and at the first byte of its first answer."""
+def runtime_handler(next_event: Callable[[], bytes | None], on_answer: Callable[[], None]) -> type[_Handler]:
+    """Returns the handler of a Runtime API.
 
-    event: bytes
-    process: int = 0
-    next_cpu_s: float = 0.0
-    answer_cpu_s: float = 0.0
-    answered: threading.Event = field(default_factory=threading.Event)
-
-
-def runtime_handler(measurement: Measurement) -> type[_Handler]:
-    """Returns the handler of a Runtime API that has one event and then ends the measurement."""
+    `next_event` returns the event for each `/next`, or None to drop the request. `on_answer` is called at the first
+    byte of each answer.
+    """
 
     class Runtime(_Handler):
         def do_GET(self) -> None:
-            if measurement.next_cpu_s:
-                measurement.answered.set()
+            event = next_event()
+            if event is None:
                 return
-            measurement.next_cpu_s = cpu_s(measurement.process)
             self.respond(
-                measurement.event,
+                event,
                 Content_Type="application/json",
                 Lambda_Runtime_Aws_Request_Id="id",
                 Lambda_Runtime_Invocation_Id="id",
@@ -102,7 +91,7 @@ def runtime_handler(measurement: Measurement) -> type[_Handler]:
             )
 
         def do_POST(self) -> None:
-            measurement.answer_cpu_s = cpu_s(measurement.process)
+            on_answer()
             if "content-length" in self.headers:
                 self.body()
             else:
