@@ -16,7 +16,8 @@
 # make verify         run the slow tests
 # make fuzz           run Schemathesis against the whole OpenAPI document (CASES=200, SEED=)
 # make soak           run 16 clients and all faults for ten minutes, and check that nothing is lost (MINUTES=, SEED=)
-# make bench          measure the time that the gateway adds to a stream (BENCH=tick: heartbeats of 1,000 providers)
+# make bench          measure the time that the gateway adds to a stream (BENCH=tick: heartbeats of 1,000 providers,
+#                     BENCH=cold BASE=main: cold starts of this tree and of another commit, BENCH=memory: peak memory)
 # make docs           regenerate the tables of README.md, docs/parameters.md and docs/cost.md
 # make recording      record the terminal picture of README.md again
 # make format         format the code
@@ -37,7 +38,7 @@ export PYTHONPYCACHEPREFIX := $(CURDIR)/.local/pycache
 # Container images often set this variable, and then every process compiles all its modules again.
 export PYTHONDONTWRITEBYTECODE :=
 export SAM_CLI_TELEMETRY := 0
-export PORT AWS_PORT TOKENHUB_PORT STATE LOCAL_TOKEN TOKENHUB STREAMS
+export BASE PORT AWS_PORT TOKENHUB_PORT STATE LOCAL_TOKEN TOKENHUB STREAMS
 export URL TOKEN CLIENT_TOKEN PROVIDER_ENDPOINT PROVIDER_KEY YES ID
 
 ROLE ?= client

@@ -29,9 +29,10 @@ from gateway.registry.endpoint import EndpointPolicy
 from gateway.registry.etags import IfMatch, etag
 from gateway.registry.key_cipher import KeyCipher
 from gateway.registry.provider import Provider, format_timestamp
+from gateway.registry.reader import REGISTRY
 from gateway.registry.schemas import PatchIn, ProviderIn, ReplacementIn
 from gateway.registry.service import Registry
-from gateway.registry.store import REGISTRY, ProviderStore
+from gateway.registry.store import ProviderStore
 from tests.registry_model import DEFAULT_SETTINGS, Fields, ProviderModel, StartedBeat, observed_state
 from tests.unit.gateway.builders import WEEK
 from tests.unit.gateway.ticking import Events

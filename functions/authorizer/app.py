@@ -1,25 +1,17 @@
 """Authorizes requests by their token. API Gateway caches each policy for 5 minutes, so it depends on the token only."""
 
-import logging
 import os
 from typing import Any
 
-import boto3
-from botocore.config import Config
-
-from gateway.core.sam_local import require_local_aws
+from gateway.core.aws_api import SECRETS_MANAGER, AwsApi, Timeouts
 from gateway.core.settings import AuthorizerSettings
-from gateway.core.tokens import Role, Tokens
-
-# At DEBUG botocore logs every answer, with the tokens.
-logging.getLogger("botocore").setLevel(logging.INFO)
+from gateway.core.tokens import Role, SecretsApi, Tokens
 
 settings = AuthorizerSettings.from_environ(os.environ)
-require_local_aws(settings)
 # Much shorter than the function's timeout, after which Lambda discards the environment with its cached tokens.
-short_timeouts = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 2})
+secrets = AwsApi(SECRETS_MANAGER, settings, os.environ, Timeouts(connect=1, read=2, attempts=2))
 tokens = Tokens(
-    boto3.client("secretsmanager", config=short_timeouts),
+    SecretsApi(secrets),
     admin_secret=settings.admin_token_secret,
     client_secret=settings.client_token_secret,
 )

@@ -3,11 +3,9 @@
 import os
 from typing import Any, Protocol
 
-import boto3
-
+from gateway.core.aws_api import DYNAMODB, KMS, AwsApi
 from gateway.core.cors import Cors
 from gateway.core.redaction import Redactor
-from gateway.core.sam_local import require_local_aws
 from gateway.core.settings import CompletionsSettings
 from gateway.core.telemetry import make_logger
 from gateway.proxy.forwarder import Forwarder
@@ -16,19 +14,19 @@ from gateway.proxy.session import Environment, Session
 from gateway.proxy.targets import TargetResolver
 from gateway.proxy.upstream import Upstream
 from gateway.registry.endpoint import EndpointPolicy
-from gateway.registry.key_cipher import KeyCipher
-from gateway.registry.store import ProviderStore
+from gateway.registry.key_cipher import KeyDecrypter, KmsApi
+from gateway.registry.reader import ProviderReader, item_reader
 from lambda_streaming import Response, StreamingResponse, streaming
 
 settings = CompletionsSettings.from_environ(os.environ)
-require_local_aws(settings)
 redactor = Redactor()
 
-providers = ProviderStore(boto3.resource("dynamodb").Table(settings.providers_table))
+dynamodb = AwsApi(DYNAMODB, settings, os.environ)
+kms = AwsApi(KMS, settings, os.environ)
+providers = ProviderReader(item_reader(dynamodb, settings.providers_table))
+keys = KeyDecrypter(KmsApi(kms), settings.keys_key)
 endpoint_policy = EndpointPolicy(private_networks=settings.private_networks, loopback=settings.local)
-targets = TargetResolver(
-    providers, KeyCipher(boto3.client("kms"), settings.keys_key), endpoint_policy.guard_endpoint, redactor
-)
+targets = TargetResolver(providers, keys, endpoint_policy.guard_endpoint, redactor)
 upstream = Upstream(settings.limits, endpoint_policy.guard_address, loopback_host=settings.loopback_host)
 forwarder = Forwarder(targets, upstream)
 logger = make_logger("completions", settings.log_level, redactor)

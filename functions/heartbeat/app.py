@@ -7,6 +7,8 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+from gateway.core.aws_api import KMS, AwsApi, Timeouts
+from gateway.core.boto import lazy_client, set_up_boto3
 from gateway.core.errors import HeartbeatFailed
 from gateway.core.redaction import Redactor
 from gateway.core.sam_local import require_local_aws
@@ -26,7 +28,7 @@ from gateway.heartbeat.ticker import MAX_CONCURRENT_BEATS, Ticker
 from gateway.proxy.targets import TargetResolver
 from gateway.proxy.upstream import Upstream
 from gateway.registry.endpoint import EndpointPolicy
-from gateway.registry.key_cipher import KeyCipher
+from gateway.registry.key_cipher import KeyDecrypter, KmsApi
 from gateway.registry.store import ProviderStore
 
 settings = HeartbeatFunctionSettings.from_environ(os.environ)
@@ -45,9 +47,11 @@ aws_config = Config(
     parameter_validation=False,
     user_agent="tokenhub-gateway",
 )
+set_up_boto3()
 dynamodb = boto3.resource("dynamodb", config=aws_config)
-kms = boto3.client("kms", config=aws_config)
-events = boto3.client("events", config=aws_config)
+kms = AwsApi(KMS, settings, os.environ, Timeouts(connect=2, read=4, attempts=3))
+# Only a change of a provider's health sends an event.
+events = lazy_client(lambda: boto3.client("events", config=aws_config))
 
 
 def now() -> datetime:
@@ -57,7 +61,9 @@ def now() -> datetime:
 providers = ProviderStore(dynamodb.Table(settings.providers_table))
 history = HistoryStore(dynamodb.Table(settings.heartbeats_table), retention=timedelta(days=settings.history_days))
 endpoint_policy = EndpointPolicy(private_networks=settings.private_networks, loopback=settings.local)
-targets = TargetResolver(providers, KeyCipher(kms, settings.keys_key), endpoint_policy.guard_endpoint, redactor)
+targets = TargetResolver(
+    providers, KeyDecrypter(KmsApi(kms), settings.keys_key), endpoint_policy.guard_endpoint, redactor
+)
 upstream = Upstream(settings.limits, endpoint_policy.guard_address, loopback_host=settings.loopback_host)
 check = HeartbeatCheck(upstream, targets.target_for, now=now, logger=logger)
 side_effects = SideEffects(history, events, reporter.report_beat, reporter.report_failures)

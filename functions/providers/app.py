@@ -29,6 +29,7 @@ from gateway.api.views import (
     buckets_view,
     history_view,
 )
+from gateway.core.boto import lazy_client, set_up_boto3
 from gateway.core.cors import Cors
 from gateway.core.errors import GatewayError, InternalError, InvalidRequest, ProviderNotFound
 from gateway.core.sam_local import require_local_aws
@@ -51,17 +52,22 @@ from gateway.registry.store import ProviderStore
 settings = ProvidersSettings.from_environ(os.environ)
 require_local_aws(settings)
 logger = make_logger("providers", settings.log_level)
+set_up_boto3()
 # Short, because a registration succeeds without its first heartbeat: the caller must not wait for a Lambda API that
 # does not respond.
-lambdas = boto3.client("lambda", config=Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 2}))
-heartbeat_function = HeartbeatClient(boto3.client("lambda", config=CLIENT_CONFIG), settings.heartbeat_function)
+SHORT = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 2})
+# Only registrations and heartbeats on request need these clients. They take a fifth of the cold start.
+lambdas = lazy_client(lambda: boto3.client("lambda", config=SHORT))
+kms = lazy_client(lambda: boto3.client("kms"))
+heartbeats_api = lazy_client(lambda: boto3.client("lambda", config=CLIENT_CONFIG))
+heartbeat_function = HeartbeatClient(heartbeats_api, settings.heartbeat_function)
 dynamodb = boto3.resource("dynamodb")
 heartbeats = HistoryStore(dynamodb.Table(settings.heartbeats_table), retention=timedelta(days=settings.history_days))
 roll_ups = RollUpStore(dynamodb.Table(settings.roll_ups_table))
 providers = ProviderStore(dynamodb.Table(settings.providers_table))
 registry = Registry(
     providers,
-    KeyCipher(boto3.client("kms"), settings.keys_key),
+    KeyCipher(kms, settings.keys_key),
     clock=lambda: datetime.now(UTC),
     endpoint_policy=EndpointPolicy(private_networks=settings.private_networks, loopback=settings.local),
 )

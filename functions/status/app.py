@@ -10,6 +10,7 @@ import boto3
 
 from gateway.api.error_answer import error_answer
 from gateway.api.status_routes import StatusRoutes
+from gateway.core.boto import set_up_boto3
 from gateway.core.cors import Cors
 from gateway.core.errors import InternalError
 from gateway.core.sam_local import require_local_aws
@@ -23,6 +24,7 @@ from gateway.status.reader import StatusReader
 settings = StatusSettings.from_environ(os.environ)
 require_local_aws(settings)
 logger = make_logger("status", settings.log_level)
+set_up_boto3()
 dynamodb = boto3.resource("dynamodb")
 reader = StatusReader(
     OverviewReader(dynamodb.Table(settings.providers_table)).all,

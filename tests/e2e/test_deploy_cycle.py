@@ -1,6 +1,7 @@
 """Deploy, update, delete and deploy again, by the code of `make deploy` and `make delete`, on the local AWS."""
 
 import contextlib
+import importlib.util
 import os
 import pty
 import re
@@ -19,7 +20,7 @@ from tests.rehearsal import KEY
 from tools.local import aws
 from tools.local.settings import REGION, REPOSITORY, Settings, UserError
 from tools.local.stack import parameters
-from tools.ops.deploy import Account, delete, deploy, find_account
+from tools.ops.deploy import BUILDS, Account, delete, deploy, find_account
 from tools.ops.environments import Environment
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -95,6 +96,8 @@ def test_retained_data_is_readable_after_delete_and_the_stack_deploys_again(
     cycle: Cycle, capfd: pytest.CaptureFixture[str]
 ) -> None:
     first = cycle.deploy()
+    built = bytecode_files(BUILDS / "cycle")
+    assert built
     with cycle.api(first) as api:
         assert api.post("/api/v1/providers", json=PROVIDER).status_code == 201
     table, key = cycle.resource("ProvidersTable"), cycle.resource("ProviderKeysKey")
@@ -104,6 +107,8 @@ def test_retained_data_is_readable_after_delete_and_the_stack_deploys_again(
         assert [provider["id"] for provider in api.get("/api/v1/providers").json()] == ["tokenhub"]
     assert cycle.resource("ProvidersTable") == table
     name = cycle.resource("HeartbeatFunction")
+    # The cached build has the same bytes, so that unchanged code makes no new versions.
+    assert bytecode_files(BUILDS / "cycle") == built
     # Callers use the alias, so the published version must have the new parameter too.
     live = cycle.client("lambda").get_function_configuration(FunctionName=name, Qualifier="live")
     assert live["Environment"]["Variables"]["HISTORY_DAYS"] == "30"
@@ -125,6 +130,20 @@ def test_retained_data_is_readable_after_delete_and_the_stack_deploys_again(
     # The local AWS names a table by stack and logical id, so the new table replaces the retained one here. Only the
     # retained KMS key can be tested.
     assert decrypt(cycle, ciphertext) == KEY
+
+
+def bytecode_files(build: Path) -> dict[str, bytes]:
+    """Returns the compiled modules of a build. Every module has one, of this Python and never compared with its source.
+
+    PEP 552: the magic number and the flags are the first two words, and they are the same on every architecture.
+    """
+    expected = importlib.util.MAGIC_NUMBER + (1).to_bytes(4, "little")
+    compiled = {}
+    for module in sorted(build.rglob("*.py")):
+        file = module.parent / "__pycache__" / f"{module.stem}.{sys.implementation.cache_tag}.pyc"
+        compiled[str(file.relative_to(build))] = file.read_bytes()
+        assert file.read_bytes()[:8] == expected, file
+    return compiled
 
 
 def stored_ciphertext(cycle: Cycle, table: str) -> bytes:

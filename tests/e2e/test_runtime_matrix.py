@@ -1,5 +1,6 @@
 """Runs the streaming layer under the runtime clients that Lambda has shipped, and under the pinned one."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,29 +13,39 @@ from tests.runtime_contract import RuntimeContract
 
 WITHOUT_INVOCATION_IDS = ("3.1.1", "4.0.1")
 PINNED = "4.2.2"
+# The pinned client under the next Python version.
+NEXT_PYTHON = "python3.14"
 
 # The first run installs the runtime clients.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 
-@pytest.fixture(scope="session", params=[*WITHOUT_INVOCATION_IDS, PINNED])
-def version(request: pytest.FixtureRequest) -> str:
+@pytest.fixture(scope="session", params=[*WITHOUT_INVOCATION_IDS, PINNED, NEXT_PYTHON])
+def environment(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 @pytest.fixture(scope="session")
-def interpreter(version: str) -> Path:
+def version(environment: str) -> str:
+    return PINNED if environment == NEXT_PYTHON else environment
+
+
+@pytest.fixture(scope="session")
+def interpreter(environment: str, version: str) -> Path:
     """Returns a Python interpreter with that version, which is installed once into .local/runtimes."""
-    if version == PINNED:
+    if environment == PINNED:
         return RUNTIME_PYTHON
-    folder = ROOT / ".local/runtimes" / version
+    python = shutil.which(NEXT_PYTHON) if environment == NEXT_PYTHON else sys.executable
+    if python is None:
+        pytest.skip(f"{NEXT_PYTHON} is not on the PATH.")
+    folder = ROOT / ".local/runtimes" / environment
     if not (folder / "ready").exists():
-        _install(version, folder)
+        _install(python, version, folder)
     return folder / "bin/python"
 
 
-def _install(version: str, folder: Path) -> None:
-    subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
+def _install(python: str, version: str, folder: Path) -> None:
+    subprocess.run([python, "-m", "venv", "--clear", folder], check=True)
     pip = [str(folder / "bin/pip"), "install", "-q", "--disable-pip-version-check", f"awslambdaric=={version}"]
     done = subprocess.run(pip, check=False, capture_output=True, text=True)
     if done.returncode:

@@ -2,13 +2,17 @@
 
 import importlib.util
 import json
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
+from gateway.core.aws_api import AwsApi
+from gateway.proxy.upstream import Upstream
 from tests.conftest import Aws
+from tests.moto_server import moto_server
 from tests.rehearsal import RunningTokenHub
 from tests.template import ROOT
 
@@ -29,8 +33,15 @@ class Context:
 Load = Callable[[str], Any]
 
 
+@pytest.fixture(scope="session")
+def moto_url() -> Iterator[str]:
+    """The URL of moto for the functions that call AWS without botocore's clients, which moto intercepts."""
+    with moto_server() as url:
+        yield url
+
+
 @pytest.fixture
-def load(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
+def load(aws: Aws, moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
     """`load("providers")` imports functions/providers/app.py again. The import is Lambda's init."""
     environment = {
         "ADMIN_TOKEN_SECRET": aws.admin_secret,
@@ -52,6 +63,14 @@ def load(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
         monkeypatch.setenv(name, value)
 
     def load_app(function: str) -> Any:
+        with monkeypatch.context() as patch:
+            if "AWS_ENDPOINT_URL" not in os.environ:
+                patch.setenv("AWS_ENDPOINT_URL", moto_url)
+                # moto intercepts boto3's clients, which is faster.
+                patch.setenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true")
+            return import_app(function)
+
+    def import_app(function: str) -> Any:
         path = ROOT / "functions" / function / "app.py"
         spec = importlib.util.spec_from_file_location(f"{function}_app", path)
         assert spec is not None
@@ -64,8 +83,9 @@ def load(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
     loaded: list[Any] = []
     yield load_app
     for module in loaded:
-        if hasattr(module, "upstream"):
-            module.upstream.close()
+        for value in vars(module).values():
+            if isinstance(value, (AwsApi, Upstream)):
+                value.close()
 
 
 def event(name: str, **changes: Any) -> dict[str, Any]:

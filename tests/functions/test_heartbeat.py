@@ -9,6 +9,7 @@ from botocore.stub import Stubber
 from tests.conftest import Aws
 from tests.functions.conftest import Context, Load, event
 from tests.rehearsal import KEY, RunningTokenHub
+from tests.scripted_server import ScriptedServer, always, answer
 from tests.template import ROOT
 
 
@@ -83,11 +84,13 @@ def test_shows_todays_heartbeat_tokens(beat: Any, provider: Any) -> None:
     assert provider()["heartbeat_tokens_today"] == 512 + 2
 
 
-def test_fails_a_provider_whose_key_kms_does_not_decrypt(load: Load, providers: Any, provider: Any) -> None:
-    app = load("heartbeat")
-    with Stubber(app.kms) as stub:
-        stub.add_client_error("decrypt", "DisabledException")
-        app.handler(event("tick"), Context())
+def test_fails_a_provider_whose_key_kms_does_not_decrypt(
+    load: Load, providers: Any, provider: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true")
+    with ScriptedServer(always(answer(400, b'{"__type": "DisabledException"}'))) as kms:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", kms.url)
+        load("heartbeat").handler(event("tick"), Context())
 
     assert provider()["status"] == "failed"
     assert "The stack's KMS key is disabled" in provider()["last_heartbeat_error"]

@@ -39,7 +39,8 @@ print(json.dumps(seen))
 def test_init_opens_no_connection_and_starts_no_thread(name: str) -> None:
     variables = dict.fromkeys(FUNCTIONS[name]["Environment"]["Variables"].keys() | ALL.keys(), "")
     variables |= {key: value for key, value in VALUES.items() if key in variables}
-    credentials = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "us-east-1"}
+    credentials = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+    credentials |= {"AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1"}
     names = {key: "name" for key in variables if key.endswith(NAMES)}
     folders = [ROOT / FUNCTIONS[name]["CodeUri"], ROOT / "layers/gateway", ROOT / "layers/streaming/python"]
     process = subprocess.run(

@@ -33,7 +33,11 @@ ANSWER_KB = 100
 LOG_KB = 3
 # Each execution environment caches a provider's record for 30 s.
 READS_PER_REQUEST = 0.1
-COMPLETIONS_GB = 1.0
+COMPLETIONS_GB = 0.5
+# The init of a new execution environment, which Lambda bills too, and the share of requests that start one:
+# docs/benchmarks.md has the CPU time, and AWS gives an init a whole processor.
+INIT_S = 0.3
+INITS_PER_REQUEST = 0.01
 
 # Assumptions about a heartbeat of one provider.
 BEAT_S = 1.5
@@ -118,9 +122,10 @@ def parts(usd: Mapping[str, float], *, express: bool = True) -> list[Part]:
     reads, writes = usd["dynamodb.read"], usd["dynamodb.write"]
     beat_units = WRITES_PER_BEAT * writes + READS_PER_BEAT * reads
     log_kb = usd["cloudwatch.log_gb"] / KB_PER_GB
+    billed_s = STREAM_S + INITS_PER_REQUEST * INIT_S
     alarms, dashboards = _alarms_and_dashboards()
     return [
-        Part("requests: Lambda while they stream", 0, COMPLETIONS_GB * STREAM_S * gb_s + invocation),
+        Part("requests: Lambda while they stream", 0, COMPLETIONS_GB * billed_s * gb_s + invocation),
         Part("requests: API Gateway", 0, usd["api_gateway.request"]),
         Part("requests: data to the internet", 0, ANSWER_KB / KB_PER_GB * usd["data_transfer.out_gb"]),
         Part("heartbeat: workflow", _workflow(usd, express=express)),

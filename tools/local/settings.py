@@ -9,8 +9,6 @@ REPOSITORY = Path(__file__).parents[2]
 # The virtual environment that ministack and the functions run in.
 EMULATOR = REPOSITORY / ".local" / "emulator"
 BUILDS = REPOSITORY / ".local" / "build"
-# The compiled modules of the functions that the API server runs. All systems share them.
-PYCACHE = REPOSITORY / ".local" / "pycache"
 REGION = "us-east-1"
 ACCOUNT = "000000000000"
 STACK = "local"

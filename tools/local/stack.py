@@ -13,8 +13,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from tools.local import aws, processes, version_marker
-from tools.local.settings import BUILDS, EMULATOR, REGION, REPOSITORY, STACK, Settings, UserError
+from tools.local import aws, bytecode, processes, version_marker
+from tools.local.settings import BUILDS, REGION, REPOSITORY, STACK, Settings, UserError
 
 SOURCES = ("template.yaml", "functions", "layers")
 # The local AWS stores this SSM parameter, so it can never be newer than the stack itself.
@@ -73,31 +73,12 @@ async def build(settings: Settings) -> Path:
             architecture = f"Architecture={parameters(settings)['Architecture']}"
             options = ["--cached", "--parallel", "--build-dir", str(incomplete), "--cache-dir", str(BUILDS / "cache")]
             await run_sam(settings, "build", *options, "--parameter-overrides", architecture)
-            await compile_modules(incomplete, settings.logs / "compile.log")
+            await asyncio.to_thread(bytecode.compile_build, incomplete)
             # Only a complete build gets its final name.
             incomplete.rename(folder)
         os.utime(folder)
         delete_old_builds(BUILDS)
     return folder
-
-
-async def compile_modules(folder: Path, log: Path) -> None:
-    """Compiles the Python modules of a build next to their sources, so that cold starts compile nothing.
-
-    A module that cannot be compiled is skipped. The compiled files hold no modification time, because the local AWS
-    extracts each function's package to a new folder.
-    """
-    # Isolated from PYTHONPYCACHEPREFIX, which would move the compiled files out of the package.
-    command = [
-        str(EMULATOR / "bin" / "python"),
-        "-I",
-        "-m",
-        "compileall",
-        "-qq",
-        "--invalidation-mode",
-        "unchecked-hash",
-    ]
-    await processes.run("compileall", [*command, str(folder)], log=log, environment=dict(os.environ))
 
 
 async def is_deployed(settings: Settings, folder: Path) -> bool:

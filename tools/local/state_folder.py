@@ -10,7 +10,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import IO
 
-from tools.local.settings import PYCACHE, UserError, emulator_packages
+from tools.local.settings import UserError, emulator_packages
 
 LAYOUT = 1
 LOCK = "lock"
@@ -75,22 +75,6 @@ def reset(folder: Path) -> None:
                 shutil.rmtree(entry)
             elif entry.name != LOCK:
                 entry.unlink()
-
-
-def shared_pycache(folder: Path, shared: Path = PYCACHE) -> Path:
-    """Returns the folder of the compiled modules of the functions. It is a link to the one that all systems share.
-
-    The link is in the state folder, because the path in a process's environment shows which system it belongs to.
-    """
-    link = folder / "pycache"
-    shared.mkdir(parents=True, exist_ok=True)
-    # The repository may have moved.
-    if link.is_symlink():
-        link.unlink()
-    # An earlier version made a folder here.
-    if not link.exists():
-        link.symlink_to(shared.resolve(), target_is_directory=True)
-    return link
 
 
 def _open_lock(folder: Path) -> IO[str]:

@@ -169,8 +169,7 @@ class System:
         self, deployment: Deployment, credentials: RoleCredentials, logs: LogFollower, sockets: list[socket.socket]
     ) -> None:
         settings, url = self._settings, self._settings.aws_url
-        pycache = state_folder.shared_pycache(settings.state)
-        workers = WorkerPool(EMULATOR / "bin" / "python", credentials, logs.add, settings.streams, pycache=pycache)
+        workers = WorkerPool(EMULATOR / "bin" / "python", credentials, logs.add, settings.streams)
         self._parts.push_async_callback(workers.close)
         server = ApiServer(
             deployment,

@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from tools.local import version_marker
+from tools.local import bytecode, version_marker
 from tools.local.settings import REPOSITORY, UserError
 from tools.ops.environments import Environment
 
@@ -119,6 +119,7 @@ def build_and_deploy(environment: Environment, account: Account, *, guided: bool
     folder = BUILDS / environment.name
     region = environment.region or account.region
     run_sam("build", *build_options(environment, folder))
+    bytecode.compile_build(folder)
     # The answers to a guided deployment are unknown here and may differ from the last ones.
     unknown_answers = [uuid4().hex] if guided else []
     template = version_marker.write_marked_copy(folder / "template.yaml", [*environment.overrides, *unknown_answers])

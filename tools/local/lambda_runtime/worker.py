@@ -43,7 +43,7 @@ class Worker:
         """Whether the worker can take an invocation."""
         return self._api.free
 
-    async def start(self, command: Sequence[str], credentials: Mapping[str, str], pycache: Path | None) -> None:
+    async def start(self, command: Sequence[str], credentials: Mapping[str, str]) -> None:
         """Starts the process. The worker is not free: it is reserved for the invocation that needs it."""
         await self._api.start()
         variables = environment(self.function, self._api.address, credentials)
@@ -56,7 +56,8 @@ class Worker:
                 stderr=asyncio.subprocess.STDOUT,
                 limit=_MAX_LINE_BYTES,
                 cwd=self.function.code,
-                env=variables | ({"PYTHONPYCACHEPREFIX": str(pycache)} if pycache else {}),
+                # Lambda's folders are read-only. `tools.local.bytecode` has compiled the build.
+                env=variables | {"PYTHONDONTWRITEBYTECODE": "1"},
                 start_new_session=True,
             )
         except BaseException:

@@ -31,8 +31,8 @@ class WorkerPool:
     """Runs at most `max_workers` processes of `python`, whose environment must have awslambdaric installed.
 
     `credentials(function)` returns the environment variables of the function's role and may block.
-    `log(function, line)` gets each line of output. `pycache` is the folder for compiled code, which otherwise goes
-    into the functions' folders. A worker that is idle for `idle_s` seconds ends, except for one per function.
+    `log(function, line)` gets each line of output. A worker that is idle for `idle_s` seconds ends, except for one per
+    function.
     """
 
     def __init__(
@@ -44,7 +44,6 @@ class WorkerPool:
         *,
         idle_s: float = _IDLE_S,
         on_disconnect: DisconnectPolicy = "reset",
-        pycache: Path | None = None,
         command: Sequence[str] | None = None,
     ) -> None:
         self._command = command or (str(python), str(_PARENT_WATCH), "-m", "awslambdaric")
@@ -53,7 +52,6 @@ class WorkerPool:
         self._max_workers = max_workers
         self._idle_s = idle_s
         self._on_disconnect = on_disconnect
-        self._pycache = pycache
         self._workers: list[Worker] = []
 
     @asynccontextmanager
@@ -99,7 +97,7 @@ class WorkerPool:
         self._workers.append(worker)
         try:
             credentials = await asyncio.to_thread(self._credentials, function)
-            await worker.start([*self._command, function.handler], credentials, self._pycache)
+            await worker.start([*self._command, function.handler], credentials)
         except BaseException:
             self._remove(worker)
             raise

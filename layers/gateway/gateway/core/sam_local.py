@@ -1,6 +1,8 @@
 """Under `sam local`: explains how to start the local AWS if it does not run."""
 
 import socket
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -11,8 +13,13 @@ NOT_RUNNING = "The local AWS is not running. Start it with `make dev` or `make a
 CONNECT_TIMEOUT_S = 2.0
 
 
+def local_aws_check(settings: AwsSettings) -> Callable[[], None]:
+    """Returns a function for `AwsApi` to call before each request. It raises as `require_local_aws` describes."""
+    return partial(_check_connection, settings.aws_endpoint_url) if settings.sam_local else lambda: None
+
+
 def require_local_aws(settings: AwsSettings) -> None:
-    """Makes every AWS call raise GatewayError if the local AWS does not run. Does nothing in Lambda.
+    """Makes every call of boto3 raise GatewayError if the local AWS does not run. Does nothing in Lambda.
 
     Call it before you create the first client. `sam local` passes the shell's credentials to its containers, and no
     call may reach the real AWS account that they belong to.

@@ -45,8 +45,9 @@ def make_logger(service: str, level: str, redactor: Callable[[str], str] = redac
     """Returns the logger of a function. It writes JSON lines and redacts all text in them, tracebacks included."""
     # At INFO httpx logs the URL of every request.
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    # At DEBUG botocore logs every response, with decrypted keys.
-    logging.getLogger("botocore").setLevel(logging.INFO)
+    # At DEBUG botocore logs every response, with decrypted keys. At INFO it logs how it found each endpoint, at each
+    # cold start.
+    logging.getLogger("botocore").setLevel(logging.WARNING)
 
     def serialize(line: Mapping[str, Any]) -> str:
         # A provider's id may have the shape of a key, such as tokenhub_europe.

@@ -3,12 +3,11 @@
 import hmac
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from typing import Any, Literal, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-if TYPE_CHECKING:
-    from mypy_boto3_secretsmanager import SecretsManagerClient
+from gateway.core.aws_api import AwsApi
 
 Role = Literal["admin", "client"]
 
@@ -21,6 +20,23 @@ RETRY_INTERVAL_SECONDS = 1.0
 STAGES = ("AWSCURRENT", "AWSPREVIOUS")
 
 
+class SupportsGetSecretValue(Protocol):
+    """SecretsApi, or boto3's client of Secrets Manager."""
+
+    def get_secret_value(self, **parameters: Any) -> Any: ...
+
+
+class SecretsApi:
+    """Secrets Manager without botocore's client: the one operation that the authorizer needs."""
+
+    def __init__(self, secrets: AwsApi) -> None:
+        self._secrets = secrets
+
+    def get_secret_value(self, **parameters: Any) -> dict[str, Any]:
+        """Takes and returns the same parameters as boto3's `get_secret_value`."""
+        return self._secrets.call("GetSecretValue", parameters)
+
+
 class Tokens:
     """Maps a token to its role. Reads the secrets on first use, when they are a minute old, and for an unknown token.
 
@@ -29,7 +45,7 @@ class Tokens:
 
     def __init__(
         self,
-        secrets: "SecretsManagerClient",
+        secrets: SupportsGetSecretValue,
         *,
         admin_secret: str,
         client_secret: str,
@@ -102,9 +118,9 @@ class Tokens:
 
     def _stage(self, name: str, stage: str) -> str | None:
         try:
-            return self._secrets.get_secret_value(SecretId=name, VersionStage=stage)["SecretString"]
-        except self._secrets.exceptions.ResourceNotFoundException:
-            if stage == "AWSCURRENT":
+            return str(self._secrets.get_secret_value(SecretId=name, VersionStage=stage)["SecretString"])
+        except ClientError as error:
+            if stage == "AWSCURRENT" or error.response["Error"]["Code"] != "ResourceNotFoundException":
                 raise
             # The secret was never rotated.
             return None

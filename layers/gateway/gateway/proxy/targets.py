@@ -6,9 +6,9 @@ from collections.abc import Callable
 from gateway.core.errors import EndpointRefused, InvalidEndpoint
 from gateway.core.redaction import Redactor
 from gateway.proxy.upstream import Target
-from gateway.registry.key_cipher import KeyCipher
+from gateway.registry.key_cipher import KeyDecrypter
 from gateway.registry.provider import Provider
-from gateway.registry.store import ProviderStore
+from gateway.registry.reader import ProviderReader
 
 MAX_AGE_SECONDS = 30.0
 
@@ -22,8 +22,8 @@ class TargetResolver:
 
     def __init__(
         self,
-        providers: ProviderStore,
-        keys: KeyCipher,
+        providers: ProviderReader,
+        keys: KeyDecrypter,
         guard: Callable[[str], None],
         redactor: Redactor | None = None,
         *,

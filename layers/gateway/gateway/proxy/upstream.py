@@ -4,6 +4,7 @@
 `transport_errors.py` translates httpx's errors. There is no other httpx code.
 """
 
+import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from gateway.core.errors import (
     StreamTruncated,
 )
 from gateway.core.settings import Limits
+from gateway.core.tls import tls_context
 from gateway.proxy.connect import Connector
 from gateway.proxy.provider_headers import forwarded_headers
 from gateway.proxy.request import ForwardRequest
@@ -98,7 +100,8 @@ class Upstream:
         self._limits = limits
         self._guard = guard
         self._loopback_host = loopback_host
-        self._new_transport = transport or partial(_new_transport, guard)
+        # Created at init, where Lambda gives a function a whole processor.
+        self._new_transport = transport or partial(_new_transport, guard, tls_context())
         self._wall_clock = wall_clock
         self._lock = Lock()
         self._transport: httpx.BaseTransport | None = None
@@ -166,9 +169,9 @@ class Upstream:
             return self._transport
 
 
-def _new_transport(guard: Guard) -> httpx.BaseTransport:
+def _new_transport(guard: Guard, tls: ssl.SSLContext) -> httpx.BaseTransport:
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=MAX_IDLE_SECONDS)
-    transport = httpx.HTTPTransport(retries=CONNECT_ATTEMPTS - 1, limits=limits, trust_env=False)
+    transport = httpx.HTTPTransport(tls, retries=CONNECT_ATTEMPTS - 1, limits=limits, trust_env=False)
     # httpx has no argument that passes a network backend to httpcore.
     transport._pool._network_backend = Connector(guard)  # noqa: SLF001
     return transport

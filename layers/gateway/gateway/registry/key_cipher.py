@@ -1,13 +1,15 @@
 """Encrypts the providers' API keys with KMS and translates its errors. No other module calls KMS."""
 
 import hashlib
+from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as KmsConnectionError
 
+from gateway.core.aws_api import AwsApi
 from gateway.core.errors import KeyServiceFailed, KeyUnreadable
 
 if TYPE_CHECKING:
@@ -31,26 +33,47 @@ UNREACHABLE = "KMS could not be reached. Try again; if the error persists, check
 OTHER_FAILURE = "KMS failed. Try again; if the error persists, check KMS in the AWS console."
 
 
-class KeyCipher:
-    """Encrypts API keys. The encryption context binds each key to its provider and origin."""
+class KmsApi:
+    """KMS without botocore's client: the one operation that a forwarded request needs."""
 
-    def __init__(self, kms: "KMSClient", key_arn: str) -> None:
+    def __init__(self, kms: AwsApi) -> None:
+        self._kms = kms
+
+    def decrypt(self, **parameters: Any) -> dict[str, bytes]:
+        """Takes and returns the same parameters as boto3's `decrypt`."""
+        ciphertext = b64encode(parameters["CiphertextBlob"]).decode()
+        response = self._kms.call("Decrypt", parameters | {"CiphertextBlob": ciphertext})
+        return {"Plaintext": b64decode(response["Plaintext"])}
+
+
+class KeyDecrypter:
+    """Decrypts API keys. The encryption context binds each key to its provider and origin."""
+
+    def __init__(self, kms: "KmsApi | KMSClient", key_arn: str) -> None:
         self._kms = kms
         self._key_arn = key_arn
-
-    def encrypt(self, key: str, *, provider_id: str, origin: str) -> bytes:
-        """Returns the ciphertext of a key. Raises KeyServiceFailed."""
-        context = {"provider_id": provider_id, "origin": origin}
-        with _translate_errors():
-            response = self._kms.encrypt(KeyId=self._key_arn, Plaintext=key.encode(), EncryptionContext=context)
-        return response["CiphertextBlob"]
 
     def decrypt(self, ciphertext: bytes, *, provider_id: str, origin: str) -> str:
         """Returns the key. Raises KeyUnreadable when provider, origin or KMS key differ, and KeyServiceFailed."""
         context = {"provider_id": provider_id, "origin": origin}
         with _translate_errors():
             response = self._kms.decrypt(KeyId=self._key_arn, CiphertextBlob=ciphertext, EncryptionContext=context)
-        return response["Plaintext"].decode()
+        return str(response["Plaintext"], "utf-8")
+
+
+class KeyCipher(KeyDecrypter):
+    """Encrypts and decrypts API keys."""
+
+    def __init__(self, kms: "KMSClient", key_arn: str) -> None:
+        super().__init__(kms, key_arn)
+        self._client = kms
+
+    def encrypt(self, key: str, *, provider_id: str, origin: str) -> bytes:
+        """Returns the ciphertext of a key. Raises KeyServiceFailed."""
+        context = {"provider_id": provider_id, "origin": origin}
+        with _translate_errors():
+            response = self._client.encrypt(KeyId=self._key_arn, Plaintext=key.encode(), EncryptionContext=context)
+        return response["CiphertextBlob"]
 
 
 def fingerprint(key: str, *, provider_id: str) -> str:

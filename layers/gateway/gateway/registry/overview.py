@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.registry.items import HEALTH_FIELDS, health_from_item
 from gateway.registry.provider import Health, is_muted, is_stale, parse_timestamp
-from gateway.registry.store import REGISTRY
+from gateway.registry.reader import REGISTRY
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import Table

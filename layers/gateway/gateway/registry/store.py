@@ -1,24 +1,22 @@
-"""Stores providers in DynamoDB. No other module accesses the providers table, except `overview`, which reads it.
+"""Stores providers in DynamoDB. Only `reader` and `overview` access the providers table too, and they only read.
 
 Each provider is one item. The registry item stores the id of the default provider and the number of providers. A
 transaction updates it with each create, delete and change of default: while there are providers, exactly one is the
 default, and their number never exceeds MAX_PROVIDERS. A write that loses a race raises RegistryBusy.
 """
 
-import re
 from typing import TYPE_CHECKING, Any
 
-from gateway.core.errors import DefaultProviderNeeded, NoProvider, ProviderNotFound, RegistryBusy, TooManyProviders
+from gateway.core.errors import DefaultProviderNeeded, RegistryBusy, TooManyProviders
 from gateway.registry.etags import IfMatch
 from gateway.registry.items import Item, health_item, provider_from_item, registry_item, update_expression
-from gateway.registry.provider import PROVIDER_ID, Health, Provider, format_timestamp
+from gateway.registry.provider import Health, Provider, format_timestamp
+from gateway.registry.reader import REGISTRY, ProviderReader
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import Table
 
 MAX_PROVIDERS = 1000
-# The key of the registry item. PROVIDER_ID does not allow #.
-REGISTRY = "#registry"
 # Codes in the cancellation reasons of a transaction.
 SUCCEEDED = "None"
 CONDITION_FAILED = "ConditionalCheckFailed"
@@ -36,10 +34,11 @@ PENDING = {
 }
 
 
-class ProviderStore:
-    """The registered providers. All reads are strongly consistent."""
+class ProviderStore(ProviderReader):
+    """The registered providers, for reading and writing. All reads are strongly consistent."""
 
     def __init__(self, table: "Table") -> None:
+        super().__init__(self._item)
         self._table = table
         self._transact = table.meta.client.transact_write_items
 
@@ -51,30 +50,6 @@ class ProviderStore:
         default_id = registry.get("default_id")
         providers = [provider_from_item(item, default_id) for item in items if item["id"] != REGISTRY]
         return sorted(providers, key=lambda provider: (provider.created_at, provider.id), reverse=True)
-
-    def find(self, provider_id: str) -> Provider | None:
-        """Returns the provider with this id, or None."""
-        item = self._item(provider_id) if re.fullmatch(PROVIDER_ID, provider_id) else None
-        return None if item is None else provider_from_item(item, self.default_id())
-
-    def get(self, provider_id: str) -> Provider:
-        """Returns the provider with this id. Raises ProviderNotFound."""
-        provider = self.find(provider_id)
-        if provider is None:
-            raise ProviderNotFound
-        return provider
-
-    def default(self) -> Provider:
-        """Returns the default provider. Raises NoProvider when no provider is registered."""
-        default_id = self.default_id()
-        item = None if default_id is None else self._item(default_id)
-        if item is None:
-            raise NoProvider
-        return provider_from_item(item, default_id)
-
-    def default_id(self) -> str | None:
-        """Returns the id of the default provider, or None when no provider is registered."""
-        return (self._item(REGISTRY) or {}).get("default_id")
 
     def create(self, provider: Provider) -> None:
         """Adds a provider. It becomes the default when it is the first one or when its `default` is true.

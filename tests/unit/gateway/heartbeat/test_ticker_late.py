@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 
 from gateway.heartbeat.ticker import MAX_CONCURRENT_BEATS, Ticker
 from gateway.registry.provider import Health, Provider, format_timestamp
-from gateway.registry.store import REGISTRY, ProviderStore
+from gateway.registry.reader import REGISTRY
+from gateway.registry.store import ProviderStore
 from tests.conftest import Aws
 from tests.rehearsal import wait_until
 from tests.scripted_server import HANG, always

@@ -12,7 +12,8 @@ from gateway.core.errors import (
 )
 from gateway.heartbeat.health import next_health
 from gateway.registry.provider import Health, HeartbeatSettings
-from gateway.registry.store import MAX_PROVIDERS, REGISTRY, ProviderStore
+from gateway.registry.reader import REGISTRY
+from gateway.registry.store import MAX_PROVIDERS, ProviderStore
 from tests.conftest import Aws
 from tests.unit.gateway.builders import a_provider, after, an_outcome
 from tests.unit.gateway.registering import conflicting_transactions

@@ -1,11 +1,9 @@
 import asyncio
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.unit.tools.local.running_server import needs_runtime
 from tools.local import stack
 from tools.local.settings import Settings, UserError
 
@@ -91,32 +89,3 @@ def test_failed_build_shows_the_end_of_the_log(tmp_path: Path) -> None:
 
     with pytest.raises(UserError, match=r"^`sam build` failed\. Its log is .*sam-build\.log:\n(.*\n)*.*No such option"):
         asyncio.run(stack.run_sam(settings, "build", "--no-such-option", folder=tmp_path))
-
-
-@needs_runtime
-def test_compiles_a_build_in_place_without_modification_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    build = tmp_path / "build"
-    build.mkdir()
-    (build / "good.py").write_text("value = 1\n")
-    (build / "bad.py").write_text("def\n")
-    monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path / "elsewhere"))
-
-    asyncio.run(stack.compile_modules(build, tmp_path / "compile.log"))
-
-    [compiled] = tmp_path.rglob("*.pyc")
-    assert compiled.parent == build / "__pycache__"
-    # PEP 552: the second word is 1 if Python never compares the file with its source.
-    assert int.from_bytes(compiled.read_bytes()[4:8], "little") == 1
-
-
-def test_deletes_all_but_the_recently_used_builds(tmp_path: Path) -> None:
-    for number in range(6):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        (folder / "template.yaml").touch()
-        os.utime(folder, (number, number))
-    (tmp_path / "cache").mkdir()
-
-    stack.delete_old_builds(tmp_path)
-
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["2", "3", "4", "5", "cache"]

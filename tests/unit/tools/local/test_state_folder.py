@@ -108,30 +108,6 @@ def test_reset_keeps_the_data_of_a_running_system(tmp_path: Path) -> None:
     assert (tmp_path / "version.json").exists()
 
 
-def test_systems_share_compiled_modules_through_a_link(tmp_path: Path) -> None:
-    shared = tmp_path / "shared"
-    states = [tmp_path / "one", tmp_path / "two"]
-    for state in states:
-        state.mkdir()
-    links = [state_folder.shared_pycache(state, shared) for state in states]
-    (links[0] / "module.pyc").write_text("compiled")
-
-    assert links == [tmp_path / "one/pycache", tmp_path / "two/pycache"]
-    assert (links[1] / "module.pyc").read_text() == "compiled"
-    assert state_folder.shared_pycache(tmp_path / "one", shared) == links[0]
-
-
-def test_reset_keeps_the_shared_compiled_modules(tmp_path: Path) -> None:
-    shared, state = tmp_path / "shared", tmp_path / "state"
-    state.mkdir()
-    (state_folder.shared_pycache(state, shared) / "module.pyc").write_text("compiled")
-
-    state_folder.reset(state)
-
-    assert (shared / "module.pyc").exists()
-    assert not (state / "pycache").is_symlink()
-
-
 def test_rejects_a_full_disk_in_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^The disk of .* has less than \d+ MB free, so .*\. Free space"):
         state_folder.check_space(tmp_path, bytes_needed=10**18)

@@ -1,0 +1,51 @@
+"""A quicker start of boto3, for the functions that use it."""
+
+from collections.abc import Callable
+from threading import Lock
+from typing import Any, cast
+
+import boto3
+import botocore.session
+from botocore.loaders import Loader
+
+# The services that the functions call, and those for which boto3 has a resource.
+SERVICES = ["dynamodb", "events", "kms", "lambda"]
+RESOURCES = ["dynamodb"]
+
+
+class KnownServices(Loader):
+    """Loads service models without a search for all services.
+
+    botocore lists the folders of its 400 services several times, only to check a name. That is a tenth of a client's
+    creation.
+    """
+
+    def list_available_services(self, type_name: str) -> list[str]:
+        """Returns the names of the services that the functions call."""
+        return RESOURCES if type_name == "resources-1" else SERVICES
+
+
+def set_up_boto3() -> None:
+    """Makes boto3's default session one that knows only these services. Keeps a session that is set already."""
+    if boto3.DEFAULT_SESSION is None:
+        session = botocore.session.Session()
+        session.register_component("data_loader", KnownServices())
+        boto3.setup_default_session(botocore_session=session)
+
+
+def lazy_client[Client](create: Callable[[], Client]) -> Client:
+    """Returns a client that is created by its first use, for calls that few requests make. Threads may share it."""
+    return cast("Client", _LazyClient(create))
+
+
+class _LazyClient:
+    def __init__(self, create: Callable[[], Any]) -> None:
+        self._create = create
+        self._client: Any = None
+        self._lock = Lock()
+
+    def __getattr__(self, name: str) -> Any:
+        with self._lock:
+            if self._client is None:
+                self._client = self._create()
+        return getattr(self._client, name)

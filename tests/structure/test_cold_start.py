@@ -1,0 +1,76 @@
+"""What each function may import at its init. Times are measured by `make bench BENCH=cold`, because they vary."""
+
+import json
+import os
+import subprocess
+import sys
+from functools import cache
+from typing import Any
+
+import pytest
+
+from tests.template import ROOT, template
+
+FUNCTIONS = ("authorizer", "completions", "heartbeat", "preflight", "providers", "status")
+# The number of modules after the import of app.py, about a twentieth above the number today.
+MAX_MODULES = {
+    "authorizer": 195,
+    "completions": 470,
+    "heartbeat": 765,
+    "preflight": 110,
+    "providers": 770,
+    "status": 580,
+}
+AWS_CLIENTS = {"boto3", "botocore.client", "botocore.session", "s3transfer", "urllib3"}
+ROUTER = {"aws_lambda_powertools.event_handler", "pydantic"}
+UNUSED = {"aws_xray_sdk", "requests"}
+FORBIDDEN = {
+    "authorizer": AWS_CLIENTS | ROUTER | {"aws_lambda_powertools", "httpx"},
+    "completions": AWS_CLIENTS | ROUTER,
+    "heartbeat": ROUTER,
+    "preflight": AWS_CLIENTS | ROUTER | {"aws_lambda_powertools", "botocore", "httpx", "http.client"},
+    "providers": {"httpx", "httpcore"},
+    "status": ROUTER | {"httpx", "httpcore"},
+}
+IMPORT = "import json, sys, app; print(json.dumps(sorted(sys.modules)))"
+
+
+@cache
+def loaded(function: str) -> list[str]:
+    """Imports app.py as Lambda does and returns the names of all loaded modules."""
+    folder = ROOT / "functions" / function
+    paths = [folder, ROOT / "layers/gateway", ROOT / "layers/streaming/python"]
+    environ = variables(function) | {"PYTHONPATH": os.pathsep.join(map(str, paths)), "AWS_REGION": "us-east-1"}
+    command = [sys.executable, "-c", IMPORT]
+    result = subprocess.run(command, env=environ, cwd=folder, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    names: list[str] = json.loads(result.stdout.splitlines()[-1])
+    return names
+
+
+def variables(function: str) -> dict[str, str]:
+    """Returns the variables of the template, with the first allowed value where there is a choice."""
+    values = {
+        "ALLOWED_ORIGINS": "",
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "HISTORY_DAYS": "7",
+        "LOG_LEVEL": "INFO",
+        "PLATFORM": "aws",
+        "PRIVATE_NETWORKS": "refuse",
+        "STATUS_PAGE": "token",
+    }
+    declared: dict[str, Any] = template()["Resources"][f"{function.title()}Function"]["Properties"]["Environment"]
+    optional = {"AWS_ENDPOINT_URL", *(name for name in declared["Variables"] if name.endswith("_SECONDS"))}
+    return {name: "value" for name in declared["Variables"] if name not in optional} | values
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_init_loads_few_modules(function: str) -> None:
+    assert len(loaded(function)) <= MAX_MODULES[function]
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_init_loads_no_package_that_the_function_does_not_need(function: str) -> None:
+    assert (FORBIDDEN[function] | UNUSED) & set(loaded(function)) == set()

@@ -1,0 +1,235 @@
+import json
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import (
+    ClientError,
+    ConnectionClosedError,
+    EndpointConnectionError,
+    HTTPClientError,
+    NoCredentialsError,
+    ReadTimeoutError,
+)
+from botocore.loaders import Loader
+from botocore.regions import EndpointResolver
+
+from gateway.core.aws_api import SECRETS_MANAGER, AwsApi, Timeouts, credentials_of, endpoint
+from gateway.core.errors import GatewayError
+from gateway.core.settings import AwsSettings
+from tests.scripted_server import HANG, Cut, Pieces, Request, Script, ScriptedServer, always, answer, in_turn
+from tests.unit.gateway import certificates
+
+ENVIRON = {"AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}
+READ = {"SecretId": "admin"}
+SECRET = answer(body=b'{"SecretString": "admin-token"}')
+
+
+def api(url: str, *, sam_local: str = "false", **timeouts: Any) -> AwsApi:
+    settings = AwsSettings(aws_endpoint_url=url, aws_sam_local=sam_local)
+    return AwsApi(SECRETS_MANAGER, settings, ENVIRON, Timeouts(**timeouts))
+
+
+def failure(status: int, code: str) -> bytes:
+    return answer(status, json.dumps({"__type": f"com.amazonaws#{code}", "message": "no"}).encode())
+
+
+def call(script: Script, **timeouts: Any) -> tuple[dict[str, Any], int]:
+    """Returns the result of one call and the number of requests that it sent."""
+    with ScriptedServer(script) as server:
+        client = api(server.url, **timeouts)
+        try:
+            return client.call("GetSecretValue", READ), len(server.requests)
+        finally:
+            client.close()
+
+
+def test_sends_the_operation_and_returns_its_result() -> None:
+    with ScriptedServer(always(SECRET)) as server:
+        client = api(server.url)
+        assert client.call("GetSecretValue", READ) == {"SecretString": "admin-token"}
+        client.close()
+
+    [request] = server.requests
+    assert (request.method, request.target, request.json()) == ("POST", "/", READ)
+    assert request.headers["x-amz-target"] == "secretsmanager.GetSecretValue"
+    assert request.headers["content-type"] == "application/x-amz-json-1.1"
+    assert "/us-east-1/secretsmanager/aws4_request" in request.headers["authorization"]
+
+
+def test_keeps_its_connection() -> None:
+    with ScriptedServer(always(SECRET)) as server:
+        client = api(server.url)
+        for _ in range(3):
+            client.call("GetSecretValue", READ)
+        client.close()
+
+    assert {request.connection for request in server.requests} == {server.requests[0].connection}
+
+
+def test_opens_a_new_connection_when_the_kept_one_was_closed() -> None:
+    with ScriptedServer(always(SECRET)) as server:
+        client = api(server.url)
+        client.call("GetSecretValue", READ)
+        server.drop_connections()
+
+        assert client.call("GetSecretValue", READ) == {"SecretString": "admin-token"}
+        client.close()
+
+
+def test_uses_no_attempt_on_kept_connections_that_were_closed() -> None:
+    with ScriptedServer(always(1.0, SECRET)) as server:
+        client = api(server.url, attempts=1)
+        with ThreadPoolExecutor(4) as threads:
+            list(threads.map(lambda _: client.call("GetSecretValue", READ), range(4)))
+        server.drop_connections()
+
+        assert client.call("GetSecretValue", READ) == {"SecretString": "admin-token"}
+        client.close()
+
+    assert len({request.connection for request in server.requests}) == 5
+
+
+def test_a_reset_connection_costs_one_attempt_and_discards_the_other_kept_ones() -> None:
+    def reset_old_connections(request: Request) -> Pieces:
+        old = len(server.requests) > 4 and request.connection in {first.connection for first in server.requests[:4]}
+        return (Cut.RESET,) if old else (1.0, SECRET)
+
+    with ScriptedServer(reset_old_connections) as server:
+        client = api(server.url, attempts=2)
+        with ThreadPoolExecutor(4) as threads:
+            list(threads.map(lambda _: client.call("GetSecretValue", READ), range(4)))
+
+        assert client.call("GetSecretValue", READ) == {"SecretString": "admin-token"}
+        client.close()
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"[1]", b""])
+def test_raises_for_a_response_without_a_json_object(body: bytes) -> None:
+    with pytest.raises(HTTPClientError, match="GetSecretValue is not a JSON object"):
+        call(always(answer(body=body)), attempts=1)
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        (failure(500, "InternalFailure"),),
+        (failure(503, "ServiceUnavailable"),),
+        (failure(400, "ThrottlingException"),),
+        (answer(502, b"<html>"),),
+        (Cut.RESET,),
+        (Cut.CLOSE,),
+        (answer(body=b"<html>"),),
+    ],
+)
+def test_tries_again_after_a_passing_failure(first: Any) -> None:
+    assert call(in_turn(first, (SECRET,))) == ({"SecretString": "admin-token"}, 2)
+
+
+@pytest.mark.parametrize("code", ["ResourceNotFoundException", "AccessDeniedException"])
+def test_raises_an_error_response_at_once(code: str) -> None:
+    with ScriptedServer(always(failure(400, code))) as server:
+        client = api(server.url)
+        with pytest.raises(ClientError, match=code) as raised:
+            client.call("GetSecretValue", READ)
+        client.close()
+
+    assert raised.value.response["Error"]["Code"] == code
+    assert len(server.requests) == 1
+
+
+def test_raises_the_last_error_after_all_attempts() -> None:
+    with ScriptedServer(always(failure(500, "InternalFailure"))) as server:
+        client = api(server.url, attempts=2)
+        with pytest.raises(ClientError, match="InternalFailure"):
+            client.call("GetSecretValue", READ)
+        client.close()
+
+    assert len(server.requests) == 2
+
+
+def test_raises_botocores_errors_for_failed_connections() -> None:
+    with pytest.raises(ReadTimeoutError):
+        call(always(HANG), read=1, attempts=1)
+    with pytest.raises(ConnectionClosedError):
+        call(always(Cut.CLOSE), attempts=1)
+    with pytest.raises(EndpointConnectionError):
+        api("http://127.0.0.1:1", attempts=1).call("GetSecretValue", READ)
+
+
+def test_rejects_an_untrusted_certificate(tmp_path: Path) -> None:
+    untrusted = certificates.server_context(certificates.write(tmp_path / "server.pem", address="127.0.0.1"))
+    with ScriptedServer(always(SECRET), tls=untrusted) as server, pytest.raises(EndpointConnectionError):
+        api(server.url, attempts=1).call("GetSecretValue", READ)
+
+    assert server.requests == []
+
+
+def test_calls_nothing_under_sam_local_without_a_local_aws() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        closed = f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+    for url in (closed, ""):
+        with pytest.raises(GatewayError, match="Start it with `make dev`"):
+            api(url, sam_local="true").call("GetSecretValue", READ)
+
+
+def test_endpoints_are_those_of_botocore_in_every_region() -> None:
+    resolver = EndpointResolver(Loader().load_data("endpoints"))
+    calls = [
+        (name, region)
+        for name in ("dynamodb", "kms", "secretsmanager")
+        for partition in resolver.get_available_partitions()
+        for region in resolver.get_available_endpoints(name, partition)
+    ]
+
+    assert len({region for _, region in calls}) > 30
+    for name, region in calls:
+        assert endpoint(name, region) == f"https://{(resolver.construct_endpoint(name, region) or {})['hostname']}"
+
+
+def test_credentials_of_the_environment_include_the_session_token() -> None:
+    credentials = credentials_of(ENVIRON | {"AWS_SESSION_TOKEN": "token"})()
+
+    assert (credentials.access_key, credentials.secret_key, credentials.token) == ("key", "secret", "token")
+
+
+def credentials_response(key: str, expires_in: timedelta) -> bytes:
+    expiration = (datetime.now(UTC) + expires_in).strftime("%Y-%m-%dT%H:%M:%SZ")
+    body = {"AccessKeyId": key, "SecretAccessKey": "secret", "Token": "token", "Expiration": expiration}
+    return answer(body=json.dumps(body).encode())
+
+
+@pytest.fixture
+def snapstart(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """An environment without credentials in its variables."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", "local-token")
+    return monkeypatch
+
+
+def test_credentials_of_snapstart_are_renewed_from_its_local_url(snapstart: pytest.MonkeyPatch) -> None:
+    answers = [(credentials_response(f"key-{n}", timedelta(minutes=m)),) for n, m in ((1, 5), (2, 5), (3, 600))]
+    with ScriptedServer(in_turn(*answers)) as server:
+        snapstart.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{server.url}/credentials")
+        credentials = credentials_of({"AWS_REGION": "us-east-1"})
+        assert server.requests == []
+        # The first ones expire so soon that botocore renews them at once.
+        keys = [credentials().access_key for _ in range(3)]
+
+    assert keys[-1] == "key-3"
+    assert (credentials().secret_key, credentials().token) == ("secret", "token")
+    assert {request.headers["authorization"] for request in server.requests} == {"local-token"}
+
+
+def test_missing_credentials_raise_botocores_error(snapstart: pytest.MonkeyPatch) -> None:
+    snapstart.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    snapstart.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
+    snapstart.setenv("AWS_CONFIG_FILE", "/nonexistent")
+
+    with pytest.raises(NoCredentialsError):
+        credentials_of({"AWS_REGION": "us-east-1"})()
