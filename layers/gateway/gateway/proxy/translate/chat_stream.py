@@ -53,6 +53,9 @@ class ChatStream:
         """Returns what a complete stream still needs."""
         return self._translator.end() if self.translated else self.release()
 
+    def last_frame(self, _error: GatewayError) -> None:
+        """A broken stream of chat completions or Anthropic messages ends with the frame of its path."""
+
 
 def read_first_event(chunks: Iterator[bytes], seconds: float | None) -> tuple[bool, Iterator[bytes]]:
     """Reads up to the first event, for about `seconds`, or without a limit if None.
