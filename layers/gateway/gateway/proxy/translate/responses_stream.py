@@ -10,8 +10,8 @@ from gateway.proxy.translate.responses_events import ResponseBuilder
 class ResponsesStream:
     """Translates the chat chunks that `chat` yields to the events of a Response.
 
-    `make_builder` returns None for a provider that serves Responses. It is called at the first bytes, because the
-    provider's answer may not have arrived before them.
+    `make_builder` returns None for a provider that serves Responses. It is called at the first bytes or at the
+    error, because the provider's answer may not have arrived before.
     """
 
     translated = False
@@ -29,8 +29,7 @@ class ResponsesStream:
 
     def feed(self, frames: bytes) -> Iterator[bytes]:
         """Yields what to send for these frames. Raises the translator's GatewayError."""
-        if not self._is_decided:
-            self._is_decided, self._builder = True, self._make_builder()
+        self._decide()
         if self._builder is None:
             if frames:
                 yield frames
@@ -51,4 +50,9 @@ class ResponsesStream:
 
     def last_frame(self, error: GatewayError) -> bytes | None:
         """Returns the event that ends a broken stream. None if the stream is not translated."""
+        self._decide()
         return None if self._builder is None else self._builder.fail(error)
+
+    def _decide(self) -> None:
+        if not self._is_decided:
+            self._is_decided, self._builder = True, self._make_builder()
