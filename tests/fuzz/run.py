@@ -33,6 +33,9 @@ VALID_VALUES: dict[str, Json] = {
     "model": {"enum": ["echo", "openai/gpt-4o", "models"]},
 }
 
+# The input of /v1/responses. The schema cannot list OpenAI's items, and an invalid item is a 400.
+VALID_INPUT: Json = {"type": "string"}
+
 # The number of responses by operation and status.
 StatusCounts = dict[str, Counter[int]]
 
@@ -108,6 +111,8 @@ def narrowed(document: Json, endpoints: tuple[str, ...]) -> Json:
     for schema in document["components"]["schemas"].values():
         if {"endpoint", "api_key"} <= schema["properties"].keys():
             schema["properties"]["endpoint"] = {"enum": list(endpoints)}
+    body = document["paths"]["/v1/responses"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    body["properties"]["input"] = VALID_INPUT
     for operation in (operation for item in document["paths"].values() for operation in item.values()):
         for parameter in operation.get("parameters", ()):
             parameter["schema"] = VALID_VALUES.get(parameter["name"], parameter["schema"])

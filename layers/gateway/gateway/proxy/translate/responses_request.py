@@ -137,4 +137,7 @@ def _limits(body: Json) -> Json:
 
 
 def _stream_fields(body: Json) -> Json:
-    return {"stream": True, "stream_options": {"include_usage": True}} if body.get("stream") is True else {}
+    stream = body.get("stream")
+    if stream is not None and not isinstance(stream, bool):
+        raise InvalidRequest("stream must be true or false.", param="stream")
+    return {"stream": True, "stream_options": {"include_usage": True}} if stream else {}

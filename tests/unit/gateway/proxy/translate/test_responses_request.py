@@ -172,6 +172,7 @@ def test_rejects_what_needs_openai_itself(fields: Json, param: str, remedy: str)
         ({"tools": ["look_up"]}, "tools[0]"),
         ({"tools": [{"type": "function"}]}, "tools[0]"),
         ({"tool_choice": 7}, "tool_choice"),
+        ({"stream": "yes"}, "stream"),
     ],
 )
 def test_rejects_invalid_fields(fields: Json, param: str) -> None:
