@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from aws_lambda_powertools import Logger
 
@@ -15,10 +15,12 @@ from gateway.proxy.caller_metadata import MAX_CHARACTERS
 from gateway.proxy.completion_facts import finish_reasons, response_id
 from gateway.proxy.request import MODEL_PATHS, ForwardRequest
 from gateway.proxy.translate.chat_stream import PATH as CHAT_PATH
-from gateway.proxy.translate.responses_request import TranslatedRequest
 from gateway.proxy.upstream import Target
 from gateway.proxy.upstream_errors import CONTROL_CHARACTERS
 from gateway.proxy.usage import Usage, merge_usage
+
+if TYPE_CHECKING:
+    from gateway.proxy.translate.responses_request import TranslatedRequest
 
 StreamEnd = Literal["done", "truncated", "idle_timeout", "deadline", "client_gone", "error"]
 UNKNOWN = Usage()
@@ -52,7 +54,7 @@ class RequestLog:
     # The format from which a chat stream was translated, or the one to which chat completions were.
     translated: Literal["anthropic", "responses"] | None = None
     # Set where chat completions answer a Responses request.
-    translation: TranslatedRequest | None = None
+    translation: "TranslatedRequest | None" = None
     started_at: float = field(init=False)
     _first_chunk_at: float = field(init=False, default=0.0)
     _last_chunk_at: float = field(init=False, default=0.0)
@@ -76,7 +78,7 @@ class RequestLog:
         """The path that the provider answered."""
         return self.request.path if self.translation is None else CHAT_PATH
 
-    def set_translation(self, translation: TranslatedRequest | None) -> None:
+    def set_translation(self, translation: "TranslatedRequest | None") -> None:
         """Records whether the provider's answer is translated to a Response."""
         self.translation, self.translated = translation, "responses" if translation is not None else self.translated
 

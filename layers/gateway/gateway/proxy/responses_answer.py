@@ -4,21 +4,27 @@ import codecs
 import re
 import time
 from functools import partial
+from typing import TYPE_CHECKING
 
 from gateway.core.answer_errors import NotACompletion
 from gateway.proxy.request_log import RequestLog
 from gateway.proxy.sse import error_of, json_object
-from gateway.proxy.translate.responses_events import ResponseBuilder
 from gateway.proxy.upstream_errors import stream_error, upstream_error
+
+if TYPE_CHECKING:
+    from gateway.proxy.translate.responses_events import ResponseBuilder
 
 JSON_CONTENT = {"content-type": "application/json"}
 NOT_IN_IDS = re.compile(r"[^A-Za-z0-9_]")
 
 
-def response_builder(log: RequestLog) -> ResponseBuilder | None:
+def response_builder(log: RequestLog) -> "ResponseBuilder | None":
     """Returns the translator of the answer. None if the provider serves Responses."""
     if log.translation is None:
         return None
+    # Imported by the first request that needs it: a cold start is not slower.
+    from gateway.proxy.translate.responses_events import ResponseBuilder
+
     return ResponseBuilder(
         log.translation,
         suffix=NOT_IN_IDS.sub("", log.request.request_id),

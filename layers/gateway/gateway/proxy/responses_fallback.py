@@ -6,15 +6,17 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from gateway.core.errors import InvalidRequest
 from gateway.proxy.known_errors import PATH_STATUSES
 from gateway.proxy.request import ForwardRequest
 from gateway.proxy.translate.chat_stream import PATH as CHAT_PATH
-from gateway.proxy.translate.responses_request import TranslatedRequest, translate_request
 from gateway.proxy.upstream import Chunks, Target, UpstreamResponse
 from gateway.proxy.upstream_errors import message_of, read_error_body
+
+if TYPE_CHECKING:
+    from gateway.proxy.translate.responses_request import TranslatedRequest
 
 PATH = "/responses"
 REMEMBERED_SECONDS = 600.0
@@ -108,7 +110,10 @@ def _message(body: bytes) -> str:
     return detail if isinstance(detail, str) else message
 
 
-def _translate(request: ForwardRequest) -> TranslatedRequest:
+def _translate(request: ForwardRequest) -> "TranslatedRequest":
+    # Imported by the first request that needs it: a cold start is not slower.
+    from gateway.proxy.translate.responses_request import translate_request
+
     body: dict[str, Any] = json.loads(request.body or b"{}")
     return translate_request(body)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from threading import Lock
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import httpcore
 import httpx
@@ -29,9 +29,11 @@ from gateway.proxy.provider_headers import forwarded_headers
 from gateway.proxy.request import ForwardRequest
 from gateway.proxy.response_body import ResponseBody, check_encoding
 from gateway.proxy.timeouts import CONNECT_ATTEMPTS, RequestTimeouts
-from gateway.proxy.translate.responses_request import TranslatedRequest
 from gateway.proxy.transport_errors import is_dropped, translated_errors
 from gateway.registry.endpoint import is_loopback
+
+if TYPE_CHECKING:
+    from gateway.proxy.translate.responses_request import TranslatedRequest
 
 Guard = Callable[[str], None]
 
@@ -73,7 +75,7 @@ class UpstreamResponse:
     chunks: Chunks
     waited_ms: float
     abort: Callable[[], None]
-    translation: TranslatedRequest | None = None
+    translation: "TranslatedRequest | None" = None
 
     @property
     def is_stream(self) -> bool:

@@ -29,6 +29,11 @@ class ChatStream:
         return self._is_anthropic is True
 
     @property
+    def is_unchanged(self) -> bool:
+        """Whether the first event has decided that the stream is not translated."""
+        return self._is_anthropic is False
+
+    @property
     def done(self) -> bool:
         """Whether the end mark of a translated stream was returned."""
         return self._translator.done

@@ -1,6 +1,7 @@
 """The output items of a Response and the events of each one: OpenAI's names and order."""
 
 import json
+from json.encoder import encode_basestring_ascii
 from typing import Any
 
 from gateway.proxy.translate.responses_tools import Tool, custom_input
@@ -21,7 +22,7 @@ class EventWriter:
     def delta(self, start: str, text: str) -> bytes:
         """Returns an event of which `start` has everything but the text and the number. It is the most frequent one."""
         # ASCII only: a text may have half of a surrogate pair, which UTF-8 cannot encode.
-        return f'{start}{json.dumps(text)},"sequence_number":{self._number()}}}\n\n'.encode()
+        return f'{start}{encode_basestring_ascii(text)},"sequence_number":{self._number()}}}\n\n'.encode()
 
     def event_with(self, kind: str, name: str, content: str) -> bytes:
         """Returns an event with a member that is JSON already."""

@@ -47,6 +47,8 @@ class Output:
 
     def delta(self, delta: Json) -> bytes:
         """Returns the events of a message or of a piece of it."""
+        if len(delta) == 1 and "content" in delta:
+            return self._append_text(Message, delta["content"])
         # `reasoning` is the name of vLLM and OpenRouter. Some providers send both names.
         events = self._append_text(Reasoning, delta.get("reasoning_content") or delta.get("reasoning"))
         events += self._append_text(Message, delta.get("content")) + self._append_text(Refusal, delta.get("refusal"))

@@ -1,10 +1,13 @@
 """The stream of `/v1/responses`: unchanged, or translated where the provider answered with chat completions."""
 
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from gateway.core.errors import GatewayError
 from gateway.proxy.translate.chat_stream import ChatStream
-from gateway.proxy.translate.responses_events import ResponseBuilder
+
+if TYPE_CHECKING:
+    from gateway.proxy.translate.responses_events import ResponseBuilder
 
 
 class ResponsesStream:
@@ -16,7 +19,7 @@ class ResponsesStream:
 
     translated = False
 
-    def __init__(self, chat: ChatStream, make_builder: Callable[[], ResponseBuilder | None]) -> None:
+    def __init__(self, chat: ChatStream, make_builder: "Callable[[], ResponseBuilder | None]") -> None:
         self._chat = chat
         self._make_builder = make_builder
         self._is_decided = False
@@ -33,6 +36,9 @@ class ResponsesStream:
         if self._builder is None:
             if frames:
                 yield frames
+            return
+        if self._chat.is_unchanged:
+            yield from self._builder.feed(frames)
             return
         for chunks in self._chat.feed(frames):
             yield from self._builder.feed(chunks)
