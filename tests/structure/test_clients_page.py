@@ -28,7 +28,7 @@ NODE_NAMES = {
 def pinned() -> list[tuple[str, str]]:
     """Returns the name on the page and the version of each client."""
     pins = [pin for file in ("dev", "clients") for pin in (ROOT / f"requirements/{file}.txt").read_text().split()]
-    python = [pin.split("==") for pin in pins if pin.partition("==")[0] in PYTHON.keys() - {"openai"}]
+    python = [pin.split("==") for pin in pins if "==" in pin and pin.partition("==")[0] in PYTHON.keys() - {"openai"}]
     [openai] = re.findall(r"^openai==(.+)$", (ROOT / "requirements/dev.txt").read_text(), re.MULTILINE)
     named = [(PYTHON[package], version) for package, version in [*python, ("openai", openai)]]
     return named + [(NODE_NAMES[package], version) for package, version in PACKAGES.items()]
