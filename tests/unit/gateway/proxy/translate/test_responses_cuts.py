@@ -76,3 +76,10 @@ def test_a_stream_without_its_end_mark_never_looks_complete(data: st.DataObject,
     assert not response.done
     events = read_events(received + response.fail(StreamTruncated()))
     assert [kind for kind in kinds(events) if kind in LAST] == ["failed"]
+
+
+def test_joins_two_lines_of_data_that_arrive_one_by_one() -> None:
+    lines = b'data: {"choices":\n', b'data: [{"delta": {"content": "a"}, "finish_reason": "stop"}]}\n\n'
+
+    assert translate(*lines) == translate(b"".join(lines))
+    assert_is_whole(translate(*lines))
