@@ -45,7 +45,8 @@ class Recording:
         return not is_cut_in_data and any(self.finish in frame for frame in [*complete, rest])
 
 
-TOOLS = json.dumps([["call_0", '{"x":"ö"}'], ["call_1", "{}"]], ensure_ascii=False)
+# In the form of JavaScript's JSON.stringify, because programs for Node return it too.
+TOOLS = json.dumps([["call_0", '{"x":"ö"}'], ["call_1", "{}"]], ensure_ascii=False, separators=(",", ":"))
 TEXT = Recording("openai-text", b'"finish_reason":"stop"', b"[DONE]", "Zürich 🚀")
 CRLF = replace(TEXT, line_end=b"\r\n")
 TOOL_CALLS = Recording("openai-tools", b'"finish_reason":"tool_calls"', b"[DONE]", TOOLS)

@@ -24,7 +24,7 @@ def read_tool_calls(client: openai.OpenAI, model: str) -> str:
             assert call.function is not None
             known = calls.setdefault(call.index, [call.id or "", ""])
             known[1] += call.function.arguments or ""
-    return json.dumps(list(calls.values()), ensure_ascii=False)
+    return json.dumps(list(calls.values()), ensure_ascii=False, separators=(",", ":"))
 
 
 def read_response(client: openai.OpenAI, model: str) -> str:
@@ -53,7 +53,8 @@ def read_response_calls(client: openai.OpenAI, model: str) -> str:
     for event in client.responses.create(model=model, input="a", stream=True):
         if event.type == "response.completed":
             calls = [item for item in event.response.output if item.type == "function_call"]
-            return json.dumps([[call.call_id, call.arguments] for call in calls], ensure_ascii=False)
+            pairs = [[call.call_id, call.arguments] for call in calls]
+            return json.dumps(pairs, ensure_ascii=False, separators=(",", ":"))
         if event.type == "response.failed" and event.response.error is not None:
             return TRUNCATED if "before it was complete" in event.response.error.message else "another error"
     return "an end without an event"

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -12,7 +13,7 @@ from playwright.sync_api import Browser, Error, Page, expect
 from gateway.api.status_routes import Openness
 from gateway.registry.provider import Status
 from tests.e2e.browser import TIMEOUT_MS, Tab, chromium, open_tab
-from tests.status_site import TOKEN, World, history, overview, serving, stale
+from tests.status_site import ERROR, TOKEN, World, history, overview, serving, stale
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 expect.set_options(timeout=TIMEOUT_MS)
@@ -84,17 +85,28 @@ def test_healthy_provider_shows_uptime_charts_and_incidents(visit: Visit) -> Non
         assert tab.violations() == []
 
 
-def test_failed_provider_shows_cause_and_remedy_first(visit: Visit) -> None:
+def test_failed_provider_comes_first_and_shows_its_error(visit: Visit) -> None:
     with visit(a_world(alpha="healthy", zeta="failed")) as tab:
         expect(tab.page.get_by_role("heading", name="1 provider failed")).to_be_visible()
         assert tab.page.locator("article h3").all_inner_texts() == ["zeta", "alpha"]
         failed = card(tab.page, "zeta")
         expect(failed.locator(".pill")).to_have_text("Failed")
-        expect(failed.get_by_text("Cause: HTTP 401: invalid api key.")).to_be_visible()
-        expect(failed.get_by_text("Remedy: TokenHub refuses the registered key.")).to_be_visible()
+        expect(failed.get_by_text(f"Error: {ERROR}")).to_be_visible()
         # A failed column also has another shape.
         assert failed.locator("svg.bars g", has=tab.page.locator(".c-bad")).first.locator("rect.c-bad").count() == 2
         expect(tab.page.get_by_role("status")).to_have_text("1 provider failed")
+        assert tab.violations() == []
+
+
+def test_shows_the_warning_and_the_mute_of_a_provider(visit: Visit) -> None:
+    world = a_world(main="failed")
+    [plain] = world.providers
+    health = replace(plain.health, last_heartbeat_warning="TokenHub answered with the model other.")
+    world.providers = [replace(plain, health=health, muted_until=datetime.now(UTC) + timedelta(hours=2))]
+    with visit(world) as tab:
+        main = card(tab.page, "main")
+        expect(main.get_by_text("Warning: TokenHub answered with the model other.")).to_be_visible()
+        expect(main.get_by_text(re.compile("^for 1 h, muted until .+"))).to_be_visible()
         assert tab.violations() == []
 
 
@@ -162,7 +174,7 @@ def test_public_page_needs_no_token_and_shows_no_cause(visit: Visit) -> None:
         expect(card(tab.page, "main")).to_be_visible()
         tab.page.get_by_role("button", name="Show causes").click()
         sign_in(tab.page, TOKEN)
-        expect(tab.page.get_by_text("Cause: HTTP 401: invalid api key.")).to_be_visible()
+        expect(tab.page.get_by_text("Error: HTTP 401: invalid api key.")).to_be_visible()
 
 
 @pytest.mark.parametrize("options", [{}, PHONE, {"color_scheme": "dark"}], ids=["desktop", "phone", "dark"])

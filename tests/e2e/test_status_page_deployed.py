@@ -26,7 +26,7 @@ def test_deployed_page_follows_a_provider_through_an_outage(gateway: Gateway, to
         tab.page.get_by_role("button", name="Show causes").click()
         tab.page.get_by_label("Token", exact=True).fill(gateway.token)
         tab.page.get_by_role("button", name="Show status").click()
-        expect(tab.page.locator(".cause")).to_contain_text("Cause: HTTP 401", timeout=TIMEOUT_MS)
+        expect(tab.page.locator(".cause")).to_contain_text("Error: HTTP 401", timeout=TIMEOUT_MS)
         assert tab.violations() == []
         assert tab.problems == []
         assert len(http.get("/status").content) < 120 * 1024

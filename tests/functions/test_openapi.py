@@ -161,6 +161,7 @@ OPERATIONS: list[tuple[str, str, dict[str, Any], int]] = [
     ("put", ONE, event("list", httpMethod="PUT", body='{"endpoint": "http://localhost:8090/v1"}', **NOBODY), 404),
     ("patch", ONE, event("list", httpMethod="PATCH", body='{"name": "other"}', **GOOD), 200),
     ("patch", ONE, event("list", httpMethod="PATCH", body='{"name": null}', **GOOD), 400),
+    ("patch", ONE, event("unmute"), 200),
     ("patch", ONE, event("list", httpMethod="PATCH", body="{}", **(GOOD | CHANGED)), 412),
     ("delete", ONE, event("list", httpMethod="DELETE", **(GOOD | CHANGED)), 412),
     ("get", f"{ONE}/heartbeats", event("heartbeats"), 200),

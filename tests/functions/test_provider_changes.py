@@ -1,6 +1,7 @@
 """PUT and PATCH through the handler: every status and header."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urljoin
 
@@ -78,6 +79,35 @@ def test_null_removes_the_limit_of_heartbeat_tokens(api: Api, method: str) -> No
 
     assert (before["heartbeat"]["max_tokens"], changed["heartbeat"]["max_tokens"]) == (5, None)
     assert kept["heartbeat"] == {"enabled": False, "model": None, "max_tokens": None}
+
+
+def test_a_patch_mutes_and_null_ends_the_mute(api: Api) -> None:
+    api.post()
+    until = datetime.now(UTC).replace(microsecond=0) + timedelta(days=1)
+
+    muted = api("PATCH", "main", {"muted_until": until.isoformat()})
+    ended = api("PATCH", "main", {"muted_until": None})
+
+    assert (muted.status, datetime.fromisoformat(muted.body["muted_until"])) == (200, until)
+    assert (ended.status, ended.body["muted_until"]) == (200, None)
+    assert muted.etag != ended.etag
+
+
+@pytest.mark.parametrize(
+    ("until", "message"),
+    [
+        ("tomorrow", "muted_until is not valid: send a time with its zone, such as 2026-01-02T05:00:00Z."),
+        ("2020-01-01T00:00:00Z", "muted_until is in the past. Send a later time, or null to end the mute."),
+        ("2099-01-01T00:00:00Z", "muted_until is more than 30 days ahead. Send an earlier time, and extend it later."),
+    ],
+)
+def test_rejects_an_invalid_mute(api: Api, until: str, message: str) -> None:
+    api.post()
+
+    refused = api("PATCH", "main", {"muted_until": until})
+
+    assert refused.error == (400, "invalid_request", "muted_until")
+    assert refused.body["error"]["message"] == message
 
 
 def test_an_empty_patch_changes_nothing(api: Api) -> None:

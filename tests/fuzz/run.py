@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,8 @@ def narrowed(document: Json, endpoints: tuple[str, ...]) -> Json:
     for schema in document["components"]["schemas"].values():
         if {"endpoint", "api_key"} <= schema["properties"].keys():
             schema["properties"]["endpoint"] = {"enum": list(endpoints)}
+            # No schema says that the time must be in the next 30 days.
+            schema["properties"]["muted_until"] = {"enum": [_tomorrow(), None]}
     body = document["paths"]["/v1/responses"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     body["properties"]["input"] = VALID_INPUT
     for operation in (operation for item in document["paths"].values() for operation in item.values()):
@@ -119,6 +122,10 @@ def narrowed(document: Json, endpoints: tuple[str, ...]) -> Json:
         # Schemathesis validates each event against this schema. In OpenAPI 3.1 it describes the whole body.
         operation["responses"].get("200", {}).get("content", {}).get("text/event-stream", {}).pop("schema", None)
     return document
+
+
+def _tomorrow() -> str:
+    return (datetime.now(UTC) + timedelta(days=1)).isoformat(timespec="seconds")
 
 
 def run(gateway: Target, *, cases: int, seed: int, echo: bool = False) -> Result:

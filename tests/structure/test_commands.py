@@ -48,6 +48,9 @@ RUN_BY = {
 NOT_RUN = {
     "git clone": "the address is a placeholder; tests/e2e/test_readme.py clones this repository instead",
     "aws dynamodb scan": "needs the AWS CLI; tests/e2e/test_deploy_cycle.py reads the retained table with boto3",
+    "curl -X PATCH https://…": "the address is a placeholder; tests/functions/test_provider_changes.py sends it",
+    'names="$(aws cloudformation': "needs the AWS CLI and a stack on AWS",
+    "aws cloudformation deploy": "needs a stack on AWS; test_operating_page.py checks the template that it deploys",
     "pre-commit install": "installs a git hook; test_tables.py compares the hooks with the commands of make check",
 }
 

@@ -140,6 +140,8 @@ def test_provider_alarm_is_optional_and_follows_every_provider() -> None:
     assert "EachProviderAlarm" not in ALARMS
     assert query is not None
     assert "provider" in emitted()[query["name"]]
+    # 0 while a provider is muted: tests/unit/gateway/heartbeat/test_muting.py
+    assert query["name"] == "HeartbeatFailures"
     assert (query["statistic"], metric["Period"], alarm["EvaluationPeriods"]) == ("MAX", 60, 1)
     assert (alarm["ComparisonOperator"], alarm["Threshold"]) == (AT_LEAST, 1)
     assert alarm["AlarmActions"] == alarm["OKActions"] == [{"Ref": "AlarmTopic"}]

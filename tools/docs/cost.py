@@ -56,8 +56,9 @@ WORKFLOW_S = 30 + BEAT_S
 # Parallel, the two beats, the wait and the end.
 TRANSITIONS = 5
 
-# The custom metrics of docs/metrics.md: those of the ticks and of a beat, and those that requests add. One is left out:
-# AuthorizerFailures is written only when a token could not be checked.
+# The custom metrics of docs/metrics.md: those of the ticks and of a beat, and those that requests add. Two are left
+# out: AuthorizerFailures is written only when a token could not be checked, and HeartbeatFailuresMuted only while a
+# provider is muted.
 METRICS = 7 + 2
 METRICS_IN_USE = 6 + 6
 

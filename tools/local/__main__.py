@@ -1,10 +1,16 @@
 """`python -m tools.local`: runs the local system. `--only aws` runs the local AWS and the stack alone."""
 
+import signal
+
+if __name__ == "__main__":
+    # Python loses a KeyboardInterrupt that arrives in a weakref callback of the import system. Until asyncio handles
+    # the signal, Ctrl-C therefore ends the process directly.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import argparse
 import asyncio
 import contextlib
 import os
-import signal
 import sys
 import time
 

@@ -49,6 +49,8 @@ def _row(provider: Provider, now: datetime) -> tuple[str, ...]:
         status = f"{provider['status']}, stale"
     elif not provider["heartbeat"]["enabled"]:
         status = f"{provider['status']}, beats off"
+    if provider.get("muted_until"):
+        status += f", muted for {_duration((datetime.fromisoformat(provider['muted_until']) - now).total_seconds())}"
     latency = provider["last_heartbeat_latency_ms"]
     return (
         _printable(provider["id"]),
@@ -74,10 +76,15 @@ def _cut(text: str, size: int) -> str:
 
 
 def _age(timestamp: str | None, now: datetime) -> str:
-    """Returns the time since a timestamp in its largest unit, such as 12 s or 3 h."""
+    """Returns the time since a timestamp."""
     if timestamp is None:
         return "-"
-    seconds = max(0, int((now.astimezone(UTC) - datetime.fromisoformat(timestamp)).total_seconds()))
+    return _duration((now.astimezone(UTC) - datetime.fromisoformat(timestamp)).total_seconds())
+
+
+def _duration(seconds: float) -> str:
+    """Returns a duration in its largest unit, such as 12 s or 3 h."""
+    seconds = max(0, int(seconds))
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * size:
             return f"{seconds // size} {unit}"

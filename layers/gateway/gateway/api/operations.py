@@ -123,16 +123,17 @@ OPERATIONS = {
     ("put", "/api/v1/providers/{id}"): Operation(
         "replace_provider",
         "Replace an existing provider",
-        "As in a registration, `api_key`, `default` and `heartbeat` keep their values if they are left out, and other "
-        "fields get their defaults. `id` may be left out.",
+        "As in a registration, `api_key`, `default`, `heartbeat` and `muted_until` keep their values if they are left "
+        "out, and other fields get their defaults. `id` may be left out. `null` ends a mute.",
         (*NOT_FOUND, *CHANGE_ERRORS),
         etag=True,
     ),
     ("patch", "/api/v1/providers/{id}"): Operation(
         "change_provider",
         "Change some fields of a provider",
-        "Fields that are left out keep their values, also inside `heartbeat`. `null` removes a model or `max_tokens`; "
-        "an empty `api_key` removes the key.",
+        "Fields that are left out keep their values, also inside `heartbeat`. `null` removes a model or `max_tokens`, "
+        "and ends a mute; an empty `api_key` removes the key. Until `muted_until`, at most 30 days ahead, failures "
+        "raise no alarm.",
         (*NOT_FOUND, *CHANGE_ERRORS),
         etag=True,
     ),

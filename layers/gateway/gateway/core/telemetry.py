@@ -23,6 +23,7 @@ MetricName = Literal[
     "StreamsTruncated",
     "HeartbeatLatency",
     "HeartbeatFailures",
+    "HeartbeatFailuresMuted",
     "Requests",
     "RequestErrors",
     "FirstByteTime",

@@ -79,6 +79,7 @@ class HeartbeatCheck:
             ttft_ms=progress.ttft_ms,
             tokens=progress.tokens,
             slot=slot,
+            planned=provider.is_muted(started_at),
             stream=stream,
             hiding_message=failure.hiding_message if failure else None,
             warning=_storable(progress.warning) if failure is None else None,

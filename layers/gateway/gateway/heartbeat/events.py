@@ -36,13 +36,14 @@ def _entries(change: RecordedBeat) -> Iterator[Any]:
     health = change.after
     provider = {"id": change.before.id, "name": change.before.name}
     last = {"last_heartbeat_at": _optional_timestamp(health.last_heartbeat_at)}
-    if change.status_changed:
+    planned = {"planned": change.outcome.planned}
+    if change.status_changed or change.mute_ended:
         statuses = {"old_status": change.before.health.status, "new_status": health.status}
         error = {"error": health.last_heartbeat_error, "changed_at": _optional_timestamp(health.status_changed_at)}
-        yield _entry(DETAIL_TYPE, provider | statuses | error | last)
+        yield _entry(DETAIL_TYPE, provider | statuses | error | last | planned)
     if change.warning_changed:
         status = {"status": health.status, "warning": health.last_heartbeat_warning}
-        yield _entry(WARNING_DETAIL_TYPE, provider | status | last)
+        yield _entry(WARNING_DETAIL_TYPE, provider | status | last | planned)
 
 
 def _entry(detail_type: str, detail: dict[str, Any]) -> dict[str, Any]:

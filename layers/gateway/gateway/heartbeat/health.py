@@ -22,7 +22,7 @@ class Outcome:
     None outside the ticks. `stream` says whether the heartbeat requested a stream. `hiding_message` is TokenHub's
     message in `error` if it hides the cause of the failure, else None. `max_tokens_refused_version` is the provider's
     version if its model has just refused `max_tokens` and accepted `max_completion_tokens`. `warning` says that
-    TokenHub answered with another model than the requested one.
+    TokenHub answered with another model than the requested one. `planned` says whether the provider was muted.
     """
 
     started_at: datetime
@@ -36,6 +36,7 @@ class Outcome:
     hiding_message: str | None = None
     max_tokens_refused_version: str | None = None
     warning: str | None = None
+    planned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +58,16 @@ class RecordedBeat:
         return (self.after.last_heartbeat_warning is None) != (self.before.health.last_heartbeat_warning is None)
 
     @property
+    def mute_ended(self) -> bool:
+        """Whether the provider was failed and muted at the last heartbeat, and is failed and no longer muted."""
+        before, after = self.before.health, self.after
+        still_failed = before.status == after.status == "failed"
+        return still_failed and before.last_heartbeat_muted and not after.last_heartbeat_muted
+
+    @property
     def has_events(self) -> bool:
         """Whether the heartbeat changed anything that EventBridge reports."""
-        return self.status_changed or self.warning_changed
+        return self.status_changed or self.warning_changed or self.mute_ended
 
 
 def next_health(before: Health, outcome: Outcome) -> Health:
@@ -85,9 +93,13 @@ def next_health(before: Health, outcome: Outcome) -> Health:
         heartbeat_tokens_day=day,
         max_tokens_refused_version=outcome.max_tokens_refused_version or before.max_tokens_refused_version,
         last_heartbeat_warning=outcome.warning if outcome.error is None else before.last_heartbeat_warning,
+        last_heartbeat_muted=outcome.planned,
         **_error_fields(before, outcome),
     )
-    return after if status == before.status else replace(after, status_changed_at=outcome.started_at)
+    if status == before.status:
+        return after
+    planned = status == "failed" and outcome.planned
+    return replace(after, status_changed_at=outcome.started_at, failure_planned=planned)
 
 
 def _error_fields(before: Health, outcome: Outcome) -> dict[str, Any]:

@@ -92,6 +92,7 @@ def to_past_beat(outcome: Outcome) -> PastBeat:
         error=outcome.error,
         model=outcome.model,
         tokens=outcome.tokens,
+        planned=outcome.planned,
     )
 
 

@@ -70,6 +70,8 @@ class HistoryStore:
             "ttft_ms": outcome.ttft_ms,
             "model": outcome.model,
             "tokens": outcome.tokens,
+            # Most heartbeats are not planned, and an absent attribute costs nothing.
+            "planned": outcome.planned or None,
             "expires_at": int((outcome.started_at + self._retention).timestamp()),
         }
         return {name: value for name, value in item.items() if value is not None}

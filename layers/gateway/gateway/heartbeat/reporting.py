@@ -23,7 +23,12 @@ class Reporter:
         provider, outcome = beat.before.id, beat.outcome
         failures = 0 if outcome.error is None else 1
         telemetry.emit(
-            {"HeartbeatLatency": outcome.latency_ms, "HeartbeatFailures": failures},
+            {
+                "HeartbeatLatency": outcome.latency_ms,
+                # 0 while the provider is muted. Without a value, an alarm would keep its last state.
+                "HeartbeatFailures": 0 if outcome.planned else failures,
+                "HeartbeatFailuresMuted": failures if outcome.planned else None,
+            },
             namespace=self._namespace,
             provider=provider,
         )

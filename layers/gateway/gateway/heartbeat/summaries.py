@@ -63,7 +63,7 @@ def with_live_status(incidents: Sequence[Incident], health: Health) -> tuple[Inc
         return tuple(incidents)
     if health.status == "failed" and not is_open:
         cause = (health.last_heartbeat_error or UNKNOWN_CAUSE)[:MAX_CAUSE_CHARACTERS]
-        return (Incident(since, None, cause), *incidents)
+        return (Incident(since, None, cause, health.failure_planned), *incidents)
     if health.status == "healthy" and newest is not None and is_open and since > newest.begin:
         return (replace(newest, end=since), *incidents[1:])
     return tuple(incidents)

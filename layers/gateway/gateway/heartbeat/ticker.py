@@ -36,8 +36,8 @@ class _TickEnded(Exception):
 class TickResult:
     """The result of a tick.
 
-    `providers` counts the enabled providers before it, `failed` those that are enabled and failed after it, and
-    `unfinished` the heartbeats that did not end in time. `oldest_beat_s` is the age of the oldest last heartbeat in
+    `providers` counts the enabled providers before it, `failed` those that are enabled, failed and not muted after it,
+    and `unfinished` the heartbeats that did not end in time. `oldest_beat_s` is the age of the oldest last heartbeat in
     seconds, 0 without enabled providers. `substituted` counts the enabled providers whose model is substituted.
     """
 
@@ -187,7 +187,7 @@ class Ticker:
         ages = [(now - _last_beat_or_creation(provider)).total_seconds() for provider in enabled]
         return TickResult(
             providers=len(beats),
-            failed=sum(provider.health.status == "failed" for provider in enabled),
+            failed=sum(provider.health.status == "failed" and not provider.is_muted(now) for provider in enabled),
             unfinished=len(beats) - len(finished),
             oldest_beat_s=max(ages, default=0.0),
             failures=(*not_written, *failures),

@@ -7,6 +7,8 @@ MAX_BUFFERED_FRAME_BYTES = 2 * 1024 * 1024
 MAX_READ_FRAME_BYTES = 8 * 1024 * 1024
 MAX_BLANK_LINE_BYTES = 4
 BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?!\n))")
+# Finds the same as BLANK_LINE where there is no CR, in a fraction of the time.
+BLANK_LINE_OF_LF = re.compile(rb"\n\n")
 LINE_END = re.compile(rb"\r\n|\n|\r")
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -56,7 +58,8 @@ class FrameSplitter:
             if chunk.startswith(b"\n"):
                 return [Piece(b"\n", None), *self.feed(chunk[1:])]
         window = self._edge + chunk
-        blank_lines = [match.span() for match in BLANK_LINE.finditer(window)]
+        pattern = BLANK_LINE if b"\r" in window else BLANK_LINE_OF_LF
+        blank_lines = [match.span() for match in pattern.finditer(window)]
         self._buffer.append(chunk)
         self._buffered_bytes += len(chunk)
         self._edge = window[1 - MAX_BLANK_LINE_BYTES :]

@@ -15,9 +15,10 @@ END_MARK = b"data: [DONE]\n\n"
 # The types of the events that end a stream of Anthropic's Messages or OpenAI's Responses.
 LAST_EVENTS = {"message_stop", "response.completed", "response.incomplete", "response.failed"}
 # The frames that are parsed: those with an end, a usage or an error. The other frames are only counted.
+# All alternatives start with a quotation mark: a search for a literal start is ten times as fast.
 RELEVANT = re.compile(
-    rb'"(?:usage|message_stop|message_start|message_delta|error|response\.(?:completed|incomplete|failed))"'
-    rb'|"finish_reason"\s*:\s*"|(?:^|[\r\n])event: ?error'
+    rb'"(?:usage|message_stop|message_start|message_delta|error|response\.(?:completed|incomplete|failed)'
+    rb'|finish_reason"\s*:\s*)"'
 )
 FINISHED_BY_ERROR = "The finish reason is error."
 SEQUENCE_NUMBER = re.compile(rb'"sequence_number"\s*:\s*(\d{1,9})')
@@ -141,7 +142,11 @@ class StreamWatcher:
             self.error = self.error or (event or {}).get("message") or data.decode(errors="replace")
 
     def _needs_reading(self, frame: bytes) -> bool:
-        if self.model is None or RELEVANT.search(frame) or b"[DONE]" in frame:
+        if not self.spoke or RELEVANT.search(frame) or b"[DONE]" in frame:
+            return True
+        if b"event: error" in frame or b"event:error" in frame:
+            return True
+        if self.model is None and b'"model"' in frame:
             return True
         return self.completion_id is None and b'"id"' in frame
 

@@ -11,7 +11,14 @@ Item = Mapping[str, Any]
 
 HEALTH_FIELDS = {field.name for field in fields(Health)}
 REGISTRATION_FIELDS = {field.name for field in fields(Provider)} - {"health", "default"}
-TIME_FIELDS = {"created_at", "updated_at", "last_heartbeat_at", "status_changed_at", "failure_cause_since"}
+TIME_FIELDS = {
+    "created_at",
+    "updated_at",
+    "muted_until",
+    "last_heartbeat_at",
+    "status_changed_at",
+    "failure_cause_since",
+}
 INTEGER_FIELDS = {
     "last_heartbeat_latency_ms",
     "last_heartbeat_ttft_ms",
@@ -29,8 +36,8 @@ def registry_item(provider: Provider) -> dict[str, Any]:
 
 
 def health_item(health: Health) -> dict[str, Any]:
-    """The attributes that a heartbeat writes."""
-    return _serialise(asdict(health))
+    """The attributes that a heartbeat writes. False is written as a missing attribute, its default."""
+    return {name: None if value is False else value for name, value in _serialise(asdict(health)).items()}
 
 
 def provider_from_item(item: Item, default_id: str | None) -> Provider:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from gateway.registry.items import HEALTH_FIELDS, health_from_item
-from gateway.registry.provider import Health, is_stale, parse_timestamp
+from gateway.registry.provider import Health, is_muted, is_stale, parse_timestamp
 from gateway.registry.store import REGISTRY
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ ATTRIBUTES = (
     "name",
     "created_at",
     "heartbeat",
+    "muted_until",
     "default_id",
     "status",
     "status_changed_at",
@@ -25,6 +26,8 @@ ATTRIBUTES = (
     "last_heartbeat_latency_ms",
     "last_heartbeat_ttft_ms",
     "last_heartbeat_error",
+    "last_heartbeat_warning",
+    "failure_planned",
     "last_heartbeat_model",
     "consecutive_failures",
 )
@@ -41,10 +44,15 @@ class ProviderOverview:
     health: Health = field(default_factory=Health)
     heartbeats: bool = True
     default: bool = False
+    muted_until: datetime | None = None
 
     def is_stale(self, now: datetime) -> bool:
         """Whether the last heartbeat is too old for the status to be current."""
         return is_stale(self.health.last_heartbeat_at or self.created_at, now)
+
+    def is_muted(self, at: datetime) -> bool:
+        """Whether failures at this moment raise no alarm."""
+        return is_muted(self.muted_until, at)
 
 
 class OverviewReader:
@@ -75,4 +83,5 @@ def _overview(item: Mapping[str, Any], default_id: str | None) -> ProviderOvervi
         health=health_from_item({name: value for name, value in item.items() if name in SHOWN_HEALTH}),
         heartbeats=item["heartbeat"]["enabled"],
         default=item["id"] == default_id,
+        muted_until=parse_timestamp(item["muted_until"]) if "muted_until" in item else None,
     )

@@ -30,7 +30,8 @@ class Health:
     `heartbeat_tokens` counts the tokens of the UTC day `heartbeat_tokens_day`. `failure_cause_since` is the start of
     the first heartbeat that reported the current cause, None while no cause is known. `failure_cause` is that cause
     while TokenHub hides it, None while `last_heartbeat_error` is the cause itself. `max_tokens_refused_version` is the
-    provider's version whose model refuses `max_tokens` and accepts `max_completion_tokens`.
+    provider's version whose model refuses `max_tokens` and accepts `max_completion_tokens`. `failure_planned` says
+    whether the provider was muted when it failed, `last_heartbeat_muted` whether it was at the last heartbeat.
     """
 
     status: Status = "pending"
@@ -49,6 +50,8 @@ class Health:
     failure_cause_since: datetime | None = None
     max_tokens_refused_version: str | None = None
     last_heartbeat_warning: str | None = None
+    failure_planned: bool = False
+    last_heartbeat_muted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,8 @@ class Provider:
     """A registered provider.
 
     `version` is a new random id after each change of endpoint, key, model or heartbeat settings: a heartbeat of
-    another version is outdated. `revision` is a new one after any change, and makes the ETag.
+    another version is outdated. `revision` is a new one after any change, and makes the ETag. Until `muted_until` its
+    failures raise no alarm.
     """
 
     id: str
@@ -72,6 +76,7 @@ class Provider:
     key_ciphertext: bytes | None = field(default=None, repr=False)
     key_fingerprint: str | None = None
     heartbeat: HeartbeatSettings = HeartbeatSettings()
+    muted_until: datetime | None = None
     health: Health = Health()
     default: bool = False
 
@@ -79,6 +84,10 @@ class Provider:
     def origin(self) -> str:
         """Scheme, host and port of the endpoint. The key may be sent nowhere else."""
         return origin_of(self.endpoint)
+
+    def is_muted(self, at: datetime) -> bool:
+        """Whether failures at this moment raise no alarm."""
+        return is_muted(self.muted_until, at)
 
 
 def origin_of(url: str) -> str:
@@ -90,6 +99,11 @@ def origin_of(url: str) -> str:
 def is_stale(last: datetime, now: datetime) -> bool:
     """Whether a heartbeat at `last` is too old. One in the future is too: the clock was set back."""
     return abs((now.astimezone(UTC) - last).total_seconds()) > STALE_AFTER_SECONDS
+
+
+def is_muted(until: datetime | None, at: datetime) -> bool:
+    """Whether a provider that is muted until `until` is muted at this moment."""
+    return until is not None and at < until
 
 
 def format_timestamp(time: datetime) -> str:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
+from gateway.registry.muting import parse_muted_until
 from gateway.registry.provider import (
     PROVIDER_ID,
     HeartbeatSettings,
@@ -31,6 +32,7 @@ def _integer(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+MutedUntil = Annotated[datetime | None, BeforeValidator(parse_muted_until)]
 MaxTokens = Annotated[int, Field(ge=1, le=4096), BeforeValidator(_integer)]
 
 
@@ -45,7 +47,10 @@ class HeartbeatIn(Strict):
 
 
 class ReplacementIn(Strict):
-    """A replacement (PUT). Omitted `api_key`, `default` and `heartbeat` stay; other fields take their defaults."""
+    """A replacement (PUT).
+
+    Omitted `api_key`, `default`, `heartbeat` and `muted_until` stay; other fields take their defaults.
+    """
 
     id: ProviderId | None = None
     endpoint: str
@@ -56,6 +61,7 @@ class ReplacementIn(Strict):
     description: Description = ""
     default: bool | None = None
     heartbeat: HeartbeatIn | None = None
+    muted_until: MutedUntil = None
 
 
 class ProviderIn(ReplacementIn):
@@ -64,18 +70,22 @@ class ProviderIn(ReplacementIn):
     id: ProviderId
 
 
+# The fields that a patch may remove with null.
+NULLABLE = {"model", "max_tokens", "muted_until"}
+
+
 def omittable(**options: Any) -> Any:
     """An optional field of a patch. A factory, because a plain default would appear in the OpenAPI document."""
     return Field(default_factory=lambda: None, **options)
 
 
 class Patch(Strict):
-    """Changes to an existing record. Omitted fields stay; null removes a `model` or `max_tokens`, or is rejected."""
+    """Changes to an existing record. Omitted fields stay. Null removes the value of a field in NULLABLE only."""
 
     @field_validator("*", mode="before")
     @classmethod
     def _not_null(cls, value: Any, info: ValidationInfo) -> Any:
-        if value is None and info.field_name not in ("model", "max_tokens"):
+        if value is None and info.field_name not in NULLABLE:
             raise PydanticCustomError("null_refused", "null is not allowed for this field")
         return value
 
@@ -98,6 +108,7 @@ class PatchIn(Patch):
     description: Description = omittable()
     default: bool = omittable()
     heartbeat: HeartbeatPatch = omittable()
+    muted_until: MutedUntil = omittable()
 
 
 class HeartbeatView(BaseModel):
@@ -107,7 +118,7 @@ class HeartbeatView(BaseModel):
 
 
 class ProviderView(BaseModel):
-    """A provider in a response. Times are RFC 3339 in UTC; null means never."""
+    """A provider in a response. Times are RFC 3339 in UTC; null means never. `muted_until` is null while not muted."""
 
     id: str
     name: str
@@ -129,6 +140,7 @@ class ProviderView(BaseModel):
     status_changed_at: str | None
     stale: bool
     heartbeat: HeartbeatView
+    muted_until: str | None
     heartbeat_tokens_today: int
     created_at: str
     updated_at: str
@@ -158,6 +170,7 @@ def provider_view(provider: Provider, now: datetime) -> ProviderView:
         status_changed_at=_optional_timestamp(health.status_changed_at),
         stale=_is_stale(provider, now),
         heartbeat=_heartbeat_view(provider.heartbeat),
+        muted_until=_optional_timestamp(provider.muted_until) if provider.is_muted(now) else None,
         heartbeat_tokens_today=health.heartbeat_tokens if health.heartbeat_tokens_day == utc_day(now) else 0,
         created_at=format_timestamp(provider.created_at),
         updated_at=format_timestamp(provider.updated_at),

@@ -17,6 +17,7 @@ from gateway.core.errors import (
 from gateway.registry.endpoint import EndpointPolicy, normalise
 from gateway.registry.etags import IfMatch
 from gateway.registry.key_cipher import KeyCipher, fingerprint
+from gateway.registry.muting import check_muted_until
 from gateway.registry.provider import HeartbeatSettings, Provider, origin_of
 from gateway.registry.schemas import PatchIn, ProviderIn, ReplacementIn
 from gateway.registry.store import ProviderStore
@@ -29,7 +30,10 @@ RESET_FIELDS = ("endpoint", "model", "key_fingerprint")
 # A change of these fields makes a new version: heartbeats of the old version are outdated.
 VERSION_FIELDS = (*RESET_FIELDS, "heartbeat")
 # A change of these fields makes a new revision.
-REVISION_FIELDS = (*VERSION_FIELDS, "name", "type", "description", "default")
+REVISION_FIELDS = (*VERSION_FIELDS, "name", "type", "description", "default", "muted_until")
+
+# A patch replaces these fields as a whole.
+PLAIN_FIELDS = ("name", "type", "endpoint", "model", "description", "muted_until")
 
 
 @dataclass(frozen=True)
@@ -138,6 +142,8 @@ class Registry:
 
     def _create(self, registration: ProviderIn, endpoint: str) -> RegistrationResult:
         now = self._clock()
+        if registration.muted_until is not None:
+            check_muted_until(registration.muted_until, now)
         provider = Provider(
             id=registration.id,
             name=registration.name or registration.id,
@@ -146,6 +152,7 @@ class Registry:
             model=registration.model,
             description=registration.description,
             heartbeat=_heartbeat_settings(registration, HeartbeatSettings()),
+            muted_until=registration.muted_until,
             version=_random_id(),
             revision=_random_id(),
             created_at=now,
@@ -162,6 +169,9 @@ class Registry:
         """Writes `changed` with the body's key and default. Writes nothing when the provider stays the same."""
         if existing.default and body.default is False:
             raise DefaultProviderNeeded
+        # The stored value is always accepted, because repeating a registration must change nothing.
+        if changed.muted_until is not None and changed.muted_until != existing.muted_until:
+            check_muted_until(changed.muted_until, self._clock())
         provider = replace(changed, default=existing.default or bool(body.default))
         provider = self._with_key_of_body(existing, provider, body.api_key)
         reset = _differ(existing, provider, RESET_FIELDS)
@@ -213,11 +223,12 @@ def _replaced(existing: Provider, replacement: ReplacementIn, endpoint: str) -> 
         model=replacement.model,
         description=replacement.description,
         heartbeat=_heartbeat_settings(replacement, existing.heartbeat),
+        muted_until=replacement.muted_until if "muted_until" in replacement.model_fields_set else existing.muted_until,
     )
 
 
 def _patched(existing: Provider, changes: dict[str, Any]) -> Provider:
-    plain = {name: changes[name] for name in ("name", "type", "endpoint", "model", "description") if name in changes}
+    plain = {name: changes[name] for name in PLAIN_FIELDS if name in changes}
     return replace(existing, **plain, heartbeat=replace(existing.heartbeat, **changes.get("heartbeat", {})))
 
 

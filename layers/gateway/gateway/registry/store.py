@@ -32,6 +32,7 @@ PENDING = {
     "failure_cause": None,
     "failure_cause_since": None,
     "last_heartbeat_warning": None,
+    "failure_planned": None,
 }
 
 

@@ -50,7 +50,11 @@ def make_badge(name: str, state: State, history: ProviderHistory, measure: str) 
 
 def format_share(share: float | None) -> str:
     """Returns a share as a percentage, rounded down: only a share of 1 is 100%."""
-    return "unknown" if share is None else f"{int(share * 10_000) / 100:.2f}%".replace("100.00", "100")
+    if share is None:
+        return "unknown"
+    # 0.57 * 10,000 is 5,699.999999999999 in binary.
+    hundredths = int(round(share * 10_000, 6))
+    return "100%" if hundredths == 10_000 else f"{hundredths / 100:.2f}%"
 
 
 def shields(badge: Badge) -> dict[str, Any]:

@@ -33,7 +33,8 @@ from gateway.status.views import (
 PAGE_SIZE = 50
 # In the order in which the page shows them: first those that need someone.
 STATES: tuple[State, ...] = ("failed", "stale", "pending", "healthy")
-SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
+# The full cause is in /api/v1/providers/{id}/incidents. 50 providers with ten incidents each stay well below 1 MB.
+MAX_CAUSE_CHARACTERS = 200
 
 
 def state_of(provider: ProviderOverview, now: datetime) -> State:
@@ -82,14 +83,6 @@ def token_status(
     return {**_status_page(providers, page, now), "providers": shown}
 
 
-def split_error(error: str | None) -> tuple[str | None, str | None]:
-    """Splits an error into the cause, its first sentence, and the remedy. Either may be None."""
-    if error is None:
-        return None, None
-    cause, *remedy = SENTENCE_END.split(error, maxsplit=1)
-    return cause, remedy[0] if remedy else None
-
-
 def _status_page(providers: Sequence[ProviderOverview], page: int, now: datetime) -> StatusPage:
     counts = Counter(state_of(provider, now) for provider in providers)
     return {
@@ -115,15 +108,15 @@ def _fields(provider: ProviderOverview, history: ProviderHistory, now: datetime)
         "status": provider.health.status,
         "since": _timestamp(provider.health.status_changed_at),
         "last_heartbeat_at": _timestamp(provider.health.last_heartbeat_at),
+        "muted_until": _timestamp(provider.muted_until) if provider.is_muted(now) else None,
         **_charts(history),
     }
 
 
 def _token_provider(provider: ProviderOverview, history: ProviderHistory, now: datetime) -> TokenProvider:
     health = provider.health
-    cause, remedy = split_error(health.last_heartbeat_error)
     incidents: list[TokenIncident] = [
-        {**_public_incident(incident), "cause": split_error(incident.cause)[0]} for incident in history.incidents
+        {**_public_incident(incident), "cause": _shortened(incident.cause)} for incident in history.incidents
     ]
     return {
         **_fields(provider, history, now),
@@ -134,9 +127,13 @@ def _token_provider(provider: ProviderOverview, history: ProviderHistory, now: d
         "ttft_ms": health.last_heartbeat_ttft_ms,
         "model": health.last_heartbeat_model,
         "consecutive_failures": health.consecutive_failures,
-        "cause": cause,
-        "remedy": remedy,
+        "error": health.last_heartbeat_error,
+        "warning": health.last_heartbeat_warning,
     }
+
+
+def _shortened(cause: str) -> str:
+    return cause if len(cause) <= MAX_CAUSE_CHARACTERS else f"{cause[: MAX_CAUSE_CHARACTERS - 1]}…"
 
 
 def _charts(history: ProviderHistory) -> Charts:

@@ -47,7 +47,9 @@ class PublicIncident(TypedDict):
 
 
 class TokenIncident(PublicIncident):
-    cause: str | None
+    """`cause` is the error of the first failed heartbeat, at most 200 characters."""
+
+    cause: str
 
 
 class Charts(TypedDict):
@@ -58,7 +60,10 @@ class Charts(TypedDict):
 
 
 class ProviderFields(Charts):
-    """`state` is `stale` if the status is out of date. `since` is when the status changed."""
+    """`state` is `stale` if the status is out of date. `since` is when the status changed.
+
+    `muted_until` is null while the provider is not muted.
+    """
 
     id: str
     name: str
@@ -66,6 +71,7 @@ class ProviderFields(Charts):
     status: Literal["healthy", "failed", "pending"]
     since: str | None
     last_heartbeat_at: str | None
+    muted_until: str | None
 
 
 class PublicProvider(ProviderFields):
@@ -73,6 +79,8 @@ class PublicProvider(ProviderFields):
 
 
 class TokenProvider(ProviderFields):
+    """`error` is the cause of the failure and the remedy. `warning` says that another model answers."""
+
     incidents: list[TokenIncident]
     default: bool
     heartbeats_enabled: bool
@@ -80,8 +88,8 @@ class TokenProvider(ProviderFields):
     ttft_ms: int | None
     model: str | None
     consecutive_failures: int
-    cause: str | None
-    remedy: str | None
+    error: str | None
+    warning: str | None
 
 
 class Counts(TypedDict):

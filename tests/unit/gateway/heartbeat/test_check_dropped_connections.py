@@ -7,15 +7,17 @@ import pytest
 
 from gateway.core.errors import ProviderDisconnected
 from gateway.heartbeat.check import HeartbeatCheck
-from gateway.heartbeat.health import Outcome
+from gateway.heartbeat.health import STREAM_INTERVAL, Outcome, next_health
 from gateway.registry.provider import Health
+from tests.rehearsal import wait_until
 from tests.scripted_server import Cut, Piece, Pieces, Request, ScriptedServer, always, answer, in_turn
-from tests.unit.gateway.builders import AT, a_provider, completion
+from tests.unit.gateway.builders import AT, SettableClock, a_provider, after, completion
 from tests.unit.gateway.conftest import MakeUpstream, Serve
 from tests.unit.gateway.sending import assert_released, read, send
-from tests.unit.gateway.ticking import LOGGER, target_for
+from tests.unit.gateway.ticking import LOGGER, good, target_for
 
 GOOD = answer(body=completion())
+BEATS_PER_HOUR = 120
 
 
 def one_answer_per_connection(*later: Piece) -> Callable[[Request], Pieces]:
@@ -26,7 +28,7 @@ def one_answer_per_connection(*later: Piece) -> Callable[[Request], Pieces]:
         if request.connection in answered:
             return later
         answered.add(request.connection)
-        return (GOOD,)
+        return good(request)
 
     return script
 
@@ -47,12 +49,6 @@ def test_repeats_a_beat_on_a_dropped_connection_once(make_upstream: MakeUpstream
     assert [outcome.error for outcome in beats(make_upstream, server, 3)] == [None] * 3
     # The second heartbeat was sent twice. Its second connection was not kept.
     assert (len(server.requests), server.connections) == (4, 3)
-
-
-def test_a_provider_that_closes_after_each_answer_stays_healthy(make_upstream: MakeUpstream, serve: Serve) -> None:
-    server = serve(always(GOOD, Cut.CLOSE))
-
-    assert [outcome.error for outcome in beats(make_upstream, server, 10)] == [None] * 10
 
 
 def test_does_not_repeat_on_a_new_connection(make_upstream: MakeUpstream, serve: Serve) -> None:
@@ -91,3 +87,47 @@ def test_never_repeats_a_users_request(make_upstream: MakeUpstream, serve: Serve
         send(upstream, server)
 
     assert len(server.requests) == 2
+
+
+def wait_until_closed(server: ScriptedServer) -> object:
+    return wait_until(lambda: not server.open_connections, limit=5, every=0.001)
+
+
+def close_after_each_answer(request: Request) -> Pieces:
+    return (*good(request), Cut.CLOSE)
+
+
+@pytest.mark.parametrize(
+    ("script", "between_beats", "count"),
+    [
+        (close_after_each_answer, wait_until_closed, BEATS_PER_HOUR),
+        # The 30 s between two heartbeats are longer than the 5 s after which the server closes an idle connection.
+        (good, ScriptedServer.drop_connections, BEATS_PER_HOUR),
+        # Fewer, because each repeat loads the CA certificates.
+        (one_answer_per_connection(Cut.CLOSE), lambda _: None, 10),
+    ],
+    ids=["after each answer for an hour", "after 5 idle seconds for an hour", "when the next request arrives"],
+)
+def test_stays_healthy_if_the_provider_closes_connections(
+    make_upstream: MakeUpstream,
+    serve: Serve,
+    script: Callable[[Request], Pieces],
+    between_beats: Callable[[ScriptedServer], object],
+    count: int,
+) -> None:
+    clock, server = SettableClock(), serve(script)
+    upstream = make_upstream(wall_clock=clock)
+    check = HeartbeatCheck(upstream, target_for, now=lambda: after(clock.now), logger=LOGGER, seconds=5)
+    provider = a_provider(endpoint=server.url)
+
+    for _ in range(count):
+        outcome = check.run(provider, slot=None)
+        assert outcome.error is None
+        provider = replace(provider, health=next_health(provider.health, outcome))
+        clock.now += 30
+        between_beats(server)
+
+    assert (provider.health.status, provider.health.status_changed_at) == ("healthy", after(1000))
+    # Streams are among the heartbeats, and no connection served two of them.
+    assert sum(b'"stream": true' in request.body for request in server.requests) >= max(1, count // STREAM_INTERVAL)
+    assert server.connections >= count

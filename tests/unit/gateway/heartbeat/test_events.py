@@ -37,6 +37,7 @@ def test_publishes_the_old_and_the_new_status(aws: Aws) -> None:
         "error": "no",
         "changed_at": "2026-01-02T03:04:06.678901Z",
         "last_heartbeat_at": "2026-01-02T03:04:07.678901Z",
+        "planned": False,
     }
     assert KEY not in repr(requests)
 

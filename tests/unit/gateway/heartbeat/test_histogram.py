@@ -25,7 +25,8 @@ def test_percentiles_are_within_5_percent_of_the_raw_values(values: list[int], p
 def test_every_single_latency_is_within_5_percent(percent: int) -> None:
     for value in range(1, MAX_MS + 1):
         around = Histogram.merge([Histogram.from_values([value]), Histogram({}, 1, MAX_MS)])
-        assert around.percentile(percent) == pytest.approx(value, rel=0.05)
+        # pytest.approx takes ten times as long as the percentile.
+        assert abs((around.percentile(percent) or 0) - value) <= 0.05 * value
 
 
 @BRIEFLY

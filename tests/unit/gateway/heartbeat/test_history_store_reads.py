@@ -1,9 +1,11 @@
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from itertools import batched
 from typing import Any
 
 import pytest
 
+from gateway.heartbeat.batches import MAX_ITEMS_PER_CALL
 from gateway.heartbeat.history import Page, PastBeat, decode_cursor, encode_cursor
 from gateway.heartbeat.history_store import HistoryStore
 from gateway.registry.provider import format_timestamp
@@ -82,13 +84,9 @@ def test_hides_expired_beats(history: HistoryStore, aws: Aws) -> None:
 
 
 def test_skips_expired_beats_in_few_queries(history: HistoryStore, aws: Aws) -> None:
-    for n in range(40):
-        history.add("main", an_outcome(-n))
-        aws.heartbeats.update_item(
-            Key={"provider_id": "main", "at": format_timestamp(after(-n))},
-            UpdateExpression="SET expires_at = :then",
-            ExpressionAttributeValues={":then": int(AT.timestamp())},
-        )
+    expired = [("main", an_outcome(-n)) for n in range(40)]
+    for batch in batched(expired, MAX_ITEMS_PER_CALL, strict=False):
+        HistoryStore(aws.heartbeats, retention=timedelta(0)).add_all(batch)
     history.add("main", an_outcome(1))
     queries: list[str] = []
     aws.heartbeats.meta.client.meta.events.register("before-call.dynamodb.Query", lambda **_: queries.append("query"))

@@ -1,5 +1,6 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -33,7 +34,8 @@ def ticked(id_: str, slot: datetime | None, **changes: Any) -> Provider:
 
 
 def due_ids(ids: Sequence[str], previous: datetime | None, slot: datetime, **changes: Any) -> list[str]:
-    return [provider.id for provider in due([ticked(id_, previous, **changes) for id_ in ids], slot)]
+    provider = ticked("", previous, **changes)
+    return [provider.id for provider in due([replace(provider, id=id_) for id_ in ids], slot)]
 
 
 IDS = [f"p{number}" for number in range(1000)]

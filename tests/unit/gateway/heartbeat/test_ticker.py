@@ -2,6 +2,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any, cast
 
 from gateway.heartbeat.check import HeartbeatCheck
 from gateway.heartbeat.health import Outcome
@@ -11,9 +12,21 @@ from gateway.proxy.upstream import Target
 from gateway.registry.provider import Health, HeartbeatSettings, Provider, format_timestamp
 from gateway.registry.store import ProviderStore
 from tests.scripted_server import always
-from tests.unit.gateway.builders import WEEK, after, an_outcome
+from tests.unit.gateway.builders import WEEK, a_provider, after, an_outcome
 from tests.unit.gateway.conftest import Serve
-from tests.unit.gateway.ticking import BAD, LOGGER, NEXT_SLOT, SLOT, Events, ScriptedCheck, System, good, now
+from tests.unit.gateway.memory_table import MemoryProviders, MemoryTable
+from tests.unit.gateway.ticking import (
+    BAD,
+    LOGGER,
+    NEXT_SLOT,
+    SLOT,
+    Events,
+    ScriptedCheck,
+    System,
+    good,
+    now,
+    target_for,
+)
 
 
 def test_beats_every_enabled_provider_and_records_the_outcomes(system: System, serve: Serve) -> None:
@@ -166,13 +179,17 @@ def test_the_next_tick_uses_changed_settings(system: System, serve: Serve) -> No
 
 def test_streams_the_first_and_every_20th_beat(system: System, serve: Serve) -> None:
     server = serve(good)
-    system.add("main", endpoint=server.url)
+    # In memory: 42 ticks on moto take seconds.
+    providers, history = MemoryProviders([a_provider(endpoint=server.url)]), MemoryTable("heartbeats", "at")
+    side_effects = system.side_effects(HistoryStore(cast("Any", history), retention=WEEK))
+    check = HeartbeatCheck(system.upstream, target_for, now=now, logger=LOGGER, seconds=3)
+    ticker = Ticker(providers.as_store(), check, side_effects, now=now)
     for tick in range(42):
-        system.ticker().tick(format_timestamp(after(30 * tick)))
+        assert ticker.tick(format_timestamp(after(30 * tick))).failures == ()
     streams = [number for number, request in enumerate(server.requests) if b'"stream": true' in request.body]
     assert streams == [0, 20, 40]
-    health = system.providers.get("main").health
-    assert (health.beats_since_stream, health.consecutive_failures) == (1, 0)
+    [provider] = providers.all()
+    assert (provider.health.beats_since_stream, provider.health.consecutive_failures) == (1, 0)
     assert len(system.changes) == 1
 
 

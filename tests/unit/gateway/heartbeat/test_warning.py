@@ -102,4 +102,5 @@ def test_a_first_heartbeat_may_publish_two_events_and_a_call_has_ten_at_most() -
         "status": "failed",
         "warning": WARNING,
         "last_heartbeat_at": "2026-01-02T03:04:06.678901Z",
+        "planned": False,
     }

@@ -1,18 +1,16 @@
 """Cuts translated streams and Responses streams at every byte: the OpenAI SDK reports an error or has all of it.
 
-`tests/e2e/test_every_cut.py` cuts them over real connections, at some positions.
+`tests/e2e/test_every_cut.py` cuts them over real connections, at some positions, and
+`tests/e2e/clients/test_every_cut_in_node.py` reads them with the SDK for Node.
 """
 
-from collections.abc import Callable, Iterator
-from functools import cache, partial
+from collections.abc import Callable
+from functools import partial
 
 import httpx2
 import openai
 import pytest
 
-from gateway.core.errors import StreamTruncated
-from gateway.proxy.request_log import RequestLog
-from gateway.proxy.stream import relay
 from gateway.proxy.translate.responses_request import TranslatedRequest, translate_request
 from tests.recordings import (
     ANTHROPIC,
@@ -24,9 +22,9 @@ from tests.recordings import (
     TOOL_CALLS,
     Recording,
 )
+from tests.relayed_cuts import CHAT, RESPONSES, cuts
 from tests.scripted_server import Ending
 from tests.sdk_outcomes import (
-    TRUNCATED,
     outcome,
     read_final_response,
     read_response,
@@ -34,44 +32,30 @@ from tests.sdk_outcomes import (
     read_text,
     read_tool_calls,
 )
-from tests.unit.gateway.builders import a_request
 
 type Read = Callable[[openai.OpenAI, str], str]
 
-CHAT, RESPONSES = "/chat/completions", "/responses"
 # "close" differs from "reset" only in the upstream connection, which raises the same error for both.
 every_ending = pytest.mark.parametrize("ending", ["clean", "reset"])
-
-
-def relayed(stream: bytes, path: str, ending: Ending, translation: TranslatedRequest | None = None) -> bytes:
-    def chunks() -> Iterator[bytes]:
-        yield stream
-        if ending != "clean":
-            raise StreamTruncated
-
-    log = RequestLog(a_request(stream=True, path=path))
-    log.set_translation(translation)
-    return b"".join(relay(chunks(), log))
-
-
-def sdk_outcome(read: Read, body: bytes) -> str:
-    """Returns what the SDK makes of this body, without a connection."""
-    answer = httpx2.Response(200, headers={"content-type": "text/event-stream"}, content=body)
-    http = httpx2.Client(transport=httpx2.MockTransport(lambda _: answer))
-    with openai.OpenAI(base_url="http://gateway/v1", api_key="token", max_retries=0, http_client=http) as client:
-        return outcome(partial(read, client), "any")
 
 
 def wrong(
     read: Read, recording: Recording, path: str, ending: Ending, translation: TranslatedRequest | None = None
 ) -> list[tuple[int, str]]:
-    """Returns the length and the outcome of each cut with an unexpected outcome."""
+    """Returns the length and the outcome of each cut with an unexpected outcome, without a connection."""
+    served = b""
+
+    def serve(_: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(200, headers={"content-type": "text/event-stream"}, content=served)
+
     # Cuts within one frame give the client the same bytes, which the SDK reads once.
-    of_body = cache(partial(sdk_outcome, read))
-    lengths = range(len(recording.content) + 1)
-    outcomes = [of_body(relayed(recording.content[:length], path, ending, translation)) for length in lengths]
-    expected = [recording.says if recording.is_whole(length, ending) else TRUNCATED for length in lengths]
-    return [(length, outcomes[length]) for length in lengths if outcomes[length] != expected[length]]
+    outcomes: dict[bytes, str] = {}
+    every_cut = list(cuts(recording, path, ending, translation))
+    http = httpx2.Client(transport=httpx2.MockTransport(serve))
+    with openai.OpenAI(base_url="http://gateway/v1", api_key="token", max_retries=0, http_client=http) as client:
+        for served in {cut.body for cut in every_cut}:
+            outcomes[served] = outcome(partial(read, client), "any")
+    return [(cut.length, outcomes[cut.body]) for cut in every_cut if outcomes[cut.body] != cut.expected]
 
 
 @every_ending

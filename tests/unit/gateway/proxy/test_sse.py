@@ -261,3 +261,19 @@ def test_our_own_frames_do_not_end_a_stream() -> None:
     ours = KEEP_ALIVE * 2 + error_frame(StreamTruncated())
     assert watcher.feed(ours) == ours
     assert not watcher.whole_at_end()
+
+
+def test_reads_the_model_from_a_later_frame() -> None:
+    watcher = StreamWatcher()
+
+    watcher.feed(b'data: {"choices": []}\n\n' * 3 + b'data: {"choices": [], "model": "late"}\n\n')
+
+    assert watcher.model == "late"
+
+
+def test_reads_an_error_by_its_event_name_after_the_first_frame() -> None:
+    watcher = StreamWatcher()
+
+    watcher.feed(b'data: {"choices": []}\n\n' + b'event: error\ndata: {"message": "overloaded"}\n\n')
+
+    assert watcher.error == "overloaded"

@@ -30,6 +30,8 @@ HEALTH = st.builds(
     failure_cause_since=st.none() | TIMES,
     max_tokens_refused_version=st.none() | TEXT,
     last_heartbeat_warning=st.none() | TEXT,
+    failure_planned=st.booleans(),
+    last_heartbeat_muted=st.booleans(),
 )
 PROVIDERS = st.builds(
     Provider,

@@ -12,22 +12,25 @@ HEALTH = Health(
     last_heartbeat_at=AT,
     last_heartbeat_latency_ms=5,
     last_heartbeat_error="HTTP 401.",
+    last_heartbeat_warning="Another model answered.",
     consecutive_failures=2,
     status_changed_at=AT,
     heartbeat_tokens=7,
+    failure_planned=True,
 )
 
 
 def test_reads_all_providers_and_the_default(aws: Aws) -> None:
     store = ProviderStore(aws.providers)
-    store.create(a_provider(id="one", name="One", health=HEALTH))
+    store.create(a_provider(id="one", name="One", health=HEALTH, muted_until=AT))
     store.create(a_provider(id="two", heartbeat=HeartbeatSettings(enabled=False)))
 
     one, two = sorted(OverviewReader(aws.providers).all(), key=lambda provider: provider.id)
 
     assert (one.id, one.name, one.default, one.heartbeats) == ("one", "One", True, True)
     assert one.health == replace(HEALTH, heartbeat_tokens=0)
-    assert one.created_at == AT
+    assert (one.created_at, one.muted_until, two.muted_until) == (AT, AT, None)
+    assert (one.is_muted(AT - timedelta(seconds=1)), one.is_muted(AT), two.is_muted(AT)) == (True, False, False)
     assert (two.default, two.heartbeats, two.health.status) == (False, False, "pending")
 
 

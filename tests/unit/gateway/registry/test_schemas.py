@@ -129,8 +129,8 @@ def test_view_has_exactly_the_documented_fields_and_no_key() -> None:
     assert " ".join(view) == (
         "id name type endpoint model description default requires_key key_fingerprint status last_heartbeat_at "
         "last_heartbeat_latency_ms last_heartbeat_ttft_ms last_heartbeat_error last_heartbeat_warning "
-        "last_heartbeat_model consecutive_failures status_changed_at stale heartbeat heartbeat_tokens_today created_at "
-        "updated_at"
+        "last_heartbeat_model consecutive_failures status_changed_at stale heartbeat muted_until "
+        "heartbeat_tokens_today created_at updated_at"
     )
     assert "ciphertext" not in repr(view)
     assert (view["requires_key"], view["key_fingerprint"]) == (True, "0123456789ab")

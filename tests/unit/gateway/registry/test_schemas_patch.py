@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from gateway.registry.schemas import PatchIn, ProviderIn
+from gateway.registry.schemas import NULLABLE, PatchIn, ProviderIn
 from tests.unit.gateway.builders import KEY, patch
 
 
@@ -15,14 +15,14 @@ def validation_errors(**fields: Any) -> list[tuple[str, str]]:
 
 def test_patch_contains_only_sent_fields() -> None:
     assert patch().model_dump(exclude_unset=True) == {}
-    sent = {"model": None, "default": False, "heartbeat": {"model": None}}
+    sent = {"model": None, "default": False, "heartbeat": {"model": None}, "muted_until": None}
     assert patch(**sent).model_dump(exclude_unset=True) == sent
     assert [patch().api_key, patch().default, patch().id] == [None] * 3
     assert KEY not in repr(patch(api_key=KEY))
 
 
-@pytest.mark.parametrize("name", [name for name in PatchIn.model_fields if name != "model"])
-def test_rejects_null_except_for_model(name: str) -> None:
+@pytest.mark.parametrize("name", [name for name in PatchIn.model_fields if name not in NULLABLE])
+def test_rejects_null_except_for_nullable_fields(name: str) -> None:
     assert validation_errors(**{name: None}) == [(name, "null_refused")]
 
 

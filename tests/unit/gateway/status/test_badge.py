@@ -54,9 +54,10 @@ def test_colour_of_an_uptime(good: int, colour: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("share", "text"), [(1.0, "100%"), (0.99999, "99.99%"), (0.5, "50.00%"), (0.0, "0.00%"), (None, "unknown")]
+    ("share", "text"),
+    [(1.0, "100%"), (0.99999, "99.99%"), (57 / 100, "57.00%"), (0.5, "50.00%"), (0.0, "0.00%"), (None, "unknown")],
 )
-def test_only_a_share_of_1_is_shown_as_100_percent(share: float | None, text: str) -> None:
+def test_rounds_a_share_down_so_that_only_1_is_100_percent(share: float | None, text: str) -> None:
     assert format_share(share) == text
 
 

@@ -15,7 +15,6 @@ from gateway.status.document import (
     parse_page,
     public_status,
     sort_providers,
-    split_error,
     state_of,
     token_status,
 )
@@ -25,17 +24,26 @@ from tests.unit.gateway.builders import AT
 FAILED = overview("eu", AT, "failed", default=True)
 HISTORY = history(AT, failed_cells=[0], failed_days=[3])
 # Everything that a token may read and the public may not.
-SECRETS = {"default", "heartbeats_enabled", "latency_ms", "ttft_ms", "model", "consecutive_failures", "cause", "remedy"}
+SECRETS = {
+    "default",
+    "heartbeats_enabled",
+    "latency_ms",
+    "ttft_ms",
+    "model",
+    "consecutive_failures",
+    "error",
+    "warning",
+}
 
 
-def test_a_token_reads_the_cause_and_the_remedy() -> None:
+def test_a_token_reads_the_whole_error() -> None:
+    """The cause and the remedy are not split: a message of TokenHub may have several sentences."""
     [provider] = token_status([FAILED], {"eu": HISTORY}, 1, AT)["providers"]
 
     assert provider["state"] == "failed"
     assert provider["since"] == "2026-01-02T02:04:05.678901Z"
-    assert provider["cause"] == "HTTP 401: invalid api key."
-    assert provider["remedy"] == ERROR.removeprefix("HTTP 401: invalid api key. ")
-    assert [incident["cause"] for incident in provider["incidents"]] == ["HTTP 401: invalid api key."]
+    assert (provider["error"], provider["warning"]) == (ERROR, None)
+    assert [incident["cause"] for incident in provider["incidents"]] == [ERROR]
     assert provider["consecutive_failures"] == 120
 
 
@@ -68,7 +76,20 @@ def test_a_provider_without_heartbeats_has_empty_series() -> None:
     assert provider["uptime"] == {"24h": None, "7d": None, "30d": None, "90d": None}
     assert provider["cells"]["beats"] == [0] * 48
     assert provider["days"]["beats"] == [0] * 90
-    assert (provider["state"], provider["cause"], provider["last_heartbeat_at"]) == ("pending", None, None)
+    assert (provider["state"], provider["error"], provider["last_heartbeat_at"]) == ("pending", None, None)
+
+
+def test_shows_until_when_a_provider_is_muted() -> None:
+    muted = replace(FAILED, muted_until=AT + timedelta(hours=1))
+
+    shown = [
+        provider["muted_until"]
+        for build in (token_status, public_status)
+        for now in (AT, AT + timedelta(hours=1))
+        for provider in build([muted], {"eu": HISTORY}, 1, now)["providers"]
+    ]
+
+    assert shown == ["2026-01-02T04:04:05.678901Z", None] * 2
 
 
 def test_an_ongoing_incident_has_no_end() -> None:
@@ -134,17 +155,22 @@ def test_rejects_an_invalid_page(text: str) -> None:
         parse_page(text, 3)
 
 
-@pytest.mark.parametrize(
-    ("error", "parts"),
-    [
-        (None, (None, None)),
-        ("HTTP 500.", ("HTTP 500.", None)),
-        ("HTTP 503: vault locked. Unlock it. Then wait.", ("HTTP 503: vault locked.", "Unlock it. Then wait.")),
-        ("gpt-4.1 is unknown. Register it.", ("gpt-4.1 is unknown.", "Register it.")),
-    ],
-)
-def test_splits_an_error_into_cause_and_remedy(error: str | None, parts: tuple[str | None, str | None]) -> None:
-    assert split_error(error) == parts
+def test_a_token_reads_the_warning() -> None:
+    substituted = replace(FAILED, health=replace(FAILED.health, last_heartbeat_warning="Another model answered."))
+
+    [provider] = token_status([substituted], {"eu": HISTORY}, 1, AT)["providers"]
+
+    assert provider["warning"] == "Another model answered."
+
+
+@pytest.mark.parametrize(("length", "end"), [(200, "xx"), (201, "x…"), (500, "x…")])
+def test_shortens_the_cause_of_an_incident(length: int, end: str) -> None:
+    long = replace(HISTORY, incidents=(Incident(AT, None, "x" * length),))
+
+    [provider] = token_status([FAILED], {"eu": long}, 1, AT)["providers"]
+
+    [incident] = provider["incidents"]
+    assert (len(incident["cause"]), incident["cause"][-2:]) == (200, end)
 
 
 def test_fifty_providers_fit_in_one_answer() -> None:

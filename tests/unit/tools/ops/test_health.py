@@ -28,6 +28,7 @@ def provider(name: str = "main", status: str = "healthy", **changes: Any) -> dic
         "last_heartbeat_error": None,
         "stale": False,
         "heartbeat": {"enabled": True, "model": None, "max_tokens": 16},
+        "muted_until": None,
     } | changes
 
 
@@ -51,14 +52,15 @@ def gateway(server: ScriptedServer) -> Gateway:
 
 
 def test_lists_providers_aligned_with_the_failed_ones_first() -> None:
-    table = format_table([provider(), NEW, OFF, STALE, FAILED], NOW, width=None, colour=False)
+    muted = FAILED | {"muted_until": "2026-01-02T14:30:00.000000Z"}
+    table = format_table([provider(), NEW, OFF, STALE, muted], NOW, width=None, colour=False)
     assert table.splitlines() == [
-        "PROVIDER  STATUS              SINCE  LAST BEAT  LATENCY  ERROR",
-        "other     failed              3 h    12 s       840 ms   HTTP 401: invalid api key. Register it again.",
-        "stale     healthy, stale      3 h    12 s       840 ms",
-        "new       pending             -      -          -",
-        "main      healthy             3 h    12 s       840 ms",
-        "quiet     healthy, beats off  3 h    12 s       840 ms",
+        "PROVIDER  STATUS                 SINCE  LAST BEAT  LATENCY  ERROR",
+        "other     failed, muted for 2 h  3 h    12 s       840 ms   HTTP 401: invalid api key. Register it again.",
+        "stale     healthy, stale         3 h    12 s       840 ms",
+        "new       pending                -      -          -",
+        "main      healthy                3 h    12 s       840 ms",
+        "quiet     healthy, beats off     3 h    12 s       840 ms",
     ]
 
 
@@ -94,6 +96,7 @@ def test_says_so_when_no_provider_is_registered() -> None:
         ([provider(), FAILED], ATTENTION),
         ([provider(), STALE], ATTENTION),
         ([FAILED | {"heartbeat": {"enabled": False}}], ATTENTION),
+        ([FAILED | {"muted_until": "2026-01-02T14:30:00.000000Z"}], ATTENTION),
     ],
 )
 def test_exit_code_says_whether_a_provider_is_failed_or_stale(providers: list[dict[str, Any]], code: int) -> None:
