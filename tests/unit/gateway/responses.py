@@ -20,7 +20,13 @@ ASK: Json = {"model": "gpt", "input": "Hello"}
 FUNCTION: Json = {"type": "function", "name": "look_up", "parameters": {"type": "object", "properties": {}}}
 CUSTOM: Json = {"type": "custom", "name": "patch", "description": "Changes a file."}
 NAMESPACE: Json = {"type": "namespace", "name": "agents", "description": "", "tools": [FUNCTION | {"name": "spawn"}]}
-TOOLS = [FUNCTION, CUSTOM, NAMESPACE]
+SEARCH: Json = {
+    "type": "tool_search",
+    "execution": "client",
+    "description": "Finds tools.",
+    "parameters": {"type": "object", "properties": {"query": {"type": "string"}}},
+}
+TOOLS = [FUNCTION, CUSTOM, NAMESPACE, SEARCH]
 USAGE: Json = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from gateway.core.errors import InvalidRequest
 from gateway.core.request_errors import UnsupportedParameter
-from gateway.proxy.translate.responses_tools import CUSTOM_INPUT, Tool, Tools, type_name
+from gateway.proxy.translate.responses_tools import CUSTOM_INPUT, TOOL_SEARCH, Tool, Tools, type_name
 
 # Providers that are not OpenAI have no role `developer`. OpenAI treats the two as one.
 ROLES = {"user": "user", "assistant": "assistant", "system": "system", "developer": "system"}
@@ -62,10 +62,12 @@ class Conversation:
         match item.get("type", "message"):
             case "message":
                 self._add_message(item, param)
-            case "function_call" | "custom_tool_call":
+            case "function_call" | "custom_tool_call" | "tool_search_call":
                 self._add_call(item, param)
             case "function_call_output" | "custom_tool_call_output":
                 self._add_result(item, param)
+            case "tool_search_output":
+                self._add_search_result(item, param)
             case "additional_tools":
                 self._tools.add(item.get("tools"), f"{param}.tools")
             case "reasoning":
@@ -92,15 +94,11 @@ class Conversation:
         self._turns.append(Turn({"role": role, "content": content}))
 
     def _add_call(self, item: Json, param: str) -> None:
-        call_id, name = _string(item, "call_id", param), _string(item, "name", param)
-        namespace, is_custom = item.get("namespace"), item["type"] == "custom_tool_call"
-        tool = Tool(name, namespace if isinstance(namespace, str) else None, is_custom)
-        value = _string(item, CUSTOM_INPUT if is_custom else "arguments", param)
-        arguments = json.dumps({CUSTOM_INPUT: value}) if is_custom else value
+        call_id, (name, arguments) = _string(item, "call_id", param), _called_function(item, param)
         if not self._turns or not self._turns[-1].is_open:
             self._turns.append(Turn({"role": "assistant", "content": None}))
         turn = self._callers[call_id] = self._turns[-1]
-        function = {"name": tool.chat_name, "arguments": arguments}
+        function = {"name": name, "arguments": arguments}
         turn.message.setdefault("tool_calls", []).append({"id": call_id, "type": "function", "function": function})
 
     def _add_result(self, item: Json, param: str) -> None:
@@ -117,6 +115,22 @@ class Conversation:
             )
         turn.results.append(result)
         turn.attachments += [part for part in parts if part["type"] != "text"]
+
+    def _add_search_result(self, item: Json, param: str) -> None:
+        names = self._tools.add(item.get("tools"), f"{param}.tools")
+        text = f"These tools can now be called: {', '.join(names)}." if names else "No tool matches."
+        self._add_result(item | {"output": text}, param)
+
+
+def _called_function(item: Json, param: str) -> tuple[str, str]:
+    """Returns the chat name and the arguments of a call."""
+    if item["type"] == "tool_search_call":
+        return TOOL_SEARCH, json.dumps(item.get("arguments"))
+    name, namespace = _string(item, "name", param), item.get("namespace")
+    chat_name = Tool(name, namespace if isinstance(namespace, str) else None).chat_name
+    if item["type"] == "custom_tool_call":
+        return chat_name, json.dumps({CUSTOM_INPUT: _string(item, CUSTOM_INPUT, param)})
+    return chat_name, _string(item, "arguments", param)
 
 
 def _content(content: object, param: str) -> str | list[Json]:

@@ -4,6 +4,7 @@ import json
 from json.encoder import encode_basestring_ascii
 from typing import Any
 
+from gateway.proxy.sse import json_object
 from gateway.proxy.translate.responses_tools import Tool, custom_input
 
 type Json = dict[str, Any]
@@ -190,6 +191,25 @@ class CustomToolCall(OutputItem):
         value = self.value["input"] = custom_input(self.text)
         delta = self._writer.delta(self._delta_start, value)
         return delta + self._event("response.custom_tool_call_input.done", input=value)
+
+
+class ToolSearchCall(OutputItem):
+    """A search for tools that the client runs. Its arguments are an object, so they have no deltas."""
+
+    prefix = "tsc"
+
+    def __init__(self, writer: EventWriter, index: int, suffix: str, call_id: str, _tool: Tool) -> None:
+        super().__init__(writer, index, suffix)
+        search: Json = {"type": "tool_search_call", "status": "in_progress", "execution": "client", "call_id": call_id}
+        self.value |= search | {"arguments": {}}
+
+    def append(self, text: str) -> bytes:
+        self._pieces.append(text)
+        return b""
+
+    def _close_part(self) -> bytes:
+        self.value["arguments"] = json_object(self.text.encode(errors="replace")) or {}
+        return b""
 
 
 def _identity(call_id: str, tool: Tool) -> Json:

@@ -11,8 +11,11 @@ from gateway.proxy.translate.responses_items import (
     OutputItem,
     Reasoning,
     Refusal,
+    ToolSearchCall,
 )
 from gateway.proxy.translate.responses_tools import Tools
+
+CALLS = {"function": FunctionCall, "custom": CustomToolCall, "tool_search": ToolSearchCall}
 
 type Json = dict[str, Any]
 
@@ -104,9 +107,8 @@ class Output:
 
     def _open_call(self, call: PendingCall, name: str = "") -> bytes:
         tool = self._tools.called(name)
-        kind = CustomToolCall if tool.is_custom else FunctionCall
         closing = self._close_text()
-        call.item = kind(self._writer, len(self._items), self._suffix, call.id, tool)
+        call.item = CALLS[tool.kind](self._writer, len(self._items), self._suffix, call.id, tool)
         self._items.append(call.item)
         return closing + call.item.open() + _pending_arguments(call)
 

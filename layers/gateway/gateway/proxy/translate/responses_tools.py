@@ -4,7 +4,7 @@ import json
 import re
 import zlib
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from gateway.core.errors import InvalidRequest
 from gateway.core.request_errors import UnsupportedParameter
@@ -16,6 +16,8 @@ HASH_CHARACTERS = 8
 TYPE_NAME = re.compile(r"[a-z][a-z0-9_.]{0,63}")
 # A custom tool takes one text. As a function it has one parameter.
 CUSTOM_INPUT = "input"
+# A tool by which the client searches for further tools. As a function it has this name.
+TOOL_SEARCH = "tool_search"
 WEB_SEARCH = 'Codex sends it by default: set web_search = "disabled" in config.toml.'
 
 type Json = dict[str, Any]
@@ -27,7 +29,7 @@ class Tool:
 
     name: str
     namespace: str | None = None
-    is_custom: bool = False
+    kind: Literal["function", "custom", "tool_search"] = "function"
 
     @property
     def chat_name(self) -> str:
@@ -45,14 +47,17 @@ class Tools:
         self.functions: list[Json] = []
         self._by_chat_name: dict[str, Tool] = {}
 
-    def add(self, definitions: object, param: str) -> None:
-        """Adds the tools of a list. `param` names the list in errors. Raises InvalidRequest, UnsupportedParameter."""
+    def add(self, definitions: object, param: str) -> list[str]:
+        """Adds the tools of a list and returns their chat names. `param` names the list in errors.
+
+        Raises InvalidRequest and UnsupportedParameter.
+        """
         if definitions is None:
-            return
+            return []
         if not isinstance(definitions, list):
             raise InvalidRequest(f"{param} must be a list of tools.", param=param)
-        for index, definition in enumerate(definitions):
-            self._add(definition, f"{param}[{index}]")
+        added = (self._add(definition, f"{param}[{index}]") for index, definition in enumerate(definitions))
+        return [name for names in added for name in names]
 
     def called(self, chat_name: str) -> Tool:
         """Returns the tool that a call of the answer names. A model may name one that does not exist."""
@@ -62,19 +67,32 @@ class Tools:
         """Removes the functions with other chat names than these."""
         self.functions = [function for function in self.functions if function["function"]["name"] in allowed]
 
-    def _add(self, definition: object, param: str, namespace: str | None = None) -> None:
+    def _add(self, definition: object, param: str, namespace: str | None = None) -> list[str]:
         kind = definition.get("type") if isinstance(definition, dict) else None
         if not isinstance(definition, dict) or (kind in ("function", "custom", "namespace") and not _name(definition)):
             raise InvalidRequest(f"{param} is not a tool with a type and a name.", param=param)
         if kind == "namespace" and namespace is None:
-            for index, inner in enumerate(definition.get("tools") or ()):
-                self._add(inner, f"{param}.tools[{index}]", _name(definition))
-        elif kind in ("function", "custom"):
-            tool = Tool(_name(definition), namespace, is_custom=kind == "custom")
-            self._by_chat_name[tool.chat_name] = tool
-            self.functions.append(_custom(tool, definition) if tool.is_custom else _function(tool, definition))
-        else:
+            inner_tools = enumerate(definition.get("tools") or ())
+            added = (self._add(tool, f"{param}.tools[{index}]", _name(definition)) for index, tool in inner_tools)
+            return [name for names in added for name in names]
+        tool = _tool(definition, namespace)
+        if tool is None:
             raise unsupported_tool(kind, f"{param}.type")
+        if tool.chat_name not in self._by_chat_name:
+            # Chat completions reject two tools of one name, and a tool search may load a tool twice.
+            self._by_chat_name[tool.chat_name] = tool
+            self.functions.append((_custom if tool.kind == "custom" else _function)(tool, definition))
+        return [tool.chat_name]
+
+
+def _tool(definition: Json, namespace: str | None) -> Tool | None:
+    """Returns None for a tool that has no counterpart in chat completions."""
+    match definition.get("type"):
+        case "function" | "custom" as kind:
+            return Tool(_name(definition), namespace, kind)
+        case "tool_search" if definition.get("execution") == "client":
+            return Tool(TOOL_SEARCH, None, "tool_search")
+    return None
 
 
 def unsupported_tool(kind: object, param: str) -> UnsupportedParameter:

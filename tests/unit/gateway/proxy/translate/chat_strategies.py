@@ -10,7 +10,7 @@ from tests.unit.gateway.responses import Json, call, chunk, usage_chunk
 
 FINISH_REASONS = st.sampled_from(["stop", "length", "tool_calls", "content_filter"])
 TEXT_FIELDS = st.sampled_from(["content", "content", "reasoning_content", "refusal"])
-TOOL_NAMES = st.sampled_from(["look_up", "patch", "agents__spawn", "unknown"])
+TOOL_NAMES = st.sampled_from(["look_up", "patch", "agents__spawn", "tool_search", "unknown"])
 
 
 @st.composite

@@ -24,6 +24,9 @@ def text_of(item: Json) -> str:
             return "".join(part["text"] for part in item["summary"])
         case "function_call":
             return str(item["arguments"])
+        case "tool_search_call":
+            # Its arguments are an object, which no delta can be a part of.
+            return ""
     return str(item["input"])
 
 

@@ -56,7 +56,7 @@ def test_the_response_repeats_the_request_and_reports_the_usage() -> None:
 
     assert (response["id"], response["created_at"], response["model"]) == ("resp_1", 7, "served")
     assert (response["status"], response["store"], response["error"]) == ("completed", False, None)
-    assert [tool["type"] for tool in response["tools"]] == ["function", "custom", "namespace"]
+    assert [tool["type"] for tool in response["tools"]] == ["function", "custom", "namespace", "tool_search"]
     assert response["usage"] == {
         "input_tokens": 3,
         "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
@@ -188,6 +188,16 @@ def test_a_call_of_a_custom_tool_has_its_text(arguments: str, value: str) -> Non
     assert deltas(events, "custom_tool_call_input") == [value]
     [item] = response_of(events)["output"]
     assert (item["type"], item["name"], item["input"]) == ("custom_tool_call", "patch", value)
+
+
+@pytest.mark.parametrize(("arguments", "value"), [('{"query": "é"}', {"query": "é"}), ("{", {}), ("", {})])
+def test_a_search_for_tools_has_an_object_as_arguments(arguments: str, value: Json) -> None:
+    events = translate(stream(chunk(call(0, arguments[:1], id="a", name="tool_search")), chunk(call(0, arguments[1:]))))
+
+    assert kinds(events)[2:-1] == ["output_item.added", "output_item.done"]
+    [item] = response_of(events)["output"]
+    assert (item["type"], item["execution"], item["call_id"]) == ("tool_search_call", "client", "a")
+    assert item["arguments"] == value
 
 
 def test_a_call_in_a_namespace_has_its_own_name() -> None:

@@ -7,7 +7,7 @@ import pytest
 from gateway.core.errors import InvalidRequest
 from gateway.core.request_errors import UnsupportedParameter
 from gateway.proxy.translate.responses_request import translate_request
-from tests.unit.gateway.responses import ASK, Json
+from tests.unit.gateway.responses import ASK, FUNCTION, NAMESPACE, Json
 
 IMAGE: Json = {"type": "input_image", "image_url": "data:image/png;base64,AA==", "detail": "low"}
 CHAT_IMAGE = {"type": "image_url", "image_url": {"url": IMAGE["image_url"], "detail": "low"}}
@@ -119,6 +119,24 @@ def test_custom_calls_become_function_calls() -> None:
     assert function_call["function"]["name"] == "patch"
     assert json.loads(function_call["function"]["arguments"]) == {"input": 'a "b"'}
     assert sent[1] == result("1")
+
+
+@pytest.mark.parametrize(
+    ("tools", "text"),
+    [([FUNCTION, NAMESPACE], "These tools can now be called: look_up, agents__spawn."), ([], "No tool matches.")],
+)
+def test_a_search_for_tools_adds_the_tools_that_it_loaded(tools: list[Json], text: str) -> None:
+    search = {"type": "tool_search_call", "call_id": "1", "execution": "client", "arguments": {"query": "é"}}
+    loaded = {"type": "tool_search_output", "call_id": "1", "execution": "client", "tools": tools}
+
+    translated = translate_request(ASK | {"tools": [FUNCTION], "input": [search, loaded]})
+
+    [ask, answer] = translated.chat["messages"]
+    assert [call["function"]["name"] for call in ask["tool_calls"]] == ["tool_search"]
+    assert json.loads(ask["tool_calls"][0]["function"]["arguments"]) == {"query": "é"}
+    assert answer == result("1", text)
+    names = [tool["function"]["name"] for tool in translated.chat["tools"]]
+    assert names == (["look_up", "agents__spawn"] if tools else ["look_up"])
 
 
 def test_calls_of_a_namespace_have_its_name_in_front() -> None:

@@ -7,7 +7,7 @@ import pytest
 from gateway.core.errors import InvalidRequest
 from gateway.core.request_errors import UnsupportedParameter
 from gateway.proxy.translate.responses_request import translate_request
-from tests.unit.gateway.responses import ASK, CUSTOM, FUNCTION, NAMESPACE, TOOLS, Json
+from tests.unit.gateway.responses import ASK, CUSTOM, FUNCTION, NAMESPACE, SEARCH, TOOLS, Json
 
 
 def chat(**request: Any) -> Json:
@@ -92,6 +92,17 @@ def test_a_custom_tool_becomes_a_function_with_one_text() -> None:
     assert function["function"]["description"].endswith("must match this lark grammar:\nstart: /x/")
 
 
+def test_a_search_for_tools_by_the_client_becomes_a_function() -> None:
+    [function] = chat(tools=[SEARCH])["tools"]
+
+    expected = {"name": "tool_search", "description": "Finds tools.", "parameters": SEARCH["parameters"]}
+    assert function == {"type": "function", "function": expected}
+
+
+def test_sends_one_tool_of_each_name() -> None:
+    assert names(chat(tools=[FUNCTION, SEARCH, FUNCTION])) == ["look_up", "tool_search"]
+
+
 def test_the_functions_of_a_namespace_have_its_name_in_front() -> None:
     long = {"type": "namespace", "name": "n" * 60, "tools": [FUNCTION, FUNCTION | {"name": "other"}]}
 
@@ -149,6 +160,7 @@ def test_sends_parallel_tool_calls_only_to_forbid_them() -> None:
         ({"top_logprobs": 2}, "top_logprobs", "/v1/chat/completions"),
         ({"tools": [{"type": "web_search"}]}, "tools[0].type", 'web_search = "disabled"'),
         ({"tools": [{"type": "code_interpreter"}]}, "tools[0].type", "no tool code_interpreter"),
+        ({"tools": [{"type": "tool_search"}]}, "tools[0].type", "no tool tool_search"),
         ({"tools": [{"type": "Secret text"}]}, "tools[0].type", "no tool of this type"),
         ({"tool_choice": {"type": "file_search"}}, "tool_choice", "no tool file_search"),
         ({"text": {"format": {"type": "grammar"}}}, "text.format.type", "text format"),
