@@ -58,6 +58,14 @@ def test_streams_the_events(sessions: Sessions, capsys: pytest.CaptureFixture[st
     sessions.assert_over()
 
 
+def test_sends_the_events_of_chunks_that_arrive_together_as_one_piece(
+    sessions: Sessions, capsys: pytest.CaptureFixture[str]
+) -> None:
+    read(sessions.to(chat_only(STREAM, chunk(TEXT), END), ASK_STREAM, path="/responses"))
+
+    assert logged(capsys)[0]["chunks"] == 1
+
+
 def test_answers_with_a_response(sessions: Sessions, capsys: pytest.CaptureFixture[str]) -> None:
     script = chat_only(answer(200, completion("pong"), "text/plain"))
 

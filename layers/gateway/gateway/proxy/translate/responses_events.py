@@ -61,10 +61,11 @@ class ResponseBuilder:
 
         Raises `stream_error` at a chunk with an error, and at one that is not a JSON object or is too long.
         """
-        if self._is_between_frames and _is_simple(data):
-            # Splitting the frame again would double the cost of a chunk.
-            if not self.done and (events := self._translate(data[len(SIMPLE_START) : -2])):
-                yield events
+        if self._is_between_frames and (frames := _simple_frames(data)):
+            # The reader would double the cost of a chunk.
+            for frame in frames:
+                if not self.done and (events := self._translate(frame[len(SIMPLE_START) :])):
+                    yield events
             return
         self._is_between_frames = data.endswith(b"\n\n")
         try:
@@ -165,10 +166,13 @@ class ResponseBuilder:
         return f"{json.dumps(state, separators=(',', ':'))[:-1]},{self._repeated}"
 
 
-def _is_simple(data: bytes) -> bool:
-    """Whether these bytes are one frame with one line, as most chunks are."""
-    is_one_line = data.endswith(b"\n\n") and data.find(b"\n") == len(data) - 2
-    return is_one_line and data.startswith(SIMPLE_START) and b"\r" not in data
+def _simple_frames(data: bytes) -> list[bytes]:
+    """Returns the frames if all of them are complete and have one line, as most chunks do. Else an empty list."""
+    if not data.endswith(b"\n\n") or b"\r" in data:
+        return []
+    frames = data[:-2].split(b"\n\n")
+    is_simple = all(frame.startswith(SIMPLE_START) and b"\n" not in frame for frame in frames)
+    return frames if is_simple else []
 
 
 def _first(chunk: Json) -> Json:

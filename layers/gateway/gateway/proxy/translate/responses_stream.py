@@ -37,11 +37,7 @@ class ResponsesStream:
             if frames:
                 yield frames
             return
-        if self._chat.is_unchanged:
-            yield from self._builder.feed(frames)
-            return
-        for chunks in self._chat.feed(frames):
-            yield from self._builder.feed(chunks)
+        yield from _joined(self._translated(self._builder, frames))
 
     def release(self) -> bytes:
         """Nothing is held for the end of a broken stream."""
@@ -59,6 +55,27 @@ class ResponsesStream:
         self._decide()
         return None if self._builder is None else self._builder.fail(error)
 
+    def _translated(self, builder: "ResponseBuilder", frames: bytes) -> Iterator[bytes]:
+        if self._chat.is_unchanged:
+            yield from builder.feed(frames)
+            return
+        for chunks in self._chat.feed(frames):
+            yield from builder.feed(chunks)
+
     def _decide(self) -> None:
         if not self._is_decided:
             self._is_decided, self._builder = True, self._make_builder()
+
+
+def _joined(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Yields the events of frames that arrived together as one piece: each piece costs a write to the client."""
+    joined = bytearray()
+    try:
+        for piece in pieces:
+            joined += piece
+    except GatewayError:
+        if joined:
+            yield bytes(joined)
+        raise
+    if joined:
+        yield bytes(joined)
