@@ -48,6 +48,18 @@ def read_final_response(client: openai.OpenAI, model: str) -> str:
         return TRUNCATED
 
 
+def read_response_calls(client: openai.OpenAI, model: str) -> str:
+    """Reads the function calls of a response, each as its id and its arguments."""
+    for event in client.responses.create(model=model, input="a", stream=True):
+        if event.type == "response.completed":
+            calls = [item for item in event.response.output if item.type == "function_call"]
+            pairs = [[call.call_id, call.arguments] for call in calls]
+            return json.dumps(pairs, ensure_ascii=False, separators=(",", ":"))
+        if event.type == "response.failed" and event.response.error is not None:
+            return TRUNCATED if "before it was complete" in event.response.error.message else "another error"
+    return "an end without an event"
+
+
 def read_anthropic(client: anthropic.Anthropic, model: str) -> str:
     stream = client.messages.create(model=model, max_tokens=9, messages=[{"role": "user", "content": "a"}], stream=True)
     deltas = [event.delta for event in stream if event.type == "content_block_delta"]

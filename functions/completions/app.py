@@ -10,6 +10,7 @@ from gateway.core.settings import CompletionsSettings
 from gateway.core.telemetry import make_logger
 from gateway.proxy.forwarder import Forwarder
 from gateway.proxy.request import ForwardRequest
+from gateway.proxy.responses_fallback import ResponsesFallback
 from gateway.proxy.session import Environment, Session
 from gateway.proxy.targets import TargetResolver
 from gateway.proxy.upstream import Upstream
@@ -28,7 +29,7 @@ keys = KeyDecrypter(KmsApi(kms), settings.keys_key)
 endpoint_policy = EndpointPolicy(private_networks=settings.private_networks, loopback=settings.local)
 targets = TargetResolver(providers, keys, endpoint_policy.guard_endpoint, redactor)
 upstream = Upstream(settings.limits, endpoint_policy.guard_address, loopback_host=settings.loopback_host)
-forwarder = Forwarder(targets, upstream)
+forwarder = Forwarder(targets, ResponsesFallback(upstream))
 logger = make_logger("completions", settings.log_level, redactor)
 environment = Environment(forwarder, settings.limits, logger, settings.metrics_namespace)
 cors = Cors(settings.allowed_origins)

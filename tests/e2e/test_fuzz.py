@@ -12,7 +12,6 @@ CASES, SEED = 10, 1
 UNSERVED = {
     "GET /v1/models/{model}",
     "POST /v1/completions",
-    "POST /v1/responses",
     "POST /v1/messages/count_tokens",
     "GET /anthropic/v1/models/{model}",
     "POST /anthropic/v1/messages/count_tokens",

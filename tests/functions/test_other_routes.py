@@ -1,4 +1,4 @@
-"""The routes of /v1 that TokenHub does not serve, and the face for clients that send x-api-key."""
+"""The routes of /v1 that TokenHub does not serve as such, and the face for clients that send x-api-key."""
 
 import json
 from typing import Any
@@ -11,12 +11,15 @@ from tests.scripted_server import ScriptedServer, always, answer
 UNSERVED = {
     "model": "/v1/models/openai%2Fgpt-4o",
     "legacy_completion": "/v1/completions",
-    "responses": "/v1/responses",
     "count_tokens": "/v1/messages/count_tokens",
     "anthropic_count_tokens": "/v1/messages/count_tokens",
     "anthropic_model": "/v1/models/claude-sonnet-4-6",
 }
-FORWARDED = UNSERVED | {"anthropic_messages": "/v1/messages", "anthropic_models": "/v1/models"}
+FORWARDED = UNSERVED | {
+    "responses": "/v1/responses",
+    "anthropic_messages": "/v1/messages",
+    "anthropic_models": "/v1/models",
+}
 ANTHROPIC = {"count_tokens", *(name for name in FORWARDED if name.startswith("anthropic_"))}
 
 
@@ -50,6 +53,15 @@ def test_keeps_the_404_of_tokenhub_on_unserved_routes(register: Any, forward: An
 
     assert (status, body["error"]["code"]) == (404, "provider_path_unknown")
     assert body["type"] == "error"
+
+
+def test_serves_responses_over_the_chat_completions_of_tokenhub(register: Any, forward: Any) -> None:
+    register()
+
+    status, body = forward("responses")
+
+    assert (status, body["object"], body["status"]) == (200, "response", "completed")
+    assert body["output"][0]["type"] == "message"
 
 
 @pytest.mark.parametrize("name", sorted(ANTHROPIC))

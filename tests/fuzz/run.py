@@ -34,6 +34,9 @@ VALID_VALUES: dict[str, Json] = {
     "model": {"enum": ["echo", "openai/gpt-4o", "models"]},
 }
 
+# The input of /v1/responses. The schema cannot list OpenAI's items, and an invalid item is a 400.
+VALID_INPUT: Json = {"type": "string"}
+
 # The number of responses by operation and status.
 StatusCounts = dict[str, Counter[int]]
 
@@ -111,6 +114,8 @@ def narrowed(document: Json, endpoints: tuple[str, ...]) -> Json:
             schema["properties"]["endpoint"] = {"enum": list(endpoints)}
             # No schema says that the time must be in the next 30 days.
             schema["properties"]["muted_until"] = {"enum": [_tomorrow(), None]}
+    body = document["paths"]["/v1/responses"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    body["properties"]["input"] = VALID_INPUT
     for operation in (operation for item in document["paths"].values() for operation in item.values()):
         for parameter in operation.get("parameters", ()):
             parameter["schema"] = VALID_VALUES.get(parameter["name"], parameter["schema"])

@@ -12,11 +12,14 @@ NODE = ROOT / "tests/e2e/clients/node"
 PACKAGES = json.loads((NODE / "package.json").read_text())["dependencies"]
 # The names of the clients on the page, by package.
 PYTHON = {"openai": "`openai` (Python)", "anthropic": "`anthropic` (Python)", "litellm": "LiteLLM", "llm": "**llm**"}
+PYTHON |= {"langchain-openai": "langchain-openai", "pydantic-ai-slim": "pydantic-ai"}
 NODE_NAMES = {
     "openai": "`openai` (Node)",
     "@anthropic-ai/sdk": "`@anthropic-ai/sdk` (Node)",
     "@anthropic-ai/claude-code": "Claude Code",
     "@ai-sdk/anthropic": "`@ai-sdk/anthropic`",
+    "@ai-sdk/openai": "`@ai-sdk/openai`",
+    "@openai/codex": "Codex",
     "@ai-sdk/openai-compatible": "`@ai-sdk/openai-compatible`",
     "ai": "AI SDK",
 }
@@ -25,7 +28,7 @@ NODE_NAMES = {
 def pinned() -> list[tuple[str, str]]:
     """Returns the name on the page and the version of each client."""
     pins = [pin for file in ("dev", "clients") for pin in (ROOT / f"requirements/{file}.txt").read_text().split()]
-    python = [pin.split("==") for pin in pins if pin.startswith(("anthropic==", "litellm==", "llm=="))]
+    python = [pin.split("==") for pin in pins if "==" in pin and pin.partition("==")[0] in PYTHON.keys() - {"openai"}]
     [openai] = re.findall(r"^openai==(.+)$", (ROOT / "requirements/dev.txt").read_text(), re.MULTILINE)
     named = [(PYTHON[package], version) for package, version in [*python, ("openai", openai)]]
     return named + [(NODE_NAMES[package], version) for package, version in PACKAGES.items()]

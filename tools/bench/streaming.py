@@ -1,5 +1,8 @@
 """`make bench`: measures what the completions function adds to a stream, compared with a plain relay.
 
+It also compares `/v1/responses`, which the function translates to and from chat completions, with the untranslated
+`/v1/chat/completions`.
+
 The function runs as on AWS, under awslambdaric and a Lambda Runtime API that records the time of every socket read.
 Other load on the machine affects both, so only the ratios are meaningful.
 """
@@ -12,6 +15,7 @@ import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import aiohttp
@@ -29,33 +33,50 @@ ROUNDS = 200
 PAUSE_S = 0.005
 MANY_EVENTS = 10_000
 BODY = {"model": "bench", "stream": True, "messages": [{"role": "user", "content": "Hello"}]}
+RESPONSES_BODY = {"model": "bench", "stream": True, "input": "Hello"}
 
 # Sends one request. Returns the arrival time of the first event and the bytes that arrived with it.
 SendRequest = Callable[[], Awaitable[tuple[float, bytes]]]
 
 
+@dataclass(frozen=True)
+class Function:
+    """The running completions function. `chat` and `responses` each send a request to one of its routes."""
+
+    chat: SendRequest
+    responses: SendRequest
+    process: int
+
+
 @asynccontextmanager
-async def function(system: LocalSystem, url: str) -> AsyncIterator[tuple[SendRequest, int]]:
-    """Runs the deployed completions function. Yields its request function and its process id."""
+async def function(system: LocalSystem, url: str) -> AsyncIterator[Function]:
+    """Runs the deployed completions function, with `url` as its provider."""
     async with aiohttp.ClientSession() as session:
         provider = {"id": "bench", "endpoint": f"{url}/v1", "heartbeat": {"enabled": False}}
         await session.post(f"{system.url}/api/v1/providers", json=provider)
-    event = json.loads((ROOT / "events/completion.json").read_text()) | {"body": json.dumps(BODY)}
     api = RuntimeApi()
-
-    async def send() -> tuple[float, bytes]:
-        posted = await asyncio.to_thread(lambda: api.invoke(**event))
-        arrived = posted.arrived(b'"sent"')
-        return arrived, next(data for read_at, data in posted.reads if read_at == arrived)
-
+    running = Function(_sender(api, "completion", BODY), _sender(api, "responses", RESPONSES_BODY), 0)
     process = _start(system, api)
     try:
-        await send()
-        yield send, process.pid
+        await running.chat()
+        # The function then knows that the provider has no `/v1/responses`.
+        await running.responses()
+        yield replace(running, process=process.pid)
     finally:
         process.kill()
         process.wait()
         api.close()
+
+
+def _sender(api: RuntimeApi, name: str, body: dict[str, object]) -> SendRequest:
+    event = json.loads((ROOT / f"events/{name}.json").read_text()) | {"body": json.dumps(body)}
+
+    async def send() -> tuple[float, bytes]:
+        posted = await asyncio.to_thread(lambda: api.invoke(**event))
+        arrived = posted.arrived(upstream.SENT)
+        return arrived, next(data for read_at, data in posted.reads if read_at == arrived)
+
+    return send
 
 
 def _start(system: LocalSystem, api: RuntimeApi) -> subprocess.Popen[bytes]:
@@ -108,19 +129,31 @@ async def cpu_per_event_us(send: SendRequest, process: int) -> float:
 
 
 async def measure() -> None:
-    """Prints the first-byte delay and the CPU time of function and relay, and their ratios."""
+    """Prints the first-byte delay and the CPU time of function and relay, and of translated streams."""
     with LocalSystem(environ={"TOKENHUB": "off"}) as system:
         few, many = await upstream.serve(3, PAUSE_S), await upstream.serve(MANY_EVENTS, 0)
-        async with function(system, _url(few)) as (ours, _), plain_relay(_url(few)) as (theirs, _):
-            pairs = [(await first_byte_ms(ours), await first_byte_ms(theirs)) for _ in range(ROUNDS)]
-        _print("first byte added, ms (median)", *map(statistics.median, zip(*pairs, strict=True)))
-        async with function(system, _url(many)) as (ours, pid), plain_relay(_url(many)) as (theirs, relay_pid):
-            costs = [(await cpu_per_event_us(ours, pid), await cpu_per_event_us(theirs, relay_pid)) for _ in range(5)]
+        async with function(system, _url(few)) as ours, plain_relay(_url(few)) as (theirs, _):
+            delays = [
+                (await first_byte_ms(ours.chat), await first_byte_ms(theirs), await first_byte_ms(ours.responses))
+                for _ in range(ROUNDS)
+            ]
+        _print("first byte added, ms (median)", *map(statistics.median, zip(*delays, strict=True)))
+        async with function(system, _url(many)) as ours, plain_relay(_url(many)) as (theirs, relay):
+            costs = [
+                (
+                    await cpu_per_event_us(ours.chat, ours.process),
+                    await cpu_per_event_us(theirs, relay),
+                    await cpu_per_event_us(ours.responses, ours.process),
+                )
+                for _ in range(5)
+            ]
         _print("CPU per event, µs (median)", *map(statistics.median, zip(*costs, strict=True)))
 
 
-def _print(label: str, ours: float, theirs: float) -> None:
+def _print(label: str, ours: float, theirs: float, translated: float) -> None:
     print(f"{label}: function {ours:.2f}, FastAPI relay {theirs:.2f}, ratio {ours / theirs:.2f}", flush=True)
+    ratio, difference = translated / ours, translated - ours
+    print(f"  translated Responses {translated:.2f}, ratio {ratio:.2f}, difference {difference:.2f}", flush=True)
 
 
 def _url(server: asyncio.Server) -> str:

@@ -1,9 +1,12 @@
-"""A provider whose model calls tools. When the request has their results, it answers with the results as text."""
+"""A provider whose model calls tools. When the request has their results, it answers with the results as text.
+
+Like TokenHub, it has no `/v1/responses`.
+"""
 
 import json
 from typing import Any
 
-from tests.scripted_server import JSON, Pieces, Request, response
+from tests.scripted_server import JSON, Pieces, Request, answer, response
 from tools.rehearsal.streams import compact, frame
 
 type Json = dict[str, Any]
@@ -15,22 +18,30 @@ CLAUDE = "claude"
 
 
 class ToolProvider:
-    """A script for `ScriptedServer`. A test may replace `calls`."""
+    """A script for `ScriptedServer`. A test may replace `calls`, or set `turns`, the calls of each turn."""
 
     def __init__(self) -> None:
         self.calls = WEATHER
+        self.turns: list[Calls] = []
 
     def __call__(self, request: Request) -> Pieces:
+        if request.target == "/v1/responses":
+            return (answer(404, b"404 page not found\n", "text/plain"),)
         body = request.json()
         results = [text for message in body["messages"] for text in tool_results(message)]
-        calls = [] if results else self.calls
+        calls = self._calls(results)
         is_messages = request.target.partition("?")[0] == "/v1/messages"
         if body.get("stream"):
             is_anthropic = is_messages or body["model"] == CLAUDE
             frames = (anthropic_frames if is_anthropic else openai_frames)(results, calls)
             return response(tuple(frames))
-        answer = (anthropic_message if is_messages else openai_completion)(results, calls)
-        return response((json.dumps(answer).encode(),), headers=JSON)
+        message = (anthropic_message if is_messages else openai_completion)(results, calls)
+        return response((json.dumps(message).encode(),), headers=JSON)
+
+    def _calls(self, results: list[str]) -> Calls:
+        if self.turns:
+            return self.turns[len(results)] if len(results) < len(self.turns) else []
+        return [] if results else self.calls
 
 
 def tool_results(message: Json) -> list[str]:

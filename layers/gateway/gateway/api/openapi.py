@@ -76,7 +76,9 @@ FORWARDED_HEADERS = REQUEST_ID | {
     "X-Provider-Id": _header("The provider that got the request"),
     "X-Provider-Status": _header("`failed` if its last heartbeat failed"),
     "X-Model-Substituted": _header("`true` if a model other than the requested one answered"),
-    "X-Translated": _header("`anthropic` if the gateway translated the stream to OpenAI's format"),
+    "X-Translated": _header(
+        "`anthropic`: a stream was translated to OpenAI's chunks. `responses`: from and to chat completions"
+    ),
 }
 FORWARDED_ERROR_HEADERS = FORWARDED_HEADERS | {
     "X-Error-Source": _header("Where the error comes from", enum=["gateway", "tokenhub", "model"]),
@@ -89,6 +91,7 @@ LOCATION = {"Location": _header("The relative URL of the provider")}
 MODEL = {"type": "string", "description": "Without it, the registered model of the provider"}
 MESSAGES = {"type": "array", "items": {"type": "object"}, "minItems": 1}
 STREAM = {"type": "boolean", "default": False}
+INPUT = {"type": ["string", "array"], "description": "A text, or a list of items"}
 CHAT_REQUEST = {"type": "object", "required": ["messages"], "properties": {"messages": MESSAGES}}
 STREAMED_CHAT_REQUEST = CHAT_REQUEST | {"properties": {"messages": MESSAGES, "stream": STREAM}}
 BODIES: dict[str, Json] = {
@@ -106,7 +109,7 @@ BODIES: dict[str, Json] = {
     },
     "/v1/messages/count_tokens": {"required": ["messages"], "properties": {"model": MODEL, "messages": MESSAGES}},
     "/v1/completions": {"required": ["prompt"], "properties": {"model": MODEL, "prompt": {}, "stream": STREAM}},
-    "/v1/responses": {"required": ["input"], "properties": {"model": MODEL, "input": {}, "stream": STREAM}},
+    "/v1/responses": {"required": ["input"], "properties": {"model": MODEL, "input": INPUT, "stream": STREAM}},
     "/v1/chat": {"required": ["request"], "properties": {"request": STREAMED_CHAT_REQUEST}},
     "/v1/plan": {"required": ["request"], "properties": {"request": CHAT_REQUEST}},
 }

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gateway.core import answer_errors, errors, request_errors, status_errors
+from gateway.api import responses_route
+from gateway.core import errors, request_errors, status_errors
 from gateway.proxy.known_errors import (
     FALLBACK_ERRORS,
     KNOWN_ERRORS,
@@ -34,11 +35,6 @@ ETAG = r'(W/)?"[!#-~]*"'
 BUCKET_WIDTH = "^([1-9]|1[0-9]|2[0-4])h$|^([1-9][0-9]{0,2}|1[0-3][0-9]{2}|14[0-3][0-9]|1440)m$"
 
 Errors = tuple[type[errors.GatewayError], ...]
-ANSWER_ERRORS: Errors = (
-    answer_errors.ProviderHeadTooLarge,
-    answer_errors.NotJson,
-    answer_errors.EncodingUnsupported,
-)
 
 NOT_FOUND: Errors = (errors.ProviderNotFound,)
 INVALID: Errors = (errors.InvalidRequest, errors.InvalidEndpoint)
@@ -80,7 +76,11 @@ def _subclasses(base: type[errors.GatewayError]) -> Iterator[type[errors.Gateway
 
 def _forwarding_errors(*excluded: type[errors.GatewayError]) -> Errors:
     """All errors between the gateway and the provider except `excluded`. ProviderError has no fixed code."""
-    return tuple(e for e in _subclasses(errors.ForwardingError) if e not in (errors.ProviderError, *excluded))
+    return tuple(
+        e
+        for e in _subclasses(errors.ForwardingError)
+        if e not in (errors.ProviderError, *responses_route.ERRORS, *excluded)
+    )
 
 
 REQUEST_ERRORS: Errors = (
@@ -91,6 +91,7 @@ REQUEST_ERRORS: Errors = (
     errors.KeyServiceFailed,
     *_forwarding_errors(errors.ModelListUnusable),
 )
+RESPONSE_ERRORS: Errors = (*REQUEST_ERRORS, *responses_route.ERRORS)
 MODEL_LIST_ERRORS: Errors = (
     *HEARTBEAT_ERRORS,
     errors.KeyServiceFailed,
@@ -200,7 +201,7 @@ OPERATIONS = {
         "create_completion", "OpenAI legacy completion", f"{UNSERVED} {USE_CHAT}", REQUEST_ERRORS, provider=True
     ),
     ("post", "/v1/responses"): Operation(
-        "create_response", "OpenAI response", f"{UNSERVED} {USE_CHAT}", REQUEST_ERRORS, provider=True
+        "create_response", "OpenAI response", responses_route.DESCRIPTION, RESPONSE_ERRORS, provider=True
     ),
     ("post", "/v1/messages/count_tokens"): Operation(
         "count_tokens",

@@ -13,6 +13,13 @@ class NotJson(ForwardingError):
     retryable = False
 
 
+class NotACompletion(ForwardingError):
+    """An answer that cannot be translated to a Response."""
+
+    code = "not_a_completion"
+    retryable = False
+
+
 class EncodingUnsupported(ForwardingError):
     code = "encoding_unsupported"
     retryable = False

@@ -3,7 +3,7 @@
 GatewayError
 ├── InternalError             500  an unexpected exception
 ├── InvalidRequest            400
-│   └── InvalidEndpoint, InvalidMetadata (request_errors.py)
+│   └── InvalidEndpoint; InvalidMetadata, UnsupportedParameter (request_errors.py)
 ├── OriginNotAllowed          403
 ├── ProviderNotFound          404
 ├── StatusPageOff, ProviderNotHealthy  404 and 503 (status_errors.py)
@@ -19,7 +19,7 @@ GatewayError
 └── ForwardingError                between the gateway and the provider
     ├── 502: ProviderUnreachable, ProviderDisconnected, RedirectRefused, EndpointRefused, KeyUnreadable,
     │        AnswerTruncated, StreamTruncated, NotAStream, ModelListUnusable
-    ├── 502: ProviderHeadTooLarge, NotJson, EncodingUnsupported (answer_errors.py)
+    ├── 502: ProviderHeadTooLarge, NotJson, NotACompletion, EncodingUnsupported (answer_errors.py)
     ├── 504: FirstByteTimeout, StreamIdleTimeout, DeadlineExceeded
     └── ProviderError              the provider's own status and message
 """

@@ -1,4 +1,4 @@
-"""Errors about the headers of a forwarded request. `errors.py` has all other errors and the tree."""
+"""Errors about the headers and the fields of a forwarded request. `errors.py` has all other errors and the tree."""
 
 from gateway.core.errors import InvalidRequest
 
@@ -12,3 +12,9 @@ class InvalidMetadata(InvalidRequest):
             f'X-Gateway-Metadata {reason} Send a JSON object of up to 5 strings, such as {{"team": "search"}}.',
             param="X-Gateway-Metadata",
         )
+
+
+class UnsupportedParameter(InvalidRequest):
+    """A field of a Responses request that chat completions cannot express."""
+
+    code = "unsupported_parameter"

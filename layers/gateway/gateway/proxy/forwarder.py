@@ -4,14 +4,15 @@ import time
 from collections.abc import Callable
 
 from gateway.proxy.request import ForwardRequest, with_model
+from gateway.proxy.responses_fallback import Sender
 from gateway.proxy.targets import TargetResolver
-from gateway.proxy.upstream import Target, Upstream, UpstreamResponse
+from gateway.proxy.upstream import Target, UpstreamResponse
 
 
 class Forwarder:
     """Resolves the provider of a request and sends the request there."""
 
-    def __init__(self, targets: TargetResolver, upstream: Upstream) -> None:
+    def __init__(self, targets: TargetResolver, upstream: Sender) -> None:
         self._targets = targets
         self._upstream = upstream
 

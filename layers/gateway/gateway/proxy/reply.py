@@ -66,9 +66,8 @@ def error_reply(error: GatewayError, log: RequestLog, response: UpstreamResponse
 
 def provider_error(response: UpstreamResponse, chunks: Iterator[bytes], log: RequestLog) -> ProviderError:
     """Returns the error that a provider's response stands for. Reads its body, which may break off."""
-    secrets = [log.target.key] if log.target is not None and log.target.key else []
-    body = read_error_body(chunks, secrets)
-    return upstream_error(response.status, body, secrets, headers=response.headers, path=log.request.path)
+    body = read_error_body(chunks, log.secrets)
+    return upstream_error(response.status, body, log.secrets, headers=response.headers, path=log.provider_path)
 
 
 def require_json(body: bytes) -> None:

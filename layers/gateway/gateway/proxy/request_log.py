@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from aws_lambda_powertools import Logger
 
@@ -14,9 +14,13 @@ from gateway.core.telemetry import MetricName, emit
 from gateway.proxy.caller_metadata import MAX_CHARACTERS
 from gateway.proxy.completion_facts import finish_reasons, response_id
 from gateway.proxy.request import MODEL_PATHS, ForwardRequest
+from gateway.proxy.translate.chat_stream import PATH as CHAT_PATH
 from gateway.proxy.upstream import Target
 from gateway.proxy.upstream_errors import CONTROL_CHARACTERS
 from gateway.proxy.usage import Usage, merge_usage
+
+if TYPE_CHECKING:
+    from gateway.proxy.translate.responses_request import TranslatedRequest
 
 StreamEnd = Literal["done", "truncated", "idle_timeout", "deadline", "client_gone", "error"]
 UNKNOWN = Usage()
@@ -47,8 +51,10 @@ class RequestLog:
     # The id of the answer's completion or message.
     response_id: str | None = None
     finish_reasons: tuple[str, ...] = ()
-    # The format from which the stream was translated.
-    translated: Literal["anthropic"] | None = None
+    # The format from which a chat stream was translated, or the one to which chat completions were.
+    translated: Literal["anthropic", "responses"] | None = None
+    # Set where chat completions answer a Responses request.
+    translation: "TranslatedRequest | None" = None
     started_at: float = field(init=False)
     _first_chunk_at: float = field(init=False, default=0.0)
     _last_chunk_at: float = field(init=False, default=0.0)
@@ -61,6 +67,20 @@ class RequestLog:
         """The model or model hint that the request names, or else the registered one where the gateway adds that."""
         registered = self.target.model if self.target is not None and self.request.path in MODEL_PATHS else None
         return self.request.model or registered
+
+    @property
+    def secrets(self) -> list[str]:
+        """The texts that must not be returned to the client."""
+        return [self.target.key] if self.target is not None and self.target.key else []
+
+    @property
+    def provider_path(self) -> str:
+        """The path that the provider answered."""
+        return self.request.path if self.translation is None else CHAT_PATH
+
+    def set_translation(self, translation: "TranslatedRequest | None") -> None:
+        """Records whether the provider's answer is translated to a Response."""
+        self.translation, self.translated = translation, "responses" if translation is not None else self.translated
 
     def set_target(self, target: Target) -> None:
         """Records the provider as soon as it is known, before it answers."""
@@ -114,6 +134,7 @@ def write(log: RequestLog, logger: Logger, namespace: str) -> None:
         "client_request_id": _loggable(log.request.client_request_id, log.target, MAX_CLIENT_ID_CHARACTERS),
         "metadata": _loggable_labels(log),
         "path": log.request.route or log.request.path,
+        "provider_path": log.provider_path,
         "provider": provider,
         "status": log.status,
         "code": log.code,

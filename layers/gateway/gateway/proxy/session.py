@@ -25,6 +25,7 @@ from gateway.proxy.reply import (
 )
 from gateway.proxy.request import ForwardRequest, read_request, with_metadata
 from gateway.proxy.request_log import RequestLog
+from gateway.proxy.responses_answer import JSON_CONTENT, whole_response
 from gateway.proxy.stream import relay, relay_late
 from gateway.proxy.translate.chat_stream import PATH as CHAT_PATH
 from gateway.proxy.translate.chat_stream import read_first_event
@@ -140,6 +141,7 @@ class Session:
     def _reply_to_head(self, target: Target, response: UpstreamResponse, chunks: Pump) -> Reply:
         self._log.target, self._log.status = target, response.status
         self._log.provider_ms = round(response.waited_ms)
+        self._log.set_translation(response.translation)
         if not 200 <= response.status < 300:
             return self._error_reply(provider_error(response, chunks, self._log), response)
         if response.is_stream:
@@ -160,12 +162,20 @@ class Session:
         """Reads the body before the status is sent, so that a body that breaks off becomes an error."""
         body, complete = read_up_to(MAX_BUFFERED_BYTES, chunks)
         require_json(body)
+        if response.translation is not None:
+            return self._translated_reply(response, body)
         self._log.count(body)
         if not complete:
             headers = response_headers(self._log, response)
             return Reply(response.status, headers, stream=long_body(body, chunks, self._log))
         self._log.read_answer(body)
         return Reply(response.status, response_headers(self._log, response), body)
+
+    def _translated_reply(self, response: UpstreamResponse, completion: bytes) -> Reply:
+        self._log.read_answer(completion)
+        body = whole_response(completion, self._log)
+        self._log.count(body)
+        return Reply(response.status, response_headers(self._log, response) | JSON_CONTENT, body)
 
     def _error_reply(self, error: GatewayError, response: UpstreamResponse | None = None) -> Reply:
         self._log.set_error(error)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Generator, Iterable, Iterator
+from functools import partial
 from itertools import chain
 
 from gateway.core.errors import (
@@ -16,10 +17,16 @@ from gateway.proxy.error_frames import error_frame, failed_response_frame
 from gateway.proxy.exchange import Exchange
 from gateway.proxy.reply import provider_error
 from gateway.proxy.request_log import RequestLog, StreamEnd
+from gateway.proxy.responses_answer import response_builder
+from gateway.proxy.responses_fallback import PATH as RESPONSES_PATH
 from gateway.proxy.sse import KEEP_ALIVE, StreamWatcher
 from gateway.proxy.translate.anthropic import AnthropicTranslator
+from gateway.proxy.translate.chat_stream import PATH as CHAT_PATH
 from gateway.proxy.translate.chat_stream import ChatStream
+from gateway.proxy.translate.responses_stream import ResponsesStream
 from gateway.proxy.upstream_errors import STREAM_ERROR_CODE, stream_error
+
+type Output = ChatStream | ResponsesStream
 
 
 def relay(chunks: Iterable[bytes], log: RequestLog) -> Generator[bytes]:
@@ -28,7 +35,7 @@ def relay(chunks: Iterable[bytes], log: RequestLog) -> Generator[bytes]:
     `chunks` raises a GatewayError where the stream breaks. The stream then ends with one error frame and without
     `[DONE]`, and nothing is raised. Closing this generator means that the client has left.
     """
-    watcher, output = StreamWatcher(log.request.choices), ChatStream(_translator(log), path=log.request.path)
+    watcher, output = StreamWatcher(log.request.choices), _output(log)
     log.stream_end = "client_gone"
     try:
         yield from _frames(chunks, watcher, output, log)
@@ -39,7 +46,7 @@ def relay(chunks: Iterable[bytes], log: RequestLog) -> Generator[bytes]:
             yield buffered
         error = _reported_error(watcher, log) or broken
         log.stream_end, log.code = stream_end(error), error.code
-        yield _last_frame(error, watcher, log)
+        yield output.last_frame(error) or _last_frame(error, watcher, log)
     finally:
         if output.translated:
             log.translated = "anthropic"
@@ -65,7 +72,7 @@ def stream_end(error: GatewayError) -> StreamEnd:
     return "deadline" if isinstance(error, DeadlineExceeded) else "error"
 
 
-def _frames(chunks: Iterable[bytes], watcher: StreamWatcher, output: ChatStream, log: RequestLog) -> Iterator[bytes]:
+def _frames(chunks: Iterable[bytes], watcher: StreamWatcher, output: Output, log: RequestLog) -> Iterator[bytes]:
     for chunk in chunks:
         if chunk is KEEP_ALIVE:
             if watcher.between_frames:
@@ -89,16 +96,16 @@ def _counted(pieces: Iterable[bytes], log: RequestLog) -> Iterator[bytes]:
             yield piece
 
 
+def _output(log: RequestLog) -> Output:
+    if log.request.path != RESPONSES_PATH:
+        return ChatStream(_translator(log), path=log.request.path)
+    return ResponsesStream(ChatStream(_translator(log), path=CHAT_PATH), partial(response_builder, log))
+
+
 def _translator(log: RequestLog) -> AnthropicTranslator:
-    def provider_error(error: object) -> ProviderError:
-        return stream_error(error, _secrets(log))
-
     include_usage = log.request.include_usage
-    return AnthropicTranslator(created=int(time.time()), include_usage=include_usage, stream_error=provider_error)
-
-
-def _secrets(log: RequestLog) -> list[str]:
-    return [log.target.key] if log.target and log.target.key else []
+    reported_error = partial(stream_error, secrets=log.secrets)
+    return AnthropicTranslator(created=int(time.time()), include_usage=include_usage, stream_error=reported_error)
 
 
 def _last_frame(error: GatewayError, watcher: StreamWatcher, log: RequestLog) -> bytes:
@@ -125,7 +132,7 @@ def _reported_error(watcher: StreamWatcher, log: RequestLog) -> ProviderError | 
     """Returns the error that a frame of the stream reported: the cause, where the stream then broke."""
     if not watcher.error:
         return None
-    return stream_error(watcher.error, _secrets(log))
+    return stream_error(watcher.error, log.secrets)
 
 
 def _checked_stream(exchange: Exchange, chunks: Iterator[bytes], log: RequestLog) -> Iterator[bytes]:
@@ -147,6 +154,7 @@ def _checked_stream(exchange: Exchange, chunks: Iterator[bytes], log: RequestLog
 def _check_head(exchange: Exchange, body: Iterator[bytes], log: RequestLog) -> None:
     log.target, response = exchange.head.result()
     log.provider_ms = round(response.waited_ms)
+    log.set_translation(response.translation)
     if not 200 <= response.status < 300:
         raise provider_error(response, body, log)
     if not response.is_stream:

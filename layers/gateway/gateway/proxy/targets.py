@@ -69,6 +69,7 @@ class TargetResolver:
             provider_id=provider.id,
             endpoint=provider.endpoint,
             model=provider.model,
+            version=provider.version,
             status=provider.health.status,
             key=self._key(provider),
         )

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from threading import Lock
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import httpcore
 import httpx
@@ -34,6 +34,9 @@ from gateway.proxy.timeouts import CONNECT_ATTEMPTS, RequestTimeouts
 from gateway.proxy.transport_errors import is_dropped, translated_errors
 from gateway.registry.endpoint import is_loopback
 
+if TYPE_CHECKING:
+    from gateway.proxy.translate.responses_request import TranslatedRequest
+
 Guard = Callable[[str], None]
 
 MAX_IDLE_SECONDS = 45.0
@@ -43,11 +46,12 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 @dataclass(frozen=True)
 class Target:
-    """The provider that a request is sent to, with its decrypted key."""
+    """The provider that a request is sent to, with its decrypted key. `version` changes with the registration."""
 
     provider_id: str
     endpoint: str
     model: str | None = None
+    version: str = ""
     status: str = "pending"
     key: str | None = field(default=None, repr=False)
 
@@ -65,7 +69,7 @@ class UpstreamResponse:
     """A provider's response: its head, and its body as chunks that have not been read yet.
 
     `waited_ms` is the time from sending the request to the head. `abort` ends the connection from any thread, which
-    wakes a thread that is blocked in `chunks`.
+    wakes a thread that is blocked in `chunks`. `translation` is set where chat completions answer a Responses request.
     """
 
     status: int
@@ -73,6 +77,7 @@ class UpstreamResponse:
     chunks: Chunks
     waited_ms: float
     abort: Callable[[], None]
+    translation: "TranslatedRequest | None" = None
 
     @property
     def is_stream(self) -> bool:

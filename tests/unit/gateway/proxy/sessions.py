@@ -14,6 +14,7 @@ from gateway.core.settings import Limits
 from gateway.core.telemetry import make_logger
 from gateway.proxy.forwarder import Forwarder
 from gateway.proxy.request import ForwardRequest
+from gateway.proxy.responses_fallback import ResponsesFallback
 from gateway.proxy.session import SPARE_SECONDS, Environment, Session
 from gateway.proxy.upstream import Target, Upstream, UpstreamResponse
 from tests.rehearsal import wait_until
@@ -31,7 +32,7 @@ class Direct(Forwarder):
 
     def __init__(self, upstream: Upstream, endpoint: str) -> None:
         self._only = Target("main", endpoint)
-        self._direct = upstream
+        self._direct = ResponsesFallback(upstream)
 
     def send(
         self, request: ForwardRequest, _provider: str | None, *, deadline: float, on_target: Callable[[Target], None]
@@ -50,19 +51,32 @@ class Sessions:
         self.started = False
 
     def to(
-        self, script: Script, body: bytes = ASK, *, limits: Limits = QUICK, seconds: float = 5, clean_end: float = 0.5
+        self,
+        script: Script,
+        body: bytes = ASK,
+        *,
+        limits: Limits = QUICK,
+        seconds: float = 5,
+        clean_end: float = 0.5,
+        path: str = "/chat/completions",
     ) -> Session:
         self.server, self.upstream, self.started = self._serve(script), self._make_upstream(limits), True
-        return self.again(body, limits=limits, seconds=seconds, clean_end=clean_end)
+        return self.again(body, limits=limits, seconds=seconds, clean_end=clean_end, path=path)
 
     def again(
-        self, body: bytes = ASK_STREAM, *, limits: Limits = QUICK, seconds: float = 5, clean_end: float = 0.5
+        self,
+        body: bytes = ASK_STREAM,
+        *,
+        limits: Limits = QUICK,
+        seconds: float = 5,
+        clean_end: float = 0.5,
+        path: str = "/chat/completions",
     ) -> Session:
         """Makes another session with the same server and the same connections."""
         # A logger keeps the stdout that it was created with, so each session gets a logger of another name.
         logger = make_logger(uuid.uuid4().hex, "INFO")
         environment = Environment(Direct(self.upstream, self.server.url), limits, logger, "Tests", clean_end)
-        return Session(environment, replace(a_request(), body=body), seconds_left=seconds + SPARE_SECONDS)
+        return Session(environment, replace(a_request(), body=body, path=path), seconds_left=seconds + SPARE_SECONDS)
 
     def assert_over(self) -> None:
         """Waits until the session's thread has released its connection."""

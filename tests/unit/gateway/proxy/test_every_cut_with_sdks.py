@@ -11,10 +11,27 @@ import httpx2
 import openai
 import pytest
 
-from tests.recordings import ANTHROPIC, ANTHROPIC_CRLF, ANTHROPIC_TOOLS, RESPONSE, RESPONSE_CRLF, Recording
+from gateway.proxy.translate.responses_request import TranslatedRequest, translate_request
+from tests.recordings import (
+    ANTHROPIC,
+    ANTHROPIC_CRLF,
+    ANTHROPIC_TOOLS,
+    RESPONSE,
+    RESPONSE_CRLF,
+    TEXT,
+    TOOL_CALLS,
+    Recording,
+)
 from tests.relayed_cuts import CHAT, RESPONSES, cuts
 from tests.scripted_server import Ending
-from tests.sdk_outcomes import outcome, read_final_response, read_response, read_text, read_tool_calls
+from tests.sdk_outcomes import (
+    outcome,
+    read_final_response,
+    read_response,
+    read_response_calls,
+    read_text,
+    read_tool_calls,
+)
 
 type Read = Callable[[openai.OpenAI, str], str]
 
@@ -22,7 +39,9 @@ type Read = Callable[[openai.OpenAI, str], str]
 every_ending = pytest.mark.parametrize("ending", ["clean", "reset"])
 
 
-def wrong(read: Read, recording: Recording, path: str, ending: Ending) -> list[tuple[int, str]]:
+def wrong(
+    read: Read, recording: Recording, path: str, ending: Ending, translation: TranslatedRequest | None = None
+) -> list[tuple[int, str]]:
     """Returns the length and the outcome of each cut with an unexpected outcome, without a connection."""
     served = b""
 
@@ -31,7 +50,7 @@ def wrong(read: Read, recording: Recording, path: str, ending: Ending) -> list[t
 
     # Cuts within one frame give the client the same bytes, which the SDK reads once.
     outcomes: dict[bytes, str] = {}
-    every_cut = list(cuts(recording, path, ending))
+    every_cut = list(cuts(recording, path, ending, translation))
     http = httpx2.Client(transport=httpx2.MockTransport(serve))
     with openai.OpenAI(base_url="http://gateway/v1", api_key="token", max_retries=0, http_client=http) as client:
         for served in {cut.body for cut in every_cut}:
@@ -55,3 +74,21 @@ def test_openai_sdk_raises_on_translated_tool_calls_cut_anywhere(ending: Ending)
 @pytest.mark.parametrize("read", [read_response, read_final_response], ids=["create", "stream"])
 def test_openai_sdk_reports_a_response_cut_anywhere(read: Read, recording: Recording, ending: Ending) -> None:
     assert wrong(read, recording, RESPONSES, ending) == []
+
+
+@every_ending
+@pytest.mark.parametrize(
+    ("read", "recording"),
+    [(read_response, TEXT), (read_response, ANTHROPIC), (read_final_response, TEXT)],
+    ids=["create", "create-Anthropic", "stream"],
+)
+def test_openai_sdk_reports_a_translated_response_cut_anywhere(
+    read: Read, recording: Recording, ending: Ending
+) -> None:
+    assert wrong(read, recording, RESPONSES, ending, translate_request({"input": "a"})) == []
+
+
+@every_ending
+@pytest.mark.parametrize("recording", [TOOL_CALLS, ANTHROPIC_TOOLS], ids=["OpenAI", "Anthropic"])
+def test_openai_sdk_reports_translated_function_calls_cut_anywhere(recording: Recording, ending: Ending) -> None:
+    assert wrong(read_response_calls, recording, RESPONSES, ending, translate_request({"input": "a"})) == []

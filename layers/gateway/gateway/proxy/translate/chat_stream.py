@@ -29,6 +29,11 @@ class ChatStream:
         return self._is_anthropic is True
 
     @property
+    def is_unchanged(self) -> bool:
+        """Whether the first event has decided that the stream is not translated."""
+        return self._is_anthropic is False
+
+    @property
     def done(self) -> bool:
         """Whether the end mark of a translated stream was returned."""
         return self._translator.done
@@ -52,6 +57,9 @@ class ChatStream:
     def end(self) -> bytes:
         """Returns what a complete stream still needs."""
         return self._translator.end() if self.translated else self.release()
+
+    def last_frame(self, _error: GatewayError) -> None:
+        """A broken stream of chat completions or Anthropic messages ends with the frame of its path."""
 
 
 def read_first_event(chunks: Iterator[bytes], seconds: float | None) -> tuple[bool, Iterator[bytes]]:

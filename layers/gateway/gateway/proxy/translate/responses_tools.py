@@ -1,0 +1,154 @@
+"""The tools of a Responses request as chat tools, and the tools that the calls of the answer refer to."""
+
+import json
+import re
+import zlib
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from gateway.core.errors import InvalidRequest
+from gateway.core.request_errors import UnsupportedParameter
+
+# OpenAI's limit for the name of a function.
+MAX_NAME_CHARACTERS = 64
+HASH_CHARACTERS = 8
+# The value of a field is repeated in an error only if it looks like the name of a type.
+TYPE_NAME = re.compile(r"[a-z][a-z0-9_.]{0,63}")
+# A custom tool takes one text. As a function it has one parameter.
+CUSTOM_INPUT = "input"
+# A tool by which the client searches for further tools. As a function it has this name.
+TOOL_SEARCH = "tool_search"
+WEB_SEARCH = 'Codex sends it by default: set web_search = "disabled" in config.toml.'
+
+type Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A tool as the client knows it."""
+
+    name: str
+    namespace: str | None = None
+    kind: Literal["function", "custom", "tool_search"] = "function"
+
+    @property
+    def chat_name(self) -> str:
+        """The name of its function. Chat completions have no namespaces."""
+        name = self.name if self.namespace is None else f"{self.namespace}__{self.name}"
+        if len(name) <= MAX_NAME_CHARACTERS:
+            return name
+        return f"{name[: MAX_NAME_CHARACTERS - HASH_CHARACTERS]}{zlib.crc32(name.encode(errors='replace')):08x}"
+
+
+class Tools:
+    """The tools of a request. `functions` are the chat tools."""
+
+    def __init__(self) -> None:
+        self.functions: list[Json] = []
+        self._by_chat_name: dict[str, Tool] = {}
+
+    def add(self, definitions: object, param: str) -> list[str]:
+        """Adds the tools of a list and returns their chat names. `param` names the list in errors.
+
+        Raises InvalidRequest and UnsupportedParameter.
+        """
+        if definitions is None:
+            return []
+        if not isinstance(definitions, list):
+            raise InvalidRequest(f"{param} must be a list of tools.", param=param)
+        added = (self._add(definition, f"{param}[{index}]") for index, definition in enumerate(definitions))
+        return [name for names in added for name in names]
+
+    def called(self, chat_name: str) -> Tool:
+        """Returns the tool that a call of the answer names. A model may name one that does not exist."""
+        return self._by_chat_name.get(chat_name) or Tool(chat_name)
+
+    def keep(self, allowed: set[str]) -> None:
+        """Removes the functions with other chat names than these."""
+        self.functions = [function for function in self.functions if function["function"]["name"] in allowed]
+
+    def _add(self, definition: object, param: str, namespace: str | None = None) -> list[str]:
+        kind = definition.get("type") if isinstance(definition, dict) else None
+        if not isinstance(definition, dict) or (kind in ("function", "custom", "namespace") and not _name(definition)):
+            raise InvalidRequest(f"{param} is not a tool with a type and a name.", param=param)
+        if kind == "namespace" and namespace is None:
+            inner_tools = enumerate(definition.get("tools") or ())
+            added = (self._add(tool, f"{param}.tools[{index}]", _name(definition)) for index, tool in inner_tools)
+            return [name for names in added for name in names]
+        tool = _tool(definition, namespace)
+        if tool is None:
+            raise unsupported_tool(kind, f"{param}.type")
+        if tool.chat_name not in self._by_chat_name:
+            # Chat completions reject two tools of one name, and a tool search may load a tool twice.
+            self._by_chat_name[tool.chat_name] = tool
+            self.functions.append((_custom if tool.kind == "custom" else _function)(tool, definition))
+        return [tool.chat_name]
+
+
+def _tool(definition: Json, namespace: str | None) -> Tool | None:
+    """Returns None for a tool that has no counterpart in chat completions."""
+    match definition.get("type"):
+        case "function" | "custom" as kind:
+            return Tool(_name(definition), namespace, kind)
+        case "tool_search" if definition.get("execution") == "client":
+            return Tool(TOOL_SEARCH, None, "tool_search")
+    return None
+
+
+def unsupported_tool(kind: object, param: str) -> UnsupportedParameter:
+    """Returns the error for a tool that OpenAI's API runs itself, or that only its models know."""
+    name = type_name(kind)
+    hint = f" {WEB_SEARCH}" if name.startswith("web_search") else ""
+    return UnsupportedParameter(
+        f"Chat completions have no tool {name}. Leave it out, or send a function tool that your program runs.{hint}",
+        param=param,
+    )
+
+
+def type_name(kind: object) -> str:
+    """Returns the value of a field `type` for an error message."""
+    return kind if isinstance(kind, str) and TYPE_NAME.fullmatch(kind) else "of this type"
+
+
+def custom_input(arguments: str) -> str:
+    """Returns the input of a custom tool from the arguments of its function, or the arguments if they have none."""
+    try:
+        content = json.loads(arguments)
+    except (ValueError, RecursionError):
+        return arguments
+    value = content.get(CUSTOM_INPUT) if isinstance(content, dict) else None
+    return value if isinstance(value, str) else arguments
+
+
+def _function(tool: Tool, definition: Json) -> Json:
+    function = {"name": tool.chat_name} | {
+        field: definition[field] for field in ("description", "parameters") if definition.get(field) is not None
+    }
+    # False is the default of chat completions.
+    strict = {"strict": True} if definition.get("strict") is True else {}
+    return {"type": "function", "function": function | strict}
+
+
+def _custom(tool: Tool, definition: Json) -> Json:
+    description = "\n\n".join(filter(None, (definition.get("description"), _grammar(definition.get("format")))))
+    parameters = {
+        "type": "object",
+        "properties": {CUSTOM_INPUT: {"type": "string", "description": "The input of the tool, as plain text."}},
+        "required": [CUSTOM_INPUT],
+        "additionalProperties": False,
+    }
+    return {
+        "type": "function",
+        "function": {"name": tool.chat_name, "description": description, "parameters": parameters},
+    }
+
+
+def _grammar(format_: object) -> str:
+    if not isinstance(format_, dict) or format_.get("type") != "grammar":
+        return ""
+    return f"The input must match this {format_.get('syntax')} grammar:\n{format_.get('definition')}"
+
+
+def _name(definition: Json) -> str:
+    name = definition.get("name")
+    return name if isinstance(name, str) else ""

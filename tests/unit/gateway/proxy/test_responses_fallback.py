@@ -1,0 +1,202 @@
+"""Which requests to `/responses` are sent to `/chat/completions` instead."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+
+import pytest
+
+from gateway.core.request_errors import UnsupportedParameter
+from gateway.proxy.request import ForwardRequest
+from gateway.proxy.responses_fallback import REMEMBERED_SECONDS, ResponsesFallback
+from gateway.proxy.upstream import Target, UpstreamResponse
+from tests.unit.gateway.builders import KEY, SettableClock, a_request
+
+TARGET = Target("main", "https://tokenhub.example.com/v1", version="1", key=KEY)
+REQUEST = a_request(path="/responses", body=b'{"model": "gpt", "input": "Gr\xc3\xbc\xc3\x9fe"}')
+NOT_FOUND = (404, b"404 page not found\n")
+
+type Answer = tuple[int, bytes]
+
+
+class Body:
+    def __init__(self, *pieces: bytes) -> None:
+        self._pieces: Iterator[bytes] = iter(pieces)
+        self.is_closed = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        return next(self._pieces)
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+class Provider:
+    """Answers `/responses` with `answer`, and all other paths with a completion."""
+
+    def __init__(self, answer: Answer, headers: Mapping[str, str] | None = None) -> None:
+        self.answer = answer
+        self.headers = headers or {}
+        self.requests: list[ForwardRequest] = []
+        self.within: list[float] = []
+        self.bodies: list[Body] = []
+
+    def forward(self, request: ForwardRequest, _target: Target, *, within: float) -> UpstreamResponse:
+        self.requests.append(request)
+        self.within.append(within)
+        status, body = self.answer if request.path == "/responses" else (200, b"{}")
+        self.bodies.append(Body(body[:3], body[3:]))
+        return UpstreamResponse(status, self.headers, self.bodies[-1], 1.0, lambda: None)
+
+    @property
+    def paths(self) -> list[str]:
+        return [request.path for request in self.requests]
+
+
+def send(provider: Provider, request: ForwardRequest = REQUEST) -> UpstreamResponse:
+    return ResponsesFallback(provider).forward(request, TARGET, within=5)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        NOT_FOUND,
+        (404, b""),
+        (404, b'{"detail":"Not Found"}'),
+        (404, b'{"error":{"code":404,"message":"File Not Found","type":"not_found_error"}}'),
+        (404, b'{"error":{"message":"Invalid URL (POST /v1/responses)"}}'),
+        (404, b'{"message":"Route POST:/v1/responses not found","error":"Not Found","statusCode":404}'),
+        (405, b"Method Not Allowed"),
+    ],
+)
+def test_translates_where_the_path_is_missing(answer: Answer) -> None:
+    provider = Provider(answer)
+
+    response = send(provider)
+
+    assert provider.paths == ["/responses", "/chat/completions"]
+    assert json.loads(provider.requests[1].body or b"") == {
+        "model": "gpt",
+        "messages": [{"role": "user", "content": "Grüße"}],
+    }
+    assert "Grüße".encode() in (provider.requests[1].body or b"")
+    assert response.translation is not None
+    assert provider.bodies[0].is_closed
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (200, b"{}"),
+        (400, b"404 page not found"),
+        (401, b"invalid api key"),
+        (404, b'{"error":{"message":"The model `gpt` does not exist"}}'),
+        (404, b'{"error":{"message":"Previous response with id \'resp_1\' not found."}}'),
+        (404, b"<html><body>Not Found</body></html>"),
+        (502, b"404 page not found"),
+    ],
+)
+def test_returns_every_other_answer_unread(answer: Answer) -> None:
+    provider = Provider(answer)
+
+    response = send(provider)
+
+    assert provider.paths == ["/responses"]
+    assert (response.status, b"".join(response.chunks)) == answer
+    assert response.translation is None
+    response.chunks.close()
+    assert provider.bodies[0].is_closed
+
+
+def test_returns_an_answer_that_tokenhub_relays() -> None:
+    provider = Provider(NOT_FOUND, {"x-negotiated-model": "gpt"})
+
+    assert send(provider).status == 404
+    assert provider.paths == ["/responses"]
+
+
+@pytest.mark.parametrize("change", [{"path": "/chat/completions"}, {"method": "GET", "body": None}])
+def test_other_requests_pass_unchanged(change: dict[str, object]) -> None:
+    provider, request = Provider(NOT_FOUND), replace(REQUEST, **change)  # type: ignore[arg-type]
+
+    send(provider, request)
+
+    assert provider.requests == [request]
+
+
+@pytest.fixture
+def asked() -> tuple[Provider, SettableClock, Callable[[Target], list[str]]]:
+    provider, clock = Provider(NOT_FOUND), SettableClock()
+    fallback = ResponsesFallback(provider, clock=clock)
+
+    def ask(target: Target) -> list[str]:
+        provider.requests.clear()
+        fallback.forward(REQUEST, target, within=5)
+        return provider.paths
+
+    assert ask(TARGET) == ["/responses", "/chat/completions"]
+    return provider, clock, ask
+
+
+type Asked = tuple[Provider, SettableClock, Callable[[Target], list[str]]]
+
+
+def test_remembers_a_version_without_the_path_for_ten_minutes(asked: Asked) -> None:
+    _, clock, ask = asked
+
+    clock.now += REMEMBERED_SECONDS - 1
+    assert ask(TARGET) == ["/chat/completions"]
+    clock.now += 1
+    assert ask(TARGET) == ["/responses", "/chat/completions"]
+
+
+def test_asks_again_after_the_clock_was_set_back(asked: Asked) -> None:
+    _, clock, ask = asked
+
+    clock.now -= 1
+
+    assert ask(TARGET)[0] == "/responses"
+
+
+def test_asks_another_version_and_another_provider(asked: Asked) -> None:
+    provider, _, ask = asked
+    provider.answer = (200, b"{}")
+
+    assert ask(replace(TARGET, version="2")) == ["/responses"]
+    assert ask(replace(TARGET, provider_id="other")) == ["/responses"]
+    assert ask(TARGET) == ["/chat/completions"]
+
+
+def test_rejects_what_cannot_be_translated() -> None:
+    provider = Provider(NOT_FOUND)
+
+    with pytest.raises(UnsupportedParameter):
+        send(provider, replace(REQUEST, body=b'{"input": "a", "background": true}'))
+    assert provider.paths == ["/responses"]
+
+
+def test_a_provider_that_serves_the_path_gets_every_field() -> None:
+    provider = Provider((200, b"{}"))
+
+    send(provider, replace(REQUEST, body=b'{"input": "a", "background": true}'))
+
+    assert provider.requests[0].body == b'{"input": "a", "background": true}'
+
+
+def test_sends_half_of_a_surrogate_pair_as_an_escape() -> None:
+    provider = Provider(NOT_FOUND)
+
+    send(provider, replace(REQUEST, body=b'{"input": "\\ud83d"}'))
+
+    assert b"\\ud83d" in (provider.requests[1].body or b"")
+
+
+def test_the_second_request_has_the_rest_of_the_time() -> None:
+    provider = Provider(NOT_FOUND)
+
+    send(provider)
+
+    assert provider.within[1] < provider.within[0] == 5
