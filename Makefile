@@ -92,7 +92,7 @@ reset: .local/ready
 	@$(python) -m tools.local.reset
 
 test: .local/ready-dev
-	$(python) -m pytest -n auto --dist worksteal tests/unit tests/functions
+	$(python) -m pytest -n auto --dist worksteal tests/unit tests/functions layers/streaming/tests
 	@TOKENHUB_URL= $(MAKE) -s conformance
 	$(python) -m pytest tests/integration
 
@@ -122,7 +122,7 @@ soak: .local/ready-dev
 	@MINUTES=$(MINUTES) SEED=$(SEED) $(python) -m tests.soak
 
 bench: .local/ready-dev .local/bench/ready
-	PYTHONPATH=.:layers/gateway $(python) -m tools.bench.$(BENCH)
+	PYTHONPATH=.:layers/gateway:layers/streaming/tests $(python) -m tools.bench.$(BENCH)
 
 format: .local/ready-dev
 	.venv/bin/ruff check --fix

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import samcli
 
+from managed_runtime import RUNTIME_PYTHON, launch
 from tests.local_system import free_ports
-from tests.managed_runtime import RUNTIME_PYTHON, launch
 
 RAPID = Path(samcli.__file__).parent / "local/rapid"
 BINARY = RAPID / f"aws-lambda-rie-{'arm64' if platform.machine() in ('aarch64', 'arm64') else 'x86_64'}"

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.managed_runtime import ROOT, RUNTIME_PYTHON, Runtime, Start, starting
-from tests.runtime_contract import RuntimeContract
+from managed_runtime import RUNTIME_PYTHON, Runtime, Start, starting
+from runtime_contract import RuntimeContract
+from tests.template import ROOT
 
 WITHOUT_INVOCATION_IDS = ("3.1.1", "4.0.1")
 PINNED = "4.2.2"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.managed_runtime import RUNTIME_PYTHON, Runtime, starting
+from managed_runtime import RUNTIME_PYTHON, Runtime, starting
 
 MIB = 1 << 20
 FAULTS = 100

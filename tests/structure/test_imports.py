@@ -12,12 +12,13 @@ import pytest
 from tests.template import ROOT
 
 GATEWAY = ROOT / "layers/gateway/gateway"
-STREAMING = ROOT / "layers/streaming/python/lambda_streaming"
+STREAMING_FOLDER = ROOT / "layers/streaming"
+STREAMING = STREAMING_FOLDER / "python/lambda_streaming"
 PARTS = {"functions", "gateway", "lambda_streaming", "tools", "tests"}
 MAY_IMPORT = {
     ROOT / "functions": {"gateway", "lambda_streaming"},
     GATEWAY: {"gateway", "lambda_streaming"},
-    STREAMING: {"lambda_streaming"},
+    **{STREAMING_FOLDER / part: {"lambda_streaming"} for part in ("python", "tests", "example")},
     **{ROOT / "tools" / part: {"tools"} for part in ("docs", "local", "ops", "rehearsal", "smoke")},
     # Benchmarks load the functions' code and start test systems.
     ROOT / "tools/bench": {"tools", "gateway", "tests"},

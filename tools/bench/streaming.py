@@ -20,8 +20,8 @@ from pathlib import Path
 
 import aiohttp
 
+from runtime_api import RuntimeApi
 from tests.local_system import LocalSystem, free_ports
-from tests.runtime_api import RuntimeApi
 from tests.template import ROOT
 from tools.bench import upstream
 from tools.local import aws, discovery, stack

@@ -160,13 +160,17 @@ class RunningServer:
 def serving(
     function: Function | None = None,
     *,
+    deployment: Deployment | None = None,
     admin_token: str | None = None,
     aws_url: str | None = None,
     save_failure: str | None = None,
     places: int | None = None,
     **options: Any,
 ) -> Iterator[RunningServer]:
-    """Runs an API server for the duration of the block. `options` go to WorkerPool."""
+    """Runs an API server for the duration of the block, by default with the routes of make_deployment().
+
+    `options` go to WorkerPool.
+    """
     running = RunningServer("", FakeApiGateway(), FakeAuthorizerFunction(), [])
     with _loop() as loop:
         workers = WorkerPool(
@@ -178,7 +182,7 @@ def serving(
         aws = web.AppRunner(running.api_gateway.app(), shutdown_timeout=0.1, auto_decompress=False)
         fake_url = loop.run(_listen(aws))
         server = ApiServer(
-            make_deployment(function),
+            deployment or make_deployment(function),
             aws_url=aws_url or fake_url,
             workers=workers,
             authorizer=TokenAuthorizer(running.authorizer),

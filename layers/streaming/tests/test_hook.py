@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lambda_streaming import Response, StreamingResponse, response_mode, streaming
-from tests.runtime_api import RuntimeApi
+from runtime_api import RuntimeApi
 
 MODULE = "awslambdaric.lambda_runtime_client"
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lambda_streaming import wire
-from tests.runtime_api import RuntimeApi
+from runtime_api import RuntimeApi
 
 NAMES = st.from_regex(r"x-[a-z0-9-]{1,20}", fullmatch=True)
 VALUES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n\0"), max_size=100)

@@ -1,7 +1,7 @@
 """The layer's contract under the pinned awslambdaric, in its own process, against a Runtime API on real sockets."""
 
-from tests.managed_runtime import ROOT, Runtime, Start
-from tests.runtime_contract import RuntimeContract
+from managed_runtime import LAYER, Runtime, Start
+from runtime_contract import RuntimeContract
 
 
 class TestThePinnedRuntime(RuntimeContract):
@@ -12,12 +12,11 @@ class TestThePinnedRuntime(RuntimeContract):
 
 
 def test_readme_example_works(start_runtime: Start) -> None:
-    readme = (ROOT / "layers/streaming/README.md").read_text()
-    runtime = start_runtime(readme.partition("```python\n")[2].partition("```")[0])
+    runtime = start_runtime((LAYER / "example/function/app.py").read_text())
 
     streamed = runtime.api.invoke(queryStringParameters={"count": "2"})
     rejected = runtime.api.invoke(queryStringParameters={"count": "many"})
 
     assert streamed.chunks[1:] == [b"data: 0\n\n", b"data: 1\n\n"]
-    assert (rejected.prelude["statusCode"], rejected.body) == (400, b"count must be a number")
+    assert (rejected.prelude["statusCode"], rejected.body) == (400, b"count must be a number from 1 to 50")
     assert runtime.logged("closed\n")

@@ -1,8 +1,10 @@
 """Runs the real awslambdaric in its own process against the test Runtime API."""
 
 import contextlib
+import importlib.util
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,10 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.runtime_api import RuntimeApi
+from runtime_api import RuntimeApi
 
-ROOT = Path(__file__).parents[1]
-RUNTIME_PYTHON = ROOT / ".local/emulator/bin/python"
+LAYER = Path(__file__).parents[1]
+# The gateway's repository has awslambdaric in this environment. Elsewhere the interpreter of the tests has it.
+EMULATOR_PYTHON = LAYER.parents[1] / ".local/emulator/bin/python"
+RUNTIME_PYTHON = EMULATOR_PYTHON if EMULATOR_PYTHON.exists() else Path(sys.executable)
+HAS_RUNTIME_CLIENT = EMULATOR_PYTHON.exists() or importlib.util.find_spec("awslambdaric") is not None
 
 
 @dataclass
@@ -24,10 +29,10 @@ class Runtime:
     process: subprocess.Popen[bytes]
     output: Path
 
-    def logged(self, text: str, timeout: float = 5) -> bool:
-        """Waits until the output contains the text. Returns whether it does."""
+    def logged(self, text: str, timeout: float = 5, times: int = 1) -> bool:
+        """Waits until the output contains the text `times` times. Returns whether it does."""
         deadline = time.monotonic() + timeout
-        while text not in self.output.read_text():
+        while self.output.read_text().count(text) < times:
             if time.monotonic() > deadline:
                 return False
             time.sleep(0.01)
@@ -65,7 +70,7 @@ def launch(command_prefix: list[str], python: Path, folder: Path, **environment:
     """Starts awslambdaric with the layer and `folder/app.py`. Its output goes to `folder/output`."""
     environment = {
         "PATH": os.environ["PATH"],
-        "PYTHONPATH": str(ROOT / "layers/streaming/python"),
+        "PYTHONPATH": str(LAYER / "python"),
         "PYTHONDONTWRITEBYTECODE": "1",
         "AWS_LAMBDA_LOG_LEVEL": "INFO",
         **environment,

@@ -8,9 +8,8 @@ import time
 
 import pytest
 
-from tests.managed_runtime import Runtime, Start
-from tests.rehearsal import wait_until
-from tests.runtime_api import Post
+from managed_runtime import Runtime, Start
+from runtime_api import Post
 
 APP = """
 import threading, time
@@ -144,8 +143,7 @@ class RuntimeContract:
         invoking.join(10)
 
         assert len(posts[0].body) == 24 << 20
-        before = log_while_paused.count("on_close")
-        assert wait_until(lambda: runtime.output.read_text().count("on_close") > before, 5)
+        assert runtime.logged("on_close", times=log_while_paused.count("on_close") + 1)
 
     def test_framed_mode_sends_the_same_bytes_in_one_piece(self, start_runtime: Start) -> None:
         runtime = start_runtime(APP, STREAM_MODE="framed")
