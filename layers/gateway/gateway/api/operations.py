@@ -76,11 +76,8 @@ def _subclasses(base: type[errors.GatewayError]) -> Iterator[type[errors.Gateway
 
 def _forwarding_errors(*excluded: type[errors.GatewayError]) -> Errors:
     """All errors between the gateway and the provider except `excluded`. ProviderError has no fixed code."""
-    return tuple(
-        e
-        for e in _subclasses(errors.ForwardingError)
-        if e not in (errors.ProviderError, *responses_route.ERRORS, *excluded)
-    )
+    left_out = (errors.ProviderError, *responses_route.ERRORS, *excluded)
+    return tuple(e for e in _subclasses(errors.ForwardingError) if e not in left_out)
 
 
 REQUEST_ERRORS: Errors = (
