@@ -101,6 +101,8 @@ class AwsApi:
         self._service = service
         self._region = environ["AWS_REGION"]
         self._url = settings.aws_endpoint_url or endpoint(service.name, self._region)
+        # Each function calls the local AWS under a path of its own in `sam local`.
+        self._path = urlsplit(self._url).path.rstrip("/") + "/"
         self._before_call = local_aws_check(settings)
         self._timeouts = timeouts or Timeouts()
         self._credentials = credentials_of(environ)
@@ -134,7 +136,7 @@ class AwsApi:
     def _send(self, operation: str, body: bytes) -> dict[str, Any]:
         connection = self._connection()
         try:
-            connection.request("POST", "/", body, self._headers(operation, body))
+            connection.request("POST", self._path, body, self._headers(operation, body))
             response = connection.getresponse()
             content = response.read()
         except TimeoutError as error:
@@ -158,7 +160,13 @@ class AwsApi:
         }
         now, credentials = datetime.now(UTC), self._credentials()
         return signed_headers(
-            headers, body, credentials=credentials, region=self._region, service=self._service.name, now=now
+            headers,
+            body,
+            credentials=credentials,
+            region=self._region,
+            service=self._service.name,
+            now=now,
+            path=self._path,
         )
 
     def _connection(self) -> HTTPConnection:

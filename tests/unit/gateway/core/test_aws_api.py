@@ -54,10 +54,21 @@ def test_sends_the_operation_and_returns_its_result() -> None:
         client.close()
 
     [request] = server.requests
-    assert (request.method, request.target, request.json()) == ("POST", "/", READ)
+    assert (request.method, request.target, request.json()) == ("POST", "/v1/", READ)
     assert request.headers["x-amz-target"] == "secretsmanager.GetSecretValue"
     assert request.headers["content-type"] == "application/x-amz-json-1.1"
     assert "/us-east-1/secretsmanager/aws4_request" in request.headers["authorization"]
+
+
+@pytest.mark.parametrize(("path", "target"), [("", "/"), ("/", "/"), ("/a/b", "/a/b/"), ("/a/b/", "/a/b/")])
+def test_calls_below_the_path_of_its_endpoint(path: str, target: str) -> None:
+    with ScriptedServer(always(SECRET)) as server:
+        client = api(server.url.removesuffix("/v1") + path)
+        client.call("GetSecretValue", READ)
+        client.close()
+
+    [request] = server.requests
+    assert request.target == target
 
 
 def test_keeps_its_connection() -> None:
