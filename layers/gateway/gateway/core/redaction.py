@@ -1,7 +1,7 @@
 """Removes keys from text: registered keys of at least 8 characters, and everything that has the shape of a key."""
 
 import re
-from base64 import b64decode, b64encode
+from binascii import a2b_base64, b2a_base64
 from codecs import getincrementaldecoder
 from collections.abc import Iterable
 from threading import Lock
@@ -100,8 +100,8 @@ def _is_credential(value: str) -> bool:
     bare = value.rstrip("=")
     # A text may be cut within a group of four characters, of which one alone is less than a byte.
     whole = bare[:-1] if len(bare) % 4 == 1 else bare
-    content = b64decode(whole + "=" * (-len(whole) % 4))
-    is_padded = bare != value and b64encode(content).decode() == value
+    content = a2b_base64(whole + "=" * (-len(whole) % 4))
+    is_padded = bare != value and b2a_base64(content, newline=False).decode() == value
     try:
         # An incremental decoder accepts a character that is cut at the end.
         return is_padded or OPAQUE.match(value) is not None or ":" in getincrementaldecoder("utf-8")().decode(content)
