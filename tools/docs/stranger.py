@@ -61,7 +61,8 @@ def total_rate(template: Mapping[str, Any], calls: list[dict[str, Any]]) -> int:
     settings = template["Resources"]["Api"]["Properties"]["MethodSettings"][1:]
     own = {(each["ResourcePath"], each["HttpMethod"]): each["ThrottlingRateLimit"] for each in settings}
     rate = template["Parameters"]["ThrottleRate"]["Default"]
-    return min(ACCOUNT_RATE, sum(own.get((_setting_path(call["Path"]), call["Method"]), rate) for call in calls))
+    rates: list[int] = [own.get((_setting_path(call["Path"]), call["Method"]), rate) for call in calls]
+    return min(ACCOUNT_RATE, sum(rates))
 
 
 def _bound(rate: int) -> str:

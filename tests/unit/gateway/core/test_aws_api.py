@@ -145,8 +145,8 @@ def test_tries_again_after_a_passing_failure(first: Any) -> None:
 
 
 def test_retries_the_codes_of_botocores_standard_mode() -> None:
-    throttling = ThrottledRetryableChecker._THROTTLED_ERROR_CODES
-    transient = TransientRetryableChecker._TRANSIENT_ERROR_CODES
+    throttling = ThrottledRetryableChecker._THROTTLED_ERROR_CODES  # type: ignore[attr-defined]
+    transient = TransientRetryableChecker._TRANSIENT_ERROR_CODES  # type: ignore[attr-defined]
 
     assert {*throttling, *transient} == RETRYABLE_CODES
 
