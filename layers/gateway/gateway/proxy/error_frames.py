@@ -22,12 +22,22 @@ def failed_response_frame(error: GatewayError, response_id: str, sequence_number
         "id": response_id,
         "object": "response",
         "status": "failed",
-        "error": {"code": "server_error", "message": error.message},
+        "error": {"code": response_error_code(error), "message": error.message},
         "incomplete_details": None,
         "output": [],
     }
     data = json.dumps({"type": "response.failed", "sequence_number": sequence_number, "response": response})
     return _after(mid_frame) + f"event: response.failed\ndata: {data}\n\n".encode()
+
+
+def response_error_code(error: GatewayError) -> str:
+    """Returns a code of the Response's `error`: Codex and OpenAI's SDKs know a fixed list of them.
+
+    Codex repeats the request except for `invalid_prompt`.
+    """
+    if error.status == 429:
+        return "rate_limit_exceeded"
+    return "server_error" if error.retryable else "invalid_prompt"
 
 
 def _after(mid_frame: bool) -> bytes:

@@ -48,7 +48,7 @@ class RequestLog:
     provider_ms: int | None = None
     usage: Usage = UNKNOWN
     model_served: str | None = None
-    # The id of the answer's completion or message.
+    # The id of the completion, message or Response that the client receives.
     response_id: str | None = None
     finish_reasons: tuple[str, ...] = ()
     # The format from which a chat stream was translated, or the one to which chat completions were.
@@ -80,7 +80,9 @@ class RequestLog:
 
     def set_translation(self, translation: "TranslatedRequest | None") -> None:
         """Records whether the provider's answer is translated to a Response."""
-        self.translation, self.translated = translation, "responses" if translation is not None else self.translated
+        self.translation = translation
+        if translation is not None:
+            self.translated = "responses"
 
     def set_target(self, target: Target) -> None:
         """Records the provider as soon as it is known, before it answers."""

@@ -1,6 +1,7 @@
 """The answers to a Responses request that chat completions answer. `responses_fallback.py` sends such a request."""
 
 import codecs
+import json
 import re
 import time
 from functools import partial
@@ -34,10 +35,20 @@ def response_builder(log: RequestLog) -> "ResponseBuilder | None":
 
 
 def whole_response(body: bytes, log: RequestLog) -> bytes:
-    """Returns the Response for the body of a completion. Raises NotACompletion, or the error that the body reports."""
+    """Returns the Response for the body of a completion. Raises NotACompletion, or the error that the body reports.
+
+    Sets the log's `response_id` to the id that the client receives.
+    """
     completion, builder = json_object(body.removeprefix(codecs.BOM_UTF8)), response_builder(log)
     if completion is None or builder is None:
-        raise NotACompletion("The provider's answer is not a JSON object, or it is over 32 MB long. Try again.")
-    if "choices" not in completion and error_of(completion):
-        raise upstream_error(502, body, log.secrets)
-    return builder.whole(completion)
+        raise NotACompletion(
+            "The provider's answer is not a JSON object, or it is over 32 MB long. Request a shorter answer, or check "
+            "the registered endpoint."
+        )
+    if error := error_of(completion):
+        # Only the error: beside it may stand a part of the answer.
+        reported = body if "choices" not in completion else json.dumps({"error": error}).encode()
+        raise upstream_error(502, reported, log.secrets)
+    response = builder.whole(completion)
+    log.response_id = builder.id
+    return response

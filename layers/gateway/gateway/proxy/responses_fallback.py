@@ -1,6 +1,7 @@
 """Serves `/v1/responses` over chat completions where the provider has no such path."""
 
 import json
+import math
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from gateway.proxy.known_errors import PATH_STATUSES
 from gateway.proxy.request import ForwardRequest
 from gateway.proxy.translate.chat_stream import PATH as CHAT_PATH
 from gateway.proxy.upstream import Chunks, Target, UpstreamResponse
-from gateway.proxy.upstream_errors import message_of, read_error_body
+from gateway.proxy.upstream_errors import PAGE, message_of, read_error_body
 
 if TYPE_CHECKING:
     from gateway.proxy.translate.responses_request import TranslatedRequest
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
 PATH = "/responses"
 REMEMBERED_SECONDS = 600.0
 # The messages of servers for a path that they do not have: Go's, Python's, Node's and OpenAI's. A server that has the
-# path answers 404 too, for a model or a response that it does not know.
+# path answers 404 too, for a model or a response that it does not know, but never with a web page.
 NO_SUCH_PATH = re.compile(
-    r"(?:404:? )?(?:page |file )?not found\.?|invalid url \(post .*|route post:?/\S* not found|", re.IGNORECASE
+    rf"(?:404:? )?(?:page |file )?not found\.?|invalid url \(post .*|route post:?/\S* not found|{PAGE}|", re.IGNORECASE
 )
 
 
@@ -114,8 +115,16 @@ def _translate(request: ForwardRequest) -> "TranslatedRequest":
     # Imported by the first request that needs it: a cold start is not slower.
     from gateway.proxy.translate.responses_request import translate_request
 
-    body: dict[str, Any] = json.loads(request.body or b"{}")
+    body: dict[str, Any] = json.loads(request.body or b"{}", parse_float=_finite)
     return translate_request(body)
+
+
+def _finite(number: str) -> float:
+    value = float(number)
+    if math.isinf(value):
+        # JSON has no infinity, so the number cannot be sent on.
+        raise InvalidRequest("The body has a number beyond 1.8e308. Send a smaller one.")
+    return value
 
 
 def _encode(chat: dict[str, Any]) -> bytes:

@@ -139,7 +139,7 @@ class StreamWatcher:
         if event is not None:
             self._read_event(event)
         if ERROR_NAME.search(frame):
-            self.error = self.error or (event or {}).get("message") or data.decode(errors="replace")
+            self.error = self.error or named_error(event, data)
 
     def _needs_reading(self, frame: bytes) -> bool:
         if not self.spoke or RELEVANT.search(frame) or b"[DONE]" in frame:
@@ -206,6 +206,11 @@ def error_of(event: dict[str, Any]) -> object:
         or (event.get("message") or "error" if event.get("type") == "error" else None)
         or next((FINISHED_BY_ERROR for choice in _choices(event) if choice.get("finish_reason") == "error"), None)
     )
+
+
+def named_error(event: dict[str, Any] | None, data: bytes) -> object:
+    """Returns the error of an event that has the name `error`, but none of the forms of `error_of`."""
+    return (event or {}).get("message") or data.decode(errors="replace")
 
 
 def _choices(event: dict[str, Any]) -> list[dict[str, Any]]:

@@ -50,7 +50,7 @@ def relay(chunks: Iterable[bytes], log: RequestLog) -> Generator[bytes]:
     finally:
         if output.translated:
             log.translated = "anthropic"
-        _record_end(watcher, log)
+        _record_end(watcher, output, log)
 
 
 def relay_late(exchange: Exchange, chunks: Iterator[bytes], log: RequestLog) -> Generator[bytes]:
@@ -110,13 +110,13 @@ def _translator(log: RequestLog) -> AnthropicTranslator:
 
 def _last_frame(error: GatewayError, watcher: StreamWatcher, log: RequestLog) -> bytes:
     """Returns the frame that ends a broken stream in the format of the path."""
-    if log.request.path != "/responses":
+    if log.request.path != RESPONSES_PATH:
         return error_frame(error, mid_frame=watcher.mid_frame)
     response_id = watcher.response_id or f"resp_{log.request.request_id}"
     return failed_response_frame(error, response_id, watcher.next_sequence_number, mid_frame=watcher.mid_frame)
 
 
-def _record_end(watcher: StreamWatcher, log: RequestLog) -> None:
+def _record_end(watcher: StreamWatcher, output: Output, log: RequestLog) -> None:
     if watcher.done and log.stream_end == "client_gone":
         # The client left as soon as it had read the end mark.
         log.stream_end = "done"
@@ -124,7 +124,7 @@ def _record_end(watcher: StreamWatcher, log: RequestLog) -> None:
         log.stream_end, log.code = "error", STREAM_ERROR_CODE
     log.usage = watcher.usage
     log.model_served = watcher.model
-    log.response_id = watcher.completion_id
+    log.response_id = output.response_id or watcher.completion_id
     log.finish_reasons = watcher.finish_reasons
 
 

@@ -1,11 +1,12 @@
 """The routes that TokenHub does not serve, and what a client uses instead (docs/tokenhub.md, 1.1).
 
-The gateway forwards requests to them nevertheless, for other providers and for later versions of TokenHub.
+The gateway forwards requests to them nevertheless, for other providers and for later versions of TokenHub. Where
+`/responses` is missing, it sends chat completions instead. A 404 of `/responses` is therefore about something else.
 """
 
 CHAT_COMPLETIONS = "Use /v1/chat/completions."
 ALTERNATIVES = {
-    "/responses": f"TokenHub does not serve /v1/responses. {CHAT_COMPLETIONS}",
+    "/responses": "The provider serves /v1/responses. Check the ids in the request, such as previous_response_id.",
     "/completions": f"TokenHub does not serve /v1/completions. {CHAT_COMPLETIONS}",
     "/messages/count_tokens": (
         "TokenHub does not serve /v1/messages/count_tokens. The answers of /v1/messages and /v1/chat/completions have "

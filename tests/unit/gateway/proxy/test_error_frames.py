@@ -1,7 +1,9 @@
 import json
 
-from gateway.core.errors import StreamTruncated
-from gateway.proxy.error_frames import error_frame
+import pytest
+
+from gateway.core.errors import ProviderError, StreamTruncated
+from gateway.proxy.error_frames import error_frame, failed_response_frame
 
 
 def test_error_frame_contains_the_error_and_its_source() -> None:
@@ -22,3 +24,16 @@ def test_error_frame_contains_the_error_and_its_source() -> None:
 
 def test_error_frame_after_a_partial_frame_starts_with_a_blank_line() -> None:
     assert error_frame(StreamTruncated(), mid_frame=True) == b"\n\n" + error_frame(StreamTruncated())
+
+
+@pytest.mark.parametrize(
+    ("status", "retryable", "code"),
+    [(429, True, "rate_limit_exceeded"), (401, False, "invalid_prompt"), (502, True, "server_error")],
+)
+def test_a_failed_response_says_whether_codex_repeats_the_request(status: int, retryable: bool, code: str) -> None:
+    error = ProviderError(status, "Broken.", code="model_error", retryable=retryable)
+
+    frame = failed_response_frame(error, "resp_1", 3, mid_frame=False)
+
+    content = json.loads(frame.decode().removeprefix("event: response.failed\ndata: "))
+    assert content["response"]["error"] == {"code": code, "message": "Broken."}

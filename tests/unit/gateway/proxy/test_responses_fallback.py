@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.core.errors import InvalidRequest
 from gateway.core.request_errors import UnsupportedParameter
 from gateway.proxy.request import ForwardRequest
 from gateway.proxy.responses_fallback import REMEMBERED_SECONDS, ResponsesFallback
@@ -69,6 +70,7 @@ def send(provider: Provider, request: ForwardRequest = REQUEST) -> UpstreamRespo
         (404, b'{"error":{"code":404,"message":"File Not Found","type":"not_found_error"}}'),
         (404, b'{"error":{"message":"Invalid URL (POST /v1/responses)"}}'),
         (404, b'{"message":"Route POST:/v1/responses not found","error":"Not Found","statusCode":404}'),
+        (404, b"<html><head><title>404 Not Found</title></head><body><center>nginx</center></body></html>"),
         (405, b"Method Not Allowed"),
     ],
 )
@@ -95,7 +97,6 @@ def test_translates_where_the_path_is_missing(answer: Answer) -> None:
         (401, b"invalid api key"),
         (404, b'{"error":{"message":"The model `gpt` does not exist"}}'),
         (404, b'{"error":{"message":"Previous response with id \'resp_1\' not found."}}'),
-        (404, b"<html><body>Not Found</body></html>"),
         (502, b"404 page not found"),
     ],
 )
@@ -175,6 +176,15 @@ def test_rejects_what_cannot_be_translated() -> None:
 
     with pytest.raises(UnsupportedParameter):
         send(provider, replace(REQUEST, body=b'{"input": "a", "background": true}'))
+    assert provider.paths == ["/responses"]
+
+
+@pytest.mark.parametrize("field", [b'"temperature": 1e999', b'"metadata": {"a": -1e999}'])
+def test_rejects_a_number_that_is_infinite(field: bytes) -> None:
+    provider = Provider(NOT_FOUND)
+
+    with pytest.raises(InvalidRequest, match="Send a smaller one"):
+        send(provider, replace(REQUEST, body=b'{"input": "a", ' + field + b"}"))
     assert provider.paths == ["/responses"]
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from gateway.proxy.reply import Reply
 from gateway.proxy.session import Session
-from tests.scripted_server import END, STREAM, Cut, Pieces, Request, Script, answer, chunk
+from tests.scripted_server import DONE, END, STREAM, Cut, Pieces, Request, Script, answer, chunk
 from tests.unit.gateway.anthropic_events import stream as anthropic_stream
 from tests.unit.gateway.anthropic_events import text_block, tool_block
 from tests.unit.gateway.builders import completion
@@ -55,6 +55,7 @@ def test_streams_the_events(sessions: Sessions, capsys: pytest.CaptureFixture[st
     [line] = logged(capsys)
     assert (line["path"], line["provider_path"], line["translated"]) == ("/responses", "/chat/completions", "responses")
     assert (line["stream_end"], line["prompt_tokens"], line["completion_tokens"]) == ("done", 3, 4)
+    assert line["response_id"] == "resp_request1"
     sessions.assert_over()
 
 
@@ -76,6 +77,7 @@ def test_answers_with_a_response(sessions: Sessions, capsys: pytest.CaptureFixtu
     assert read_response(reply.body)["output"][0]["content"][0]["text"] == "pong"
     [line] = logged(capsys)
     assert (line["translated"], line["completion_tokens"], line["bytes"]) == ("responses", 3, len(reply.body))
+    assert line["response_id"] == json.loads(reply.body)["id"]
 
 
 def test_streams_the_events_of_an_anthropic_model(sessions: Sessions) -> None:
@@ -103,12 +105,20 @@ def test_a_broken_stream_ends_with_response_failed(
     assert logged(capsys)[0]["code"] == "stream_truncated"
 
 
-def test_an_error_in_the_stream_ends_it(sessions: Sessions) -> None:
-    error = b'data: {"error": {"message": "overloaded"}}\n\n'
+@pytest.mark.parametrize(
+    "error",
+    [
+        b'data: {"error": {"message": "overloaded"}}\n\n',
+        b'event: error\ndata: {"message": "overloaded"}\n\n',
+        b'data: {"message": "overloaded"}\nevent: error\n\n',
+        b"event: error\ndata: overloaded\n\n",
+    ],
+    ids=["member", "event", "event-behind", "event-without-json"],
+)
+def test_an_error_in_the_stream_ends_it(sessions: Sessions, error: bytes) -> None:
+    pieces = stream_of(chat_chunk({"content": "Half"}), error, DONE)
 
-    _, events = read(
-        sessions.to(chat_only(*stream_of(chat_chunk({"content": "Half"}), error), END), ASK_STREAM, path="/responses")
-    )
+    _, events = read(sessions.to(chat_only(*pieces, END), ASK_STREAM, path="/responses"))
 
     assert kinds(events)[-1] == "failed"
     assert events[-1]["response"]["error"]["message"].startswith("overloaded.")
@@ -132,6 +142,7 @@ def test_translates_a_stream_whose_head_is_late(sessions: Sessions) -> None:
         (200, b"[]", "not_a_completion"),
         (200, b'{"object": "list"}', "not_a_completion"),
         (200, b'{"error": {"message": "overloaded"}}', "provider_error"),
+        (200, b'{"error": {"message": "overloaded"}, "choices": []}', "provider_error"),
         (200, b"<html>", "not_json"),
     ],
 )
@@ -139,6 +150,33 @@ def test_reports_errors_of_chat_completions(sessions: Sessions, status: int, bod
     reply = sessions.to(chat_only(answer(status, body)), ASK, path="/responses").reply()
 
     assert (reply.status, json.loads(reply.body)["error"]["code"]) == (502, code)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"error": {"message": "overloaded", "code": 503}},
+        {"choices": [{"message": {"content": "Half"}, "finish_reason": "error", "error": {"message": "overloaded"}}]},
+    ],
+    ids=["beside-choices", "in-a-choice"],
+)
+def test_reports_the_cause_beside_a_part_of_the_answer(sessions: Sessions, fields: Json) -> None:
+    body = json.dumps(json.loads(completion("Half")) | fields).encode()
+
+    reply = sessions.to(chat_only(answer(200, body)), ASK, path="/responses").reply()
+
+    error = json.loads(reply.body)["error"]
+    assert (reply.status, error["code"]) == (502, "provider_error")
+    assert error["message"].startswith("overloaded.")
+
+
+def test_an_error_beside_the_answer_never_repeats_the_answer(sessions: Sessions) -> None:
+    body = json.dumps(json.loads(completion("Half")) | {"error": 5}).encode()
+
+    reply = sessions.to(chat_only(answer(200, body)), ASK, path="/responses").reply()
+
+    assert reply.status == 502
+    assert b"Half" not in reply.body
 
 
 def test_names_the_field_that_cannot_be_translated(sessions: Sessions) -> None:

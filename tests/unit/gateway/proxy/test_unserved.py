@@ -8,7 +8,10 @@ NOT_FOUND = b"404 page not found\n"
 @pytest.mark.parametrize(
     ("path", "alternative"),
     [
-        ("/responses", "TokenHub does not serve /v1/responses. Use /v1/chat/completions."),
+        (
+            "/responses",
+            "The provider serves /v1/responses. Check the ids in the request, such as previous_response_id.",
+        ),
         ("/completions", "TokenHub does not serve /v1/completions. Use /v1/chat/completions."),
         ("/messages/count_tokens", "TokenHub does not serve /v1/messages/count_tokens."),
         ("/models/openai%2Fgpt-4o", "TokenHub does not serve single models. GET /v1/models lists all of them."),

@@ -17,6 +17,9 @@ class ChatStream:
     Holds comments and pings until the first event has decided.
     """
 
+    # The answer keeps the provider's id.
+    response_id = None
+
     def __init__(self, translator: AnthropicTranslator, *, path: str) -> None:
         """`path` is that of the request. Only chat completions are translated."""
         self._translator = translator
@@ -59,7 +62,7 @@ class ChatStream:
         return self._translator.end() if self.translated else self.release()
 
     def last_frame(self, _error: GatewayError) -> None:
-        """A broken stream of chat completions or Anthropic messages ends with the frame of its path."""
+        """Returns None: the path decides which frame ends a broken stream."""
 
 
 def read_first_event(chunks: Iterator[bytes], seconds: float | None) -> tuple[bool, Iterator[bytes]]:

@@ -9,7 +9,9 @@ from typing import Any
 
 from gateway.core.answer_errors import NotACompletion
 from gateway.core.errors import GatewayError
-from gateway.proxy.sse import KEEP_ALIVE, error_of, json_object
+from gateway.proxy.error_frames import response_error_code
+from gateway.proxy.sse import KEEP_ALIVE, error_of, json_object, named_error
+from gateway.proxy.translate.chat_deltas import Delta, InvalidMember, read_delta, read_message
 from gateway.proxy.translate.events import EventReader, EventTooLong
 from gateway.proxy.translate.responses_items import EventWriter
 from gateway.proxy.translate.responses_output import Output
@@ -19,6 +21,7 @@ from gateway.proxy.usage import is_count
 # The finish reasons of an incomplete answer, and OpenAI's name for them. All others mean a complete one.
 INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
 SIMPLE_START = b"data: "
+SIMPLE_BORDER = b"\n\n" + SIMPLE_START
 INVALID_EVENT = "The provider's stream has an event that is not a JSON object."
 LONG_EVENT = "The provider's stream has an event of more than 8 MB."
 
@@ -41,7 +44,8 @@ class ResponseBuilder:
     ) -> None:
         self._request = request
         self._stream_error = stream_error
-        self._head: Json = {"id": f"resp_{suffix}", "object": "response", "created_at": created_at}
+        self.id = f"resp_{suffix}"
+        self._head: Json = {"id": self.id, "object": "response", "created_at": created_at}
         self._model = request.chat.get("model")
         self._reader = EventReader()
         self._writer = EventWriter()
@@ -61,16 +65,18 @@ class ResponseBuilder:
 
         Raises `stream_error` at a chunk with an error, and at one that is not a JSON object or is too long.
         """
-        if self._is_between_frames and (frames := _simple_frames(data)):
+        if self._is_between_frames and (chunks := _simple_events(data)):
             # The reader would double the cost of a chunk.
-            for frame in frames:
-                if not self.done and (events := self._translate(frame[len(SIMPLE_START) :])):
+            for chunk in chunks:
+                if chunk and not self.done and (events := self._translate(chunk)):
                     yield events
             return
         self._is_between_frames = data.endswith(b"\n\n")
         try:
             for event in self._reader.feed(data):
-                if not self.done and (events := KEEP_ALIVE if event is None else self._translate(event.data)):
+                if self.done:
+                    return
+                if events := KEEP_ALIVE if event is None else self._translate(event.data, event.name):
                     yield events
         except EventTooLong:
             raise self._stream_error(LONG_EVENT) from None
@@ -82,22 +88,28 @@ class ResponseBuilder:
     def fail(self, error: GatewayError) -> bytes:
         """Returns `response.failed`, which ends a broken stream. SDKs expect `response.created` before it."""
         self.done = True
-        details = {"code": _error_code(error), "message": error.message}
+        details = {"code": response_error_code(error), "message": error.message}
         start = b"" if self._started else self._start()
         return start + self._response_event("response.failed", "failed", error=details)
 
     def whole(self, completion: Json) -> bytes:
         """Returns the Response of a completion. Raises NotACompletion if it has no message."""
-        choice = _first(completion)
-        message = choice.get("message")
-        if not isinstance(message, dict):
-            raise NotACompletion("The provider's answer is not a chat completion. Check the registered endpoint.")
-        self._read_chunk(completion, choice, message)
+        try:
+            choice = _first(completion)
+            message = _object(choice, "message")
+            if not message:
+                raise NotACompletion("The provider's answer is not a chat completion. Check the registered endpoint.")
+            self._read_chunk(completion, choice, read_message(message))
+        except InvalidMember as invalid:
+            reason = f"The provider's answer has an invalid {invalid}. Check the registered endpoint."
+            raise NotACompletion(reason) from None
         self._finish()
         return self._response(*self._outcome()).encode()
 
-    def _translate(self, data: bytes) -> bytes:
+    def _translate(self, data: bytes, name: str = "") -> bytes:
         chunk = json_object(data)
+        if name == "error":
+            raise self._stream_error(error_of(chunk or {}) or named_error(chunk, data))
         if chunk is None:
             if data.strip() == b"[DONE]":
                 return self._complete()
@@ -105,11 +117,15 @@ class ResponseBuilder:
         # A search of the bytes is much cheaper than a search of the chunk.
         if b"error" in data and (error := error_of(chunk)):
             raise self._stream_error(error)
-        choice = _first(chunk)
-        delta = choice.get("delta")
-        return self._read_chunk(chunk, choice, delta if isinstance(delta, dict) else {})
+        try:
+            choice = _first(chunk)
+            # Read before the first event is written: the numbers of the events have no gaps.
+            delta = read_delta(_object(choice, "delta"))
+        except InvalidMember as invalid:
+            raise self._stream_error(f"The provider's stream has a chunk with an invalid {invalid}.") from None
+        return self._read_chunk(chunk, choice, delta)
 
-    def _read_chunk(self, chunk: Json, choice: Json, delta: Json) -> bytes:
+    def _read_chunk(self, chunk: Json, choice: Json, delta: Delta) -> bytes:
         if usage := chunk.get("usage"):
             self._usage = _usage(usage) or self._usage
         if self._started:
@@ -118,10 +134,10 @@ class ResponseBuilder:
         self._model = model if isinstance(model, str) and model else self._model
         return self._start() + self._read_choice(choice, delta)
 
-    def _read_choice(self, choice: Json, delta: Json) -> bytes:
+    def _read_choice(self, choice: Json, delta: Delta) -> bytes:
         if self._finish_reason:
             return b""
-        events = self._output.delta(delta)
+        events = self._output.append(delta)
         reason = choice.get("finish_reason")
         if reason and isinstance(reason, str):
             self._finish_reason = reason
@@ -166,27 +182,30 @@ class ResponseBuilder:
         return f"{json.dumps(state, separators=(',', ':'))[:-1]},{self._repeated}"
 
 
-def _simple_frames(data: bytes) -> list[bytes]:
-    """Returns the frames if all of them are complete and have one line, as most chunks do. Else an empty list."""
-    if not data.endswith(b"\n\n") or b"\r" in data:
+def _simple_events(data: bytes) -> list[bytes]:
+    """Returns the data of each event if all are complete and have one line, as most chunks do. Else an empty list."""
+    if not data.startswith(SIMPLE_START) or not data.endswith(b"\n\n") or b"\r" in data:
         return []
-    frames = data[:-2].split(b"\n\n")
-    is_simple = all(frame.startswith(SIMPLE_START) and b"\n" not in frame for frame in frames)
-    return frames if is_simple else []
+    events = data[len(SIMPLE_START) : -2].split(SIMPLE_BORDER)
+    return events if data.count(b"\n") == 2 * len(events) else []
 
 
 def _first(chunk: Json) -> Json:
-    """Returns the first choice, or an empty one: the chunk with the usage has no choices."""
+    """Returns the first choice, or an empty one: the chunk with the usage has no choices. Raises InvalidMember."""
     choices = chunk.get("choices")
-    choice = choices[0] if isinstance(choices, list) and choices else None
-    return choice if isinstance(choice, dict) else {}
+    if not choices:
+        return {}
+    if not isinstance(choices, list) or not isinstance(choices[0], dict):
+        raise InvalidMember("choices")
+    return choices[0]
 
 
-def _error_code(error: GatewayError) -> str:
-    """Codex and OpenAI's SDKs know a fixed list of codes. Codex repeats the request except for `invalid_prompt`."""
-    if error.status == 429:
-        return "rate_limit_exceeded"
-    return "server_error" if error.retryable else "invalid_prompt"
+def _object(choice: Json, name: str) -> Json:
+    """Returns a member of the choice, or an empty object if it is missing. Raises InvalidMember."""
+    value = choice.get(name) or {}
+    if not isinstance(value, dict):
+        raise InvalidMember(name)
+    return value
 
 
 def _usage(usage: object) -> Json | None:

@@ -6,11 +6,13 @@ from typing import Any
 
 from gateway.core.errors import InvalidRequest
 from gateway.core.request_errors import UnsupportedParameter
-from gateway.proxy.translate.responses_tools import CUSTOM_INPUT, TOOL_SEARCH, Tool, Tools, type_name
+from gateway.proxy.translate.responses_tools import CUSTOM_INPUT, Tools, referenced_tool, type_name
 
 # Providers that are not OpenAI have no role `developer`. OpenAI treats the two as one.
 ROLES = {"user": "user", "assistant": "assistant", "system": "system", "developer": "system"}
 TEXT_PARTS = {"input_text", "output_text", "text", "summary_text"}
+# The kinds of the tools that the calls name.
+CALLED_KINDS = {"function_call": "function", "custom_tool_call": "custom", "tool_search_call": "tool_search"}
 NO_STATE = "The gateway stores no responses."
 SEND_AGAIN = f"{NO_STATE} Send the item itself. With the AI SDK, set providerOptions.openai.store to false."
 
@@ -59,7 +61,7 @@ class Conversation:
         return [message for turn in self._turns for message in turn.messages()]
 
     def _add(self, item: Json, param: str) -> None:
-        match item.get("type", "message"):
+        match _type(item):
             case "message":
                 self._add_message(item, param)
             case "function_call" | "custom_tool_call" | "tool_search_call":
@@ -94,7 +96,8 @@ class Conversation:
         self._turns.append(Turn({"role": role, "content": content}))
 
     def _add_call(self, item: Json, param: str) -> None:
-        call_id, (name, arguments) = _string(item, "call_id", param), _called_function(item, param)
+        call_id, arguments = _string(item, "call_id", param), _arguments(item, param)
+        name = self._tools.chat_name(referenced_tool(item, CALLED_KINDS[item["type"]]))
         if not self._turns or not self._turns[-1].is_open:
             self._turns.append(Turn({"role": "assistant", "content": None}))
         turn = self._callers[call_id] = self._turns[-1]
@@ -122,15 +125,23 @@ class Conversation:
         self._add_result(item | {"output": text}, param)
 
 
-def _called_function(item: Json, param: str) -> tuple[str, str]:
-    """Returns the chat name and the arguments of a call."""
+def _type(item: Json) -> object:
+    """Returns the type, which messages and references may lack."""
+    kind = item.get("type")
+    if kind is not None:
+        return kind
+    is_reference = "id" in item and "role" not in item and "content" not in item
+    return "item_reference" if is_reference else "message"
+
+
+def _arguments(item: Json, param: str) -> str:
+    """Returns the arguments of a call as those of a function. Checks its name."""
     if item["type"] == "tool_search_call":
-        return TOOL_SEARCH, json.dumps(item.get("arguments"))
-    name, namespace = _string(item, "name", param), item.get("namespace")
-    chat_name = Tool(name, namespace if isinstance(namespace, str) else None).chat_name
+        return json.dumps(item.get("arguments"))
+    _string(item, "name", param)
     if item["type"] == "custom_tool_call":
-        return chat_name, json.dumps({CUSTOM_INPUT: _string(item, CUSTOM_INPUT, param)})
-    return chat_name, _string(item, "arguments", param)
+        return json.dumps({CUSTOM_INPUT: _string(item, CUSTOM_INPUT, param)})
+    return _string(item, "arguments", param)
 
 
 def _content(content: object, param: str) -> str | list[Json]:
@@ -151,7 +162,7 @@ def _part(part: object, param: str) -> Json:
     if not isinstance(part, dict):
         raise InvalidRequest(f"{param} is not an object.", param=param)
     match part.get("type"):
-        case kind if kind in TEXT_PARTS:
+        case str() as kind if kind in TEXT_PARTS:
             return _text(_string(part, "text", param))
         case "refusal":
             return _text(_string(part, "refusal", param))

@@ -5,7 +5,7 @@ from json.encoder import encode_basestring_ascii
 from typing import Any
 
 from gateway.proxy.sse import json_object
-from gateway.proxy.translate.responses_tools import Tool, custom_input
+from gateway.proxy.translate.responses_tools import Tool, custom_input, cut_input
 
 type Json = dict[str, Any]
 
@@ -52,6 +52,11 @@ class OutputItem:
     @property
     def text(self) -> str:
         return "".join(self._pieces)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the pieces so far may be the whole item."""
+        return True
 
     def open(self) -> bytes:
         """Returns the events before the first piece."""
@@ -159,7 +164,35 @@ class Reasoning(OutputItem):
         return text_done + self._event("response.reasoning_summary_part.done", summary_index=0, part=part)
 
 
-class FunctionCall(OutputItem):
+class ToolCall(OutputItem):
+    """A call of a tool. One that was cut has no done events.
+
+    Codex runs a call at its `output_item.done`, whatever its status (codex-rs/core/src/stream_events_utils.rs).
+    """
+
+    @property
+    def is_whole(self) -> bool:
+        return json_object(self.text.encode(errors="replace")) is not None
+
+    def close(self, status: str) -> bytes:
+        if status == "completed":
+            return super().close(status)
+        self.is_done = True
+        self.value["status"] = status
+        return self._close_input()
+
+    def _close_part(self) -> bytes:
+        return self._close_input() + self._input_done()
+
+    def _close_input(self) -> bytes:
+        """Sets the input of `value`. Returns its delta if no delta was sent before."""
+        raise NotImplementedError
+
+    def _input_done(self) -> bytes:
+        return b""
+
+
+class FunctionCall(ToolCall):
     prefix = "fc"
     delta_kind = "response.function_call_arguments.delta"
 
@@ -167,13 +200,16 @@ class FunctionCall(OutputItem):
         super().__init__(writer, index, suffix)
         self.value |= {"type": "function_call", "status": "in_progress", "arguments": "", **_identity(call_id, tool)}
 
-    def _close_part(self) -> bytes:
+    def _close_input(self) -> bytes:
         self.value["arguments"] = self.text
+        return b""
+
+    def _input_done(self) -> bytes:
         kind = "response.function_call_arguments.done"
         return self._event(kind, name=self.value["name"], arguments=self.text)
 
 
-class CustomToolCall(OutputItem):
+class CustomToolCall(ToolCall):
     """A call of a custom tool. Its input is known only when the arguments of its function are complete."""
 
     prefix = "ctc"
@@ -187,13 +223,16 @@ class CustomToolCall(OutputItem):
         self._pieces.append(text)
         return b""
 
-    def _close_part(self) -> bytes:
-        value = self.value["input"] = custom_input(self.text)
-        delta = self._writer.delta(self._delta_start, value)
-        return delta + self._event("response.custom_tool_call_input.done", input=value)
+    def _close_input(self) -> bytes:
+        read_input = cut_input if self.value.get("status") == "incomplete" else custom_input
+        value = self.value["input"] = read_input(self.text)
+        return self._writer.delta(self._delta_start, value)
+
+    def _input_done(self) -> bytes:
+        return self._event("response.custom_tool_call_input.done", input=self.value["input"])
 
 
-class ToolSearchCall(OutputItem):
+class ToolSearchCall(ToolCall):
     """A search for tools that the client runs. Its arguments are an object, so they have no deltas."""
 
     prefix = "tsc"
@@ -207,7 +246,7 @@ class ToolSearchCall(OutputItem):
         self._pieces.append(text)
         return b""
 
-    def _close_part(self) -> bytes:
+    def _close_input(self) -> bytes:
         self.value["arguments"] = json_object(self.text.encode(errors="replace")) or {}
         return b""
 

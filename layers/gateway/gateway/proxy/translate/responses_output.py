@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.proxy.translate.chat_deltas import CallDelta, Delta
 from gateway.proxy.translate.responses_items import (
     CustomToolCall,
     EventWriter,
@@ -15,6 +16,7 @@ from gateway.proxy.translate.responses_items import (
 )
 from gateway.proxy.translate.responses_tools import Tools
 
+TEXTS: dict[str, type[Message | Reasoning]] = {"content": Message, "reasoning": Reasoning, "refusal": Refusal}
 CALLS = {"function": FunctionCall, "custom": CustomToolCall, "tool_search": ToolSearchCall}
 
 type Json = dict[str, Any]
@@ -25,6 +27,7 @@ class PendingCall:
     """A tool call. `item` is None until its name arrives; its first arguments wait for that."""
 
     id: str
+    index: int | None
     arguments: str = ""
     item: OutputItem | None = None
 
@@ -41,38 +44,32 @@ class Output:
         self._suffix = suffix
         self._items: list[OutputItem] = []
         self._text: Message | Reasoning | None = None
-        self._calls: dict[int, PendingCall] = {}
-        # The index of the last call, for providers that send no index.
-        self._last_index = -1
+        self._calls: list[PendingCall] = []
+        self._calls_by_id: dict[str, PendingCall] = {}
+        # The call that last had this index. None is the key for deltas without an index.
+        self._last_calls: dict[int | None, PendingCall] = {}
 
     def done_items(self) -> list[Json]:
         return [item.value for item in self._items if item.is_done]
 
-    def delta(self, delta: Json) -> bytes:
+    def append(self, delta: Delta) -> bytes:
         """Returns the events of a message or of a piece of it."""
-        if len(delta) == 1 and "content" in delta:
-            return self._append_text(Message, delta["content"])
-        # `reasoning` is the name of vLLM and OpenRouter. Some providers send both names.
-        events = self._append_text(Reasoning, delta.get("reasoning_content") or delta.get("reasoning"))
-        events += self._append_text(Message, delta.get("content")) + self._append_text(Refusal, delta.get("refusal"))
-        for call in delta.get("tool_calls") or ():
-            if isinstance(call, dict):
-                events += self._append_call(call)
+        events = b"".join([self._append_text(TEXTS[name], text) for name, text in delta.texts])
+        for call in delta.calls:
+            events += self._append_call(call)
         return events
 
     def close(self, *, complete: bool) -> bytes:
-        """Closes the open items in their order. The last one is incomplete if the answer is."""
-        events = b"".join(self._open_call(call) for call in self._calls.values() if call.item is None)
+        """Closes the open items in their order. If the answer is incomplete, so are its last item and cut calls."""
+        events = b"".join(self._open_call(call) for call in self._calls if call.item is None)
         for item in self._items:
             if not item.is_done:
-                is_cut = not complete and item is self._items[-1]
+                is_cut = not complete and (item is self._items[-1] or not item.is_whole)
                 events += item.close("incomplete" if is_cut else "completed")
         self._text = None
         return events
 
-    def _append_text(self, kind: type[Message | Reasoning], text: object) -> bytes:
-        if not text or not isinstance(text, str):
-            return b""
+    def _append_text(self, kind: type[Message | Reasoning], text: str) -> bytes:
         if type(self._text) is kind:
             return self._text.append(text)
         closing = self._close_text()
@@ -84,26 +81,25 @@ class Output:
         text, self._text = self._text, None
         return b"" if text is None else text.close("completed")
 
-    def _append_call(self, delta: Json) -> bytes:
-        call, function = self._call(delta), delta.get("function")
-        name, arguments = (function.get("name"), function.get("arguments")) if isinstance(function, dict) else ("", "")
-        call.arguments += arguments if isinstance(arguments, str) else ""
-        events = self._open_call(call, name) if call.item is None and name and isinstance(name, str) else b""
+    def _append_call(self, delta: CallDelta) -> bytes:
+        call = self._call(delta)
+        call.arguments += delta.arguments
+        events = self._open_call(call, delta.name) if call.item is None and delta.name else b""
         return events + _pending_arguments(call)
 
-    def _call(self, delta: Json) -> PendingCall:
-        """Returns the call of a delta. Some providers send no index, or the same one for all calls."""
-        index, call_id = delta.get("index"), delta.get("id")
-        call_id = call_id if isinstance(call_id, str) else ""
-        if not isinstance(index, int):
-            index = self._last_index + 1 if call_id or self._last_index < 0 else self._last_index
-        known = self._calls.get(index)
-        if known is not None and call_id not in ("", known.id):
-            index, known = max(self._calls) + 1, None
-        if known is None:
-            known = self._calls[index] = PendingCall(call_id or f"call_{self._suffix}_{index}")
-        self._last_index = index
-        return known
+    def _call(self, delta: CallDelta) -> PendingCall:
+        """Returns the call of a delta. Some providers send no index or the same one for all calls, others new ids."""
+        call, index = self._calls_by_id.get(delta.id), delta.index
+        if call is None or (index is not None and call.index not in (None, index)):
+            call = self._last_calls.get(index)
+            is_another = delta.name and (delta.id or index is None)
+            if call is None or is_another:
+                call = PendingCall(delta.id or f"call_{self._suffix}_{len(self._calls)}", index)
+                self._calls.append(call)
+        if delta.id:
+            self._calls_by_id[delta.id] = call
+        self._last_calls[index] = self._last_calls[None] = call
+        return call
 
     def _open_call(self, call: PendingCall, name: str = "") -> bytes:
         tool = self._tools.called(name)

@@ -6,7 +6,7 @@ from typing import Any
 from gateway.core.errors import InvalidRequest
 from gateway.core.request_errors import UnsupportedParameter
 from gateway.proxy.translate.responses_input import NO_STATE, Conversation
-from gateway.proxy.translate.responses_tools import Tool, Tools, unsupported_tool
+from gateway.proxy.translate.responses_tools import Tools, referenced_tool, unsupported_tool
 
 WHOLE_CONVERSATION = f"{NO_STATE} Send the whole conversation in input."
 # Fields that need what OpenAI stores or runs.
@@ -98,18 +98,17 @@ def _tool_choice(choice: object, tools: Tools) -> object:
         return choice
     kind = choice.get("type") if isinstance(choice, dict) else None
     if isinstance(choice, dict) and kind in ("function", "custom"):
-        return {"type": "function", "function": {"name": _chat_name(choice)}}
+        return {"type": "function", "function": {"name": _chat_name(choice, tools)}}
     if isinstance(choice, dict) and kind == "allowed_tools" and isinstance(choice.get("tools"), list):
-        tools.keep({_chat_name(tool) for tool in choice["tools"] if isinstance(tool, dict)})
+        tools.keep({_chat_name(tool, tools) for tool in choice["tools"] if isinstance(tool, dict)})
         return choice.get("mode", "auto")
     if isinstance(kind, str):
         raise unsupported_tool(kind, "tool_choice")
     raise InvalidRequest(f"tool_choice must be an object or one of {', '.join(CHOICES)}.", param="tool_choice")
 
 
-def _chat_name(reference: Json) -> str:
-    name, namespace = reference.get("name"), reference.get("namespace")
-    return Tool(str(name), namespace if isinstance(namespace, str) else None).chat_name
+def _chat_name(reference: Json, tools: Tools) -> str:
+    return tools.chat_name(referenced_tool(reference, reference.get("type")))
 
 
 def _text_fields(text: object) -> Json:

@@ -30,6 +30,11 @@ class ResponsesStream:
         """Whether the last event of a translated stream was returned."""
         return self._builder is not None and self._builder.done
 
+    @property
+    def response_id(self) -> str | None:
+        """The id of a translated Response, else None."""
+        return None if self._builder is None else self._builder.id
+
     def feed(self, frames: bytes) -> Iterator[bytes]:
         """Yields what to send for these frames. Raises the translator's GatewayError."""
         self._decide()
@@ -40,7 +45,7 @@ class ResponsesStream:
         yield from _joined(self._translated(self._builder, frames))
 
     def release(self) -> bytes:
-        """Nothing is held for the end of a broken stream."""
+        """Returns nothing: `feed` holds no bytes back."""
         return b""
 
     def end(self) -> bytes:

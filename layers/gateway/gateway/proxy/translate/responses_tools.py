@@ -3,7 +3,9 @@
 import json
 import re
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, Literal
 
 from gateway.core.errors import InvalidRequest
@@ -16,8 +18,8 @@ HASH_CHARACTERS = 8
 TYPE_NAME = re.compile(r"[a-z][a-z0-9_.]{0,63}")
 # A custom tool takes one text. As a function it has one parameter.
 CUSTOM_INPUT = "input"
-# A tool by which the client searches for further tools. As a function it has this name.
-TOOL_SEARCH = "tool_search"
+# The beginning of the arguments of such a function, up to the last whole character of the text.
+CUT_INPUT = re.compile(r'\s*\{\s*"input"\s*:\s*"((?:[^"\\]++|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*+)')
 WEB_SEARCH = 'Codex sends it by default: set web_search = "disabled" in config.toml.'
 
 type Json = dict[str, Any]
@@ -32,12 +34,13 @@ class Tool:
     kind: Literal["function", "custom", "tool_search"] = "function"
 
     @property
-    def chat_name(self) -> str:
-        """The name of its function. Chat completions have no namespaces."""
-        name = self.name if self.namespace is None else f"{self.namespace}__{self.name}"
-        if len(name) <= MAX_NAME_CHARACTERS:
-            return name
-        return f"{name[: MAX_NAME_CHARACTERS - HASH_CHARACTERS]}{zlib.crc32(name.encode(errors='replace')):08x}"
+    def full_name(self) -> str:
+        """The name with the namespace in front. Chat completions have no namespaces."""
+        return self.name if self.namespace is None else f"{self.namespace}__{self.name}"
+
+
+# The tool by which the client searches for further tools.
+TOOL_SEARCH = Tool("tool_search", kind="tool_search")
 
 
 class Tools:
@@ -45,9 +48,10 @@ class Tools:
 
     def __init__(self) -> None:
         self.functions: list[Json] = []
+        self._chat_names: dict[Tool, str] = {}
         self._by_chat_name: dict[str, Tool] = {}
 
-    def add(self, definitions: object, param: str) -> list[str]:
+    def add(self, definitions: object, param: str, namespace: str | None = None) -> list[str]:
         """Adds the tools of a list and returns their chat names. `param` names the list in errors.
 
         Raises InvalidRequest and UnsupportedParameter.
@@ -56,8 +60,15 @@ class Tools:
             return []
         if not isinstance(definitions, list):
             raise InvalidRequest(f"{param} must be a list of tools.", param=param)
-        added = (self._add(definition, f"{param}[{index}]") for index, definition in enumerate(definitions))
+        added = (self._add(definition, f"{param}[{index}]", namespace) for index, definition in enumerate(definitions))
         return [name for names in added for name in names]
+
+    def chat_name(self, tool: Tool) -> str:
+        """Returns the name of the function for a tool that a call or a tool choice names. It may not be defined."""
+        if tool in self._chat_names:
+            return self._chat_names[tool]
+        same_name = (name for known, name in self._chat_names.items() if known.full_name == tool.full_name)
+        return next(same_name, None) or next(_chat_names(tool))
 
     def called(self, chat_name: str) -> Tool:
         """Returns the tool that a call of the answer names. A model may name one that does not exist."""
@@ -67,22 +78,33 @@ class Tools:
         """Removes the functions with other chat names than these."""
         self.functions = [function for function in self.functions if function["function"]["name"] in allowed]
 
-    def _add(self, definition: object, param: str, namespace: str | None = None) -> list[str]:
+    def _add(self, definition: object, param: str, namespace: str | None) -> list[str]:
         kind = definition.get("type") if isinstance(definition, dict) else None
         if not isinstance(definition, dict) or (kind in ("function", "custom", "namespace") and not _name(definition)):
             raise InvalidRequest(f"{param} is not a tool with a type and a name.", param=param)
         if kind == "namespace" and namespace is None:
-            inner_tools = enumerate(definition.get("tools") or ())
-            added = (self._add(tool, f"{param}.tools[{index}]", _name(definition)) for index, tool in inner_tools)
-            return [name for names in added for name in names]
+            return self.add(definition.get("tools"), f"{param}.tools", _name(definition))
         tool = _tool(definition, namespace)
         if tool is None:
             raise unsupported_tool(kind, f"{param}.type")
-        if tool.chat_name not in self._by_chat_name:
-            # Chat completions reject two tools of one name, and a tool search may load a tool twice.
-            self._by_chat_name[tool.chat_name] = tool
-            self.functions.append((_custom if tool.kind == "custom" else _function)(tool, definition))
-        return [tool.chat_name]
+        if not isinstance(definition.get("description"), str | None):
+            raise InvalidRequest(f"{param}.description must be a string.", param=f"{param}.description")
+        # A tool search may load a tool twice. Chat completions reject two tools of one name.
+        if tool not in self._chat_names:
+            name = next(name for name in _chat_names(tool) if name not in self._by_chat_name)
+            self._chat_names[tool], self._by_chat_name[name] = name, tool
+            self.functions.append((_custom if tool.kind == "custom" else _function)(name, definition))
+        return [self._chat_names[tool]]
+
+
+def _chat_names(tool: Tool) -> Iterator[str]:
+    """Yields names for the function of a tool: its full name, then ones with a hash."""
+    name = tool.full_name
+    if len(name) <= MAX_NAME_CHARACTERS:
+        yield name
+    for number in count():
+        hashed = zlib.crc32(f"{name}{number or ''}".encode(errors="replace"))
+        yield f"{name[: MAX_NAME_CHARACTERS - HASH_CHARACTERS]}{hashed:08x}"
 
 
 def _tool(definition: Json, namespace: str | None) -> Tool | None:
@@ -91,8 +113,16 @@ def _tool(definition: Json, namespace: str | None) -> Tool | None:
         case "function" | "custom" as kind:
             return Tool(_name(definition), namespace, kind)
         case "tool_search" if definition.get("execution") == "client":
-            return Tool(TOOL_SEARCH, None, "tool_search")
+            return TOOL_SEARCH
     return None
+
+
+def referenced_tool(reference: Json, kind: object) -> Tool:
+    """Returns the tool that a call of the input or a tool choice names. `kind` is that of the tool."""
+    if kind == "tool_search":
+        return TOOL_SEARCH
+    name, namespace = str(reference.get("name")), reference.get("namespace")
+    return Tool(name, namespace if isinstance(namespace, str) else None, "custom" if kind == "custom" else "function")
 
 
 def unsupported_tool(kind: object, param: str) -> UnsupportedParameter:
@@ -120,8 +150,17 @@ def custom_input(arguments: str) -> str:
     return value if isinstance(value, str) else arguments
 
 
-def _function(tool: Tool, definition: Json) -> Json:
-    function = {"name": tool.chat_name} | {
+def cut_input(arguments: str) -> str:
+    """Returns the beginning of a custom tool's input from the beginning of its function's arguments."""
+    beginning = CUT_INPUT.match(arguments)
+    if beginning is None:
+        return ""
+    # The second half of a surrogate pair may be missing.
+    return re.sub("[\ud800-\udbff]$", "", str(json.loads(f'"{beginning[1]}"', strict=False)))
+
+
+def _function(name: str, definition: Json) -> Json:
+    function = {"name": name} | {
         field: definition[field] for field in ("description", "parameters") if definition.get(field) is not None
     }
     # False is the default of chat completions.
@@ -129,7 +168,7 @@ def _function(tool: Tool, definition: Json) -> Json:
     return {"type": "function", "function": function | strict}
 
 
-def _custom(tool: Tool, definition: Json) -> Json:
+def _custom(name: str, definition: Json) -> Json:
     description = "\n\n".join(filter(None, (definition.get("description"), _grammar(definition.get("format")))))
     parameters = {
         "type": "object",
@@ -139,7 +178,7 @@ def _custom(tool: Tool, definition: Json) -> Json:
     }
     return {
         "type": "function",
-        "function": {"name": tool.chat_name, "description": description, "parameters": parameters},
+        "function": {"name": name, "description": description, "parameters": parameters},
     }
 
 

@@ -45,6 +45,10 @@ def test_translates_the_roles(role: str, expected: str) -> None:
     assert messages(text(role, "a")) == [text(expected, "a")]
 
 
+def test_a_message_may_have_no_type() -> None:
+    assert messages(text("user", "a") | {"type": None}, text("user", "b")) == [text("user", "a"), text("user", "b")]
+
+
 @pytest.mark.parametrize(
     ("part", "expected"),
     [
@@ -157,6 +161,8 @@ def test_images_of_results_follow_as_a_user_message() -> None:
     ("item", "param", "remedy"),
     [
         ({"type": "item_reference", "id": "msg_1"}, "input[0]", "providerOptions.openai.store to false"),
+        ({"id": "msg_1"}, "input[0]", "providerOptions.openai.store to false"),
+        ({"type": None, "id": "msg_1"}, "input[0]", "providerOptions.openai.store to false"),
         ({"type": "web_search_call", "id": "ws_1"}, "input[0].type", "no item web_search_call"),
         (
             {"role": "user", "content": [{"type": "input_file", "file_id": "f"}]},
@@ -169,6 +175,7 @@ def test_images_of_results_follow_as_a_user_message() -> None:
             "image",
         ),
         ({"role": "user", "content": [{"type": "video"}]}, "input[0].content[0].type", "no part"),
+        ({"role": "user", "content": [{"type": []}]}, "input[0].content[0].type", "no part"),
     ],
 )
 def test_rejects_what_needs_openai_itself(item: Json, param: str, remedy: str) -> None:

@@ -113,6 +113,38 @@ def test_the_functions_of_a_namespace_have_its_name_in_front() -> None:
     assert shortened[0] != shortened[1]
 
 
+def test_tools_whose_names_meet_get_different_ones() -> None:
+    plain, custom = FUNCTION | {"name": "agents__spawn"}, CUSTOM | {"name": "agents__spawn"}
+    tools = [plain, NAMESPACE, custom, FUNCTION | {"name": "tool_search"}, SEARCH]
+    calls = [
+        {"type": "function_call", "call_id": "1", "name": "spawn", "namespace": "agents", "arguments": "{}"},
+        {"type": "custom_tool_call", "call_id": "2", "name": "agents__spawn", "input": ""},
+        {"type": "tool_search_call", "call_id": "3", "arguments": {}},
+    ]
+
+    translated = translate_request(ASK | {"tools": tools, "input": calls, "tool_choice": {"type": "custom"} | custom})
+
+    sent = names(translated.chat)
+    assert len(set(sent)) == len(tools)
+    assert sent[0] == "agents__spawn"
+    assert [call["function"]["name"] for call in translated.chat["messages"][0]["tool_calls"]] == [*sent[1:3], sent[4]]
+    assert translated.chat["tool_choice"]["function"]["name"] == sent[2]
+    called = [translated.tools.called(name) for name in sent]
+    assert [(tool.kind, tool.namespace, tool.name) for tool in called] == [
+        ("function", None, "agents__spawn"),
+        ("function", "agents", "spawn"),
+        ("custom", None, "agents__spawn"),
+        ("function", None, "tool_search"),
+        ("tool_search", None, "tool_search"),
+    ]
+
+
+def test_a_reference_of_another_kind_names_the_tool() -> None:
+    body = chat(tools=[CUSTOM], tool_choice={"type": "function", "name": "patch"})
+
+    assert body["tool_choice"]["function"]["name"] == "patch"
+
+
 def test_additional_tools_are_tools() -> None:
     item = {"type": "additional_tools", "role": "developer", "tools": [NAMESPACE]}
 
@@ -183,6 +215,9 @@ def test_rejects_what_needs_openai_itself(fields: Json, param: str, remedy: str)
         ({"tools": "look_up"}, "tools"),
         ({"tools": ["look_up"]}, "tools[0]"),
         ({"tools": [{"type": "function"}]}, "tools[0]"),
+        ({"tools": [NAMESPACE | {"tools": 5}]}, "tools[0].tools"),
+        ({"tools": [CUSTOM | {"description": 5}]}, "tools[0].description"),
+        ({"tools": [FUNCTION | {"description": 5}]}, "tools[0].description"),
         ({"tool_choice": 7}, "tool_choice"),
         ({"stream": "yes"}, "stream"),
     ],
