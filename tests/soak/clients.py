@@ -90,7 +90,7 @@ class Client:
         self.answers.append(answer.text)
 
     def check_saved(self, saved: dict[str, int]) -> list[str]:
-        """Returns what is wrong with the client's provider, given the descriptions of all providers."""
+        """Reports a lost write of the client. `saved` has the saved description of each provider."""
         if self.acknowledged is None or self.acknowledged <= saved.get(self.provider, -1) <= self.sent:
             return []
         return [f"{self.provider}: acknowledged {self.acknowledged}, but saved {saved.get(self.provider)}"]
