@@ -44,7 +44,7 @@ class Ministack:
         self.pool.release(lambda: setattr(process, "in_use", False))
 
 
-def run_at_once(count: int, call: Callable[[], None]) -> None:
+def run_at_once(count: int, call: Callable[[], object]) -> None:
     threads = [threading.Thread(target=call, daemon=True) for _ in range(count)]
     for thread in threads:
         thread.start()
