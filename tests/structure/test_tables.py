@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from tests.template import ROOT, template
-from tools.docs import cost, cost_tables, parameters, tables
+from tools.docs import cost, cost_tables, parameters, stranger, tables
 
 METRICS_PAGE = (ROOT / "docs/metrics.md").read_text()
 
@@ -81,6 +81,41 @@ def test_headline_states_the_totals_of_the_cost_table() -> None:
     assert f"{cost.STREAM_S:.0f} seconds" in cost_tables.headline()
 
 
+def test_init_time_is_that_of_completions_in_the_benchmarks() -> None:
+    [milliseconds] = re.findall(r"^\| completions \| (\d+) \|", (ROOT / "docs/benchmarks.md").read_text(), re.MULTILINE)
+
+    assert round(int(milliseconds) / 1000, 2) == cost.INIT_S
+
+
+def test_wrong_tokens_are_limited_by_the_throttles_of_the_methods_with_an_authorizer() -> None:
+    events = {
+        (event["Properties"]["Method"], event["Properties"]["Path"])
+        for resource in template()["Resources"].values()
+        for event in resource.get("Properties", {}).get("Events", {}).values()
+        if event["Type"] == "Api" and event["Properties"].get("Auth", {}).get("Authorizer") != "NONE"
+    }
+    # The data of the status page has its own, lower throttle.
+    rate = (len(events) - 1) * 200 + 20
+
+    assert ("GET", "/status/data") in events
+    assert f"| a wrong token, all methods | {rate:,} a second (all throttles) |" in stranger.stranger_table()
+
+
+def test_methods_together_are_limited_by_the_rate_of_the_account() -> None:
+    calls = [{"Path": "/v1/models", "Method": "GET"}]
+
+    assert stranger.total_rate(template(), calls) == 200
+    assert stranger.total_rate(template(), calls * 100) == stranger.ACCOUNT_RATE
+
+
+def test_short_calls_cost_a_stranger_more_than_streams() -> None:
+    rows = [row.split(" | ") for row in stranger.stranger_table().splitlines()]
+    an_hour = {(row[0].strip("| "), row[1]): float(row[2].replace(",", "")) for row in rows[2:]}
+    limit = f"`CompletionsConcurrency={stranger.RESERVED}`"
+
+    assert an_hour["the client token, short calls of all methods", limit] > an_hour["the client token, streams", limit]
+
+
 def test_every_price_is_used() -> None:
     used: set[str] = set()
 
@@ -99,7 +134,7 @@ def test_totals_equal_hand_computed_totals() -> None:
     usd = dict.fromkeys(cost.prices(), 0.0)
 
     streams = cost.parts(usd | {"lambda.gb_second_arm64": 1.0})[0]
-    assert streams.at(2) == pytest.approx(2 * (10 + 0.01 * 0.3) * 0.5)
+    assert streams.at(2) == pytest.approx(2 * (10 + 0.01 * 0.43) * 0.5)
     standard = sum(part.fixed for part in cost.parts(usd | {"step_functions.standard_transition": 1.0}, express=False))
     assert standard == 43_800 * 5
     assert sum(part.fixed for part in cost.parts(usd | {"dynamodb.write": 1.0})) == 87_600 * 2 + 1_460 * 7

@@ -34,9 +34,9 @@ LOG_KB = 3
 # Each execution environment caches a provider's record for 30 s.
 READS_PER_REQUEST = 0.1
 COMPLETIONS_GB = 0.5
-# The init of a new execution environment, which Lambda bills too, and the share of requests that start one:
-# docs/benchmarks.md has the CPU time, and AWS gives an init a whole processor.
-INIT_S = 0.3
+# The init of a new execution environment, which Lambda bills too, and the share of requests that start one. The time
+# is the CPU time in docs/benchmarks.md, because AWS gives an init a whole processor.
+INIT_S = 0.43
 INITS_PER_REQUEST = 0.01
 
 # Assumptions about a heartbeat of one provider.

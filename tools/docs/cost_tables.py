@@ -18,6 +18,9 @@ from tools.docs.cost import (
     total,
 )
 
+# Two Fargate tasks and a load balancer for a month: docs/design.md has the calculation and its sources.
+CONTAINERS = 58
+
 
 def headline() -> str:
     """One sentence for the README: an idle month, and one with 100,000 streams of 10 s, before and after free tier."""
@@ -28,6 +31,19 @@ def headline() -> str:
         f"An idle month costs about ${idle:.2f}, and a month with {HEADLINE_REQUESTS:,} streamed requests of "
         f"{STREAM_S:.0f} seconds about ${busy:.2f}.\nIn an account that uses AWS's always-free tier for nothing else, "
         f"they cost ${idle_net:.2f} and ${busy_net:.2f}."
+    )
+
+
+def alternatives() -> str:
+    """Two sentences for docs/design.md: a million streams and their largest parts, and when containers are cheaper."""
+    bill = parts(prices())
+    million = {part.name: part.per_request * 1_000_000 for part in bill}
+    functions, gateway = million["requests: Lambda while they stream"], million["requests: API Gateway"]
+    streams = round(CONTAINERS / (functions + gateway) * 1_000_000, -3)
+    return (
+        f"A month with a million streams costs ${total(bill, 1_000_000):.2f}, of which Lambda takes ${functions:.2f} "
+        f"and API Gateway ${gateway:.2f}.\nContainers for ${CONTAINERS} a month cost as much as these two parts at "
+        f"{streams:,.0f} streams."
     )
 
 

@@ -25,10 +25,11 @@ TABLES: dict[str, Callable[[], str]] = {
     "largest": cost_tables.largest_table,
     "streams": cost_tables.stream_table,
     "providers": cost_tables.provider_table,
+    "alternatives": cost_tables.alternatives,
     "stranger": stranger.stranger_table,
     "prices": cost_tables.price_table,
 }
-PAGES = ("README.md", "docs/cost.md", "docs/parameters.md")
+PAGES = ("README.md", "docs/cost.md", "docs/design.md", "docs/parameters.md")
 BLOCK = re.compile(r"<!-- (\w+): `make docs` writes this -->\n(.*?)<!-- end -->", re.DOTALL)
 
 

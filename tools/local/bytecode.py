@@ -28,7 +28,8 @@ def compile_build(build: Path) -> None:
     """Compiles every package of a build by `sam build`. Call it after each build, because SAM drops `*.pyc` files.
 
     Two builds of the same sources have the same bytes: the files hold no modification time and no path of this
-    machine. A module that cannot be compiled is skipped. Raises UserError if the template's runtime is another Python.
+    machine. A module that cannot be compiled is skipped. Raises UserError if the template's runtime is another Python,
+    or if the compiler itself fails.
     """
     template = yaml_parse((build / "template.yaml").read_text())
     _check_version(template["Globals"]["Function"]["Runtime"])
@@ -53,7 +54,11 @@ def _check_version(runtime: str) -> None:
 def _compile(package: Path, mount: str) -> None:
     # PYTHONPYCACHEPREFIX would move the compiled files out of the package.
     environ = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    # Unchecked, because SAM and Lambda change the modification times. One process, so that the output is the same.
+    # Unchecked, because SAM and Lambda change the modification times. Python then ignores later edits of the sources.
+    # One process, so that the output is the same.
     options = ["-qq", "-f", "-j", "1", "--invalidation-mode", "unchecked-hash", "-s", str(package), "-p", mount]
     command = [sys.executable, "-m", "compileall", *options, str(package)]
-    subprocess.run(command, env=environ | {"PYTHONHASHSEED": "0"}, stdout=subprocess.DEVNULL, check=False)
+    result = subprocess.run(command, env=environ | {"PYTHONHASHSEED": "0"}, capture_output=True, text=True, check=False)
+    # compileall exits with 1 if it skipped a module, and prints nothing with -qq. A crash also exits with 1.
+    if result.returncode not in (0, 1) or "Traceback (most recent call last)" in result.stderr:
+        raise UserError(f"compileall cannot compile {package} (exit code {result.returncode}).\n{result.stderr}")

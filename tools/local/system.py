@@ -169,7 +169,9 @@ class System:
         self, deployment: Deployment, credentials: RoleCredentials, logs: LogFollower, sockets: list[socket.socket]
     ) -> None:
         settings, url = self._settings, self._settings.aws_url
-        workers = WorkerPool(EMULATOR / "bin" / "python", credentials, logs.add, settings.streams)
+        temporary = settings.state / "tmp"
+        python = EMULATOR / "bin" / "python"
+        workers = WorkerPool(python, credentials, logs.add, settings.streams, temporary=temporary)
         self._parts.push_async_callback(workers.close)
         server = ApiServer(
             deployment,

@@ -43,10 +43,10 @@ class Worker:
         """Whether the worker can take an invocation."""
         return self._api.free
 
-    async def start(self, command: Sequence[str], credentials: Mapping[str, str]) -> None:
+    async def start(self, command: Sequence[str], more_variables: Mapping[str, str]) -> None:
         """Starts the process. The worker is not free: it is reserved for the invocation that needs it."""
         await self._api.start()
-        variables = environment(self.function, self._api.address, credentials)
+        variables = environment(self.function, self._api.address, more_variables)
         try:
             self._process = await asyncio.create_subprocess_exec(
                 *command,
@@ -105,8 +105,8 @@ class Worker:
             self._log(line.decode(errors="replace").rstrip("\n"))
 
 
-def environment(function: Function, runtime_api: str, credentials: Mapping[str, str]) -> dict[str, str]:
-    """Returns the environment variables that Lambda sets, and none of this machine's."""
+def environment(function: Function, runtime_api: str, more_variables: Mapping[str, str]) -> dict[str, str]:
+    """Returns the environment variables that Lambda sets, and these. None of this machine's is among them."""
     region = function.arn.split(":")[3]
     return {
         "PATH": "/usr/local/bin:/usr/bin:/bin",
@@ -129,7 +129,7 @@ def environment(function: Function, runtime_api: str, credentials: Mapping[str, 
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         **function.environment,
-        **credentials,
+        **more_variables,
     }
 
 

@@ -32,7 +32,7 @@ class WorkerPool:
 
     `credentials(function)` returns the environment variables of the function's role and may block.
     `log(function, line)` gets each line of output. A worker that is idle for `idle_s` seconds ends, except for one per
-    function.
+    function. `temporary` is the folder of temporary files, as /tmp is on Lambda.
     """
 
     def __init__(
@@ -45,6 +45,7 @@ class WorkerPool:
         idle_s: float = _IDLE_S,
         on_disconnect: DisconnectPolicy = "reset",
         command: Sequence[str] | None = None,
+        temporary: Path | None = None,
     ) -> None:
         self._command = command or (str(python), str(_PARENT_WATCH), "-m", "awslambdaric")
         self._credentials = credentials
@@ -52,6 +53,7 @@ class WorkerPool:
         self._max_workers = max_workers
         self._idle_s = idle_s
         self._on_disconnect = on_disconnect
+        self._temporary = {} if temporary is None else {"TMPDIR": str(temporary)}
         self._workers: list[Worker] = []
 
     @asynccontextmanager
@@ -97,7 +99,7 @@ class WorkerPool:
         self._workers.append(worker)
         try:
             credentials = await asyncio.to_thread(self._credentials, function)
-            await worker.start([*self._command, function.handler], credentials)
+            await worker.start([*self._command, function.handler], self._temporary | dict(credentials))
         except BaseException:
             self._remove(worker)
             raise

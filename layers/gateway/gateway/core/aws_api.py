@@ -42,17 +42,25 @@ DOMAINS = {
     "us-isof-": "csp.hci.ic.gov",
     "eu-isoe-": "cloud.adc-e.uk",
 }
-# The codes that botocore's retry modes name for JSON services. Its standard mode has the whole list.
-THROTTLING_CODES = frozenset(
+# The throttling and transient error codes of botocore's standard retry mode (botocore/retries/standard.py).
+RETRYABLE_CODES = frozenset(
     {
+        "BandwidthLimitExceeded",
+        "EC2ThrottledException",
         "LimitExceededException",
+        "PriorRequestNotComplete",
         "ProvisionedThroughputExceededException",
         "RequestLimitExceeded",
+        "RequestThrottled",
         "RequestThrottledException",
+        "RequestTimeout",
+        "RequestTimeoutException",
+        "SlowDown",
         "ThrottledException",
         "Throttling",
         "ThrottlingException",
         "TooManyRequestsException",
+        "TransactionInProgressException",
     }
 )
 BACKOFF_SECONDS = 0.05
@@ -101,6 +109,8 @@ class AwsApi:
         self._service = service
         self._region = environ["AWS_REGION"]
         self._url = settings.aws_endpoint_url or endpoint(service.name, self._region)
+        # Each function calls the local AWS under a path of its own in `sam local`.
+        self._path = urlsplit(self._url).path.rstrip("/") + "/"
         self._before_call = local_aws_check(settings)
         self._timeouts = timeouts or Timeouts()
         self._credentials = credentials_of(environ)
@@ -127,25 +137,25 @@ class AwsApi:
             raise error.error from None
 
     def close(self) -> None:
-        """Closes the kept connections."""
-        while self._idle:
-            self._idle.pop().close()
+        """Closes the idle connections. Any number of threads may call it."""
+        with suppress(IndexError):
+            while True:
+                self._idle.pop().close()
 
     def _send(self, operation: str, body: bytes) -> dict[str, Any]:
         connection = self._connection()
         try:
-            connection.request("POST", "/", body, self._headers(operation, body))
+            connection.request("POST", self._path, body, self._headers(operation, body))
             response = connection.getresponse()
             content = response.read()
-        except TimeoutError as error:
-            connection.close()
-            raise ReadTimeoutError(endpoint_url=self._url, error=error) from None
         except (OSError, HTTPException) as error:
             connection.close()
-            # The others are as old. The next attempt opens a new connection.
+            # The idle connections may be broken too, because the network broke them or they are as old. Without them
+            # the next attempt opens a new connection.
             self.close()
-            raise ConnectionClosedError(endpoint_url=self._url, error=error) from None
-        # The server closes the connection if it said so in its headers.
+            failure = ReadTimeoutError if isinstance(error, TimeoutError) else ConnectionClosedError
+            raise failure(endpoint_url=self._url, error=error) from None
+        # http.client closes the socket if the response has `Connection: close`.
         if connection.sock is not None:
             self._idle.append(connection)
         return _result(operation, response.status, content)
@@ -158,7 +168,13 @@ class AwsApi:
         }
         now, credentials = datetime.now(UTC), self._credentials()
         return signed_headers(
-            headers, body, credentials=credentials, region=self._region, service=self._service.name, now=now
+            headers,
+            body,
+            credentials=credentials,
+            region=self._region,
+            service=self._service.name,
+            now=now,
+            path=self._path,
         )
 
     def _connection(self) -> HTTPConnection:
@@ -197,13 +213,14 @@ class _Retryable(Exception):
 def credentials_of(environ: Mapping[str, str]) -> Callable[[], AnyCredentials]:
     """Returns a function that returns the current credentials of the execution environment.
 
-    Lambda replaces an environment before the credentials in its variables expire. With SnapStart there are none, and
-    botocore reads them from a local URL and renews them. The function raises BotoCoreError when it cannot.
+    Lambda replaces an environment before the credentials in its variables expire. With SnapStart its variables have
+    none: botocore reads the credentials from a local URL and renews them. The function raises BotoCoreError when it
+    cannot.
     """
     if key := environ.get("AWS_ACCESS_KEY_ID"):
-        fixed = Credentials(key, environ["AWS_SECRET_ACCESS_KEY"], environ.get("AWS_SESSION_TOKEN"))
+        fixed = Credentials(key, environ["AWS_SECRET_ACCESS_KEY"], environ.get("AWS_SESSION_TOKEN") or None)
         return lambda: fixed
-    # Imported at init, so that it is in the snapshot. Only the first call reads the URL.
+    # Imported at init, so that the snapshot contains botocore. The first call reads the URL, after the snapshot.
     from botocore.session import Session
 
     session = Session()
@@ -212,7 +229,7 @@ def credentials_of(environ: Mapping[str, str]) -> Callable[[], AnyCredentials]:
         credentials = session.get_credentials()
         if credentials is None:
             raise NoCredentialsError
-        # They are complete, although the stubs allow None.
+        # The stubs allow None in each field, but botocore returns a key and a secret.
         return cast("AnyCredentials", credentials.get_frozen_credentials())
 
     return renewed
@@ -230,7 +247,7 @@ def _result(operation: str, status: int, content: bytes) -> dict[str, Any]:
     message = result.get("message") or result.get("Message") or ""
     response = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}}
     error = ClientError(response, operation)  # type: ignore[arg-type]
-    if status >= 500 or code in THROTTLING_CODES:
+    if status >= 500 or code in RETRYABLE_CODES:
         raise _Retryable(error)
     raise error
 

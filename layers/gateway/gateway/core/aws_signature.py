@@ -41,10 +41,11 @@ def signed_headers(
     region: str,
     service: str,
     now: datetime,
+    path: str = "/",
 ) -> dict[str, str]:
-    """Returns the headers of a signed POST to `/`. `headers` has lower-case names and includes `host`.
+    """Returns the headers of a signed POST to `path`. `headers` has lower-case names and includes `host`.
 
-    Every header is signed. `now` is in UTC.
+    Every header is signed. `now` is in UTC. `path` needs no percent-encoding.
     """
     time = now.strftime("%Y%m%dT%H%M%SZ")
     signed = dict(headers) | {"x-amz-date": time}
@@ -52,7 +53,7 @@ def signed_headers(
         signed["x-amz-security-token"] = credentials.token
     names = ";".join(sorted(signed))
     lines = "".join(f"{name}:{signed[name].strip()}\n" for name in sorted(signed))
-    canonical = f"POST\n/\n\n{lines}\n{names}\n{_sha256(body)}"
+    canonical = f"POST\n{path}\n\n{lines}\n{names}\n{_sha256(body)}"
     scope = f"{time[:8]}/{region}/{service}/aws4_request"
     to_sign = f"{ALGORITHM}\n{time}\n{scope}\n{_sha256(canonical.encode())}"
     key = f"AWS4{credentials.secret_key}".encode()

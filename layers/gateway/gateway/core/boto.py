@@ -1,4 +1,4 @@
-"""A quicker start of boto3, for the functions that use it."""
+"""Makes boto3 start faster: sessions that know only the gateway's services, and clients created at their first use."""
 
 from collections.abc import Callable
 from threading import Lock

@@ -1,7 +1,8 @@
-"""Recognises a key in a text whatever the encodings: as it is, or escaped for JSON, a URL or HTML, also nested.
+"""Recognises a key in a text: unchanged, or with characters escaped for JSON, URLs or HTML, also nested.
 
 TokenHub embeds a provider's error in its own as a string, Go's JSON encoder escapes an ampersand, and servers log URLs
-and send web pages. No encoding changes letters and digits.
+and send web pages. Encoders escape neither letters nor digits, so this module does not recognise escaped ones (`%61`,
+`\\u0061`, `&#97;`). It does not recognise a key in base64 or hex either.
 """
 
 import html.entities
@@ -9,7 +10,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 
-# An escaped character takes at most so many characters.
+# The maximum length of one escaped character.
 MAX_FORM_FACTOR = 64
 # Every escape begins with one of these.
 ESCAPES = ("\\", "%", "&")

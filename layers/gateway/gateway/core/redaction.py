@@ -1,6 +1,8 @@
 """Removes keys from text: registered keys of at least 8 characters, and everything that has the shape of a key."""
 
 import re
+from binascii import a2b_base64, b2a_base64
+from codecs import getincrementaldecoder
 from collections.abc import Iterable
 from threading import Lock
 
@@ -13,12 +15,13 @@ KEY_SHAPED = re.compile(
     r"|(?i:bearer(?:\s|%(?:25)?20|\+|:|\\t)+[\"']?|\b(?:x-)?api[-_]?key[\"']?\s*[:=]\s*[\"']?)"
     r"(?=\w*(?:\d|[._~+/-]\w)|[^\s\"',}]{16})[^\s\"',}]+"
 )
-# A name and a password in base64, which has a digit, a sign, a capital after a small letter, or padding. "Basic
-# subscription" and Basic realm="x" do not match.
+# The scheme and what may be a credential: base64 has a digit, a sign, a capital after a small letter, or padding.
 BASIC = re.compile(
     r"\b(?i:basic)(?:\s|%(?:25)?20|\+|\\t)+[\"']?"
-    r"(?=[A-Za-z]*(?:[0-9+/]|[a-z][A-Z]|==?(?![\w\"'])))[A-Za-z0-9+/]{8,}={0,2}"
+    r"(?=[A-Za-z]*(?:[0-9+/]|[a-z][A-Z]|==?(?![\w\"'])))([A-Za-z0-9+/]{8,}={0,2})"
 )
+# A long value that looks random: a key without a name, or a name and a password in another encoding than UTF-8.
+OPAQUE = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*\d).{16}")
 # Folded text without any of these does not match KEY_SHAPED. The search takes a tenth of the pattern's time.
 MARKS = ("tokenhub", "sk-", "aiza", "bearer", "api")
 REDACTED = "[redacted]"
@@ -85,8 +88,25 @@ def _is_searched(secret: str) -> bool:
 def _replace_key_shaped(text: str) -> str:
     folded = text.casefold()
     if "basic" in folded:
-        text = BASIC.sub(REDACTED, text)
+        text = BASIC.sub(lambda match: REDACTED if _is_credential(match[1]) else match[0], text)
     return KEY_SHAPED.sub(REDACTED, text) if any(mark in folded for mark in MARKS) else text
+
+
+def _is_credential(value: str) -> bool:
+    """Whether the value after "Basic" is a credential and not ordinary text, such as `auth/token` or `JavaScript`.
+
+    RFC 7617: a credential is the base64 of a name, a colon and a password.
+    """
+    bare = value.rstrip("=")
+    # A text may be cut within a group of four characters, of which one alone is less than a byte.
+    whole = bare[:-1] if len(bare) % 4 == 1 else bare
+    content = a2b_base64(whole + "=" * (-len(whole) % 4))
+    is_padded = bare != value and b2a_base64(content, newline=False).decode() == value
+    try:
+        # An incremental decoder accepts a character that is cut at the end.
+        return is_padded or OPAQUE.match(value) is not None or ":" in getincrementaldecoder("utf-8")().decode(content)
+    except UnicodeDecodeError:
+        return False
 
 
 def _replace(text: str, index: SecretIndex) -> str:

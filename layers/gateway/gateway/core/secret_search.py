@@ -1,4 +1,7 @@
-"""Finds known secrets in a text, in any encoding, in a time that grows with the text and not with the secrets."""
+"""Finds known secrets in a text, unchanged or in the escapes of `escapes`.
+
+The time grows with the length of the text and not with the number of secrets.
+"""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -8,8 +11,8 @@ from gateway.core.escapes import ESCAPES, MAX_FORM_FACTOR, find_starts, match_en
 
 # The last characters of a run, by which a scan of the text finds the run.
 ANCHOR_CHARACTERS = 4
-# Measured: a scan takes as long as so many searches in the same text, and the start of a search as long as the search
-# of so many characters.
+# Measured: a scan of a text takes as long as 3,000 searches in it. Starting a search takes as long as searching 600
+# characters.
 SEARCHES_PER_SCAN = 3_000
 CHARACTERS_PER_START = 600
 PLAIN_RUNS = re.compile(r"[A-Za-z0-9]+")
@@ -18,7 +21,7 @@ Span = tuple[int, int]
 
 
 class Secret(NamedTuple):
-    """A secret, and the run of letters and digits by which it is found. No encoding changes letters and digits."""
+    """A secret, and the run of letters and digits by which it is found. Escaping changes neither."""
 
     value: str
     run: str

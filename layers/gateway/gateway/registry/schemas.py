@@ -18,7 +18,7 @@ from gateway.registry.provider import (
     utc_day,
 )
 
-# An Authorization header, or its value, in place of the key.
+# The start of an Authorization header or of its value, which users paste instead of the key.
 BEARER = re.compile(r"\s*[\"']?(?:authorization\s*:\s*)?bearer(?:\s|$)", re.IGNORECASE)
 # Names appear in logs and headers, so they may not contain line breaks or control characters.
 LINE_PATTERN = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"

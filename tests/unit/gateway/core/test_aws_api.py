@@ -16,8 +16,9 @@ from botocore.exceptions import (
 )
 from botocore.loaders import Loader
 from botocore.regions import EndpointResolver
+from botocore.retries.standard import ThrottledRetryableChecker, TransientRetryableChecker
 
-from gateway.core.aws_api import SECRETS_MANAGER, AwsApi, Timeouts, credentials_of, endpoint
+from gateway.core.aws_api import RETRYABLE_CODES, SECRETS_MANAGER, AwsApi, Timeouts, credentials_of, endpoint
 from gateway.core.errors import GatewayError
 from gateway.core.settings import AwsSettings
 from tests.scripted_server import HANG, Cut, Pieces, Request, Script, ScriptedServer, always, answer, in_turn
@@ -54,10 +55,21 @@ def test_sends_the_operation_and_returns_its_result() -> None:
         client.close()
 
     [request] = server.requests
-    assert (request.method, request.target, request.json()) == ("POST", "/", READ)
+    assert (request.method, request.target, request.json()) == ("POST", "/v1/", READ)
     assert request.headers["x-amz-target"] == "secretsmanager.GetSecretValue"
     assert request.headers["content-type"] == "application/x-amz-json-1.1"
     assert "/us-east-1/secretsmanager/aws4_request" in request.headers["authorization"]
+
+
+@pytest.mark.parametrize(("path", "target"), [("", "/"), ("/", "/"), ("/a/b", "/a/b/"), ("/a/b/", "/a/b/")])
+def test_calls_below_the_path_of_its_endpoint(path: str, target: str) -> None:
+    with ScriptedServer(always(SECRET)) as server:
+        client = api(server.url.removesuffix("/v1") + path)
+        client.call("GetSecretValue", READ)
+        client.close()
+
+    [request] = server.requests
+    assert request.target == target
 
 
 def test_keeps_its_connection() -> None:
@@ -107,6 +119,20 @@ def test_a_reset_connection_costs_one_attempt_and_discards_the_other_kept_ones()
         client.close()
 
 
+def test_a_read_timeout_discards_the_other_kept_connections() -> None:
+    def hang_old_connections(request: Request) -> Pieces:
+        old = len(server.requests) > 2 and request.connection in {first.connection for first in server.requests[:2]}
+        return (HANG,) if old else (1.0, SECRET)
+
+    with ScriptedServer(hang_old_connections) as server:
+        client = api(server.url, read=3, attempts=2)
+        with ThreadPoolExecutor(2) as threads:
+            list(threads.map(lambda _: client.call("GetSecretValue", READ), range(2)))
+
+        assert client.call("GetSecretValue", READ) == {"SecretString": "admin-token"}
+        client.close()
+
+
 @pytest.mark.parametrize("body", [b"<html>", b"[1]", b""])
 def test_raises_for_a_response_without_a_json_object(body: bytes) -> None:
     with pytest.raises(HTTPClientError, match="GetSecretValue is not a JSON object"):
@@ -127,6 +153,13 @@ def test_raises_for_a_response_without_a_json_object(body: bytes) -> None:
 )
 def test_tries_again_after_a_passing_failure(first: Any) -> None:
     assert call(in_turn(first, (SECRET,))) == ({"SecretString": "admin-token"}, 2)
+
+
+def test_retries_the_codes_of_botocores_standard_mode() -> None:
+    throttling = ThrottledRetryableChecker._THROTTLED_ERROR_CODES  # type: ignore[attr-defined]
+    transient = TransientRetryableChecker._TRANSIENT_ERROR_CODES  # type: ignore[attr-defined]
+
+    assert {*throttling, *transient} == RETRYABLE_CODES
 
 
 @pytest.mark.parametrize("code", ["ResourceNotFoundException", "AccessDeniedException"])
@@ -195,6 +228,10 @@ def test_credentials_of_the_environment_include_the_session_token() -> None:
     credentials = credentials_of(ENVIRON | {"AWS_SESSION_TOKEN": "token"})()
 
     assert (credentials.access_key, credentials.secret_key, credentials.token) == ("key", "secret", "token")
+
+
+def test_an_empty_session_token_counts_as_none() -> None:
+    assert credentials_of(ENVIRON | {"AWS_SESSION_TOKEN": ""})().token is None
 
 
 def credentials_response(key: str, expires_in: timedelta) -> bytes:

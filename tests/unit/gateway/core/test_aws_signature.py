@@ -18,13 +18,18 @@ HEADERS = {
 @pytest.mark.parametrize("token", [None, "a/session+token=="])
 @pytest.mark.parametrize("body", [b"{}", '{"TableName": "é"}'.encode(), b""])
 @pytest.mark.parametrize("service", ["dynamodb", "kms", "secretsmanager"])
-def test_signs_as_botocore_does(token: str | None, body: bytes, service: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("path", ["/", "/secret/HeartbeatFunction/"])
+def test_signs_as_botocore_does(
+    token: str | None, body: bytes, service: str, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("botocore.auth.get_current_datetime", lambda: TIME.replace(tzinfo=None))
-    request = AWSRequest("POST", f"https://{HEADERS['host']}/", dict(HEADERS), body)
+    request = AWSRequest("POST", f"https://{HEADERS['host']}{path}", dict(HEADERS), body)
     SigV4Auth(ReadOnlyCredentials("AKIDEXAMPLE", "secret/key", token), service, "eu-west-1").add_auth(request)
 
     credentials = Credentials("AKIDEXAMPLE", "secret/key", token)
-    signed = signed_headers(HEADERS, body, credentials=credentials, region="eu-west-1", service=service, now=TIME)
+    signed = signed_headers(
+        HEADERS, body, credentials=credentials, region="eu-west-1", service=service, now=TIME, path=path
+    )
 
     assert signed["authorization"] == request.headers["Authorization"]
     assert {name: request.headers[name] for name in signed} == signed

@@ -113,3 +113,16 @@ def test_rejects_a_runtime_of_another_python(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^The template's runtime is python3\.9, but this is python3\.\d+\. Run "):
         bytecode.compile_build(build)
     assert compiled(build) == {}
+
+
+@pytest.mark.parametrize("script", ["exit 2", "kill -9 $$", "echo 'Traceback (most recent call last):' >&2; exit 1"])
+def test_raises_if_the_compiler_fails(
+    build: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str
+) -> None:
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\n{script}\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+
+    with pytest.raises(UserError, match=r"^compileall cannot compile .*/Function \(exit code (2|-9|1)\)"):
+        bytecode.compile_build(build)

@@ -55,6 +55,12 @@ def is_running(process_id: int) -> bool:
     return state.stdout.strip() not in {"", "Z"}
 
 
+def process_line(process_id: int) -> str:
+    """Returns the arguments and the environment of a process."""
+    command = ["ps", "eww", "-o", "command=", "-p", str(process_id)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
 async def wait_until_gone(process_id: int) -> None:
     for _ in range(200):
         if not await asyncio.to_thread(is_running, process_id):
@@ -92,6 +98,16 @@ def test_environment_has_lambdas_variables_only(tmp_path: Path) -> None:
         "AWS_CONFIG_FILE": "/dev/null",
         "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
     }
+
+
+@needs_runtime
+def test_workers_use_the_folder_of_temporary_files(tmp_path: Path) -> None:
+    async def scenario(workers: WorkerPool) -> None:
+        process = await worker_pid(workers, make_function(tmp_path))
+        # Tests find the processes of a system by its state folder, in which this folder is.
+        assert f"TMPDIR={tmp_path / 'tmp'}" in await asyncio.to_thread(process_line, process)
+
+    run(scenario, temporary=tmp_path / "tmp")
 
 
 @needs_runtime
