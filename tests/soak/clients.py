@@ -1,9 +1,10 @@
-"""The clients of a soak run: each mixes streams with changes of its provider, and records what it was told."""
+"""The clients of a soak run: each mixes streams with changes of its provider, and records the responses."""
 
 import json
 import random
 import threading
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +20,7 @@ _TIMEOUT_S = 90
 
 @dataclass
 class Client:
-    """One client. `outcomes` counts what happened, `violations` describes what never may happen."""
+    """One client. `outcomes` counts its responses by kind, `violations` describes those that must never happen."""
 
     number: int
     url: str
@@ -42,13 +43,17 @@ class Client:
         headers = {"Authorization": f"Bearer {self.token}"}
         with httpx.Client(base_url=self.url, headers=headers, timeout=_TIMEOUT_S, trust_env=False) as client:
             while not stopping.is_set():
-                try:
-                    (self._stream if choice.random() < STREAM_SHARE else self._write)(client)
-                except httpx.HTTPError as error:
-                    # The client notices a broken connection.
-                    self.outcomes[f"broken: {type(error).__name__}"] += 1
-                except ValueError as error:
-                    self.violations.append(f"an answer that cannot be parsed: {error}")
+                self._send(client, self._stream if choice.random() < STREAM_SHARE else self._write)
+
+    def _send(self, client: httpx.Client, request: Callable[[httpx.Client], None]) -> None:
+        """Sends one request. An error of a client must not end its thread, because its checks would end, too."""
+        try:
+            request(client)
+        except httpx.HTTPError as error:
+            # The client notices a broken connection.
+            self.outcomes[f"broken: {type(error).__name__}"] += 1
+        except Exception as error:  # noqa: BLE001
+            self.violations.append(f"{self.provider}: an answer that cannot be read: {type(error).__name__}: {error}")
 
     def _stream(self, client: httpx.Client) -> None:
         answer = client.post(
@@ -85,7 +90,7 @@ class Client:
         self.answers.append(answer.text)
 
     def check_saved(self, saved: dict[str, int]) -> list[str]:
-        """Returns what is wrong with the client's provider, given the descriptions of all providers."""
+        """Reports a lost write of the client. `saved` has the saved description of each provider."""
         if self.acknowledged is None or self.acknowledged <= saved.get(self.provider, -1) <= self.sent:
             return []
         return [f"{self.provider}: acknowledged {self.acknowledged}, but saved {saved.get(self.provider)}"]

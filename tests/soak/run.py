@@ -3,6 +3,7 @@
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +18,10 @@ from tests.soak.usage import Usage, measure
 
 CLIENTS = 16
 PARAMETERS = "ConnectSeconds=2 FirstByteSeconds=6 StreamIdleSeconds=4 WholeSeconds=60 KeepAliveSeconds=1"
+WARM_UP_S = 10
+# A client waits 90 seconds for a response.
+STOP_S = 120
+REQUIRED_OUTCOMES = ("stream: whole", "write: acknowledged")
 # Idle processes end after a minute, and ministack looks for them every half minute.
 SETTLE_S = 180
 MAX_MORE_PROCESSES = 2
@@ -27,7 +32,7 @@ MAX_MORE_MEGABYTES_PER_MINUTE = 25
 
 @dataclass
 class Result:
-    """The figures of a run, and what should not have happened."""
+    """The figures of a run, and its problems. A run without problems has passed."""
 
     outcomes: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
@@ -44,7 +49,7 @@ class Result:
 
 
 class Soak:
-    """Runs in a state folder of its own. `seed` selects the order of the faults."""
+    """Runs with a separate state folder. `seed` selects the order of the faults."""
 
     def __init__(self, state: Path, minutes: float, seed: int) -> None:
         self._state = state
@@ -71,35 +76,25 @@ class Soak:
 
     def _load(self, system: LocalSystem, clients: list[Client], faults: Faults) -> None:
         faults.register()
-        self._warm_up(clients)
+        warm = Client(CLIENTS, clients[0].url, clients[0].upstream, clients[0].token)
+        # Starts one process of each function, so that the usage before has the processes that stay.
+        self._result.problems += run_parts({warm.provider: warm.run}, lambda: time.sleep(WARM_UP_S))
         self._result.before = measure(system)
-        stopping = threading.Event()
-        parts = [client.run for client in clients] + [faults.run]
-        threads = [threading.Thread(target=run, args=(stopping,), daemon=True) for run in parts]
-        for thread in threads:
-            thread.start()
+        parts = {client.provider: client.run for client in clients} | {"the faults": faults.run}
+        self._result.problems += run_parts(parts, lambda: self._watch_peak(system))
+        for client in clients:
+            self._result.outcomes += client.outcomes
+        self._result.faults = faults.played
+        self._result.problems += [problem for client in (warm, *clients) for problem in client.violations]
+        self._result.problems += [*faults.problems, *faults.not_played()]
+        self._result.problems += [f"no {name}" for name in REQUIRED_OUTCOMES if not self._result.outcomes[name]]
+        self._check_usage(system)
+
+    def _watch_peak(self, system: LocalSystem) -> None:
         end = time.monotonic() + self._minutes * 60
         while time.monotonic() < end:
             time.sleep(2)
             self._result.peak = _peak(self._result.peak, measure(system))
-        stopping.set()
-        for thread in threads:
-            thread.join(120)
-        self._result.problems += [problem for client in clients for problem in client.violations]
-        for client in clients:
-            self._result.outcomes += client.outcomes
-        self._result.faults = faults.played
-        self._check_usage(system)
-
-    def _warm_up(self, clients: list[Client]) -> None:
-        """Starts one process of each function, so that the usage before has the processes that stay."""
-        stopping = threading.Event()
-        warm = Client(CLIENTS, clients[0].url, clients[0].upstream, clients[0].token)
-        thread = threading.Thread(target=warm.run, args=(stopping,), daemon=True)
-        thread.start()
-        time.sleep(10)
-        stopping.set()
-        thread.join(120)
 
     def _check_usage(self, system: LocalSystem) -> None:
         before, limit = self._result.before, MAX_MORE_MEGABYTES_PER_MINUTE * self._minutes
@@ -126,19 +121,50 @@ class Soak:
 
     def _check_leaks(self, system: LocalSystem, clients: list[Client], secrets: list[str]) -> None:
         url = system.aws_url
-        places = [
-            *canary.logs(url, self._state),
-            *canary.items(url),
-            *canary.executions(url),
-            *canary.metrics(url),
-            canary.Place("the console", "\n".join(system.output)),
-            *(canary.Place("an answer", text) for client in clients for text in client.answers),
-        ]
+        places = [canary.Place("an answer", text) for client in clients for text in client.answers]
+        for kind, searched in {
+            "log": [*canary.logs(url, self._state)],
+            "item": [*canary.items(url)],
+            "execution": [*canary.executions(url)],
+            "metric": [*canary.metrics(url)],
+            "line of the console": [canary.Place("the console", line) for line in system.output],
+        }.items():
+            places += searched
+            if not searched:
+                self._result.problems.append(f"the search for keys has read no {kind}")
         text = "\n".join(place.text for place in places)
         for secret in secrets:
             # A cheap search first: the run has thousands of places.
             if secret[12:24] in text:
                 self._result.problems += [leak for place in places for leak in canary.leaks(place, secret)]
+
+
+def run_parts(
+    parts: Mapping[str, Callable[[threading.Event], None]], meanwhile: Callable[[], None], within_s: float = STOP_S
+) -> list[str]:
+    """Runs each part in a thread until `meanwhile` returns. Describes the parts that raised an error or did not stop.
+
+    Each part gets an event that tells it to stop within `within_s` seconds.
+    """
+    stopping, problems = threading.Event(), list[str]()
+
+    def run(name: str) -> None:
+        try:
+            parts[name](stopping)
+        except Exception as error:  # noqa: BLE001
+            problems.append(f"{name} raised {type(error).__name__}: {error}")
+
+    threads = [threading.Thread(target=run, args=(name,), name=name, daemon=True) for name in parts]
+    for thread in threads:
+        thread.start()
+    try:
+        meanwhile()
+    finally:
+        stopping.set()
+        end = time.monotonic() + within_s
+        for thread in threads:
+            thread.join(max(0.0, end - time.monotonic()))
+    return problems + [f"{thread.name} did not stop within {within_s:g} s" for thread in threads if thread.is_alive()]
 
 
 def _peak(first: Usage, second: Usage) -> Usage:

@@ -12,7 +12,7 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 @dataclass(frozen=True)
 class Usage:
-    """What a system uses. `megabytes` is the resident memory of all its processes."""
+    """The resources that a system uses. `megabytes` is the resident memory of all its processes."""
 
     processes: int
     megabytes: int

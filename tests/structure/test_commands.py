@@ -1,4 +1,4 @@
-"""Every command in README.md, CONTRIBUTING.md and docs/ is run by the test named here, or has a reason why not.
+"""Every command of the pages is run by the test named here, or has a reason why not.
 
 The tests of tests/e2e read the commands from the pages. This module checks that the named test exists. Reviewers check
 that it runs that very command.
@@ -13,7 +13,8 @@ import pytest
 
 from tests.template import ROOT
 
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+LAYER_PAGE = ROOT / "layers/streaming/README.md"
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")), LAYER_PAGE]
 FENCED = re.compile(r"^```sh\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 QUICK_START = "tests/e2e/test_readme.py::test_quick_start_commands_return_the_documented_answers"
 OUTAGE = "tests/e2e/test_readme.py::test_rehearsal_commands_switch_an_outage_on_and_off"
@@ -54,6 +55,26 @@ NOT_RUN = {
     "aws cloudformation list-stack-resources": "needs the AWS CLI and a stack on AWS",
     "pre-commit install": "installs a git hook; test_tables.py compares the hooks with the commands of make check",
 }
+# The page of the streaming layer has commands that mean something else there.
+LAYER_BUILD = "tests/structure/test_streaming_layer.py::test_readme_commands_build_the_example"
+LAYER_RUN_BY = {
+    "cd example": LAYER_BUILD,
+    "sam build": LAYER_BUILD,
+    "pip install --no-deps --target": "layers/streaming/tests/test_package.py::test_readme_command_fills_a_folder",
+    "pytest": "tests/structure/test_streaming_layer.py::test_tests_of_the_layer_run_in_a_copy_of_its_folder",
+}
+LAYER_NOT_RUN = {
+    "sam deploy --guided": "needs an AWS account and answers; test_readme_commands_build_the_example builds the stack",
+    'curl -N "https://…': "the address is a placeholder; layers/streaming/tests/test_runtime.py streams the example",
+    "sam delete": "needs a stack on AWS",
+    "pip install .": "changes the environment of the tests; test_package.py builds the wheel that it installs",
+    "pip install --group test": "downloads packages; test_streaming_layer.py compares the group's runtime client",
+}
+
+
+def listed(page: Path) -> dict[str, str]:
+    """Returns the test or the reason for each command of a page, by the start of the command."""
+    return LAYER_RUN_BY | LAYER_NOT_RUN if page == LAYER_PAGE else RUN_BY | NOT_RUN
 
 
 def commands(block: str) -> Iterator[str]:
@@ -73,32 +94,42 @@ def commands(block: str) -> Iterator[str]:
 
 
 SHOWN = [
-    pytest.param(command, id=f"{page.name}: {command[:40]}")
+    pytest.param(page, command, id=f"{page.relative_to(ROOT)}: {command[:40]}")
     for page in PAGES
     for block in FENCED.findall(page.read_text())
     for command in commands(block)
 ]
 
 
-@pytest.mark.parametrize("command", SHOWN)
-def test_every_command_has_a_test_or_a_reason(command: str) -> None:
-    assert len([start for start in RUN_BY | NOT_RUN if command.startswith(start)]) == 1
+@pytest.mark.parametrize(("page", "command"), SHOWN)
+def test_every_command_has_a_test_or_a_reason(page: Path, command: str) -> None:
+    assert len([start for start in listed(page) if command.startswith(start)]) == 1
 
 
-@pytest.mark.parametrize("place", sorted(set(RUN_BY.values())))
+@pytest.mark.parametrize(("page", "command"), SHOWN)
+def test_urls_with_a_query_are_quoted(page: Path, command: str) -> None:
+    """zsh, the default shell of macOS, takes an unquoted `?` for a file name pattern and runs nothing."""
+    words = shlex.split(command, posix=False)
+
+    assert [word for word in words if re.match(r"https?://\S*[?&*]", word)] == []
+
+
+@pytest.mark.parametrize("place", sorted({*RUN_BY.values(), *LAYER_RUN_BY.values()}))
 def test_every_named_test_exists(place: str) -> None:
     file, _, name = place.partition("::")
 
     assert f"\ndef {name}(" in (ROOT / file).read_text()
 
 
-def test_every_listed_command_is_on_a_page() -> None:
-    shown = [parameter.values[0] for parameter in SHOWN]
+@pytest.mark.parametrize("of_layer", [False, True])
+def test_every_listed_command_is_on_a_page(of_layer: bool) -> None:
+    shown = [command for page, command in (one.values for one in SHOWN) if (page == LAYER_PAGE) == of_layer]
+    starts = LAYER_RUN_BY | LAYER_NOT_RUN if of_layer else RUN_BY | NOT_RUN
 
-    assert [start for start in RUN_BY | NOT_RUN if not any(str(c).startswith(start) for c in shown)] == []
+    assert [start for start in starts if not any(str(command).startswith(start) for command in shown)] == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_named_make_target_and_linked_page_exists(page: Path) -> None:
     text = page.read_text()
     targets = set(re.findall(r"^(\w[\w-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
@@ -114,7 +145,7 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_linked_heading_exists(page: Path) -> None:
     links = re.findall(r"\]\(([\w./-]+\.md)#([\w-]+)\)", page.read_text())
 

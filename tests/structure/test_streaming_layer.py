@@ -25,6 +25,19 @@ def test_tests_of_the_layer_run_in_a_copy_of_its_folder(tmp_path: Path) -> None:
     assert re.search(r"\d+ passed, \d+ deselected", process.stdout)
 
 
+def test_readme_commands_build_the_example(tmp_path: Path) -> None:
+    copy = shutil.copytree(LAYER, tmp_path / "layer", ignore=shutil.ignore_patterns("__pycache__"))
+    [commands] = re.findall(r"^(cd example\nsam build)$", (LAYER / "README.md").read_text(), re.MULTILINE)
+    environ = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "SAM_CLI_TELEMETRY": "0"}
+    shell = ["sh", "-ec", commands]
+    process = subprocess.run(shell, cwd=copy, env=environ, capture_output=True, text=True, check=False)
+
+    assert process.returncode == 0, process.stderr
+    build = copy / "example/.aws-sam/build"
+    assert (build / "StreamingLayer/python/lambda_streaming/py.typed").is_file()
+    assert list(build.glob("*/app.py")) != []
+
+
 def test_layer_of_the_stack_ships_the_package_only() -> None:
     content = ROOT / template()["Resources"]["StreamingLayer"]["Properties"]["ContentUri"]
 

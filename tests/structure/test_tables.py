@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from itertools import pairwise
 
 import pytest
 import yaml
@@ -206,6 +207,13 @@ def test_only_the_newest_changelog_heading_repeats_the_version() -> None:
 
     assert released[0] == version
     assert [path.name for path in files if path not in own_version and stated.search(path.read_text())] == []
+
+
+@pytest.mark.parametrize("page", ["CHANGELOG.md", "layers/streaming/CHANGELOG.md"])
+def test_no_blank_line_splits_a_list_of_the_changelog(page: str) -> None:
+    blocks = (ROOT / page).read_text().split("\n\n")
+
+    assert [after for before, after in pairwise(blocks) if after.startswith("- ") and not before.startswith("#")] == []
 
 
 def test_pre_commit_runs_the_commands_of_make_check() -> None:

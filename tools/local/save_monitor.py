@@ -45,7 +45,7 @@ class SaveMonitor:
         asyncio.get_running_loop().remove_reader(self._read_end)
         os.close(self._read_end)
         os.close(self._write_end)
-        # Without any report the local AWS had not loaded its state, so nothing could change.
+        # Without any report the local AWS had accepted no request, so nothing could change.
         if self._last is None:
             return
         if self.failure is not None:

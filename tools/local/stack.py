@@ -16,7 +16,8 @@ from typing import Any
 from tools.local import aws, bytecode, processes, version_marker
 from tools.local.settings import BUILDS, REGION, REPOSITORY, STACK, Settings, UserError
 
-SOURCES = ("template.yaml", "functions", "layers")
+# What `sam build` reads: the template and the packages that it names.
+SOURCES = ("template.yaml", "functions", "layers/gateway", "layers/streaming/python")
 # The local AWS stores this SSM parameter, so it can never be newer than the stack itself.
 DEPLOYED_VERSION_PARAMETER = "/local/deployed"
 UPDATABLE_STATUSES = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"}
@@ -41,15 +42,16 @@ def parameters(settings: Settings) -> dict[str, str]:
 
 
 def fingerprint(repository: Path, *options: str) -> str:
-    """Returns a hash of every file that `sam build` reads, and of `options`."""
+    """Returns a hash of the sources and of `options`."""
     digest = hashlib.sha256("\0".join(options).encode())
-    for file in _source_files(repository):
+    for file in source_files(repository):
         digest.update(f"\0{file.relative_to(repository)}\0".encode())
         digest.update(hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()[:16]
 
 
-def _source_files(repository: Path) -> Iterator[Path]:
+def source_files(repository: Path) -> Iterator[Path]:
+    """Yields every file that `sam build` reads."""
     for source in SOURCES:
         path = repository / source
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:

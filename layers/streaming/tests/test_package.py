@@ -36,6 +36,19 @@ def test_wheel_has_every_module_and_the_type_marker(tmp_path: Path) -> None:
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in files)
 
 
+@pytest.mark.skipif(importlib.util.find_spec("setuptools") is None, reason="needs setuptools, which builds the wheel")
+def test_readme_command_fills_a_folder(tmp_path: Path) -> None:
+    [command] = re.findall(r"^pip (install --no-deps --target FOLDER \.)$", README, re.MULTILINE)
+    # A build writes next to pyproject.toml.
+    source = shutil.copytree(LAYER, tmp_path / "source", ignore=shutil.ignore_patterns("__pycache__"))
+    arguments = command.replace("FOLDER", str(tmp_path / "function")).split()
+    offline = ["--quiet", "--disable-pip-version-check", "--no-index", "--no-build-isolation"]
+
+    subprocess.run([sys.executable, "-m", "pip", *arguments, *offline], cwd=source, check=True)
+
+    assert (tmp_path / "function/lambda_streaming/py.typed").is_file()
+
+
 def test_newest_heading_of_the_changelog_is_the_version() -> None:
     headings = re.findall(r"^## (.+)$", (LAYER / "CHANGELOG.md").read_text(), re.MULTILINE)
 

@@ -20,7 +20,7 @@ from typing import Any
 from tools.local import parent_watch
 from tools.local.emulator import function_pool, policy_match, retention, unpacked_code
 from tools.local.emulator.request_guard import RequestGuard
-from tools.local.emulator.saver import Saver, pipe_reporter
+from tools.local.emulator.saver import Saver, pipe_reporter, report_loaded
 from tools.local.emulator.snapshots import Services, SnapshotStore
 
 FINAL_SNAPSHOT_TIMEOUT_S = 6.0
@@ -47,8 +47,9 @@ def main() -> None:
     # The event loop gives up the interpreter at each read and write, and would wait this long for each one while a
     # snapshot computes.
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    guard = RequestGuard(app)
-    _start_saving(Saver(snapshots, guard, pipe_reporter(int(sys.argv[2]))))
+    report = pipe_reporter(int(sys.argv[2]))
+    guard = RequestGuard(app, lambda: report_loaded(report))
+    _start_saving(Saver(snapshots, guard, report))
     asyncio.run(_serve(guard))
 
 

@@ -4,10 +4,11 @@ Runs in the emulator's virtual environment. ministack has no settings for these 
 wrapped; its version is pinned.
 """
 
+import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from typing import Any
 
@@ -16,7 +17,16 @@ from typing import Any
 SPAWN_DELAY_S = 0.2
 _POLL_S = 0.05
 
-_is_asynchronous: ContextVar[bool] = ContextVar("is_asynchronous", default=False)
+# Lambda's default for MaximumEventAgeInSeconds.
+_DEFAULT_EVENT_AGE_S = 6 * 60 * 60
+
+type Function = dict[str, Any]
+type Result = dict[str, Any]
+
+# When the local AWS accepted the asynchronous call that runs, by time.monotonic(). None in all other calls.
+_accepted_at: ContextVar[float | None] = ContextVar("accepted_at", default=None)
+
+logger = logging.getLogger("functions")
 
 
 def install() -> None:
@@ -40,9 +50,22 @@ def install() -> None:
         pool.release(lambda: release(worker))
 
     lambda_svc.acquire_worker, lambda_svc.release_worker = acquire_within_bound, release_and_notify
-    asynchronous = AsynchronousCalls(max(2, os.cpu_count() or 1))
+    asynchronous = AsynchronousCalls(
+        max(2, os.cpu_count() or 1),
+        lambda function: event_invoke_config(lambda_svc._functions, function),  # noqa: SLF001
+    )
     lambda_svc._execute_function = asynchronous.bounded(lambda_svc._execute_function)  # noqa: SLF001
     lambda_svc.invoke_async_with_retry = asynchronous.marked(lambda_svc.invoke_async_with_retry)
+
+
+def event_invoke_config(functions: Mapping[str, Function], function: Function) -> dict[str, Any]:
+    """Returns the EventInvokeConfig of the version or alias that is called. ministack's own look-up ignores both.
+
+    `functions` are ministack's functions by name, `function` is its record of the call.
+    """
+    # arn:aws:lambda:REGION:ACCOUNT:function:NAME, then :QUALIFIER if the call names one.
+    name, _, qualifier = str(function["config"]["FunctionArn"]).split(":", 6)[6].partition(":")
+    return dict((functions[name].get("event_invoke_configs") or {}).get(qualifier) or {})
 
 
 def max_processes() -> int:
@@ -82,35 +105,52 @@ class FunctionPool:
 
 
 class AsynchronousCalls:
-    """Runs at most `places` asynchronous calls at once. The others wait, as in Lambda's queue of events."""
+    """Runs at most `places` asynchronous calls at once. The others wait, as in Lambda's queue of events.
 
-    def __init__(self, places: int) -> None:
+    `config` returns the EventInvokeConfig of a function. A call that waits longer than its MaximumEventAgeInSeconds is
+    dropped:
+    https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-configuring.html
+    """
+
+    def __init__(self, places: int, config: Callable[[Function], dict[str, Any]]) -> None:
         self._places = threading.Semaphore(places)
+        self._config = config
 
-    def marked(self, invoke: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
+    def marked(self, invoke: Callable[[Function, Any], None]) -> Callable[[Function, Any], None]:
         """Returns `invoke` changed so that the calls that it starts are bounded. It copies its context to a thread."""
 
-        def invoke_marked(function: Any, event: Any) -> None:
-            token = _is_asynchronous.set(True)
+        def invoke_marked(function: Function, event: Any) -> None:
+            token = _accepted_at.set(time.monotonic())
             try:
-                invoke(function, event)
+                invoke({**function, "event_invoke_config": self._config(function)}, event)
             finally:
-                _is_asynchronous.reset(token)
+                _accepted_at.reset(token)
 
         return invoke_marked
 
-    def bounded[T](self, execute: Callable[[Any, Any], T]) -> Callable[[Any, Any], T]:
+    def bounded(self, execute: Callable[[Function, Any], Result]) -> Callable[[Function, Any], Result]:
         """Returns `execute` changed so that it waits for a place if the call is asynchronous."""
 
-        def execute_bounded(function: Any, event: Any) -> T:
-            if not _is_asynchronous.get():
+        def execute_bounded(function: Function, event: Any) -> Result:
+            accepted_at = _accepted_at.get()
+            if accepted_at is None:
                 return execute(function, event)
-            with self._places:
-                # `execute` may call itself again for the same call.
-                token = _is_asynchronous.set(False)
-                try:
-                    return execute(function, event)
-                finally:
-                    _is_asynchronous.reset(token)
+            age_s = function["event_invoke_config"].get("MaximumEventAgeInSeconds", _DEFAULT_EVENT_AGE_S)
+            if not self._places.acquire(timeout=max(0.0, accepted_at + age_s - time.monotonic())):
+                return _dropped(function, age_s)
+            # `execute` may call itself again for the same call.
+            token = _accepted_at.set(None)
+            try:
+                return execute(function, event)
+            finally:
+                _accepted_at.reset(token)
+                self._places.release()
 
         return execute_bounded
+
+
+def _dropped(function: Function, age_s: float) -> Result:
+    """Returns ministack's result of a failed call."""
+    message = f"The event was dropped: it waited longer than MaximumEventAgeInSeconds ({age_s:g})."
+    logger.warning("%s: %s", function["config"]["FunctionName"], message)
+    return {"error": True, "body": {"errorMessage": message}, "log": ""}

@@ -18,11 +18,13 @@ type Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 class RequestGuard:
     """Wraps ministack. `changes` counts possible writes; `loaded` turns true when ministack has restored its state.
 
-    Until `loaded` is true, memory holds less than the newest snapshot, so nothing may be saved.
+    Until `loaded` is true, memory holds less than the newest snapshot, so nothing may be saved. `on_loaded` runs just
+    before, and before the first request.
     """
 
-    def __init__(self, app: Application) -> None:
+    def __init__(self, app: Application, on_loaded: Callable[[], None] = lambda: None) -> None:
         self._app = app
+        self._on_loaded = on_loaded
         self.changes = 0
         self.loaded = False
 
@@ -45,7 +47,9 @@ class RequestGuard:
 
     def _watch_startup(self, send: Send) -> Send:
         async def watch(message: Any) -> None:
-            self.loaded = self.loaded or message["type"] == "lifespan.startup.complete"
+            if message["type"] == "lifespan.startup.complete":
+                self._on_loaded()
+                self.loaded = True
             await send(message)
 
         return watch

@@ -28,7 +28,8 @@ logger = logging.getLogger("snapshots")
 class SaveReport:
     """The result of a snapshot. `failure` is the reason of a failed one, `saved_until` the start of the last good one.
 
-    `final` marks the last report of a run. Times are in seconds since the epoch.
+    The first report of a run comes before its first change, and `final` marks its last one. Times are in seconds since
+    the epoch.
     """
 
     failure: str | None
@@ -49,8 +50,13 @@ def pipe_reporter(descriptor: int) -> Report:
     return report
 
 
+def report_loaded(report: Report) -> None:
+    """Reports that everything is saved, when the local AWS has loaded its state and nothing has changed yet."""
+    report(SaveReport(None, time.time()))
+
+
 class Saver:
-    """Saves the changes that `guard` counts. Reports the first result, each different one, and the last one."""
+    """Saves the changes that `guard` counts. Reports when saving fails or works again, and the last result."""
 
     def __init__(self, snapshots: SnapshotStore, guard: RequestGuard, report: Report) -> None:
         self._snapshots = snapshots
@@ -59,7 +65,6 @@ class Saver:
         self._saved_changes = -1
         self._saved_until = time.time()
         self._last_failure: str | None = None
-        self._reported = False
 
     def run(self, stopping: threading.Event) -> None:
         """Takes a snapshot after each change until `stopping` is set, and then a last one."""
@@ -82,10 +87,9 @@ class Saver:
 
     def _save(self) -> None:
         failure = self._take()
-        if not self._reported or failure != self._last_failure:
+        if failure != self._last_failure:
             self._report(SaveReport(failure, self._saved_until))
         self._last_failure = failure
-        self._reported = True
 
     def _take(self) -> str | None:
         """Takes a snapshot. Returns the reason if it failed."""

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -61,7 +62,7 @@ class SnapshotStore:
                     self._write(name, self._encode(name, state))
             self._complete_snapshot()
         except OSError as error:
-            raise SnapshotError(error.strerror or str(error)) from error
+            raise SnapshotError(_reason(error)) from error
 
     def _write(self, name: str, content: bytes) -> None:
         digest = hashlib.blake2b(content).digest()
@@ -111,6 +112,17 @@ def _read(name: str, read_state: Callable[[], Any]) -> Any:
             except RuntimeError as error:
                 reason = str(error)
     raise SnapshotError(f"{name} cannot be read ({reason})")
+
+
+def _reason(error: OSError) -> str:
+    """Returns the system's text of an error, without paths."""
+    if isinstance(error, shutil.Error):
+        # copytree raises a list of (source, target, text) for all files. Each text is "[Errno NUMBER] …".
+        [(_, _, text), *_] = error.args[0]
+        if number := re.match(r"\[Errno (\d+)\]", text):
+            return os.strerror(int(number[1]))
+        return "a file cannot be linked"
+    return error.strerror or str(error)
 
 
 @contextmanager

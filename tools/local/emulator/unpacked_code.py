@@ -21,7 +21,16 @@ def install(folder: Path) -> None:
         def extractall(self, path: object = None, members: object = None, pwd: object = None) -> None:  # noqa: ARG002
             link_unpacked(Path(str(self.filename)), Path(str(path)), folder)
 
-    lambda_runtime.zipfile = SimpleNamespace(ZipFile=LinkedZipFile, BadZipFile=zipfile.BadZipFile)
+    lambda_runtime.zipfile = zipfile_with(LinkedZipFile)
+
+
+def zipfile_with(zip_file: type[zipfile.ZipFile]) -> SimpleNamespace:
+    """Returns the module `zipfile` with another class `ZipFile`.
+
+    ministack also catches `LargeFileError`, which `zipfile` calls `LargeZipFile`. Without that name, the reason why a
+    layer cannot be unpacked, such as a full disk, is lost in an AttributeError.
+    """
+    return SimpleNamespace(**vars(zipfile) | {"ZipFile": zip_file, "LargeFileError": zipfile.LargeZipFile})
 
 
 def link_unpacked(archive: Path, target: Path, folder: Path) -> None:

@@ -4,21 +4,25 @@ from typing import Any
 
 import pytest
 
+from tests.template import ROOT, template
 from tools.local import stack
 from tools.local.settings import Settings, UserError
+
+BUILT = ("functions/one/app.py", "layers/gateway/requirements.txt", "layers/streaming/python/package/module.py")
+NOT_BUILT = ("README.md", "layers/streaming/README.md", "layers/streaming/tests/test_one.py")
 
 
 @pytest.fixture
 def sources(tmp_path: Path) -> Path:
     (tmp_path / "template.yaml").write_text("Resources: {}")
-    for name in ("functions/one/app.py", "layers/two/requirements.txt", "README.md"):
+    for name in (*BUILT, *NOT_BUILT):
         file = tmp_path / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("text")
     return tmp_path
 
 
-@pytest.mark.parametrize("name", ["template.yaml", "functions/one/app.py", "layers/two/requirements.txt", "layers/new"])
+@pytest.mark.parametrize("name", ["template.yaml", *BUILT, "layers/gateway/new"])
 def test_fingerprint_changes_with_a_source(sources: Path, name: str) -> None:
     before = stack.fingerprint(sources, "x86_64")
 
@@ -40,10 +44,22 @@ def test_fingerprint_ignores_compiled_code_and_other_files(sources: Path) -> Non
 
     (sources / "functions/one/__pycache__").mkdir()
     (sources / "functions/one/__pycache__/app.pyc").write_text("compiled")
-    (sources / "README.md").write_text("changed")
+    for name in NOT_BUILT:
+        (sources / name).write_text("changed")
 
     assert stack.fingerprint(sources, "x86_64") == before
     assert stack.fingerprint(sources, "arm64") != before
+
+
+def test_fingerprint_covers_the_packages_of_the_template_and_no_other_folder() -> None:
+    resources = template()["Resources"].values()
+    properties = [resource.get("Properties", {}) for resource in resources]
+    packages = [ROOT / each[name] for each in properties for name in ("CodeUri", "ContentUri") if name in each]
+    files = set(stack.source_files(ROOT)) - {ROOT / "template.yaml"}
+
+    assert len(packages) == 8
+    assert all(any(file.is_relative_to(package) for file in files) for package in packages)
+    assert [file for file in files if not any(file.is_relative_to(package) for package in packages)] == []
 
 
 def test_parameters_describe_the_local_system() -> None:

@@ -20,6 +20,14 @@ def test_refuses_changes_while_nothing_can_be_saved() -> None:
     assert (reading.status_code, len(server.api_gateway.requests)) == (200, 1)
 
 
+def test_refuses_heartbeats_before_the_token_is_checked_while_nothing_can_be_saved() -> None:
+    with serving(save_failure="No space left on device") as server, httpx.Client(base_url=server.url) as client:
+        response = client.post("/api/v1/providers/a/heartbeat", headers={"Authorization": "Bearer wrong"})
+
+    assert (response.status_code, response.json()["error"]["code"]) == (507, "not_saved")
+    assert server.api_gateway.requests == []
+
+
 def test_bounds_the_buffered_calls_that_run_at_once() -> None:
     with serving(places=2) as server, httpx.Client(base_url=server.url, timeout=60) as client:
         server.api_gateway.delay_s = 0.3

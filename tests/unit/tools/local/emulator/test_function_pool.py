@@ -5,7 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tools.local.emulator.function_pool import AsynchronousCalls, FunctionPool
+import pytest
+
+from tools.local.emulator.function_pool import AsynchronousCalls, FunctionPool, event_invoke_config
 
 
 @dataclass
@@ -42,7 +44,7 @@ class Ministack:
         self.pool.release(lambda: setattr(process, "in_use", False))
 
 
-def run_at_once(count: int, call: Callable[[], None]) -> None:
+def run_at_once(count: int, call: Callable[[], object]) -> None:
     threads = [threading.Thread(target=call, daemon=True) for _ in range(count)]
     for thread in threads:
         thread.start()
@@ -67,35 +69,43 @@ def test_slow_calls_get_processes_up_to_the_bound() -> None:
     assert len(ministack.processes) == 3
 
 
+FUNCTION = {"config": {"FunctionName": "heartbeat", "FunctionArn": "arn:aws:lambda:eu:1:function:heartbeat:live"}}
+
+
 class Calls:
     """Counts the calls that run at once. `nested` calls itself again once, as ministack does in another scope."""
 
-    def __init__(self) -> None:
-        self.calls = AsynchronousCalls(2)
+    def __init__(self, max_age_s: float = 60, call_s: float = 0.2) -> None:
+        self.calls = AsynchronousCalls(2, lambda _: {"MaximumEventAgeInSeconds": max_age_s})
+        self.call_s = call_s
         self.running = self.max_running = self.ended = 0
+        self.results: list[dict[str, Any]] = []
         self._lock = threading.Lock()
-        self.execute: Callable[[Any, Any], None] = self.calls.bounded(self._execute)
+        self.execute = self.calls.bounded(self._execute)
 
-    def _execute(self, function: Any, event: Any) -> None:
+    def _execute(self, function: Any, event: Any) -> dict[str, Any]:
         if event == "nested":
-            self.execute(function, "plain")
-            return
+            return self.execute(function, "plain")
         with self._lock:
             self.running += 1
             self.max_running = max(self.max_running, self.running)
-        time.sleep(0.2)
+        time.sleep(self.call_s)
         with self._lock:
             self.running -= 1
             self.ended += 1
+        return {"error": False}
 
     def invoke(self, function: Any, event: Any) -> None:
         """Runs the call in a thread with a copy of the context."""
         context = contextvars.copy_context()
-        threading.Thread(target=context.run, args=(self.execute, function, event), daemon=True).start()
+        run = threading.Thread(
+            target=context.run, args=(lambda: self.results.append(self.execute(function, event)),), daemon=True
+        )
+        run.start()
 
     def wait(self, count: int) -> None:
         end = time.monotonic() + 30
-        while self.ended < count:
+        while len(self.results) < count:
             assert time.monotonic() < end
             time.sleep(0.02)
 
@@ -105,19 +115,64 @@ def test_asynchronous_calls_wait_for_a_place() -> None:
     invoke = calls.calls.marked(calls.invoke)
 
     for _ in range(6):
-        invoke(None, "nested")
+        invoke(FUNCTION, "nested")
     calls.wait(6)
 
     assert calls.max_running == 2
+    assert calls.results == [{"error": False}] * 6
 
 
 def test_synchronous_calls_do_not_wait_for_asynchronous_ones() -> None:
     calls = Calls()
     invoke = calls.calls.marked(calls.invoke)
     for _ in range(6):
-        invoke(None, "plain")
+        invoke(FUNCTION, "plain")
 
-    run_at_once(4, lambda: calls.execute(None, "plain"))
+    run_at_once(4, lambda: calls.execute(FUNCTION, "plain"))
 
     assert calls.max_running > 2
+    calls.wait(6)
+    assert calls.ended == 10
+
+
+def test_drops_asynchronous_calls_that_wait_longer_than_their_maximum_age() -> None:
+    calls = Calls(max_age_s=1.0, call_s=4.0)
+    invoke = calls.calls.marked(calls.invoke)
+    for _ in range(12):
+        invoke(FUNCTION, "plain")
+
     calls.wait(10)
+
+    # The two calls that have a place still run.
+    assert (calls.running, calls.ended) == (2, 0)
+    message = "The event was dropped: it waited longer than MaximumEventAgeInSeconds (1)."
+    assert calls.results == [{"error": True, "body": {"errorMessage": message}, "log": ""}] * 10
+    calls.wait(12)
+    invoke(FUNCTION, "plain")
+    calls.wait(13)
+    assert calls.ended == 3
+
+
+@pytest.mark.parametrize(
+    ("qualifier", "config"),
+    [
+        (":live", {"MaximumRetryAttempts": 0, "MaximumEventAgeInSeconds": 60}),
+        ("", {"MaximumRetryAttempts": 1}),
+        (":7", {}),
+    ],
+)
+def test_reads_the_config_of_the_alias_that_is_called(qualifier: str, config: dict[str, Any]) -> None:
+    configs = {"live": {"MaximumRetryAttempts": 0, "MaximumEventAgeInSeconds": 60}, "": {"MaximumRetryAttempts": 1}}
+    functions = {"heartbeat": {"event_invoke_configs": configs}}
+    function = {"config": {"FunctionArn": f"arn:aws:lambda:eu:1:function:heartbeat{qualifier}"}}
+
+    assert event_invoke_config(functions, function) == config
+
+
+def test_invokes_with_the_config_of_the_function() -> None:
+    calls = AsynchronousCalls(1, lambda _: {"MaximumRetryAttempts": 0})
+    invoked: list[Any] = []
+
+    calls.marked(lambda function, _: invoked.append(function))(FUNCTION, "event")
+
+    assert invoked == [{**FUNCTION, "event_invoke_config": {"MaximumRetryAttempts": 0}}]

@@ -1,34 +1,43 @@
+import asyncio
 import json
 import os
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 from tools.local.emulator.request_guard import Receive, RequestGuard, Scope, Send
-from tools.local.emulator.saver import Saver, SaveReport, pause_after, pipe_reporter
+from tools.local.emulator.saver import Saver, SaveReport, pause_after, pipe_reporter, report_loaded
 from tools.local.emulator.snapshots import SnapshotStore
 
 
-async def app(scope: Scope, receive: Receive, send: Send) -> None:
-    """Never runs."""
+async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+    """Loads its state."""
+    await send({"type": "lifespan.startup.complete"})
+
+
+async def ignore(_message: Any = None) -> None:
+    """Receives or sends nothing."""
 
 
 class Running:
     """A saver in a thread, for a service whose file can be made unwritable."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, loads: bool = True) -> None:
+        self.folder = folder / "aws"
         self.live = folder / "live"
         self.reads = 0
         self.broken = False
         self.reports: list[SaveReport] = []
-        self.guard = RequestGuard(app)
-        self.guard.loaded = True
-        store = SnapshotStore(folder / "aws", self.live, lambda: {"kms": self._state}, lambda _, state: state)
+        self.guard = RequestGuard(app, lambda: report_loaded(self.reports.append))
+        store = SnapshotStore(self.folder, self.live, lambda: {"kms": self._state}, lambda _, state: state)
         store.restore()
         self._stopping = threading.Event()
         saver = Saver(store, self.guard, self.reports.append)
         self._thread = threading.Thread(target=saver.run, args=(self._stopping,), daemon=True)
         self._thread.start()
+        if loads:
+            asyncio.run(self.guard({"type": "lifespan"}, ignore, ignore))
 
     def _state(self) -> bytes:
         self.reads += 1
@@ -48,6 +57,12 @@ class Running:
             time.sleep(0.05)
         return [report.failure for report in self.reports]
 
+    def wait_for_first_snapshot(self) -> None:
+        end = time.monotonic() + 20
+        while not list(self.folder.glob("[0-9]*")):
+            assert time.monotonic() < end
+            time.sleep(0.05)
+
     def stop(self) -> SaveReport:
         self._stopping.set()
         self._thread.join()
@@ -56,8 +71,9 @@ class Running:
 
 def test_reports_a_full_disk_and_its_end_once_each(tmp_path: Path) -> None:
     running = Running(tmp_path)
-    assert running.wait_for_reports(1) == [None]
+    running.wait_for_first_snapshot()
 
+    filled = time.time()
     running.fill_disk()
     running.guard.changes += 1
     assert running.wait_for_reports(2) == [None, "Is a directory"]
@@ -67,35 +83,57 @@ def test_reports_a_full_disk_and_its_end_once_each(tmp_path: Path) -> None:
     running.free_disk()
 
     assert running.wait_for_reports(3) == [None, "Is a directory", None]
-    assert running.reports[1].saved_until == running.reports[0].saved_until
+    loaded, failed, _ = running.reports
+    # The start of the first snapshot.
+    assert loaded.saved_until < failed.saved_until <= filled
     assert running.stop() == SaveReport(None, running.reports[-1].saved_until, final=True)
 
 
 def test_reports_what_the_last_snapshot_could_not_save(tmp_path: Path) -> None:
     running = Running(tmp_path)
-    running.wait_for_reports(1)
+    running.wait_for_first_snapshot()
+    filled = time.time()
     running.fill_disk()
 
     last = running.stop()
 
     assert (last.failure, last.final) == ("Is a directory", True)
-    assert last.saved_until == running.reports[0].saved_until
+    assert running.reports[0].saved_until < last.saved_until <= filled
 
 
 def test_goes_on_after_an_unexpected_error(tmp_path: Path) -> None:
     running = Running(tmp_path)
     running.broken = True
-    assert running.wait_for_reports(1) == ["the local AWS raised KeyError"]
+    assert running.wait_for_reports(2) == [None, "the local AWS raised KeyError"]
 
     running.broken = False
 
-    assert running.wait_for_reports(2) == ["the local AWS raised KeyError", None]
+    assert running.wait_for_reports(3) == [None, "the local AWS raised KeyError", None]
     running.stop()
 
 
+def test_reports_before_the_first_request_that_everything_is_saved() -> None:
+    reports: list[SaveReport] = []
+    reported_and_loaded: list[tuple[int, bool]] = []
+
+    def on_loaded() -> None:
+        reported_and_loaded.append((len(reports), guard.loaded))
+        report_loaded(reports.append)
+
+    guard = RequestGuard(app, on_loaded)
+
+    async def accept_requests(_message: Any) -> None:
+        reported_and_loaded.append((len(reports), guard.loaded))
+
+    asyncio.run(guard({"type": "lifespan"}, ignore, accept_requests))
+
+    # A report of the snapshot thread, which waits for `loaded`, can only follow.
+    assert reported_and_loaded == [(0, False), (1, True)]
+    assert (reports[0].failure, reports[0].final) == (None, False)
+
+
 def test_takes_no_snapshot_before_the_state_is_loaded(tmp_path: Path) -> None:
-    running = Running(tmp_path)
-    running.guard.loaded = False
+    running = Running(tmp_path, loads=False)
 
     running._stopping.set()
     running._thread.join()

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import shutil
@@ -10,6 +11,8 @@ import pytest
 
 from tools.local.emulator.snapshots import SnapshotError, SnapshotStore
 from tools.local.settings import REPOSITORY
+
+ENOSPC_TEXT = "No space left on device"
 
 
 class Aws:
@@ -110,6 +113,29 @@ def test_retries_after_a_service_could_not_be_written(tmp_path: Path) -> None:
     aws.free_disk("kms")
     aws.snapshots.take()
     assert restarted(tmp_path).saved() == {"dynamodb": 2, "kms": 2}
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError(errno.ENOSPC, ENOSPC_TEXT, "/live/kms.json", None, "/next/kms.json"), ENOSPC_TEXT),
+        (shutil.SpecialFileError("`/live/kms.json` is a named pipe"), "a file cannot be linked"),
+    ],
+)
+def test_reports_the_reason_without_paths_if_files_cannot_be_linked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError, reason: str
+) -> None:
+    aws = Aws(tmp_path, dynamodb=1, kms=1)
+    (aws.live / "lambda-blobs").mkdir()
+    (aws.live / "lambda-blobs" / "code.zip").write_bytes(b"code")
+
+    def link(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(os, "link", link)
+
+    with pytest.raises(SnapshotError, match=rf"^{reason}$"):
+        aws.snapshots.take()
 
 
 COPIED_UNDER_WRITES = """

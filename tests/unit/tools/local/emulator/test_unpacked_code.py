@@ -1,9 +1,10 @@
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from tools.local.emulator.unpacked_code import link_unpacked
+from tools.local.emulator.unpacked_code import link_unpacked, zipfile_with
 
 
 def pack(folder: Path, name: str, text: str) -> Path:
@@ -45,3 +46,25 @@ def test_failed_unpacking_leaves_nothing_behind(tmp_path: Path) -> None:
         link_unpacked(archive, tmp_path / "one", tmp_path / "unpacked")
 
     assert list((tmp_path / "unpacked").iterdir()) == []
+
+
+def test_replaced_module_has_the_names_that_ministack_uses() -> None:
+    class Linked(zipfile.ZipFile):
+        pass
+
+    replaced = zipfile_with(Linked)
+
+    assert replaced.ZipFile is Linked
+    for name in set(zipfile.__all__) - {"ZipFile"}:
+        assert getattr(replaced, name) is getattr(zipfile, name)
+    # ministack evaluates this name after an OSError; zipfile itself does not have it.
+    with pytest.raises(OSError, match=r"^disk full$"):
+        fail_to_unpack(replaced)
+
+
+def fail_to_unpack(module: SimpleNamespace) -> None:
+    """Fails like ministack's lambda_runtime if a layer cannot be unpacked."""
+    try:
+        raise OSError("disk full")
+    except (module.BadZipFile, module.LargeFileError):
+        pass
