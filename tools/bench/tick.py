@@ -135,7 +135,8 @@ def _local_aws(folder: Path) -> Iterator[tuple[str, int]]:
         "DOCKER_HOST": "unix:///nonexistent",
         "PATH": os.environ["PATH"],
     }
-    command = [str(EMULATOR / "bin/python"), "-m", "tools.local.emulator", str(folder / "state")]
+    # The results of the snapshots go to its standard output, the log.
+    command = [str(EMULATOR / "bin/python"), "-m", "tools.local.emulator", str(folder / "state"), "1"]
     with ExitStack() as parts:
         log = parts.enter_context((folder / "aws.log").open("wb"))
         started = subprocess.Popen(command, cwd=ROOT, env=variables, stdin=subprocess.PIPE, stdout=log, stderr=log)
