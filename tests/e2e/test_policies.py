@@ -23,6 +23,9 @@ from tests.local_system import LocalSystem
 from tests.rehearsal import RunningTokenHub, chat_body, wait_until
 from tools.local import aws
 
+# The first test also starts the system.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
 DENIED = "AccessDenied"
 NOT_ENFORCED = {"logs:CreateLogStream", "logs:PutLogEvents"}
 
