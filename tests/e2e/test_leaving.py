@@ -154,8 +154,11 @@ def test_one_hundred_faulty_requests_leak_no_thread_socket_or_memory(
         faulty(client, upstream, kind)
     assert wait_until(lambda: is_good(client))
 
-    assert set(before) <= set(workers(gateway))
-    for pid, then in before.items():
+    # The pool ends a worker that was idle for a minute, but never the last one.
+    remaining = set(before) & set(workers(gateway))
+    assert remaining
+    for pid in remaining:
+        then = before[pid]
         assert wait_until(partial(settled, pid, then), 10), (then, held(pid))
         now = held(pid)
         print(f"before {then}, after {FAULTY_REQUESTS} faulty requests {now}")
