@@ -6,29 +6,14 @@ import socket
 from collections.abc import Mapping
 
 from tests.e2e.canary import KEY, PROMPT
+from tests.malformed_http import malformed_requests
 
 _KEY = KEY.encode()
 _SECRETS = f"{KEY}.{PROMPT}".encode()
-_CHUNKED = (
-    b"POST /api/v1/providers HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
-)
 # Longer than the local API server waits for the rest of a body.
 _TIMEOUT_S = 60
 
-# A server answers each of these with 400 before any function sees it.
-MALFORMED_HTTP: Mapping[str, bytes] = {
-    "a start line of one word": _SECRETS + b"\r\n\r\n",
-    "an unknown version": b"GET /health?key=" + _SECRETS + b" HTTP/7\r\n\r\n",
-    "a method with invalid characters": _SECRETS + b" \xff /health HTTP/1.1\r\n\r\n",
-    "a header without a colon": b"GET /health HTTP/1.1\r\nHost: localhost\r\nAuthorization " + _SECRETS + b"\r\n\r\n",
-    "a space before the colon": b"GET /health HTTP/1.1\r\nHost: localhost\r\nx-api-key : " + _SECRETS + b"\r\n\r\n",
-    "a control character": b"GET /health HTTP/1.1\r\nHost: localhost\r\nx-api-key: \x00" + _SECRETS + b"\r\n\r\n",
-    "a header of more than 8 KB": b"GET /health HTTP/1.1\r\nHost: localhost\r\nA: " + _SECRETS * 128 + b"\r\n\r\n",
-    "an invalid length": b"POST /health HTTP/1.1\r\nHost: localhost\r\nContent-Length: " + _SECRETS + b"\r\n\r\n",
-    "an unknown coding": b"POST /health HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: " + _SECRETS + b"\r\n\r\n",
-    "an invalid chunk size": _CHUNKED + _SECRETS + b"\r\n",
-    "a chunk that is longer than its size": _CHUNKED + b"3\r\n" + _SECRETS + b"\r\n",
-}
+MALFORMED_HTTP = malformed_requests(_SECRETS)
 
 # Valid HTTP, so a function parses each body.
 MALFORMED_BODIES: Mapping[str, bytes] = {

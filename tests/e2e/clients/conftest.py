@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.e2e.clients.programs import Program
 from tests.e2e.clients.relay import Relay
 from tests.e2e.clients.tool_provider import ToolProvider
 from tests.e2e.conftest import Gateway, deployed
@@ -56,3 +57,12 @@ def running_relay(gateway: Gateway) -> Iterator[Relay]:
 def relay(running_relay: Relay) -> Relay:
     running_relay.sent.clear()
     return running_relay
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[dict[str, Program]]:
+    """Collects the programs that the tests of a module start, by a name that each test chooses."""
+    programs: dict[str, Program] = {}
+    yield programs
+    for program in programs.values():
+        program.close()

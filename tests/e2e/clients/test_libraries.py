@@ -1,7 +1,6 @@
 """Client libraries against the gateway, with the settings of the table in docs/clients.md."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from string import Template
 from typing import cast
@@ -77,15 +76,6 @@ def command(library: Library) -> list[str]:
             return node_program("ai_sdk")
         case _:
             return python_program("litellm_sdk", CLIENT_PYTHON)
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[dict[str, Program]]:
-    """Collects the started programs by command."""
-    programs: dict[str, Program] = {}
-    yield programs
-    for program in programs.values():
-        program.close()
 
 
 @pytest.fixture(params=LIBRARIES, ids=lambda library: library.id)

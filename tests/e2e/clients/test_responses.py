@@ -1,7 +1,6 @@
 """Clients of OpenAI's `/v1/responses` against providers that serve only chat completions."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -33,15 +32,6 @@ def command(client: str) -> list[str]:
             return python_program("langchain_responses", CLIENT_PYTHON)
         case _:
             return python_program("pydantic_ai_responses", CLIENT_PYTHON)
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[dict[str, Program]]:
-    """Collects the started programs by client."""
-    programs: dict[str, Program] = {}
-    yield programs
-    for program in programs.values():
-        program.close()
 
 
 @pytest.fixture(params=CLIENTS)

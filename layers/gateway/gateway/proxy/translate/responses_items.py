@@ -1,6 +1,7 @@
 """The output items of a Response and the events of each one: OpenAI's names and order."""
 
 import json
+from abc import ABC, abstractmethod
 from json.encoder import encode_basestring_ascii
 from typing import Any
 
@@ -35,7 +36,7 @@ class EventWriter:
         return self._next_number - 1
 
 
-class OutputItem:
+class OutputItem(ABC):
     """One item, whose text arrives in pieces. `value` is the item as it stands after the last event."""
 
     prefix = ""
@@ -86,8 +87,9 @@ class OutputItem:
     def _open_part(self) -> bytes:
         return b""
 
+    @abstractmethod
     def _close_part(self) -> bytes:
-        raise NotImplementedError
+        """Sets the content of `value`. Returns the events between the last piece and the end of the item."""
 
     def _event(self, kind: str, **fields: object) -> bytes:
         place = self._place if "item" not in fields else {"output_index": self._place["output_index"]}
@@ -184,9 +186,9 @@ class ToolCall(OutputItem):
     def _close_part(self) -> bytes:
         return self._close_input() + self._input_done()
 
+    @abstractmethod
     def _close_input(self) -> bytes:
         """Sets the input of `value`. Returns its delta if no delta was sent before."""
-        raise NotImplementedError
 
     def _input_done(self) -> bytes:
         return b""

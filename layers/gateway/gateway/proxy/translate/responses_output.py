@@ -17,7 +17,11 @@ from gateway.proxy.translate.responses_items import (
 from gateway.proxy.translate.responses_tools import Tools
 
 TEXTS: dict[str, type[Message | Reasoning]] = {"content": Message, "reasoning": Reasoning, "refusal": Refusal}
-CALLS = {"function": FunctionCall, "custom": CustomToolCall, "tool_search": ToolSearchCall}
+CALLS: dict[str, type[FunctionCall | CustomToolCall | ToolSearchCall]] = {
+    "function": FunctionCall,
+    "custom": CustomToolCall,
+    "tool_search": ToolSearchCall,
+}
 
 type Json = dict[str, Any]
 

@@ -4,10 +4,12 @@ import http.client
 import json
 import socket
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import httpx
 import pytest
 
+from tests.malformed_http import malformed_requests
 from tests.unit.tools.local.running_server import RunningServer, serving
 
 TOKEN = {"Authorization": "Bearer admin"}
@@ -32,38 +34,27 @@ def client(server: RunningServer) -> Iterator[httpx.Client]:
 
 
 SECRET = b"tokenhub_secret-of-the-client"
-MALFORMED = {
-    "a start line of one word": SECRET + b"\r\n\r\n",
-    "an unknown version": b"GET /health?key=" + SECRET + b" HTTP/7\r\n\r\n",
-    "a method with spaces": SECRET + b" \xff /health HTTP/1.1\r\n\r\n",
-    "a line without a colon": b"GET /health HTTP/1.1\r\nHost: localhost\r\nAuthorization " + SECRET + b"\r\n\r\n",
-    "a space before the colon": b"GET /health HTTP/1.1\r\nHost: localhost\r\nA : " + SECRET + b"\r\n\r\n",
-    "a control character": b"GET /health HTTP/1.1\r\nHost: localhost\r\nA: \x00" + SECRET + b"\r\n\r\n",
-    "a header of 9 KB": b"GET /health HTTP/1.1\r\nHost: localhost\r\nA: " + SECRET * 320 + b"\r\n\r\n",
-    "a bad content length": b"POST /health HTTP/1.1\r\nHost: localhost\r\nContent-Length: " + SECRET + b"\r\n\r\n",
-    "two lengths": b"POST /health HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n"
-    b"Content-Length: 2\r\n\r\n" + SECRET,
-    "a length and chunks": b"POST /health HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n"
-    b"Transfer-Encoding: chunked\r\n\r\n" + SECRET,
-    "an unknown coding": b"POST /health HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: " + SECRET + b"\r\n\r\n",
-    "a bad chunk size": b"POST /api/v1/providers HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
-    b"Transfer-Encoding: chunked\r\n\r\n" + SECRET + b"\r\n",
-    "a chunk without its end": b"POST /api/v1/providers HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
-    b"Transfer-Encoding: chunked\r\n\r\n3\r\n" + SECRET + b"\r\n",
-}  # fmt: skip
+MALFORMED = malformed_requests(SECRET)
 
 
-def exchange(server: RunningServer, sent: bytes) -> http.client.HTTPResponse:
-    """Sends bytes and returns the response, whose body is read. The server must close the connection after it."""
+@dataclass(frozen=True)
+class Response:
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+
+def exchange(server: RunningServer, sent: bytes) -> Response:
+    """Sends bytes and returns the response. The server must close the connection after it."""
     host, port = server.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=30) as connection:
         connection.sendall(sent)
         response = http.client.HTTPResponse(connection)
         response.begin()
-        response.body = response.read()  # type: ignore[attr-defined]
+        body = response.read()
         connection.shutdown(socket.SHUT_WR)
         assert connection.recv(65536) == b""
-    return response
+    return Response(response.status, response.headers, body)
 
 
 @pytest.mark.parametrize("sent", MALFORMED.values(), ids=MALFORMED.keys())
@@ -74,11 +65,10 @@ def test_malformed_request_has_the_error_shape_and_is_never_quoted(
 
     response = exchange(server, sent)
 
-    body = response.body  # type: ignore[attr-defined]
-    error = json.loads(body)["error"]
+    error = json.loads(response.body)["error"]
     assert (response.status, error["code"]) == (400, "bad_request")
     output = capfd.readouterr()
-    for text in (caplog.text, output.out, output.err, body.decode(), str(response.headers)):
+    for text in (caplog.text, output.out, output.err, response.body.decode(), str(response.headers)):
         assert SECRET.decode() not in text
     assert server.api_gateway.requests == []
 
@@ -89,7 +79,7 @@ def test_malformed_request_has_the_error_shape_and_is_never_quoted(
 def test_unusual_targets_have_the_error_shape(server: RunningServer, start_line: str) -> None:
     response = exchange(server, f"{start_line}\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
 
-    body = json.loads(response.body)  # type: ignore[attr-defined]
+    body = json.loads(response.body)
     assert response.status == 200 if "http:" in start_line else body["error"]["code"] == "not_found"
 
 
