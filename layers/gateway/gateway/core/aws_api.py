@@ -148,6 +148,10 @@ class AwsApi:
             connection.request("POST", self._path, body, self._headers(operation, body))
             response = connection.getresponse()
             content = response.read()
+        except ValueError:
+            connection.close()
+            # Without the error, which quotes the header: it may be the session token.
+            raise HTTPClientError(error="A header of the request is invalid.") from None
         except (OSError, HTTPException) as error:
             connection.close()
             # The idle connections may be broken too, because the network broke them or they are as old. Without them

@@ -16,7 +16,7 @@ MAX_FORM_FACTOR = 64
 ESCAPES = ("\\", "%", "&")
 # The characters of escapes, which a further encoding escapes again. All repetitions are bounded, because a regular
 # expression holds the GIL: a response of backslashes only must not stop the process.
-PERCENT = "%(?:25){0,4}"
+PERCENT = "(?:%|&(?:amp;){0,4}(?:percnt|#0{0,4}37|#x0{0,4}25);)(?:25){0,4}"
 # Backslashes before an escape double each time that JSON is put into JSON.
 BACKSLASH = rf"(?:\\|{PERCENT}5c|&(?:amp;){{0,4}}(?:bsol|#0{{0,4}}92|#x0{{0,4}}5c);)"
 BACKSLASHES = rf"{BACKSLASH}{{0,16}}"

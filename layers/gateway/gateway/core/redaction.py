@@ -15,13 +15,16 @@ KEY_SHAPED = re.compile(
     r"|(?i:bearer(?:\s|%(?:25)?20|\+|:|\\t)+[\"']?|\b(?:x-)?api[-_]?key[\"']?\s*[:=]\s*[\"']?)"
     r"(?=\w*(?:\d|[._~+/-]\w)|[^\s\"',}]{16})[^\s\"',}]+"
 )
-# The scheme and what may be a credential: base64 has a digit, a sign, a capital after a small letter, or padding.
+# The scheme, what may be a credential, and what follows it: base64 has a digit, a sign, a capital after a small letter,
+# or padding. An escaped sign ends the first group, so the second one has the rest.
 BASIC = re.compile(
     r"\b(?i:basic)(?:\s|%(?:25)?20|\+|\\t)+[\"']?"
-    r"(?=[A-Za-z]*(?:[0-9+/]|[a-z][A-Z]|==?(?![\w\"'])))([A-Za-z0-9+/]{8,}={0,2})"
+    r"(?=[A-Za-z]*(?:[0-9+/_-]|[a-z][A-Z]|==?(?![\w\"'])|%|\\))([A-Za-z0-9+/_-]{4,}={0,2})[^\s\"',}<>]*"
 )
-# A long value that looks random: a key without a name, or a name and a password in another encoding than UTF-8.
-OPAQUE = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*\d).{16}")
+# A long value that looks random: a key without a name, or a name and a password in another encoding than UTF-8. Words
+# with hyphens do not match.
+OPAQUE = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*\d)[^_-]{16}")
+URL_SAFE = str.maketrans("-_", "+/")
 # Folded text without any of these does not match KEY_SHAPED. The search takes a tenth of the pattern's time.
 MARKS = ("tokenhub", "sk-", "aiza", "bearer", "api")
 REDACTED = "[redacted]"
@@ -86,17 +89,24 @@ def _is_searched(secret: str) -> bool:
 
 
 def _replace_key_shaped(text: str) -> str:
-    folded = text.casefold()
+    # The patterns match a dotless i too, which a server in a Turkish locale makes of the I in API.
+    folded = text.casefold().replace("\u0131", "i")
+    # First: a key may contain the word basic.
+    if any(mark in folded for mark in MARKS):
+        text = KEY_SHAPED.sub(REDACTED, text)
     if "basic" in folded:
         text = BASIC.sub(lambda match: REDACTED if _is_credential(match[1]) else match[0], text)
-    return KEY_SHAPED.sub(REDACTED, text) if any(mark in folded for mark in MARKS) else text
+    return text
 
 
 def _is_credential(value: str) -> bool:
     """Whether the value after "Basic" is a credential and not ordinary text, such as `auth/token` or `JavaScript`.
 
-    RFC 7617: a credential is the base64 of a name, a colon and a password.
+    RFC 7617: a credential is the base64 of a name, a colon and a password. Some clients use the URL-safe alphabet.
     """
+    if OPAQUE.match(value):
+        return True
+    value = value.translate(URL_SAFE)
     bare = value.rstrip("=")
     # A text may be cut within a group of four characters, of which one alone is less than a byte.
     whole = bare[:-1] if len(bare) % 4 == 1 else bare
@@ -104,7 +114,7 @@ def _is_credential(value: str) -> bool:
     is_padded = bare != value and b2a_base64(content, newline=False).decode() == value
     try:
         # An incremental decoder accepts a character that is cut at the end.
-        return is_padded or OPAQUE.match(value) is not None or ":" in getincrementaldecoder("utf-8")().decode(content)
+        return is_padded or ":" in getincrementaldecoder("utf-8")().decode(content)
     except UnicodeDecodeError:
         return False
 

@@ -136,7 +136,8 @@ def write(log: RequestLog, logger: Logger, namespace: str) -> None:
         "client_request_id": _loggable(log.request.client_request_id, log.target, MAX_CLIENT_ID_CHARACTERS),
         "metadata": _loggable_labels(log),
         "path": log.request.route or log.request.path,
-        "provider_path": log.provider_path,
+        # Any other path may contain a text of the caller, a model's name.
+        "provider_path": None if log.translation is None else log.provider_path,
         "provider": provider,
         "status": log.status,
         "code": log.code,

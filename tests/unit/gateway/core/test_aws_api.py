@@ -193,6 +193,18 @@ def test_raises_botocores_errors_for_failed_connections() -> None:
         api("http://127.0.0.1:1", attempts=1).call("GetSecretValue", READ)
 
 
+def test_quotes_no_invalid_session_token() -> None:
+    with ScriptedServer(always(SECRET)) as server:
+        settings = AwsSettings(aws_endpoint_url=server.url, aws_sam_local="false")
+        client = AwsApi(SECRETS_MANAGER, settings, ENVIRON | {"AWS_SESSION_TOKEN": "the-token\r"})
+        with pytest.raises(HTTPClientError, match="A header of the request is invalid") as caught:
+            client.call("GetSecretValue", READ)
+
+    assert "the-token" not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert server.requests == []
+
+
 def test_rejects_an_untrusted_certificate(tmp_path: Path) -> None:
     untrusted = certificates.server_context(certificates.write(tmp_path / "server.pem", address="127.0.0.1"))
     with ScriptedServer(always(SECRET), tls=untrusted) as server, pytest.raises(EndpointConnectionError):

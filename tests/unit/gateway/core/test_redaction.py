@@ -10,6 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from gateway.core.redaction import (
+    KEY_SHAPED,
     MIN_CUT_CHARACTERS,
     MIN_KEY_CHARACTERS,
     REDACTED,
@@ -86,6 +87,13 @@ def test_redacts_a_key_in_every_encoding(written: Callable[[str], str]) -> None:
     assert "9876543210" not in redact(f"bad key {written(key)}", [key])
     assert "9876543210" not in redact_secrets(f"bad key {written(key)}", [key])
     assert "9876543210" not in redactor(f"bad key {written(key)}")
+
+
+@pytest.mark.parametrize("percent", ["&#37;", "&#x25;", "&percnt;", "&amp;#37;"])
+def test_redacts_a_url_whose_percent_signs_a_page_escapes(percent: str) -> None:
+    key = "++c0=caY"
+
+    assert redact_secrets(f"bad key {quote(key).replace('%', percent)}!", [key]) == f"bad key {REDACTED}!"
 
 
 ENCODINGS: dict[str, Callable[[str], str]] = {
@@ -190,6 +198,11 @@ def test_leaves_text_without_a_key_unchanged(text: str) -> None:
         # A name and a password in Latin-1.
         "Basic YWJj/Ditvb/86bO62bM6Z2VoZWltMQ",
         r"Basic\tYWJjOnNlY3JldA==",
+        # Escaped signs, the URL-safe alphabet, a short name and password.
+        *("Basic%20YWJjOj4%2BPz8%2F", r"Basic YWJjOj4+Pz8\/YWJj", r"Basic YWJjOj4\u002bPz8"),
+        *("Basic YWJjOj4-Pj8_YWJj", "Basic YWJjZGVmZ2hpOj8_Pg", "Basic YTphYg=="),
+        "x-ap\u0131-key: abc123456",
+        *("api_key=basic+YWJjOnNlY3JldA==.abc", "Bearer:basic+YWJjOnNlY3JldA-YWJj"),
         "/?authorization=Basic+YWJjOnNlY3JldA==",
         r"Bearer\tabc.def.ghi",
         'bearer: "abc.def.ghi"',
@@ -209,6 +222,12 @@ def test_redacts_unregistered_text_with_the_shape_of_a_key(text: str) -> None:
     assert not any(secret in clean for secret in (KEY, "abc", "123456", "YWJj"))
 
 
+@BRIEFLY
+@given(st.from_regex(KEY_SHAPED, fullmatch=True))
+def test_redacts_everything_that_the_pattern_of_keys_matches(text: str) -> None:
+    assert KEY_SHAPED.search(redact(text)) is None
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -226,6 +245,7 @@ def test_redacts_unregistered_text_with_the_shape_of_a_key(text: str) -> None:
             "basic OpenTelemetry export",
             "Basic OAuth2Token",
             "basic settings= none",
+            *("basic gpt-4o-mini plan", "Basic Auth-Token-V2-Config is needed", "basic en/US_locale", "basic 100%"),
         ),
         *("VisualBasic 12345678", "a basic deepseek-r1", 'Basic realm="tokenhub", charset="UTF-8"'),
         "The host name of http://tokenhub_server.invalid:8090/v1 is not known.",

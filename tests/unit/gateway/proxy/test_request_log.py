@@ -46,6 +46,18 @@ def values(line: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in line.items() if name != "_aws"}
 
 
+def test_logs_no_model_name_of_a_path(record: RequestLog, capsys: pytest.CaptureFixture[str]) -> None:
+    record.request = replace(
+        record.request, route="/v1/models/{model+}", path="/models/a%20secret%20prompt", model=None
+    )
+
+    log, _ = told(record, capsys)
+
+    assert log["path"] == "/v1/models/{model+}"
+    assert "provider_path" not in log
+    assert "secret" not in json.dumps(log)
+
+
 def test_counts_sent_bytes_and_times_the_first_one(record: RequestLog, clock: SettableClock) -> None:
     assert (record.ttfb_ms, record.bytes_down, record.chunks) == (None, 0, 0)
     for data in (b"abc", b"de"):

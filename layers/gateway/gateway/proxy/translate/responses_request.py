@@ -116,7 +116,9 @@ def _text_fields(text: object) -> Json:
         return {}
     verbosity = {"verbosity": text["verbosity"]} if text.get("verbosity") is not None else {}
     format_ = text.get("format") or {}
-    match format_.get("type") if isinstance(format_, dict) else format_:
+    if not isinstance(format_, dict):
+        raise InvalidRequest("text.format must be an object.", param="text.format")
+    match format_.get("type"):
         case "json_schema":
             schema = {name: value for name, value in format_.items() if name != "type" and value is not None}
             return verbosity | {"response_format": {"type": "json_schema", "json_schema": schema}}

@@ -220,6 +220,7 @@ def test_rejects_what_needs_openai_itself(fields: Json, param: str, remedy: str)
         ({"tools": [FUNCTION | {"description": 5}]}, "tools[0].description"),
         ({"tool_choice": 7}, "tool_choice"),
         ({"stream": "yes"}, "stream"),
+        ({"text": {"format": "json_schema"}}, "text.format"),
     ],
 )
 def test_rejects_invalid_fields(fields: Json, param: str) -> None:
