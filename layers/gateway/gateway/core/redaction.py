@@ -15,14 +15,14 @@ KEY_SHAPED = re.compile(
     r"|(?i:bearer(?:\s|%(?:25)?20|\+|:|\\t)+[\"']?|\b(?:x-)?api[-_]?key[\"']?\s*[:=]\s*[\"']?)"
     r"(?=\w*(?:\d|[._~+/-]\w)|[^\s\"',}]{16})[^\s\"',}]+"
 )
-# The scheme and what may be a credential: base64 has a digit, a sign, a capital after a small letter, or padding.
+# The scheme and a value that may be base64: it has a digit, + or /, a capital after a small letter, or padding.
 BASIC = re.compile(
     r"\b(?i:basic)(?:\s|%(?:25)?20|\+|\\t)+[\"']?"
     r"(?=[A-Za-z]*(?:[0-9+/]|[a-z][A-Z]|==?(?![\w\"'])))([A-Za-z0-9+/]{8,}={0,2})"
 )
 # A long value that looks random: a key without a name, or a name and a password in another encoding than UTF-8.
 OPAQUE = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*\d).{16}")
-# Folded text without any of these does not match KEY_SHAPED. The search takes a tenth of the pattern's time.
+# Case-folded text without any of these does not match KEY_SHAPED. Searching them takes a tenth of the pattern's time.
 MARKS = ("tokenhub", "sk-", "aiza", "bearer", "api")
 REDACTED = "[redacted]"
 # Prefixes of keys that are not secret.
@@ -31,9 +31,9 @@ PUBLIC_PREFIX = re.compile(r"tokenhub_|sk-")
 MIN_CUT_CHARACTERS = 8
 # A shorter key is a dummy. It is not redacted, because its characters are in ordinary words: an x is in every header.
 MIN_KEY_CHARACTERS = 8
-# The end of a text that may hold a cut key, in characters for each character of the key.
+# A cut key is searched for in this many of the last characters of a text for each character of the key.
 MAX_CUT_FACTOR = 16
-# A run of backslashes, or one other character: a text may be cut within a run of letters.
+# A run of backslashes, or one other character, because a text may be cut within a run of letters.
 CUT_PART = re.compile(r"\\+|[^\\]")
 # An escape that was cut at the end of a text.
 ESCAPE_CUT = re.compile(r"[\\%&]\S{0,8}")
@@ -98,7 +98,7 @@ def _is_credential(value: str) -> bool:
     RFC 7617: a credential is the base64 of a name, a colon and a password.
     """
     bare = value.rstrip("=")
-    # A text may be cut within a group of four characters, of which one alone is less than a byte.
+    # A cut text may end with the first of the four characters of a group, which is less than a byte.
     whole = bare[:-1] if len(bare) % 4 == 1 else bare
     content = a2b_base64(whole + "=" * (-len(whole) % 4))
     is_padded = bare != value and b2a_base64(content, newline=False).decode() == value
