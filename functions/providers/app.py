@@ -55,9 +55,9 @@ logger = make_logger("providers", settings.log_level)
 set_up_boto3()
 # Short, because a registration succeeds without its first heartbeat: the caller must not wait for a Lambda API that
 # does not respond.
-SHORT = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 2})
-# Only registrations and heartbeats on request need these clients. They take a fifth of the cold start.
-lambdas = lazy_client(lambda: boto3.client("lambda", config=SHORT))
+SHORT_TIMEOUTS = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 2})
+# Only registrations and heartbeats on demand need these clients. Creating them takes a fifth of the cold start.
+lambdas = lazy_client(lambda: boto3.client("lambda", config=SHORT_TIMEOUTS))
 kms = lazy_client(lambda: boto3.client("kms"))
 heartbeats_api = lazy_client(lambda: boto3.client("lambda", config=CLIENT_CONFIG))
 heartbeat_function = HeartbeatClient(heartbeats_api, settings.heartbeat_function)

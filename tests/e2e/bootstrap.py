@@ -20,9 +20,9 @@ def filled_in(folder: Path, system: LocalSystem) -> Path:
     return script
 
 
-def run(script: Path, url: str, *, key: str | None = KEY, **more: str) -> subprocess.CompletedProcess[str]:
-    """Runs the script with this key, or without one, and with more environment variables."""
-    environment = {"PATH": os.environ["PATH"], "GATEWAY_URL": url, "WAIT_SECONDS": "110"} | more
+def run(script: Path, url: str, *, key: str | None = KEY, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Runs the script with or without a key, and with these environment variables."""
+    environment = {"PATH": os.environ["PATH"], "GATEWAY_URL": url, "WAIT_SECONDS": "110"} | variables
     if key is not None:
         environment["TOKENHUB_API_KEY"] = key
     return subprocess.run([str(script)], env=environment, capture_output=True, text=True, timeout=150, check=False)

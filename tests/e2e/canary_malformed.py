@@ -28,7 +28,7 @@ MALFORMED_BODIES: Mapping[str, bytes] = {
 }
 
 # Valid HTTP, so the authorizer reads the first two and the functions the others. A caller's request id is logged by
-# design, so these have no prompt.
+# design, so they contain no prompt.
 MALFORMED_HEADERS: Mapping[str, Mapping[str, bytes]] = {
     "a token with invalid UTF-8": {"Authorization": b"Bearer \xff" + _KEY, "x-api-key": b"\xff" + _KEY},
     "a token with a tab": {

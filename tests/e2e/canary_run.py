@@ -43,7 +43,7 @@ class CanaryRun:
         self.system, self.url, self.scenarios = system, url, scenarios
         self.events = canary.Events(system.aws_url)
         self.responses: list[Place] = []
-        # By the kind of a malformed request, what the local API server sent.
+        # The local API server's responses to malformed requests, by kind.
         self.malformed: dict[str, str] = {}
         self.registered: list[Place] = []
         self.called: dict[str, set[int]] = {}

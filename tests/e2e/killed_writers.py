@@ -1,4 +1,4 @@
-"""Clients that change providers while a local system is killed, and the age of the changes that the kill lost."""
+"""Clients that change providers until their local system is killed. Measures the age of the lost changes."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ _TIMEOUT_S = 120
 
 @dataclass
 class Writer:
-    """Counts up the description of one provider. `acknowledged` maps each value to the time of its answer."""
+    """Increments the number in a provider's description. `acknowledged` maps each value to the time of its answer."""
 
     id: str
     value: int = 0
@@ -39,20 +39,20 @@ class Writer:
             try:
                 answer = client.patch(f"/api/v1/providers/{self.id}", json={"description": str(self.value)})
             except httpx.HTTPError:
-                # The kill. The change may have been saved or not.
+                # The system was killed. The change may have been saved.
                 return
             if answer.status_code == 200:
                 self.acknowledged[self.value] = time.monotonic()
 
     def lost(self, saved_value: int) -> list[float]:
-        """Returns the times of the acknowledged changes beyond the saved one, and forgets all."""
+        """Returns the times of the acknowledged changes after the saved one, and clears `acknowledged`."""
         times = [at for value, at in self.acknowledged.items() if value > saved_value]
         self.acknowledged.clear()
         return times
 
 
 def kill_all(system: LocalSystem) -> float:
-    """Kills every process of a system at once. Returns the time before."""
+    """Kills every process of a system at once. Returns the time just before."""
     pids = [*(int(line.split()[0]) for line in system.processes()), system.pid]
     killed = time.monotonic()
     for pid in pids:

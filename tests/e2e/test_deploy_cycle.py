@@ -107,7 +107,7 @@ def test_retained_data_is_readable_after_delete_and_the_stack_deploys_again(
         assert [provider["id"] for provider in api.get("/api/v1/providers").json()] == ["tokenhub"]
     assert cycle.resource("ProvidersTable") == table
     name = cycle.resource("HeartbeatFunction")
-    # The cached build has the same bytes, so that unchanged code makes no new versions.
+    # The cached build has the same bytes, so unchanged code creates no new versions.
     assert bytecode_files(BUILDS / "cycle") == built
     # Callers use the alias, so the published version must have the new parameter too.
     live = cycle.client("lambda").get_function_configuration(FunctionName=name, Qualifier="live")

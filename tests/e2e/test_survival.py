@@ -81,7 +81,7 @@ def test_five_kills_of_all_processes_under_load_lose_less_than_five_seconds_each
     assert max(losses) < MAX_LOSS_S
 
 
-def test_full_disk_is_reported_and_named_at_the_stop(tmp_path: Path, tokenhub: RunningTokenHub) -> None:
+def test_reports_a_full_disk_at_once_and_at_the_stop(tmp_path: Path, tokenhub: RunningTokenHub) -> None:
     ports = free_ports(3)
     provider = {"id": "first", "endpoint": f"{tokenhub.url}/v1", "api_key": KEY, "heartbeat": {"enabled": False}}
 
@@ -111,7 +111,7 @@ def test_full_disk_is_reported_and_named_at_the_stop(tmp_path: Path, tokenhub: R
 
 
 def fill_disk(pid: int) -> None:
-    """Lets a process write no file over 4 KB, as if the disk was full. Its log stays below that for a while."""
+    """Limits the files of a process to 4 KB, as if the disk were full. Its log stays below the limit for a while."""
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
 
 

@@ -35,7 +35,7 @@ Load = Callable[[str], Any]
 
 @pytest.fixture(scope="session")
 def moto_url() -> Iterator[str]:
-    """The URL of moto for the functions that call AWS without botocore's clients, which moto intercepts."""
+    """The URL of moto for functions that do not use botocore's clients. moto intercepts only these clients."""
     with moto_server() as url:
         yield url
 

@@ -141,8 +141,8 @@ def test_ignores_an_impossible_token_count(register: Any, complete: Any, caplog:
     assert (line["prompt_tokens"], line["completion_tokens"]) == (None, 2)
 
 
-def test_a_successful_answer_passes_with_the_key_that_it_repeats(register: Any, complete: Any) -> None:
-    """SECURITY.md says so: a changed answer could be wrong."""
+def test_forwards_a_successful_answer_that_repeats_the_key_unchanged(register: Any, complete: Any) -> None:
+    """SECURITY.md documents this limit: redaction could make an answer wrong."""
     body = json.dumps({"choices": [{"message": {"role": "assistant", "content": f"repeated {KEY}"}}]}).encode()
     with ScriptedServer(always(answer(body=body))) as upstream:
         register(endpoint=upstream.url)

@@ -1,4 +1,4 @@
-"""The routes of /v1 that TokenHub does not serve as such, and the face for clients that send x-api-key."""
+"""The routes of /v1 that TokenHub does not serve, and the Anthropic routes, whose clients send x-api-key."""
 
 import json
 from typing import Any

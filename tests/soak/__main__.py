@@ -1,4 +1,4 @@
-"""`python -m tests.soak`: MINUTES (10, at most 120) of load and faults. Exits with 1 if anything was lost or leaked."""
+"""`python -m tests.soak`: runs load and faults for MINUTES (10, at most 120). Exits with 1 after a loss or a leak."""
 
 import os
 import sys

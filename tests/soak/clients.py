@@ -29,7 +29,7 @@ class Client:
     outcomes: Counter[str] = field(default_factory=Counter)
     violations: list[str] = field(default_factory=list)
     answers: list[str] = field(default_factory=list)
-    # The last values of the provider's description: acknowledged, and sent.
+    # The last acknowledged and the last sent value of the provider's description.
     acknowledged: int | None = None
     sent: int = 0
 
@@ -46,7 +46,7 @@ class Client:
                 self._send(client, self._stream if choice.random() < STREAM_SHARE else self._write)
 
     def _send(self, client: httpx.Client, request: Callable[[httpx.Client], None]) -> None:
-        """Sends one request. An error of a client must not end its thread, because its checks would end, too."""
+        """Sends one request. Records errors, because an error would end the thread and its checks."""
         try:
             request(client)
         except httpx.HTTPError as error:

@@ -19,7 +19,7 @@ PAUSE_S = 4.0
 DISK_FULL_S = 8.0
 RESTART_S = 1.0
 NAMES = ("restart_tokenhub", "rotate_key", "stall_streams", "hang", "kill_workers", "fill_disk")
-# Smaller than any state file. The local AWS's log is larger, too, and loses its lines meanwhile.
+# Smaller than any state file. The local AWS's log is larger too, so it loses lines during the fault.
 _FULL_DISK_BYTES = 4096
 _WARNING = "WARNING Nothing is saved"
 
@@ -36,7 +36,7 @@ class System(Protocol):
 
 
 class Faults:
-    """Plays every fault in turn, in a random order that `seed` repeats. `keys` are all keys that providers had.
+    """Plays every fault in turn, in a random order that `seed` reproduces. `keys` has every key of a provider.
 
     `played` counts the faults that took effect, `problems` describes those that raised an error.
     """
@@ -68,7 +68,7 @@ class Faults:
                     self._play(name)
 
     def _play(self, name: str) -> None:
-        """Plays one fault. An error must not end the others."""
+        """Plays one fault. Records an error, so that the other faults follow."""
         fault: Callable[[], bool] = getattr(self, name)
         try:
             self.played[name] += fault()
@@ -93,7 +93,7 @@ class Faults:
         return True
 
     def rotate_key(self) -> bool:
-        """Replaces the key. A timeout or a full disk may refuse it; the key must appear nowhere then, either."""
+        """Replaces the key. After a timeout or on a full disk this may fail. The key must not appear then either."""
         with suppress(httpx.HTTPError):
             return self._admin.patch("/api/v1/providers/shared", json={"api_key": self._new_key()}).is_success
         return False

@@ -77,7 +77,7 @@ class Soak:
     def _load(self, system: LocalSystem, clients: list[Client], faults: Faults) -> None:
         faults.register()
         warm = Client(CLIENTS, clients[0].url, clients[0].upstream, clients[0].token)
-        # Starts one process of each function, so that the usage before has the processes that stay.
+        # Starts one process of each function, so that the usage before the load includes the processes that remain.
         self._result.problems += run_parts({warm.provider: warm.run}, lambda: time.sleep(WARM_UP_S))
         self._result.before = measure(system)
         parts = {client.provider: client.run for client in clients} | {"the faults": faults.run}
@@ -134,7 +134,7 @@ class Soak:
                 self._result.problems.append(f"the search for keys has read no {kind}")
         everything = canary.Place("a place", "\n".join(place.text for place in places))
         for secret in secrets:
-            # One search first: the run has thousands of places.
+            # A cheap search first, because the run has thousands of texts.
             if canary.leaks(everything, secret):
                 self._result.problems += [leak for place in places for leak in canary.leaks(place, secret)]
 
@@ -144,7 +144,7 @@ def run_parts(
 ) -> list[str]:
     """Runs each part in a thread until `meanwhile` returns. Describes the parts that raised an error or did not stop.
 
-    Each part gets an event that tells it to stop within `within_s` seconds.
+    Each part gets an event. It must stop within `within_s` seconds after the event is set.
     """
     stopping, problems = threading.Event(), list[str]()
 

@@ -54,7 +54,7 @@ def retry_headers(kind: str) -> dict[str, str]:
 def allowed_networks(policy: dict[str, Any]) -> list[str] | None:
     """The networks that a resource policy allows, or None for every network.
 
-    A policy is always there: API Gateway keeps the old one of an API whose template has none.
+    The policy must always exist, because API Gateway keeps an API's old policy if the template has none.
     """
     allow, *denied = policy["Statement"]
     assert allow == {"Effect": "Allow", "Principal": "*", "Action": "execute-api:Invoke", "Resource": "execute-api:/*"}
@@ -66,7 +66,7 @@ def allowed_networks(policy: dict[str, Any]) -> list[str] | None:
 
 
 def test_client_token_is_allowed_or_denied_explicitly_on_every_route() -> None:
-    """The resource policy allows what the authorizer's policy leaves open: an implicit denial would be an access."""
+    """The resource policy allows every call that the authorizer's policy does not deny explicitly."""
     source = (ROOT / "functions/authorizer/app.py").read_text()
     constants = {
         node.target.id: node.value

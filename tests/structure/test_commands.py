@@ -55,7 +55,7 @@ NOT_RUN = {
     "aws cloudformation list-stack-resources": "needs the AWS CLI and a stack on AWS",
     "pre-commit install": "installs a git hook; test_tables.py compares the hooks with the commands of make check",
 }
-# The page of the streaming layer has commands that mean something else there.
+# On the page of the streaming layer, some of these commands have another meaning.
 LAYER_BUILD = "tests/structure/test_streaming_layer.py::test_readme_commands_build_the_example"
 LAYER_RUN_BY = {
     "cd example": LAYER_BUILD,

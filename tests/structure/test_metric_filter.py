@@ -59,7 +59,7 @@ def test_counts_failures_of_the_authorizer(line: dict[str, Any]) -> None:
         # Lambda reports an exception without a type of the form Runtime.… as Runtime.Unknown.
         report(status="error", errorType="Runtime.Unknown"),
         report(status="success"),
-        # The second line about the same crash.
+        # Lambda's second line about the same crash.
         {"type": "platform.runtimeDone", "record": {"status": "error", "errorType": "Runtime.ExitError"}},
     ],
     ids=["unknown token", "report of an unknown token", "success", "end of the runtime"],

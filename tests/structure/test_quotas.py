@@ -17,7 +17,7 @@ MAX_POLICY_BYTES = 20 * 1024
 # docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html.
 MAX_RESOURCES = 500
 # The longest names that AWS accepts.
-LONGEST_NAMES = {"${AWS::Region}": "ap-southeast-2", "${AWS::AccountId}": "1" * 12, "${__ApiId__}": "a" * 10}
+MAX_LENGTH_NAMES = {"${AWS::Region}": "ap-southeast-2", "${AWS::AccountId}": "1" * 12, "${__ApiId__}": "a" * 10}
 FUNCTION_ARN = f"arn:aws:lambda:ap-southeast-2:{'1' * 12}:function:{'f' * 64}:live"
 STATEMENT_ID = "s" * 100
 
@@ -26,7 +26,7 @@ def statement(permission: dict[str, Any]) -> dict[str, Any]:
     """The statement that Lambda adds to the function's policy for a permission, with the longest names."""
     template, variables = permission["SourceArn"]["Fn::Sub"]
     source = template.replace("${__Stage__}", variables.get("__Stage__", ""))
-    for name, value in LONGEST_NAMES.items():
+    for name, value in MAX_LENGTH_NAMES.items():
         source = source.replace(name, value)
     assert "${" not in source
     return {

@@ -1,4 +1,4 @@
-"""The folder layers/streaming is complete without the rest of the repository, and its README is true."""
+"""The folder layers/streaming is independent of the rest of the repository, and its README matches the code."""
 
 import os
 import re
@@ -15,7 +15,7 @@ LAYER = ROOT / "layers/streaming"
 
 
 def test_tests_of_the_layer_run_in_a_copy_of_its_folder(tmp_path: Path) -> None:
-    """pytest imports every test module and runs those of one."""
+    """Imports every test module and runs the tests of one."""
     copy = shutil.copytree(LAYER, tmp_path / "layer", ignore=shutil.ignore_patterns("__pycache__"))
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "PYTHONPATH"))}
     command = [sys.executable, "-m", "pytest", "-k", "test_response.py"]

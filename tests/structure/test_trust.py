@@ -65,7 +65,7 @@ def test_generated_tokens_match_rotation_length() -> None:
 
 
 def test_generating_a_token_cannot_fail() -> None:
-    """Secrets Manager rejects a required type of which all characters are excluded."""
+    """Secrets Manager rejects a required character type whose characters are all excluded."""
     for secret in of_type("AWS::SecretsManager::Secret", RESOURCES).values():
         generator = secret["GenerateSecretString"]
         assert set(generator["ExcludeCharacters"]) == set(string.punctuation)

@@ -32,7 +32,7 @@ EVENTS = {
     "status": "status_page",
 }
 FIRST_ANSWER = ("authorizer", "completions")
-# A function has a whole processor at this memory. AWS gives an init one at every memory.
+# A function has a whole processor at this memory. During its init it has one at every memory.
 WHOLE_PROCESSOR_MB = 1769
 VARIABLES = {
     "ADMIN_TOKEN_SECRET": "admin",
@@ -80,7 +80,7 @@ class Measurement:
         return self.event
 
     def on_answer(self) -> None:
-        """Takes the CPU time of the first byte."""
+        """Records the CPU time at the first byte."""
         self.answer_cpu_s = cpu_s(self.process)
 
 
@@ -129,14 +129,17 @@ def _accepts(port: int) -> bool:
         return connection.connect_ex(("127.0.0.1", port)) == 0
 
 
-def t_s(init: float, first: float, memory_mb: int, *, burst: bool) -> float:
-    """Returns the seconds to a first answer: CPU time divided by the share of a processor at this memory."""
+def first_answer_s(init: float, first: float, memory_mb: int, *, burst: bool) -> float:
+    """Returns the seconds to a first answer: CPU time divided by the share of a processor at this memory.
+
+    With `burst`, the init has a whole processor.
+    """
     share = memory_mb / WHOLE_PROCESSOR_MB
     return (init if burst else init / share) + first / share
 
 
 def main() -> None:
-    """Prints a table of the medians: CPU times in milliseconds, and T at each function's default memory in seconds."""
+    """Prints median CPU times in milliseconds, and the seconds to a first answer at each function's default memory."""
     base = os.environ.get("BASE")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -144,7 +147,9 @@ def main() -> None:
         if base:
             trees.append(cold_trees.build(base, cold_trees.check_out(base, folder / "sources"), folder / "base"))
         with serving(Provider) as provider, serving(aws_handler(f"http://{provider}")) as aws:
-            print("| | CPU to /next, ms | then to the first byte, ms | memory, MB | T, s | T without burst, s |")
+            print(
+                "| | CPU to /next, ms | then to the first byte, ms | memory, MB | first answer, s | without burst, s |"
+            )
             print("|---|---:|---:|---:|---:|---:|")
             results = {function: _measure_in_turn(function, trees, aws) for function in EVENTS}
     for tree in trees:
@@ -170,7 +175,7 @@ def _measure_in_turn(function: str, trees: list[Tree], aws: str) -> dict[str, tu
 
 
 def _times(medians: tuple[float, float], memory_mb: int) -> tuple[float, float]:
-    return t_s(*medians, memory_mb, burst=True), t_s(*medians, memory_mb, burst=False)
+    return first_answer_s(*medians, memory_mb, burst=True), first_answer_s(*medians, memory_mb, burst=False)
 
 
 def _sums(times: list[tuple[float, float]]) -> str:

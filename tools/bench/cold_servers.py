@@ -1,4 +1,4 @@
-"""Local servers for `make bench BENCH=cold`: an AWS that knows one provider, the provider, and a Lambda Runtime API."""
+"""Local servers for `make bench BENCH=cold`: an AWS with one provider, the provider, and a Lambda Runtime API."""
 
 import json
 import threading
@@ -52,8 +52,8 @@ def _aws_response(operation: str, request: dict[str, Any], provider_url: str) ->
         case "GetItem":
             texts = {name: {"S": "bench"} for name in ("id", "name", "type", "description", "version", "revision")}
             times = {"created_at": TIME, "updated_at": TIME}
-            more = {"endpoint": {"S": f"{provider_url}/v1"}, "key_ciphertext": {"B": "YWJj"}, "heartbeat": HEARTBEAT}
-            return {"Item": texts | times | more}
+            fields = {"endpoint": {"S": f"{provider_url}/v1"}, "key_ciphertext": {"B": "YWJj"}, "heartbeat": HEARTBEAT}
+            return {"Item": texts | times | fields}
         case "Decrypt":
             return {"Plaintext": b64encode(b"sk-bench-0123456789").decode(), "KeyId": "key"}
         case "GetSecretValue":

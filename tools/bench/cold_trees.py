@@ -1,4 +1,4 @@
-"""Source trees for `make bench BENCH=cold`: this one and another commit, each built beside the other."""
+"""Builds source trees for `make bench BENCH=cold`: this one and another commit, each in a separate folder."""
 
 import shutil
 import subprocess

@@ -17,7 +17,7 @@ TIMEOUT_S = 600
 
 @dataclass
 class Measurement:
-    """The peak memory of one process in MB, taken before its first event and after each number of COUNTS."""
+    """The peak memory of one process in MB, measured before its first event and after each count of COUNTS."""
 
     event: bytes
     process: int = 0
@@ -26,7 +26,7 @@ class Measurement:
     finished: Event = field(default_factory=Event)
 
     def next_event(self) -> bytes | None:
-        """Returns the event until the last number is reached."""
+        """Returns the event until the process has answered the last count of COUNTS."""
         if self.answers in COUNTS:
             self.peaks_mb.append(peak_mb(self.process))
         if self.answers == COUNTS[-1]:
@@ -40,7 +40,7 @@ class Measurement:
 
 
 def measure(tree: Tree, function: str, aws: str) -> list[float]:
-    """Returns the peaks in MB. The order is that of COUNTS."""
+    """Returns the peaks in MB, in the order of COUNTS."""
     measurement = Measurement(read_event(function))
     handler = runtime_handler(measurement.next_event, measurement.on_answer)
     with serving(handler) as runtime, start(tree, function, aws, runtime) as process:

@@ -4,7 +4,7 @@ import signal
 
 if __name__ == "__main__":
     # Python loses a KeyboardInterrupt that arrives in a weakref callback of the import system. Until asyncio handles
-    # the signal, Ctrl-C therefore ends the process directly.
+    # the signal, Ctrl-C therefore ends the process at once.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import argparse

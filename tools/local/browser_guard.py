@@ -36,7 +36,7 @@ def is_local_host(host: str | None) -> bool:
 def is_anonymous_same_site(headers: Mapping[str, str]) -> bool:
     """Returns whether a request has no credentials and cannot come from another site's page.
 
-    `headers` is a multidict, whose items repeat a header that was sent twice.
+    `headers` is a multidict: a header that was sent twice has two items.
     """
     if any(name in headers for name in (*_CREDENTIAL_HEADERS, "Origin")):
         return False

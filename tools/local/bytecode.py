@@ -17,7 +17,7 @@ from samcli.yamlhelper import yaml_parse
 
 from tools.local.settings import UserError
 
-# The folder on Lambda that a package is extracted to, and the property that names the package, by resource type.
+# By resource type: the property that names the package, and the folder on Lambda to which it is extracted.
 MOUNTS = {
     "AWS::Serverless::Function": ("CodeUri", "/var/task"),
     "AWS::Serverless::LayerVersion": ("ContentUri", "/opt"),
@@ -28,8 +28,8 @@ def compile_build(build: Path) -> None:
     """Compiles every package of a build by `sam build`. Call it after each build, because SAM drops `*.pyc` files.
 
     Two builds of the same sources have the same bytes: the files hold no modification time and no path of this
-    machine. A module that cannot be compiled is skipped. Raises UserError if the template's runtime is another Python,
-    or if the compiler itself fails.
+    machine. A module that cannot be compiled is skipped. Raises UserError if the template's runtime is another version
+    of Python, or if the compiler itself fails.
     """
     template = yaml_parse((build / "template.yaml").read_text())
     _check_version(template["Globals"]["Function"]["Runtime"])
@@ -55,7 +55,7 @@ def _compile(package: Path, mount: str) -> None:
     # PYTHONPYCACHEPREFIX would move the compiled files out of the package.
     environ = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     # Unchecked, because SAM and Lambda change the modification times. Python then ignores later edits of the sources.
-    # One process, so that the output is the same.
+    # One process, so that the output is reproducible.
     options = ["-qq", "-f", "-j", "1", "--invalidation-mode", "unchecked-hash", "-s", str(package), "-p", mount]
     command = [sys.executable, "-m", "compileall", *options, str(package)]
     result = subprocess.run(command, env=environ | {"PYTHONHASHSEED": "0"}, capture_output=True, text=True, check=False)

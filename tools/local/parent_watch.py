@@ -32,8 +32,8 @@ def start(before_kill: Callable[[], None] | None = None) -> None:
 def starter_watch(pid: int | None) -> Callable[[], bool]:
     """Returns a function that reports whether the process `pid`, which started this one, has ended. None never ends.
 
-    If it is this process's parent, the parent's change shows the end at once. Its id may still exist then: as a zombie
-    whose own parent does not wait for it, or as another process.
+    If `pid` is the parent, the function compares the parent's id, because this process gets another parent at once. The
+    old id may remain: as a zombie, or as the id of another process.
     """
     if pid is None:
         return lambda: False

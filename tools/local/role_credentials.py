@@ -12,7 +12,7 @@ RENEW_BEFORE = timedelta(minutes=5)
 class RoleCredentials:
     """Assumes the functions' roles, and caches the credentials until shortly before they expire.
 
-    If the clock was set back since, they may have expired long before their time, so they are renewed.
+    Also renews them if the clock was set back since, because they may expire earlier than the clock shows.
     """
 
     def __init__(self, sts: Any, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:

@@ -26,7 +26,7 @@ class SaveMonitor:
         self._last: SaveReport | None = None
 
     def open(self) -> int:
-        """Starts to read in the running event loop. Returns the descriptor for the local AWS."""
+        """Starts reading in the running event loop. Returns the descriptor for the local AWS."""
         self._read_end, self._write_end = os.pipe()
         os.set_blocking(self._read_end, False)
         asyncio.get_running_loop().add_reader(self._read_end, self._read, self._read_end)
@@ -38,7 +38,7 @@ class SaveMonitor:
         return None if self._last is None else self._last.failure
 
     def check(self) -> None:
-        """Ends the reading after the local AWS has stopped. Raises UserError if its last changes were not saved."""
+        """Stops reading after the local AWS has stopped. Raises UserError if its last changes were not saved."""
         if self._read_end is None or self._write_end is None:
             return
         self._read(self._read_end)

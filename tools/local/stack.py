@@ -16,7 +16,7 @@ from typing import Any
 from tools.local import aws, bytecode, processes, version_marker
 from tools.local.settings import BUILDS, REGION, REPOSITORY, STACK, Settings, UserError
 
-# What `sam build` reads: the template and the packages that it names.
+# The inputs of `sam build`: the template and the packages that it names.
 SOURCES = ("template.yaml", "functions", "layers/gateway", "layers/streaming/python")
 # The local AWS stores this SSM parameter, so it can never be newer than the stack itself.
 DEPLOYED_VERSION_PARAMETER = "/local/deployed"

@@ -108,7 +108,7 @@ class System:
             return
         command = [*processes.PARENT_WATCH, "tools.rehearsal.server", "--host", "localhost", "--port", str(port)]
         log = self._settings.logs / "tokenhub.log"
-        # It ends with this process instead.
+        # Removed, because the rehearsal TokenHub ends with this process and not with `make`.
         environment = {name: value for name, value in os.environ.items() if name != "STOP_WITH"}
         await self._start(processes.child("the rehearsal TokenHub", command, log=log, environment=environment))
         self._report(f"Started the rehearsal TokenHub on port {port}.")

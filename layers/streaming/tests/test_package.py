@@ -1,4 +1,4 @@
-"""The package as others take it: its wheel, its changelog and the example of its README."""
+"""The package that users install: its wheel, its changelog and the example of its README."""
 
 import importlib.util
 import re

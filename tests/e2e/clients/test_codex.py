@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 LAUNCHER = INSTALLED / "node_modules/@openai/codex/bin/codex.js"
 OPTIONS = ("--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox")
 [CONFIG] = re.findall(r"^```toml\n(model = .+?)^```", CLIENTS_PAGE, re.MULTILINE | re.DOTALL)
-# A model for which Codex sends a custom tool and a search for further tools. It has functions only for an unknown one.
+# For this model Codex sends a custom tool and a tool search. For an unknown model it sends only functions.
 KNOWN_MODEL = "gpt-5.5"
 PATCH = "*** Begin Patch\n*** Update File: note.txt\n@@\n-It will rain.\n+It will snow.\n*** End Patch"
 TOOLS_PROVIDER = '\nhttp_headers = { "X-Provider-Id" = "tools" }\n'
@@ -80,7 +80,9 @@ def test_searches_for_a_tool_and_edits_a_file_by_a_custom_tool(
     assert set(loaded.split(", ")) == tools[1] - tools[0]
 
 
-def test_reports_a_broken_stream_in_our_words(run: Run, relay: Relay, tokenhub: RunningTokenHub) -> None:
+def test_reports_a_broken_stream_with_the_message_of_the_gateway(
+    run: Run, relay: Relay, tokenhub: RunningTokenHub
+) -> None:
     tokenhub.rehearse("cut_clean", path="/v1/chat/completions")
 
     done = run("Hello")

@@ -45,7 +45,7 @@ def frame(content: Json) -> bytes:
 
 
 def call(index: int, arguments: str = "", **fields: object) -> Json:
-    """Returns the delta of a tool call. With `id` and `name` it is the first one of its call."""
+    """Returns the delta of a tool call. The first delta of a call has an `id` and a `name`."""
     function = {"arguments": arguments} | ({"name": fields.pop("name")} if "name" in fields else {})
     return {"tool_calls": [{"index": index, "function": function, **fields}]}
 

@@ -26,7 +26,7 @@ class System:
 
 
 class Stopping(threading.Event):
-    """Waits for nothing. Set after every fault was played twice. Its wait for the full disk raises an error."""
+    """Never waits. Set after every fault was played twice. Its wait for the full disk raises an error."""
 
     def __init__(self, pid: int) -> None:
         super().__init__()
@@ -57,9 +57,7 @@ def tokenhub() -> Iterator[RunningTokenHub]:
         yield running
 
 
-def test_an_error_of_a_fault_is_reported_and_ends_neither_the_others_nor_the_limit(
-    aws: int, tokenhub: RunningTokenHub
-) -> None:
+def test_reports_an_error_of_a_fault_and_plays_the_others(aws: int, tokenhub: RunningTokenHub) -> None:
     faults, stopping = Faults(System(aws), tokenhub, "token", seed=1), Stopping(aws)
 
     faults.run(stopping)

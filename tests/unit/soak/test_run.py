@@ -37,7 +37,7 @@ def test_reports_a_part_that_does_not_stop() -> None:
     assert problems == ["client-1 did not stop within 1 s"]
 
 
-def test_stops_every_part_after_an_error_meanwhile() -> None:
+def test_stops_every_part_after_an_error_of_meanwhile() -> None:
     stopped: list[str] = []
 
     def run(stopping: threading.Event) -> None:
@@ -77,7 +77,7 @@ def gateway(body: bytes) -> Iterator[str]:
     ("body", "error"),
     [(b'{"message": "no error"}', "KeyError: 'error'"), (b"[]", "TypeError"), (b"<html>", "JSONDecodeError")],
 )
-def test_a_client_reports_answers_in_another_shape_and_goes_on(body: bytes, error: str) -> None:
+def test_client_reports_malformed_answers_and_continues(body: bytes, error: str) -> None:
     with gateway(body) as url:
         client = Client(3, url, "http://127.0.0.1:9/v1", "token")
 

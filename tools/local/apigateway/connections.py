@@ -1,4 +1,4 @@
-"""The connections of the API server. They never show or log the bytes that a client sent: those may hold a token."""
+"""The connections of the API server. They never return or log the bytes of a client, which may contain a token."""
 
 import logging
 import traceback
@@ -15,7 +15,7 @@ type MalformedResponse = Callable[[str], web.Response]
 
 
 class PrivateRunner(web.AppRunner):
-    """An AppRunner whose connections keep received bytes to themselves.
+    """An AppRunner whose connections never return or log received bytes.
 
     `malformed(request_id)` returns the response to bytes that are not a valid request.
     """
@@ -69,10 +69,10 @@ class _PrivateConnection(RequestHandler):
 
     def log_exception(self, *_args: Any, exc_info: BaseException | None = None, **_options: Any) -> None:
         """Logs an error without its message."""
-        log_privately(exc_info)
+        log_without_message(exc_info)
 
 
-def log_privately(error: BaseException | None) -> None:
-    """Logs the type of an error and the code that raised it. Its message may quote a header or a body."""
-    place = "".join(traceback.format_tb(error.__traceback__)) if error else ""
-    _logger.error("The local API server failed: %s\n%s", type(error).__name__, place)
+def log_without_message(error: BaseException | None) -> None:
+    """Logs the type and the stack of an error. Omits its message, which may quote a header or a body."""
+    stack = "".join(traceback.format_tb(error.__traceback__)) if error else ""
+    _logger.error("The local API server failed: %s\n%s", type(error).__name__, stack)

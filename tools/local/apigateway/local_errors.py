@@ -25,7 +25,7 @@ class LocalError(Exception):
 
 
 class ForbiddenHost(LocalError):
-    """The Host header may come from a web page that points its own name at this machine."""
+    """The Host header may come from a web page whose host name resolves to this machine."""
 
     status = 403
     type = "permission_error"
@@ -51,7 +51,7 @@ class MalformedRequest(LocalError):
 
 
 class StreamLimit(LocalError):
-    """As many streams run as the local system allows."""
+    """The maximum number of requests on /v1 is running."""
 
     status = 429
     type = "rate_limit_error"
@@ -66,7 +66,7 @@ class StreamLimit(LocalError):
 
 
 class QueueLimit(LocalError):
-    """A request waited too long for one of the processes of the functions."""
+    """A request waited too long for a process of its function, or too many requests already wait."""
 
     status = 429
     type = "rate_limit_error"
@@ -80,8 +80,8 @@ class QueueLimit(LocalError):
         )
 
 
-class NothingSaved(LocalError):
-    """The last snapshot failed, so a change would be lost at the next stop."""
+class NotSaved(LocalError):
+    """The last snapshot failed, so a change could be lost."""
 
     status = 507
     code = "not_saved"
@@ -89,6 +89,6 @@ class NothingSaved(LocalError):
 
     def __init__(self, reason: str) -> None:
         super().__init__(
-            f"The local system cannot save its state: {reason}. The change was refused. Free space on the disk of its "
+            f"The local system cannot save its state: {reason}. The change was rejected. Free space on the disk of its "
             "state folder and try again."
         )

@@ -19,9 +19,9 @@ from tools.local import browser_guard
 from tools.local.apigateway.authorizer import TokenAuthorizer
 from tools.local.apigateway.buffered_client import BufferedClient
 from tools.local.apigateway.call_queue import CallQueues
-from tools.local.apigateway.connections import PrivateRunner, log_privately
+from tools.local.apigateway.connections import PrivateRunner, log_without_message
 from tools.local.apigateway.gateway_responses import GatewayError, HttpResponse, render
-from tools.local.apigateway.local_errors import ForbiddenHost, LocalError, MalformedRequest, NothingSaved, StreamLimit
+from tools.local.apigateway.local_errors import ForbiddenHost, LocalError, MalformedRequest, NotSaved, StreamLimit
 from tools.local.apigateway.proxy_event import (
     MAX_EVENT_BYTES,
     ApiRequest,
@@ -105,7 +105,7 @@ class ApiServer:
             # The client has disconnected and reads no response.
             return web.Response(status=499)
         except Exception as error:  # noqa: BLE001
-            log_privately(error)
+            log_without_message(error)
             response = render(self._deployment.gateway_responses, GatewayError("DEFAULT_5XX"), request_id)
         return _web_response(response, request_id)
 
@@ -129,13 +129,13 @@ class ApiServer:
         self, matched: RouteMatch, request: ApiRequest, incoming: web.Request
     ) -> web.StreamResponse:
         if request.method not in _READING_METHODS and (reason := self._save_failure()):
-            raise NothingSaved(reason)
+            raise NotSaved(reason)
         # The local AWS builds its own event; this one only checks the size limit.
         self._encode_event(matched, request, {})
-        async with AsyncExitStack() as place:
+        async with AsyncExitStack() as stack:
             queue = self._queues.for_route(matched.route.path)
-            # A client that left does not take a place. A call that runs goes on, as on AWS.
-            await cancel_on_disconnect(incoming, place.enter_async_context(queue.place()))
+            # A disconnected client does not take a slot. A call that runs continues, as on AWS.
+            await cancel_on_disconnect(incoming, stack.enter_async_context(queue.slot()))
             return _web_response(await self._buffered.send(request), request.id)
 
     async def _respond_streamed(

@@ -44,8 +44,8 @@ def main() -> None:
     function_pool.install()
     policy_match.install()
     unpacked_code.install(state / "tmp" / "unpacked")
-    # The event loop gives up the interpreter at each read and write, and would wait this long for each one while a
-    # snapshot computes.
+    # The event loop releases the GIL at each read and write. While a snapshot computes, it waits up to this interval to
+    # get the GIL back.
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     report = pipe_reporter(int(sys.argv[2]))
     guard = RequestGuard(app, lambda: report_loaded(report))

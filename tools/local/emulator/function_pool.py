@@ -23,7 +23,7 @@ _DEFAULT_EVENT_AGE_S = 6 * 60 * 60
 type Function = dict[str, Any]
 type Result = dict[str, Any]
 
-# When the local AWS accepted the asynchronous call that runs, by time.monotonic(). None in all other calls.
+# The time.monotonic() at which the local AWS accepted the running asynchronous call. None in all other calls.
 _accepted_at: ContextVar[float | None] = ContextVar("accepted_at", default=None)
 
 logger = logging.getLogger("functions")
@@ -69,7 +69,7 @@ def event_invoke_config(functions: Mapping[str, Function], function: Function) -
 
 
 def max_processes() -> int:
-    """Returns the bound per function: the API server's places for buffered calls, see apigateway/call_queue.py."""
+    """Returns the bound per function: the API server's slots for buffered calls, see apigateway/call_queue.py."""
     return max(4, 2 * (os.cpu_count() or 1)) + 2
 
 
@@ -82,7 +82,7 @@ class FunctionPool:
         self._changed = threading.Condition()
 
     def acquire[T](self, processes: Callable[[], Iterable[Any]], acquire: Callable[[], T]) -> T:
-        """Calls `acquire` as soon as the call may have a process. `processes` returns those of the function."""
+        """Calls `acquire` as soon as the call may have a process. `processes` returns the function's processes."""
         started = time.monotonic()
         with self._changed:
             while not self._may_acquire(list(processes()), time.monotonic() - started):
@@ -98,26 +98,26 @@ class FunctionPool:
     def _may_acquire(self, processes: list[Any], waited_s: float) -> bool:
         if not processes or any(not process.in_use for process in processes):
             return True
-        # ministack's mark of a process that has not started yet. One starts at a time.
+        # ministack marks a process that has not started yet as cold. Only one process starts at a time.
         if any(process._cold for process in processes):  # noqa: SLF001
             return False
         return len(processes) < self._max_processes and waited_s >= self._spawn_delay_s
 
 
 class AsynchronousCalls:
-    """Runs at most `places` asynchronous calls at once. The others wait, as in Lambda's queue of events.
+    """Runs at most `slots` asynchronous calls at once. The others wait, as in Lambda's queue of events.
 
     `config` returns the EventInvokeConfig of a function. A call that waits longer than its MaximumEventAgeInSeconds is
     dropped:
     https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-configuring.html
     """
 
-    def __init__(self, places: int, config: Callable[[Function], dict[str, Any]]) -> None:
-        self._places = threading.Semaphore(places)
+    def __init__(self, slots: int, config: Callable[[Function], dict[str, Any]]) -> None:
+        self._slots = threading.Semaphore(slots)
         self._config = config
 
     def marked(self, invoke: Callable[[Function, Any], None]) -> Callable[[Function, Any], None]:
-        """Returns `invoke` changed so that the calls that it starts are bounded. It copies its context to a thread."""
+        """Wraps `invoke`, so that `bounded` recognises its calls. `invoke` copies its context to another thread."""
 
         def invoke_marked(function: Function, event: Any) -> None:
             token = _accepted_at.set(time.monotonic())
@@ -129,14 +129,14 @@ class AsynchronousCalls:
         return invoke_marked
 
     def bounded(self, execute: Callable[[Function, Any], Result]) -> Callable[[Function, Any], Result]:
-        """Returns `execute` changed so that it waits for a place if the call is asynchronous."""
+        """Wraps `execute`, so that an asynchronous call waits for a slot first."""
 
         def execute_bounded(function: Function, event: Any) -> Result:
             accepted_at = _accepted_at.get()
             if accepted_at is None:
                 return execute(function, event)
             age_s = function["event_invoke_config"].get("MaximumEventAgeInSeconds", _DEFAULT_EVENT_AGE_S)
-            if not self._places.acquire(timeout=max(0.0, accepted_at + age_s - time.monotonic())):
+            if not self._slots.acquire(timeout=max(0.0, accepted_at + age_s - time.monotonic())):
                 return _dropped(function, age_s)
             # `execute` may call itself again for the same call.
             token = _accepted_at.set(None)
@@ -144,7 +144,7 @@ class AsynchronousCalls:
                 return execute(function, event)
             finally:
                 _accepted_at.reset(token)
-                self._places.release()
+                self._slots.release()
 
         return execute_bounded
 

@@ -19,7 +19,7 @@ class RequestGuard:
     """Wraps ministack. `changes` counts possible writes; `loaded` turns true when ministack has restored its state.
 
     Until `loaded` is true, memory holds less than the newest snapshot, so nothing may be saved. `on_loaded` runs just
-    before, and before the first request.
+    before `loaded` becomes true, and before the first request.
     """
 
     def __init__(self, app: Application, on_loaded: Callable[[], None] = lambda: None) -> None:

@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 from tools.local.emulator.request_guard import RequestGuard
 from tools.local.emulator.snapshots import SnapshotError, SnapshotStore
 
-# A change waits for the end of the running snapshot, this pause and the next snapshot. Together they stay under five
-# seconds, so a long snapshot shortens the pause.
+# A change waits for the running snapshot, a pause and the next snapshot. Together they must take less than five
+# seconds, so the pause after a long snapshot is shorter.
 _LOSS_LIMIT_S = 4.5
 _MAX_PAUSE_S = 2.0
 _MIN_PAUSE_S = 0.1
@@ -26,7 +26,7 @@ logger = logging.getLogger("snapshots")
 
 @dataclass(frozen=True)
 class SaveReport:
-    """The result of a snapshot. `failure` is the reason of a failed one, `saved_until` the start of the last good one.
+    """The result of a snapshot. `failure` is the reason if it failed, `saved_until` the start of the last success.
 
     The first report of a run comes before its first change, and `final` marks its last one. Times are in seconds since
     the epoch.
@@ -75,9 +75,9 @@ class Saver:
                 self._save()
             duration_s = time.monotonic() - started
         if self._guard.loaded:
-            self._save_finally()
+            self._save_at_stop()
 
-    def _save_finally(self) -> None:
+    def _save_at_stop(self) -> None:
         deadline = time.monotonic() + _FINAL_ATTEMPTS_S
         failure = self._take()
         while failure is not None and time.monotonic() < deadline:
@@ -92,7 +92,7 @@ class Saver:
         self._last_failure = failure
 
     def _take(self) -> str | None:
-        """Takes a snapshot. Returns the reason if it failed."""
+        """Takes a snapshot. Returns the reason if it failed, else None."""
         # Read first: a change during the snapshot may be missing from it.
         changes, now = self._guard.changes, time.time()
         try:
@@ -100,7 +100,7 @@ class Saver:
         except SnapshotError as error:
             return str(error)
         except Exception as error:
-            # The thread must go on: without it nothing would be saved, and nobody would know.
+            # The thread must continue, because only it saves changes and reports failures.
             logger.exception("The snapshot failed")
             return f"the local AWS raised {type(error).__name__}"
         self._saved_changes, self._saved_until = changes, now

@@ -74,7 +74,7 @@ class SnapshotStore:
             incomplete.write_bytes(content)
             incomplete.replace(file)
         except OSError:
-            # Frees the space of what was written.
+            # Frees the space of the incomplete file.
             if incomplete.is_file():
                 incomplete.unlink()
             raise
@@ -127,7 +127,7 @@ def _reason(error: OSError) -> str:
 
 @contextmanager
 def _other_threads_wait() -> Iterator[None]:
-    """Keeps the interpreter in this thread while it computes. It still switches threads when this one does I/O."""
+    """Prevents a switch to another thread while this thread computes. I/O of this thread still switches."""
     interval = sys.getswitchinterval()
     sys.setswitchinterval(_UNINTERRUPTED_S)
     try:

@@ -25,7 +25,7 @@ def install(folder: Path) -> None:
 
 
 def zipfile_with(zip_file: type[zipfile.ZipFile]) -> SimpleNamespace:
-    """Returns the module `zipfile` with another class `ZipFile`.
+    """Returns a copy of the module `zipfile` with this class as `ZipFile`.
 
     ministack also catches `LargeFileError`, which `zipfile` calls `LargeZipFile`. Without that name, the reason why a
     layer cannot be unpacked, such as a full disk, is lost in an AttributeError.

@@ -106,7 +106,7 @@ class Worker:
 
 
 def environment(function: Function, runtime_api: str, more_variables: Mapping[str, str]) -> dict[str, str]:
-    """Returns the environment variables that Lambda sets, and these. None of this machine's is among them."""
+    """Returns the environment variables that Lambda sets, with `more_variables` and without those of this machine."""
     region = function.arn.split(":")[3]
     return {
         "PATH": "/usr/local/bin:/usr/bin:/bin",

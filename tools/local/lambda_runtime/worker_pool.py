@@ -78,7 +78,7 @@ class WorkerPool:
             await asyncio.wait(closing, timeout=_CLOSE_TIMEOUT_S)
 
     def _end_idle(self) -> None:
-        """Kills the workers that nothing needed for a while, except for the last one of each function."""
+        """Kills the workers that were idle for `idle_s` seconds, except for the last one of each function."""
         used_before = time.monotonic() - self._idle_s
         for worker in [worker for worker in self._workers if worker.free and worker.last_used <= used_before]:
             if sum(other.function == worker.function for other in self._workers) > 1:

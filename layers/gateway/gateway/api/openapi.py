@@ -77,7 +77,8 @@ FORWARDED_HEADERS = REQUEST_ID | {
     "X-Provider-Status": _header("`failed` if its last heartbeat failed"),
     "X-Model-Substituted": _header("`true` if a model other than the requested one answered"),
     "X-Translated": _header(
-        "`anthropic`: a stream was translated to OpenAI's chunks. `responses`: from and to chat completions"
+        "`anthropic`: the gateway translated the stream to OpenAI's chunks. `responses`: it translated chat "
+        "completions to a Response"
     ),
 }
 FORWARDED_ERROR_HEADERS = FORWARDED_HEADERS | {

@@ -65,7 +65,7 @@ def invalid_request(findings: Sequence[Mapping[str, Any]]) -> InvalidRequest:
 
 
 def _require_single_parameters(query: Mapping[str, Sequence[str]]) -> None:
-    """Raises InvalidRequest for a repeated parameter: the caller could not see which value counts."""
+    """Raises InvalidRequest for a repeated parameter, because the caller cannot know which value is used."""
     for name in QUERY_PARAMETERS:
         if len(query.get(name, ())) > 1:
             raise InvalidRequest(f"{name} is in the query more than once. Send it once.", param=name)

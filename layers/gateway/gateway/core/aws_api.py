@@ -1,8 +1,8 @@
-"""Calls AWS services that speak JSON over one POST, without botocore's clients.
+"""Calls the AWS services whose operations are a POST with JSON, without botocore's clients.
 
-It is the exception for calls that a cold start waits for: all calls of the authorizer and of completions, and the
-decryption of keys in the heartbeat (docs/benchmarks.md). All other calls use boto3. The errors are botocore's, and the
-tests compare the signatures and endpoints with botocore's.
+It serves only the calls that delay a cold start: all calls of the authorizer and of completions, and the decryption of
+keys in the heartbeat (docs/benchmarks.md). All other calls use boto3. The errors are botocore's, and the tests compare
+the signatures and endpoints with botocore's.
 """
 
 import json
@@ -33,7 +33,7 @@ from gateway.core.sam_local import local_aws_check
 from gateway.core.settings import AwsSettings
 from gateway.core.tls import tls_context
 
-# The domain of each partition's services, by the start of its regions' names. All others use amazonaws.com.
+# The domain of each partition's services, by the prefix of its regions. All other regions use amazonaws.com.
 DOMAINS = {
     "cn-": "amazonaws.com.cn",
     "eusc-": "amazonaws.eu",
@@ -68,10 +68,10 @@ BACKOFF_SECONDS = 0.05
 
 @dataclass(frozen=True)
 class Service:
-    """A service's name in endpoints and signatures, the prefix of its operations, and its version of the protocol."""
+    """A service. `name` appears in endpoints and signatures, `target_prefix` in front of the name of an operation."""
 
     name: str
-    target: str
+    target_prefix: str
     json_version: str
 
 
@@ -96,7 +96,7 @@ def endpoint(service: str, region: str) -> str:
 
 
 class AwsApi:
-    """One AWS service. Any number of threads may call it; unused connections are kept."""
+    """One AWS service. Thread-safe. Keeps idle connections open."""
 
     def __init__(
         self,
@@ -105,11 +105,11 @@ class AwsApi:
         environ: Mapping[str, str],
         timeouts: Timeouts | None = None,
     ) -> None:
-        """Reads the region and the credentials from `environ`. Under `sam local` every call needs the local AWS."""
+        """Reads the region and the credentials from `environ`."""
         self._service = service
         self._region = environ["AWS_REGION"]
         self._url = settings.aws_endpoint_url or endpoint(service.name, self._region)
-        # Each function calls the local AWS under a path of its own in `sam local`.
+        # Under `sam local` each function calls the local AWS at a different path.
         self._path = urlsplit(self._url).path.rstrip("/") + "/"
         self._before_call = local_aws_check(settings)
         self._timeouts = timeouts or Timeouts()
@@ -120,7 +120,7 @@ class AwsApi:
     def call(self, operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the response of an operation that only reads. Bytes are base64 text, as in the protocol.
 
-        Tries again after a lost connection, a timeout, throttling and a 5xx. Raises botocore's ClientError for an
+        Retries after a lost connection, a timeout, throttling and a 5xx. Raises botocore's ClientError for an
         error response, its HTTPClientError or ConnectionError for a failed connection, and GatewayError under
         `sam local` when the local AWS does not run.
         """
@@ -137,7 +137,7 @@ class AwsApi:
             raise error.error from None
 
     def close(self) -> None:
-        """Closes the idle connections. Any number of threads may call it."""
+        """Closes the idle connections. Thread-safe."""
         with suppress(IndexError):
             while True:
                 self._idle.pop().close()
@@ -154,8 +154,7 @@ class AwsApi:
             raise HTTPClientError(error="A header of the request is invalid.") from None
         except (OSError, HTTPException) as error:
             connection.close()
-            # The idle connections may be broken too, because the network broke them or they are as old. Without them
-            # the next attempt opens a new connection.
+            # The idle connections may be broken too. Without them the next attempt opens a new connection.
             self.close()
             failure = ReadTimeoutError if isinstance(error, TimeoutError) else ConnectionClosedError
             raise failure(endpoint_url=self._url, error=error) from None
@@ -168,7 +167,7 @@ class AwsApi:
         headers = {
             "content-type": f"application/x-amz-json-{self._service.json_version}",
             "host": urlsplit(self._url).netloc,
-            "x-amz-target": f"{self._service.target}.{operation}",
+            "x-amz-target": f"{self._service.target_prefix}.{operation}",
         }
         now, credentials = datetime.now(UTC), self._credentials()
         return signed_headers(
@@ -182,7 +181,7 @@ class AwsApi:
         )
 
     def _connection(self) -> HTTPConnection:
-        """Returns a kept connection that the server has not closed, or opens one."""
+        """Returns an idle connection that the server has not closed, or opens one."""
         with suppress(IndexError):
             while _is_closed(connection := self._idle.pop()):
                 connection.close()
@@ -207,7 +206,7 @@ class AwsApi:
 
 
 class _Retryable(Exception):
-    """An error response that a further attempt may avoid."""
+    """An error response after which the request is sent again."""
 
     def __init__(self, error: ClientError) -> None:
         super().__init__()
@@ -217,9 +216,9 @@ class _Retryable(Exception):
 def credentials_of(environ: Mapping[str, str]) -> Callable[[], AnyCredentials]:
     """Returns a function that returns the current credentials of the execution environment.
 
-    Lambda replaces an environment before the credentials in its variables expire. With SnapStart its variables have
-    none: botocore reads the credentials from a local URL and renews them. The function raises BotoCoreError when it
-    cannot.
+    Lambda replaces an environment before the credentials in its variables expire. With SnapStart the variables contain
+    no credentials: botocore reads them from a local URL and renews them. The function raises BotoCoreError if that
+    fails.
     """
     if key := environ.get("AWS_ACCESS_KEY_ID"):
         fixed = Credentials(key, environ["AWS_SECRET_ACCESS_KEY"], environ.get("AWS_SESSION_TOKEN") or None)
@@ -243,7 +242,7 @@ def _result(operation: str, status: int, content: bytes) -> dict[str, Any]:
     result = _json_object(content)
     if status < 300:
         if result is None:
-            # Without the content, which may be a secret.
+            # The message omits the content, which may be a secret.
             raise HTTPClientError(error=f"The response of {operation} is not a JSON object.")
         return result
     result = result or {}

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from functools import cache
 
 # The maximum length of one escaped character.
-MAX_FORM_FACTOR = 64
+MAX_ESCAPE_CHARACTERS = 64
 # Every escape begins with one of these.
 ESCAPES = ("\\", "%", "&")
-# The characters of escapes, which a further encoding escapes again. All repetitions are bounded, because a regular
-# expression holds the GIL: a response of backslashes only must not stop the process.
+# The characters that begin or end an escape. A second encoding escapes them again. All repetitions are bounded, because
+# a regular expression holds the GIL: a response of backslashes only must not stop the process.
 PERCENT = "(?:%|&(?:amp;){0,4}(?:percnt|#0{0,4}37|#x0{0,4}25);)(?:25){0,4}"
 # Backslashes before an escape double each time that JSON is put into JSON.
 BACKSLASH = rf"(?:\\|{PERCENT}5c|&(?:amp;){{0,4}}(?:bsol|#0{{0,4}}92|#x0{{0,4}}5c);)"
@@ -28,16 +28,16 @@ PART = re.compile(r"[A-Za-z0-9]+|\\+|[^\\]")
 
 
 def split_parts(secret: str) -> list[str]:
-    """Splits a secret into the parts that `part_ends` and `escaped` accept."""
+    """Splits a secret into the parts that `match_end`, `find_starts` and `escaped` accept."""
     return PART.findall(secret)
 
 
 def escaped(part: str) -> str:
-    """Returns a pattern of a part: as it is, and escaped."""
+    """Returns a pattern that matches a part, unchanged or escaped."""
     if _is_plain(part):
         return part
     character = part[0]
-    escapes = f"(?i:{_in_json(character)}|{BACKSLASHES}(?:{_in_url(character)}|{_in_page(character)}))"
+    escapes = f"(?i:{_in_json(character)}|{BACKSLASHES}(?:{_in_url(character)}|{_in_html(character)}))"
     if character == "\\":
         # Possessive: the match never gives backslashes back.
         return rf"(?:\\|{escapes}){{1,256}}+"
@@ -47,7 +47,7 @@ def escaped(part: str) -> str:
 def match_end(text: str, at: int, parts: list[str]) -> int | None:
     """Returns the end of the secret with these parts at a position of the text, or None if it is not there.
 
-    Follows all readings at once: the text `&amp;` is an escaped ampersand, or the five characters of the secret.
+    Tries all interpretations: the text `&amp;` may be an escaped ampersand, or five characters of the secret.
     """
     ends = {at}
     for part in parts:
@@ -58,10 +58,10 @@ def match_end(text: str, at: int, parts: list[str]) -> int | None:
 
 
 def find_starts(text: str, part: str, start: int, stop: int) -> list[int]:
-    """Returns the positions from `start` to `stop` at which the part begins, as it is or escaped."""
+    """Returns the positions from `start` to `stop` at which the part begins, unchanged or escaped."""
     if _is_plain(part):
         return _plain_starts(text, part, start, stop + len(part))
-    return [match.start() for match in _compiled(part[0]).finditer(text, start, stop + MAX_FORM_FACTOR)]
+    return [match.start() for match in _compiled(part[0]).finditer(text, start, stop + MAX_ESCAPE_CHARACTERS)]
 
 
 def _plain_starts(text: str, part: str, start: int, stop: int) -> list[int]:
@@ -113,7 +113,7 @@ def _in_url(character: str) -> str:
     return "".join(f"{PERCENT}{byte:02x}" for byte in character.encode(errors="surrogatepass"))
 
 
-def _in_page(character: str) -> str:
+def _in_html(character: str) -> str:
     number = ord(character)
     name = html.entities.codepoint2name.get(number)
     names = f"{name}|" if name else ""

@@ -15,7 +15,7 @@ KEY_SHAPED = re.compile(
     r"|(?i:bearer(?:\s|%(?:25)?20|\+|:|\\t)+[\"']?|\b(?:x-)?api[-_]?key[\"']?\s*[:=]\s*[\"']?)"
     r"(?=\w*(?:\d|[._~+/-]\w)|[^\s\"',}]{16})[^\s\"',}]+"
 )
-# The scheme, what may be a credential, and what follows it: base64 has a digit, a sign, a capital after a small letter,
+# The scheme, a value that may be base64, and what follows it. Base64 has a digit, a sign, a capital after a small letter,
 # or padding. An escaped sign ends the first group, so the second one has the rest.
 BASIC = re.compile(
     r"\b(?i:basic)(?:\s|%(?:25)?20|\+|\\t)+[\"']?"
@@ -25,7 +25,7 @@ BASIC = re.compile(
 # with hyphens do not match.
 OPAQUE = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*\d)[^_-]{16}")
 URL_SAFE = str.maketrans("-_", "+/")
-# Folded text without any of these does not match KEY_SHAPED. The search takes a tenth of the pattern's time.
+# Case-folded text without any of these does not match KEY_SHAPED. Searching them takes a tenth of the pattern's time.
 MARKS = ("tokenhub", "sk-", "aiza", "bearer", "api")
 REDACTED = "[redacted]"
 # Prefixes of keys that are not secret.
@@ -34,9 +34,9 @@ PUBLIC_PREFIX = re.compile(r"tokenhub_|sk-")
 MIN_CUT_CHARACTERS = 8
 # A shorter key is a dummy. It is not redacted, because its characters are in ordinary words: an x is in every header.
 MIN_KEY_CHARACTERS = 8
-# The end of a text that may hold a cut key, in characters for each character of the key.
+# A cut key is searched for in this many of the last characters of a text for each character of the key.
 MAX_CUT_FACTOR = 16
-# A run of backslashes, or one other character: a text may be cut within a run of letters.
+# A run of backslashes, or one other character, because a text may be cut within a run of letters.
 CUT_PART = re.compile(r"\\+|[^\\]")
 # An escape that was cut at the end of a text.
 ESCAPE_CUT = re.compile(r"[\\%&]\S{0,8}")
@@ -108,7 +108,7 @@ def _is_credential(value: str) -> bool:
         return True
     value = value.translate(URL_SAFE)
     bare = value.rstrip("=")
-    # A text may be cut within a group of four characters, of which one alone is less than a byte.
+    # A cut text may end with the first of the four characters of a group, which is less than a byte.
     whole = bare[:-1] if len(bare) % 4 == 1 else bare
     content = a2b_base64(whole + "=" * (-len(whole) % 4))
     is_padded = bare != value and b2a_base64(content, newline=False).decode() == value

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from gateway.core.escapes import ESCAPES, MAX_FORM_FACTOR, find_starts, match_end, split_parts
+from gateway.core.escapes import ESCAPES, MAX_ESCAPE_CHARACTERS, find_starts, match_end, split_parts
 
 # The last characters of a run, by which a scan of the text finds the run.
 ANCHOR_CHARACTERS = 4
@@ -21,7 +21,7 @@ Span = tuple[int, int]
 
 
 class Secret(NamedTuple):
-    """A secret, and the run of letters and digits by which it is found. Escaping changes neither."""
+    """A secret, and the run of letters and digits by which it is found. Escaping does not change the run."""
 
     value: str
     run: str
@@ -30,7 +30,7 @@ class Secret(NamedTuple):
 
 
 class SecretIndex:
-    """Known secrets by their plain runs. It only grows, so a thread may read it while another one adds a secret."""
+    """Known secrets by their plain runs. It only grows, so one thread may read it while another adds a secret."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._secrets: list[Secret] = []
@@ -74,7 +74,7 @@ class SecretIndex:
 
 
 def longest_run(secret: str) -> str:
-    """Returns the longest run of letters and digits in a secret. Without it a text does not contain the secret."""
+    """Returns the longest run of letters and digits in a secret. A text without the run does not contain the secret."""
     return max(PLAIN_RUNS.findall(secret), key=len, default="")
 
 
@@ -90,7 +90,7 @@ def _positions(text: str, run: str) -> Iterator[int]:
 
 
 def _occurrences(text: str, secret: Secret, positions: list[int]) -> Iterator[Span]:
-    """Yields the occurrences of a secret, of which each contains the run at one of the positions, in order."""
+    """Yields the occurrences of a secret. `positions` are those of its run in the text, ascending."""
     encoded = []
     for at in positions:
         start = at - secret.offset
@@ -103,11 +103,11 @@ def _occurrences(text: str, secret: Secret, positions: list[int]) -> Iterator[Sp
 
 
 def _encoded_occurrences(text: str, parts: list[str], offset: int, positions: list[int]) -> Iterator[Span]:
-    """Yields the encoded occurrences. `offset` is that of the run in the secret."""
+    """Yields the encoded occurrences. `offset` is the position of the run in the secret."""
     tried = 0
     for at in positions:
         # No start is tried twice, so the time does not grow with the square of a text of many runs.
-        for start in find_starts(text, parts[0], max(tried, at - MAX_FORM_FACTOR * offset), at):
+        for start in find_starts(text, parts[0], max(tried, at - MAX_ESCAPE_CHARACTERS * offset), at):
             end = match_end(text, start, parts)
             if end is not None:
                 yield start, end

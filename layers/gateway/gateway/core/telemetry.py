@@ -45,7 +45,7 @@ def make_logger(service: str, level: str, redactor: Callable[[str], str] = redac
     """Returns the logger of a function. It writes JSON lines and redacts all text in them, tracebacks included."""
     # At INFO httpx logs the URL of every request.
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    # At DEBUG botocore logs every response, with decrypted keys. At INFO it logs how it found each endpoint, at each
+    # At DEBUG botocore logs every response, with decrypted keys. At INFO it logs the lookup of each endpoint at every
     # cold start.
     logging.getLogger("botocore").setLevel(logging.WARNING)
 

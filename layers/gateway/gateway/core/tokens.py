@@ -27,13 +27,13 @@ class SupportsGetSecretValue(Protocol):
 
 
 class SecretsApi:
-    """Secrets Manager without botocore's client: the one operation that the authorizer needs."""
+    """Secrets Manager without botocore's client. Has only the operation that the authorizer needs."""
 
     def __init__(self, secrets: AwsApi) -> None:
         self._secrets = secrets
 
     def get_secret_value(self, **parameters: Any) -> dict[str, Any]:
-        """Takes and returns the same parameters as boto3's `get_secret_value`."""
+        """Takes the parameters of boto3's `get_secret_value` and returns its fields."""
         return self._secrets.call("GetSecretValue", parameters)
 
 

@@ -14,7 +14,7 @@ from gateway.heartbeat.history import EPOCH
 from gateway.heartbeat.history_store import HistoryStore
 from gateway.heartbeat.rollup_items import Item, to_items
 from gateway.heartbeat.rollup_store import RollUpStore
-from gateway.heartbeat.rollups import HALF_HOUR, before_future, next_window, roll_up
+from gateway.heartbeat.rollups import HALF_HOUR, next_window, roll_up, without_future
 from gateway.heartbeat.side_effects import InternalFailure
 from gateway.registry.provider import Provider, parse_timestamp
 
@@ -58,7 +58,7 @@ class RollUps:
         for provider in providers:
             before = stored[provider.id]
             if before.until is not None and before.until > now + MAX_CLOCK_SKEW:
-                before = before_future(before, end)
+                before = without_future(before, end)
             # A late run of an old tick must not replace a newer roll-up.
             if before.until is None or before.until <= end:
                 window = next_window(before, end, created_at=provider.created_at, retention=self._history.retention)

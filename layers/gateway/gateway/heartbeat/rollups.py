@@ -128,8 +128,8 @@ def roll_up(before: RollUp, window: Window, beats: Sequence[PastBeat]) -> tuple[
     return replace(after, open_incident=_open_at(_overlap(window.end), candidates)), changed
 
 
-def before_future(roll_up: RollUp, now: datetime) -> RollUp:
-    """Returns a roll-up that ends in the future, because the clock was set back, without what it has after `now`."""
+def without_future(roll_up: RollUp, now: datetime) -> RollUp:
+    """Removes everything after `now` from a roll-up. It ends in the future if the clock was set back since."""
     past = tuple(incident for incident in roll_up.incidents if incident.begin < now)
     return replace(roll_up, until=None, incidents=past, open_incident=None)
 

@@ -31,9 +31,9 @@ def failed_response_frame(error: GatewayError, response_id: str, sequence_number
 
 
 def response_error_code(error: GatewayError) -> str:
-    """Returns a code of the Response's `error`: Codex and OpenAI's SDKs know a fixed list of them.
+    """Returns the `code` of a Response's error, one of the fixed list that Codex and OpenAI's SDKs know.
 
-    Codex repeats the request except for `invalid_prompt`.
+    Codex sends the request again unless the code is `invalid_prompt`.
     """
     if error.status == 429:
         return "rate_limit_exceeded"

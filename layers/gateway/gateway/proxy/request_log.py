@@ -51,7 +51,8 @@ class RequestLog:
     # The id of the completion, message or Response that the client receives.
     response_id: str | None = None
     finish_reasons: tuple[str, ...] = ()
-    # The format from which a chat stream was translated, or the one to which chat completions were.
+    # `anthropic` if a stream in that format was translated to chat chunks, `responses` if chat completions were
+    # translated to a Response.
     translated: Literal["anthropic", "responses"] | None = None
     # Set where chat completions answer a Responses request.
     translation: "TranslatedRequest | None" = None

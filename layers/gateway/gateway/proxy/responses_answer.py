@@ -1,4 +1,4 @@
-"""The answers to a Responses request that chat completions answer. `responses_fallback.py` sends such a request."""
+"""Translates a provider's chat completions to a Response. `responses_fallback.py` sends the request."""
 
 import codecs
 import json
@@ -23,7 +23,7 @@ def response_builder(log: RequestLog) -> "ResponseBuilder | None":
     """Returns the translator of the answer. None if the provider serves Responses."""
     if log.translation is None:
         return None
-    # Imported by the first request that needs it: a cold start is not slower.
+    # Imported by the first request that needs it, so that it does not delay the cold start.
     from gateway.proxy.translate.responses_events import ResponseBuilder
 
     return ResponseBuilder(
@@ -42,11 +42,11 @@ def whole_response(body: bytes, log: RequestLog) -> bytes:
     completion, builder = json_object(body.removeprefix(codecs.BOM_UTF8)), response_builder(log)
     if completion is None or builder is None:
         raise NotACompletion(
-            "The provider's answer is not a JSON object, or it is over 32 MB long. Request a shorter answer, or check "
+            "The provider's answer is not a JSON object, or is longer than 32 MB. Request a shorter answer, or check "
             "the registered endpoint."
         )
     if error := error_of(completion):
-        # Only the error: beside it may stand a part of the answer.
+        # Leaves out the rest, which may contain a part of the answer.
         reported = body if "choices" not in completion else json.dumps({"error": error}).encode()
         raise upstream_error(502, reported, log.secrets)
     response = builder.whole(completion)

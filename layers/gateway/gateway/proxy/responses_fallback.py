@@ -14,7 +14,7 @@ from gateway.proxy.known_errors import PATH_STATUSES
 from gateway.proxy.request import ForwardRequest
 from gateway.proxy.translate.chat_stream import PATH as CHAT_PATH
 from gateway.proxy.upstream import Chunks, Target, UpstreamResponse
-from gateway.proxy.upstream_errors import PAGE, message_of, read_error_body
+from gateway.proxy.upstream_errors import PAGE_MESSAGE, message_of, read_error_body
 
 if TYPE_CHECKING:
     from gateway.proxy.translate.responses_request import TranslatedRequest
@@ -24,7 +24,8 @@ REMEMBERED_SECONDS = 600.0
 # The messages of servers for a path that they do not have: Go's, Python's, Node's and OpenAI's. A server that has the
 # path answers 404 too, for a model or a response that it does not know, but never with a web page.
 NO_SUCH_PATH = re.compile(
-    rf"(?:404:? )?(?:page |file )?not found\.?|invalid url \(post .*|route post:?/\S* not found|{PAGE}|", re.IGNORECASE
+    rf"(?:404:? )?(?:page |file )?not found\.?|invalid url \(post .*|route post:?/\S* not found|{PAGE_MESSAGE}|",
+    re.IGNORECASE,
 )
 
 
@@ -38,10 +39,10 @@ class ResponsesFallback:
     """Sends requests with `upstream`. Remembers for 10 minutes which versions of providers have no `/responses`."""
 
     def __init__(self, upstream: Sender, *, clock: Callable[[], float] = time.time) -> None:
-        """`clock` must not stop while Lambda freezes the environment, as the monotonic one does."""
+        """`clock` must run while Lambda freezes the environment. The monotonic clock does not."""
         self._upstream = upstream
         self._clock = clock
-        # By provider id: the version without the path, and when it was seen.
+        # By provider id: the version that lacks the path, and the time of its answer.
         self._without_path: dict[str, tuple[str, float]] = {}
 
     def forward(self, request: ForwardRequest, target: Target, *, within: float) -> UpstreamResponse:
@@ -106,13 +107,13 @@ def _message(body: bytes) -> str:
         content = json.loads(message)
     except (ValueError, RecursionError):
         return message
-    # FastAPI's form.
+    # FastAPI answers {"detail": "Not Found"}.
     detail = content.get("detail") if isinstance(content, dict) else None
     return detail if isinstance(detail, str) else message
 
 
 def _translate(request: ForwardRequest) -> "TranslatedRequest":
-    # Imported by the first request that needs it: a cold start is not slower.
+    # Imported by the first request that needs it, so that it does not delay the cold start.
     from gateway.proxy.translate.responses_request import translate_request
 
     body: dict[str, Any] = json.loads(request.body or b"{}", parse_float=_finite)
@@ -134,4 +135,4 @@ def _encode(chat: dict[str, Any]) -> bytes:
         # A text has half of a surrogate pair, which UTF-8 cannot encode.
         return json.dumps(chat).encode()
     except RecursionError:
-        raise InvalidRequest("The body is nested too deeply. Send a flatter one.") from None
+        raise InvalidRequest("The body is nested too deeply. Send one with fewer levels.") from None

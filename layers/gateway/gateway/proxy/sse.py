@@ -209,7 +209,7 @@ def error_of(event: dict[str, Any]) -> object:
 
 
 def named_error(event: dict[str, Any] | None, data: bytes) -> object:
-    """Returns the error of an event that has the name `error`, but none of the forms of `error_of`."""
+    """Returns the error of an event with the name `error` in whose data `error_of` finds no error."""
     return (event or {}).get("message") or data.decode(errors="replace")
 
 

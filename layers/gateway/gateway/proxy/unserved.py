@@ -1,7 +1,8 @@
 """The routes that TokenHub does not serve, and what a client uses instead (docs/tokenhub.md, 1.1).
 
-The gateway forwards requests to them nevertheless, for other providers and for later versions of TokenHub. Where
-`/responses` is missing, it sends chat completions instead. A 404 of `/responses` is therefore about something else.
+The gateway forwards requests to them nevertheless, for other providers and for later versions of TokenHub. If a
+provider does not have `/responses`, the gateway calls its `/chat/completions`. A 404 of `/responses` therefore has
+another cause.
 """
 
 CHAT_COMPLETIONS = "Use /v1/chat/completions."

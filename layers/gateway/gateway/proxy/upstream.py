@@ -105,7 +105,7 @@ class Upstream:
         self._limits = limits
         self._guard = guard
         self._loopback_host = loopback_host
-        # Created at init, where Lambda gives a function a whole processor.
+        # Created at init, when Lambda gives the function a whole processor.
         self._new_transport = transport or partial(_new_transport, guard, tls_context())
         self._wall_clock = wall_clock
         self._lock = Lock()

@@ -34,8 +34,8 @@ MAX_MESSAGE_CHARACTERS = 500
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 # No more than this is read of an error response.
 MAX_ERROR_BODY_BYTES = 64 * 1024
-# The message of an HTML page.
-PAGE = "a web page"
+# Stands for the message of an error whose body is an HTML page.
+PAGE_MESSAGE = "a web page"
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 # TokenHub's text for a model provider's error that arrived instead of a stream.
 RELAYED = re.compile(r"upstream (\d{3}): ?(.*)", re.DOTALL)
@@ -125,7 +125,7 @@ def message_of(body: bytes) -> str:
     try:
         content = json.loads(text)
     except (ValueError, RecursionError):
-        return PAGE if text.startswith("<") else CONTROL_CHARACTERS.sub(" ", text)
+        return PAGE_MESSAGE if text.startswith("<") else CONTROL_CHARACTERS.sub(" ", text)
     return CONTROL_CHARACTERS.sub(" ", _error_message(content) or text)
 
 

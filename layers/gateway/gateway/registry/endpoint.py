@@ -124,14 +124,14 @@ def _parse(endpoint: str) -> SplitResult:
     if parts.query or parts.fragment or endpoint.endswith(("?", "#")):
         raise InvalidEndpoint("The endpoint has a query or fragment. Remove everything from the first ? or #.")
     if PATH.fullmatch(parts.path) is None:
-        raise InvalidEndpoint(f"The endpoint's path has a character that URLs must encode. {EXAMPLE}")
+        raise InvalidEndpoint(f"The endpoint's path has a character that URLs must percent-encode. {EXAMPLE}")
     return parts
 
 
 def _host_and_port(authority: str) -> tuple[str, str]:
     """Returns the host, without the dot at the end of a name, and the port with its colon, or an empty port.
 
-    Raises InvalidEndpoint for a host that neither a resolver nor a certificate can have.
+    Raises InvalidEndpoint for an invalid host or port.
     """
     match = AUTHORITY.fullmatch(authority)
     if match is None:

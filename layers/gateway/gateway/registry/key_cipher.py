@@ -34,13 +34,13 @@ OTHER_FAILURE = "KMS failed. Try again; if the error persists, check KMS in the 
 
 
 class KmsApi:
-    """KMS without botocore's client: the one operation that a forwarded request needs."""
+    """KMS without botocore's client. Has only the operation that a forwarded request needs."""
 
     def __init__(self, kms: AwsApi) -> None:
         self._kms = kms
 
     def decrypt(self, **parameters: Any) -> dict[str, bytes]:
-        """Takes and returns the same parameters as boto3's `decrypt`."""
+        """Takes the parameters of boto3's `decrypt` and returns its `Plaintext`."""
         ciphertext = b64encode(parameters["CiphertextBlob"]).decode()
         response = self._kms.call("Decrypt", parameters | {"CiphertextBlob": ciphertext})
         return {"Plaintext": b64decode(response["Plaintext"])}

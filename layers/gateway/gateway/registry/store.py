@@ -1,4 +1,4 @@
-"""Stores providers in DynamoDB. Only `reader` and `overview` access the providers table too, and they only read.
+"""Stores providers in DynamoDB. Besides it, only `reader` and `overview` access the providers table, to read it.
 
 Each provider is one item. The registry item stores the id of the default provider and the number of providers. A
 transaction updates it with each create, delete and change of default: while there are providers, exactly one is the

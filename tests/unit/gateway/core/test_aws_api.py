@@ -72,7 +72,7 @@ def test_calls_below_the_path_of_its_endpoint(path: str, target: str) -> None:
     assert request.target == target
 
 
-def test_keeps_its_connection() -> None:
+def test_reuses_its_connection() -> None:
     with ScriptedServer(always(SECRET)) as server:
         client = api(server.url)
         for _ in range(3):
@@ -82,7 +82,7 @@ def test_keeps_its_connection() -> None:
     assert {request.connection for request in server.requests} == {server.requests[0].connection}
 
 
-def test_opens_a_new_connection_when_the_kept_one_was_closed() -> None:
+def test_opens_a_new_connection_when_the_idle_one_was_closed() -> None:
     with ScriptedServer(always(SECRET)) as server:
         client = api(server.url)
         client.call("GetSecretValue", READ)
@@ -92,7 +92,7 @@ def test_opens_a_new_connection_when_the_kept_one_was_closed() -> None:
         client.close()
 
 
-def test_uses_no_attempt_on_kept_connections_that_were_closed() -> None:
+def test_uses_no_attempt_on_idle_connections_that_were_closed() -> None:
     with ScriptedServer(always(1.0, SECRET)) as server:
         client = api(server.url, attempts=1)
         with ThreadPoolExecutor(4) as threads:
@@ -105,7 +105,7 @@ def test_uses_no_attempt_on_kept_connections_that_were_closed() -> None:
     assert len({request.connection for request in server.requests}) == 5
 
 
-def test_a_reset_connection_costs_one_attempt_and_discards_the_other_kept_ones() -> None:
+def test_a_reset_connection_costs_one_attempt_and_closes_the_idle_ones() -> None:
     def reset_old_connections(request: Request) -> Pieces:
         old = len(server.requests) > 4 and request.connection in {first.connection for first in server.requests[:4]}
         return (Cut.RESET,) if old else (1.0, SECRET)
@@ -119,7 +119,7 @@ def test_a_reset_connection_costs_one_attempt_and_discards_the_other_kept_ones()
         client.close()
 
 
-def test_a_read_timeout_discards_the_other_kept_connections() -> None:
+def test_a_read_timeout_closes_the_idle_connections() -> None:
     def hang_old_connections(request: Request) -> Pieces:
         old = len(server.requests) > 2 and request.connection in {first.connection for first in server.requests[:2]}
         return (HANG,) if old else (1.0, SECRET)
@@ -151,7 +151,7 @@ def test_raises_for_a_response_without_a_json_object(body: bytes) -> None:
         (answer(body=b"<html>"),),
     ],
 )
-def test_tries_again_after_a_passing_failure(first: Any) -> None:
+def test_retries_after_a_transient_failure(first: Any) -> None:
     assert call(in_turn(first, (SECRET,))) == ({"SecretString": "admin-token"}, 2)
 
 
@@ -213,7 +213,7 @@ def test_rejects_an_untrusted_certificate(tmp_path: Path) -> None:
     assert server.requests == []
 
 
-def test_calls_nothing_under_sam_local_without_a_local_aws() -> None:
+def test_sends_nothing_under_sam_local_without_a_local_aws() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         closed = f"http://127.0.0.1:{listener.getsockname()[1]}"
 

@@ -117,7 +117,7 @@ def test_redacts_a_key_in_nested_encodings(inner: str, middle: str, outer: str, 
     redactor = Redactor()
     redactor.learn(secret)
     assert redact_secrets(text, [secret]) == redactor(text)
-    # Of a key that begins with a backslash, an escaping backslash may stay.
+    # If a key begins with a backslash, an escaping backslash may remain.
     assert redactor(text).replace("\\", "") == f"bad key {REDACTED}!"
 
 
@@ -282,7 +282,7 @@ def seconds(redactor: Redactor, text: str) -> float:
 @pytest.mark.parametrize("keys", [KEYS_OF_TOKENHUB, OTHER_KEYS], ids=["of TokenHub", "others"])
 @pytest.mark.parametrize("written", [str, by_go, in_a_url], ids=["plain", "Go", "URL"])
 def test_redacts_many_keys_in_linear_time(keys: list[str], written: Callable[[str], str]) -> None:
-    """A heartbeat function knows the key of every provider. Quadratic time would be a hundredfold."""
+    """A heartbeat function knows the key of every provider. Quadratic time would be a hundred times as long."""
     redactor = Redactor()
     for key in keys:
         redactor.learn(key)

@@ -1,4 +1,4 @@
-"""Ticks while the clock is moved two days forward and back again: health, history, roll-ups and incidents go on."""
+"""Ticks while the clock is moved two days forward and back again. Health, history, roll-ups and incidents continue."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta

@@ -30,7 +30,7 @@ def test_error_frame_after_a_partial_frame_starts_with_a_blank_line() -> None:
     ("status", "retryable", "code"),
     [(429, True, "rate_limit_exceeded"), (401, False, "invalid_prompt"), (502, True, "server_error")],
 )
-def test_a_failed_response_says_whether_codex_repeats_the_request(status: int, retryable: bool, code: str) -> None:
+def test_the_error_code_decides_whether_codex_sends_the_request_again(status: int, retryable: bool, code: str) -> None:
     error = ProviderError(status, "Broken.", code="model_error", retryable=retryable)
 
     frame = failed_response_frame(error, "resp_1", 3, mid_frame=False)

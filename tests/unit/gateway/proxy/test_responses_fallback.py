@@ -74,7 +74,7 @@ def send(provider: Provider, request: ForwardRequest = REQUEST) -> UpstreamRespo
         (405, b"Method Not Allowed"),
     ],
 )
-def test_translates_where_the_path_is_missing(answer: Answer) -> None:
+def test_translates_for_a_provider_without_the_path(answer: Answer) -> None:
     provider = Provider(answer)
 
     response = send(provider)
@@ -129,49 +129,49 @@ def test_other_requests_pass_unchanged(change: dict[str, object]) -> None:
 
 
 @pytest.fixture
-def asked() -> tuple[Provider, SettableClock, Callable[[Target], list[str]]]:
+def fallback() -> tuple[Provider, SettableClock, Callable[[Target], list[str]]]:
     provider, clock = Provider(NOT_FOUND), SettableClock()
     fallback = ResponsesFallback(provider, clock=clock)
 
-    def ask(target: Target) -> list[str]:
+    def paths_for(target: Target) -> list[str]:
         provider.requests.clear()
         fallback.forward(REQUEST, target, within=5)
         return provider.paths
 
-    assert ask(TARGET) == ["/responses", "/chat/completions"]
-    return provider, clock, ask
+    assert paths_for(TARGET) == ["/responses", "/chat/completions"]
+    return provider, clock, paths_for
 
 
-type Asked = tuple[Provider, SettableClock, Callable[[Target], list[str]]]
+type FallbackParts = tuple[Provider, SettableClock, Callable[[Target], list[str]]]
 
 
-def test_remembers_a_version_without_the_path_for_ten_minutes(asked: Asked) -> None:
-    _, clock, ask = asked
+def test_remembers_a_version_without_the_path_for_ten_minutes(fallback: FallbackParts) -> None:
+    _, clock, paths_for = fallback
 
     clock.now += REMEMBERED_SECONDS - 1
-    assert ask(TARGET) == ["/chat/completions"]
+    assert paths_for(TARGET) == ["/chat/completions"]
     clock.now += 1
-    assert ask(TARGET) == ["/responses", "/chat/completions"]
+    assert paths_for(TARGET) == ["/responses", "/chat/completions"]
 
 
-def test_asks_again_after_the_clock_was_set_back(asked: Asked) -> None:
-    _, clock, ask = asked
+def test_tries_the_path_again_after_the_clock_was_set_back(fallback: FallbackParts) -> None:
+    _, clock, paths_for = fallback
 
     clock.now -= 1
 
-    assert ask(TARGET)[0] == "/responses"
+    assert paths_for(TARGET)[0] == "/responses"
 
 
-def test_asks_another_version_and_another_provider(asked: Asked) -> None:
-    provider, _, ask = asked
+def test_tries_the_path_of_another_version_or_provider(fallback: FallbackParts) -> None:
+    provider, _, paths_for = fallback
     provider.answer = (200, b"{}")
 
-    assert ask(replace(TARGET, version="2")) == ["/responses"]
-    assert ask(replace(TARGET, provider_id="other")) == ["/responses"]
-    assert ask(TARGET) == ["/chat/completions"]
+    assert paths_for(replace(TARGET, version="2")) == ["/responses"]
+    assert paths_for(replace(TARGET, provider_id="other")) == ["/responses"]
+    assert paths_for(TARGET) == ["/chat/completions"]
 
 
-def test_rejects_what_cannot_be_translated() -> None:
+def test_rejects_requests_that_cannot_be_translated() -> None:
     provider = Provider(NOT_FOUND)
 
     with pytest.raises(UnsupportedParameter):
@@ -204,7 +204,7 @@ def test_sends_half_of_a_surrogate_pair_as_an_escape() -> None:
     assert b"\\ud83d" in (provider.requests[1].body or b"")
 
 
-def test_the_second_request_has_the_rest_of_the_time() -> None:
+def test_the_translated_request_gets_the_remaining_time() -> None:
     provider = Provider(NOT_FOUND)
 
     send(provider)

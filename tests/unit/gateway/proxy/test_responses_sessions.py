@@ -160,7 +160,7 @@ def test_reports_errors_of_chat_completions(sessions: Sessions, status: int, bod
     ],
     ids=["beside-choices", "in-a-choice"],
 )
-def test_reports_the_cause_beside_a_part_of_the_answer(sessions: Sessions, fields: Json) -> None:
+def test_reports_an_error_that_follows_a_part_of_the_answer(sessions: Sessions, fields: Json) -> None:
     body = json.dumps(json.loads(completion("Half")) | fields).encode()
 
     reply = sessions.to(chat_only(answer(200, body)), ASK, path="/responses").reply()
@@ -170,7 +170,7 @@ def test_reports_the_cause_beside_a_part_of_the_answer(sessions: Sessions, field
     assert error["message"].startswith("overloaded.")
 
 
-def test_an_error_beside_the_answer_never_repeats_the_answer(sessions: Sessions) -> None:
+def test_the_reported_error_never_contains_the_answer(sessions: Sessions) -> None:
     body = json.dumps(json.loads(completion("Half")) | {"error": 5}).encode()
 
     reply = sessions.to(chat_only(answer(200, body)), ASK, path="/responses").reply()

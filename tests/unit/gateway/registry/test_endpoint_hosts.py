@@ -31,7 +31,7 @@ from gateway.registry.endpoint import normalise
         *("[v1.a]", "[fe80::1%eth0]", "[::1]x", "x[::1]", "[1.2.3.4]", "[", "a]", ".".join(["a" * 63] * 4)),
     ],
 )
-def test_rejects_hosts_that_no_dns_name_can_be(host: str) -> None:
+def test_rejects_hosts_that_are_not_valid_dns_names(host: str) -> None:
     with pytest.raises(InvalidEndpoint, match=r"not a valid URL|host name is not valid") as caught:
         normalise(f"https://{host}/v1")
     assert "Register one like https://tokenhub.example.com/v1." in caught.value.message
@@ -54,7 +54,7 @@ def test_rejects_empty_ports_and_leading_zeros(host: str, port: str) -> None:
 
 @pytest.mark.parametrize("path", ["/${TENANT}/v1", "/<tenant>/v1", "/a\\b", "/ü/v1", '/"v1"', "/[v1]", "/a|b", "/a^b"])
 def test_rejects_paths_with_characters_that_urls_must_encode(path: str) -> None:
-    with pytest.raises(InvalidEndpoint, match="must encode"):
+    with pytest.raises(InvalidEndpoint, match="must percent-encode"):
         normalise(f"https://a.example{path}")
 
 

@@ -164,7 +164,7 @@ def serving(
     admin_token: str | None = None,
     aws_url: str | None = None,
     save_failure: str | None = None,
-    places: int | None = None,
+    slots: int | None = None,
     **options: Any,
 ) -> Iterator[RunningServer]:
     """Runs an API server for the duration of the block, by default with the routes of make_deployment().
@@ -188,7 +188,7 @@ def serving(
             authorizer=TokenAuthorizer(running.authorizer),
             admin_token=(lambda: admin_token) if admin_token else None,
             save_failure=lambda: save_failure,
-            queues=CallQueues(places),
+            queues=CallQueues(slots),
         )
         runner = server.runner()
         running.url = loop.run(_listen(runner))

@@ -110,7 +110,7 @@ def test_killed_make_ends_its_program_even_as_a_zombie(tmp_path: Path) -> None:
     with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as make:
         assert make.stdout is not None
         pid = int(make.stdout.readline())
-        # Until this test waits for it, the killed make remains as a zombie.
+        # The killed make remains as a zombie until this test waits for it.
         make.kill()
 
         end = time.monotonic() + 10

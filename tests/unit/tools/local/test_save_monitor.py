@@ -37,7 +37,7 @@ def test_prints_when_saving_fails_and_works_again() -> None:
     assert second == "Everything is saved in /state again."
 
 
-def test_names_what_was_not_saved_at_the_stop() -> None:
+def test_reports_unsaved_changes_at_the_stop() -> None:
     with pytest.raises(UserError, match=rf"^The changes since [\d:]+ were not saved in /state: {FULL}\. Free space"):
         lines_after(SaveReport(None, 0.0), SaveReport(FULL, 0.0, final=True))
 

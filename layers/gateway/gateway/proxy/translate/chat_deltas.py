@@ -8,7 +8,7 @@ type Json = dict[str, Any]
 
 
 class InvalidMember(Exception):
-    """A member has another type than in chat completions. The argument is its name."""
+    """A member with another type than in chat completions. The argument is its name."""
 
 
 @dataclass(slots=True)
@@ -23,14 +23,14 @@ class CallDelta:
 
 @dataclass(slots=True)
 class Delta:
-    """`texts` are not empty, each with its name: content, reasoning or refusal."""
+    """The content of a delta. `texts` has (name, text) pairs of content, reasoning or refusal, without empty texts."""
 
     texts: list[tuple[str, str]]
     calls: list[CallDelta]
 
 
 def read_delta(delta: Json) -> Delta:
-    """Raises InvalidMember."""
+    """Reads the delta of a chunk. Raises InvalidMember."""
     content = delta.get("content")
     if len(delta) == 1 and content and isinstance(content, str):
         # The most frequent delta.
@@ -69,9 +69,9 @@ def _part_text(part: object, name: str) -> str:
 
 
 def _calls(delta: Json) -> list[CallDelta]:
-    calls, old_function = delta.get("tool_calls"), delta.get("function_call")
+    calls, legacy_function = delta.get("tool_calls"), delta.get("function_call")
     if not calls:
-        return [_call({"index": 0, "function": old_function})] if old_function else []
+        return [_call({"index": 0, "function": legacy_function})] if legacy_function else []
     if not isinstance(calls, list):
         raise InvalidMember("tool_calls")
     return [_call(call) for call in calls]

@@ -17,7 +17,7 @@ class ChatStream:
     Holds comments and pings until the first event has decided.
     """
 
-    # The answer keeps the provider's id.
+    # None, because the stream keeps the provider's id.
     response_id = None
 
     def __init__(self, translator: AnthropicTranslator, *, path: str) -> None:
@@ -33,7 +33,7 @@ class ChatStream:
 
     @property
     def is_unchanged(self) -> bool:
-        """Whether the first event has decided that the stream is not translated."""
+        """Whether the first event has shown that the stream needs no translation."""
         return self._is_anthropic is False
 
     @property

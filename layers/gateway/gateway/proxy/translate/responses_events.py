@@ -31,7 +31,7 @@ type Json = dict[str, Any]
 class ResponseBuilder:
     """Builds one Response. `created_at` is the Unix time in seconds, `suffix` makes the ids unique.
 
-    `stream_error` turns the `error` of a chunk, a dict or a message, into the exception to raise.
+    `stream_error` converts the `error` of a chunk (a dict or a message) to the exception to raise.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class ResponseBuilder:
         # Whether the reader holds no part of a frame.
         self._is_between_frames = True
         self._finish_reason = ""
-        # The members that the Response has from the request, written as JSON once.
+        # The fields of the request that each Response repeats, as JSON. Encoded once.
         self._repeated = ""
         # Whether the last event was returned. Later chunks are dropped.
         self.done = False
@@ -63,7 +63,7 @@ class ResponseBuilder:
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Yields the events for each chunk that these bytes complete.
 
-        Raises `stream_error` at a chunk with an error, and at one that is not a JSON object or is too long.
+        Raises the exception of `stream_error` for a chunk that reports an error, is not a JSON object or is too long.
         """
         if self._is_between_frames and (chunks := _simple_events(data)):
             # The reader would double the cost of a chunk.
@@ -119,7 +119,7 @@ class ResponseBuilder:
             raise self._stream_error(error)
         try:
             choice = _first(chunk)
-            # Read before the first event is written: the numbers of the events have no gaps.
+            # Read before the first event is written, so that an invalid delta leaves no gap in the events' numbers.
             delta = read_delta(_object(choice, "delta"))
         except InvalidMember as invalid:
             raise self._stream_error(f"The provider's stream has a chunk with an invalid {invalid}.") from None
@@ -183,7 +183,7 @@ class ResponseBuilder:
 
 
 def _simple_events(data: bytes) -> list[bytes]:
-    """Returns the data of each event if all are complete and have one line, as most chunks do. Else an empty list."""
+    """Returns the data of each event if every event is complete and has one line, as usual. Else an empty list."""
     if not data.startswith(SIMPLE_START) or not data.endswith(b"\n\n") or b"\r" in data:
         return []
     events = data[len(SIMPLE_START) : -2].split(SIMPLE_BORDER)

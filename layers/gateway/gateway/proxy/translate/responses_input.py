@@ -1,4 +1,4 @@
-"""The input items of a Responses request as chat messages."""
+"""Translates the input items of a Responses request to chat messages."""
 
 import json
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from gateway.proxy.translate.responses_tools import CUSTOM_INPUT, Tools, referen
 # Providers that are not OpenAI have no role `developer`. OpenAI treats the two as one.
 ROLES = {"user": "user", "assistant": "assistant", "system": "system", "developer": "system"}
 TEXT_PARTS = {"input_text", "output_text", "text", "summary_text"}
-# The kinds of the tools that the calls name.
+# The kind of the tool, by the type of the call.
 CALLED_KINDS = {"function_call": "function", "custom_tool_call": "custom", "tool_search_call": "tool_search"}
 NO_STATE = "The gateway stores no responses."
 SEND_AGAIN = f"{NO_STATE} Send the item itself. With the AI SDK, set providerOptions.openai.store to false."
@@ -21,7 +21,7 @@ type Json = dict[str, Any]
 
 @dataclass(slots=True)
 class Turn:
-    """A message, and what must follow it at once: the results of its tool calls, and then the images in them."""
+    """A message and those that must follow it directly: the results of its tool calls, then their images."""
 
     message: Json
     results: list[Json] = field(default_factory=list)
@@ -29,7 +29,7 @@ class Turn:
 
     @property
     def is_open(self) -> bool:
-        """Whether more of the same answer of the model may follow."""
+        """Whether the next item may belong to the same answer of the model."""
         return self.message["role"] == "assistant" and not self.results
 
     def messages(self) -> list[Json]:
@@ -43,18 +43,18 @@ class Conversation:
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
         self._turns: list[Turn] = []
-        # The turn whose message has the call with this id.
+        # By call id: the turn whose message has the call.
         self._callers: dict[str, Turn] = {}
 
     def add_text(self, role: str, text: str) -> None:
         self._turns.append(Turn({"role": role, "content": text}))
 
     def add_items(self, items: list[Any]) -> None:
-        """Raises InvalidRequest and UnsupportedParameter, which name the item."""
+        """Adds the messages of the items. Raises InvalidRequest or UnsupportedParameter, which name the item."""
         for index, item in enumerate(items):
             param = f"input[{index}]"
             if not isinstance(item, dict):
-                raise InvalidRequest(f"{param} is not an object.", param=param)
+                raise InvalidRequest(f"{param} must be an object.", param=param)
             self._add(item, param)
 
     def messages(self) -> list[Json]:
@@ -73,7 +73,7 @@ class Conversation:
             case "additional_tools":
                 self._tools.add(item.get("tools"), f"{param}.tools")
             case "reasoning":
-                # Chat completions take no reasoning back.
+                # Chat completions accept no reasoning in a request.
                 pass
             case "item_reference":
                 raise UnsupportedParameter(SEND_AGAIN, param=param)
@@ -90,7 +90,7 @@ class Conversation:
         content = _content(item.get("content"), f"{param}.content")
         last = self._turns[-1] if self._turns else None
         if role == "assistant" and last is not None and last.is_open and last.message["content"] is None:
-            # The text stood behind its tool calls. Between the calls and their results it would be an error.
+            # The text follows its tool calls. Chat completions reject a message between calls and their results.
             last.message["content"] = content
             return
         self._turns.append(Turn({"role": role, "content": content}))
@@ -126,7 +126,7 @@ class Conversation:
 
 
 def _type(item: Json) -> object:
-    """Returns the type, which messages and references may lack."""
+    """Returns the type of an item. Messages and references may omit it."""
     kind = item.get("type")
     if kind is not None:
         return kind
@@ -135,7 +135,7 @@ def _type(item: Json) -> object:
 
 
 def _arguments(item: Json, param: str) -> str:
-    """Returns the arguments of a call as those of a function. Checks its name."""
+    """Returns the arguments of a call in the form of a function's. Raises InvalidRequest if it has no name."""
     if item["type"] == "tool_search_call":
         return json.dumps(item.get("arguments"))
     _string(item, "name", param)
@@ -160,7 +160,7 @@ def _parts(content: object, param: str) -> list[Json]:
 
 def _part(part: object, param: str) -> Json:
     if not isinstance(part, dict):
-        raise InvalidRequest(f"{param} is not an object.", param=param)
+        raise InvalidRequest(f"{param} must be an object.", param=param)
     match part.get("type"):
         case str() as kind if kind in TEXT_PARTS:
             return _text(_string(part, "text", param))
@@ -174,7 +174,9 @@ def _part(part: object, param: str) -> Json:
             return {"type": "file", "file": file}
         case "input_audio":
             return {"type": "input_audio", "input_audio": part.get("input_audio")}
-    raise UnsupportedParameter("Chat completions have no part of this type.", param=f"{param}.type")
+    raise UnsupportedParameter(
+        "Chat completions have no part of this type. Send text, images, files or audio.", param=f"{param}.type"
+    )
 
 
 def _inline(part: Json, name: str, param: str) -> str:

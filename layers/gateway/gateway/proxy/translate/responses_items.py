@@ -1,4 +1,4 @@
-"""The output items of a Response and the events of each one: OpenAI's names and order."""
+"""The output items of a Response and their events, with OpenAI's names and in its order."""
 
 import json
 from abc import ABC, abstractmethod
@@ -22,7 +22,7 @@ class EventWriter:
         return f"event: {kind}\ndata: {content}\n\n".encode()
 
     def delta(self, start: str, text: str) -> bytes:
-        """Returns an event of which `start` has everything but the text and the number. It is the most frequent one."""
+        """Returns a delta event, the most frequent kind. `start` has everything but the text and the number."""
         # ASCII only: a text may have half of a surrogate pair, which UTF-8 cannot encode.
         return f'{start}{encode_basestring_ascii(text)},"sequence_number":{self._number()}}}\n\n'.encode()
 
@@ -37,7 +37,7 @@ class EventWriter:
 
 
 class OutputItem(ABC):
-    """One item, whose text arrives in pieces. `value` is the item as it stands after the last event."""
+    """One item, whose text arrives in pieces. `value` is the item after the last event."""
 
     prefix = ""
     delta_kind = ""
@@ -142,7 +142,7 @@ class Refusal(Message):
 
 
 class Reasoning(OutputItem):
-    """What a model thinks aloud, as a summary: the AI SDK and LangChain show no other form."""
+    """The reasoning of a model, as a summary, because the AI SDK and LangChain show no other form."""
 
     prefix = "rs"
     delta_kind = "response.reasoning_summary_text.delta"
@@ -167,7 +167,7 @@ class Reasoning(OutputItem):
 
 
 class ToolCall(OutputItem):
-    """A call of a tool. One that was cut has no done events.
+    """A call of a tool. A cut call has no done events.
 
     Codex runs a call at its `output_item.done`, whatever its status (codex-rs/core/src/stream_events_utils.rs).
     """

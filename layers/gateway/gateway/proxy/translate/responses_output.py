@@ -28,7 +28,7 @@ type Json = dict[str, Any]
 
 @dataclass(slots=True)
 class PendingCall:
-    """A tool call. `item` is None until its name arrives; its first arguments wait for that."""
+    """A tool call. `item` is None until the name arrives. `arguments` holds those that arrive before the name."""
 
     id: str
     index: int | None
@@ -64,7 +64,7 @@ class Output:
         return events
 
     def close(self, *, complete: bool) -> bytes:
-        """Closes the open items in their order. If the answer is incomplete, so are its last item and cut calls."""
+        """Closes the open items in order. In an incomplete answer, the last item and cut calls are incomplete too."""
         events = b"".join(self._open_call(call) for call in self._calls if call.item is None)
         for item in self._items:
             if not item.is_done:
@@ -92,7 +92,7 @@ class Output:
         return events + _pending_arguments(call)
 
     def _call(self, delta: CallDelta) -> PendingCall:
-        """Returns the call of a delta. Some providers send no index or the same one for all calls, others new ids."""
+        """Returns the call of a delta. Some providers send no index, one index for all calls, or a new id each time."""
         call, index = self._calls_by_id.get(delta.id), delta.index
         if call is None or (index is not None and call.index not in (None, index)):
             call = self._last_calls.get(index)

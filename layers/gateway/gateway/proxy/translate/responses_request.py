@@ -9,7 +9,7 @@ from gateway.proxy.translate.responses_input import NO_STATE, Conversation
 from gateway.proxy.translate.responses_tools import Tools, referenced_tool, unsupported_tool
 
 WHOLE_CONVERSATION = f"{NO_STATE} Send the whole conversation in input."
-# Fields that need what OpenAI stores or runs.
+# The fields that chat completions cannot express, with the action for the caller.
 UNSUPPORTED = {
     "previous_response_id": WHOLE_CONVERSATION,
     "conversation": WHOLE_CONVERSATION,
@@ -18,7 +18,7 @@ UNSUPPORTED = {
     "moderation": "Chat completions have no moderation. Leave it out, and call a moderation API yourself.",
     "top_logprobs": "The gateway translates no log probabilities. Leave top_logprobs out, or use /v1/chat/completions.",
 }
-# Fields that chat completions have by the same name.
+# Fields that have the same name in chat completions.
 SAME_FIELDS = ("model", "temperature", "top_p", "user", "service_tier")
 # The fields of the request that the Response repeats, with their defaults.
 REPEATED: dict[str, Any] = {
@@ -46,7 +46,7 @@ type Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class TranslatedRequest:
-    """`chat` is the body for chat completions, `repeated` are the fields that the Response has from the request."""
+    """`chat` is the body for chat completions, `repeated` the fields of the request that the Response repeats."""
 
     chat: Json
     tools: Tools
@@ -54,7 +54,7 @@ class TranslatedRequest:
 
 
 def translate_request(body: Json) -> TranslatedRequest:
-    """Raises UnsupportedParameter for a field that chat completions cannot express, and InvalidRequest."""
+    """Translates a body. Raises UnsupportedParameter if chat completions cannot express a field, or InvalidRequest."""
     for name, remedy in UNSUPPORTED.items():
         if body.get(name):
             raise UnsupportedParameter(remedy, param=name)
@@ -84,7 +84,7 @@ def _messages(body: Json, tools: Tools) -> list[Json]:
 
 
 def _tool_fields(body: Json, tools: Tools) -> Json:
-    """Chat completions reject these fields without tools."""
+    """Returns no fields without tools, because chat completions reject them then."""
     choice = _tool_choice(body.get("tool_choice"), tools)
     if not tools.functions:
         return {}
@@ -126,7 +126,10 @@ def _text_fields(text: object) -> Json:
             return verbosity | {"response_format": {"type": "json_object"}}
         case None | "text":
             return verbosity
-    raise UnsupportedParameter("Chat completions have no text format of this type.", param="text.format.type")
+    raise UnsupportedParameter(
+        "Chat completions have no text format of this type. Use text, json_object or json_schema.",
+        param="text.format.type",
+    )
 
 
 def _limits(body: Json) -> Json:

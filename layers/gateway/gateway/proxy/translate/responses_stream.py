@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 class ResponsesStream:
     """Translates the chat chunks that `chat` yields to the events of a Response.
 
-    `make_builder` returns None for a provider that serves Responses. It is called at the first bytes or at the
-    error, because the provider's answer may not have arrived before.
+    `make_builder` returns None for a provider that serves Responses. It is called at the first bytes or the error,
+    because the provider may not have answered before.
     """
 
     translated = False
@@ -73,7 +73,7 @@ class ResponsesStream:
 
 
 def _joined(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Yields the events of frames that arrived together as one piece: each piece costs a write to the client."""
+    """Yields all pieces as one, because each piece costs a write to the client."""
     joined = bytearray()
     try:
         for piece in pieces:

@@ -1,4 +1,4 @@
-"""The tools of a Responses request as chat tools, and the tools that the calls of the answer refer to."""
+"""Translates the tools of a Responses request to chat tools, and the calls of the answer back to these tools."""
 
 import json
 import re
@@ -64,7 +64,7 @@ class Tools:
         return [name for names in added for name in names]
 
     def chat_name(self, tool: Tool) -> str:
-        """Returns the name of the function for a tool that a call or a tool choice names. It may not be defined."""
+        """Returns the function's name for a tool that a call or a tool choice names, even if the tool is undefined."""
         if tool in self._chat_names:
             return self._chat_names[tool]
         same_name = (name for known, name in self._chat_names.items() if known.full_name == tool.full_name)
@@ -75,13 +75,13 @@ class Tools:
         return self._by_chat_name.get(chat_name) or Tool(chat_name)
 
     def keep(self, allowed: set[str]) -> None:
-        """Removes the functions with other chat names than these."""
+        """Removes all functions whose chat name is not allowed."""
         self.functions = [function for function in self.functions if function["function"]["name"] in allowed]
 
     def _add(self, definition: object, param: str, namespace: str | None) -> list[str]:
         kind = definition.get("type") if isinstance(definition, dict) else None
         if not isinstance(definition, dict) or (kind in ("function", "custom", "namespace") and not _name(definition)):
-            raise InvalidRequest(f"{param} is not a tool with a type and a name.", param=param)
+            raise InvalidRequest(f"{param} must be a tool with a type and a name.", param=param)
         if kind == "namespace" and namespace is None:
             return self.add(definition.get("tools"), f"{param}.tools", _name(definition))
         tool = _tool(definition, namespace)
@@ -98,7 +98,7 @@ class Tools:
 
 
 def _chat_names(tool: Tool) -> Iterator[str]:
-    """Yields names for the function of a tool: its full name, then ones with a hash."""
+    """Yields names for the function of a tool: the full name, then names that end in a hash."""
     name = tool.full_name
     if len(name) <= MAX_NAME_CHARACTERS:
         yield name
@@ -118,7 +118,7 @@ def _tool(definition: Json, namespace: str | None) -> Tool | None:
 
 
 def referenced_tool(reference: Json, kind: object) -> Tool:
-    """Returns the tool that a call of the input or a tool choice names. `kind` is that of the tool."""
+    """Returns the tool of this kind that a call of the input or a tool choice names."""
     if kind == "tool_search":
         return TOOL_SEARCH
     name, namespace = str(reference.get("name")), reference.get("namespace")
@@ -136,12 +136,12 @@ def unsupported_tool(kind: object, param: str) -> UnsupportedParameter:
 
 
 def type_name(kind: object) -> str:
-    """Returns the value of a field `type` for an error message."""
+    """Returns a value of a field `type` for an error message, or "of this type" if it does not look like a name."""
     return kind if isinstance(kind, str) and TYPE_NAME.fullmatch(kind) else "of this type"
 
 
 def custom_input(arguments: str) -> str:
-    """Returns the input of a custom tool from the arguments of its function, or the arguments if they have none."""
+    """Returns the input of a custom tool from its function's arguments, or the arguments if they contain no input."""
     try:
         content = json.loads(arguments)
     except (ValueError, RecursionError):

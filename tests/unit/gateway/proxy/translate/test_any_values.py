@@ -1,4 +1,4 @@
-"""Any JSON value in place of any value of a valid request or answer: an error of the gateway, or a valid Response."""
+"""Replaces any value of a valid request or answer by any JSON value. Expects a GatewayError or a valid Response."""
 
 import json
 from collections.abc import Iterator
@@ -72,7 +72,7 @@ def paths(value: object, path: Path = ()) -> Iterator[Path]:
 
 @st.composite
 def changed(draw: st.DrawFn, *originals: Json) -> Json:
-    """One of the objects with another value at one place."""
+    """One of the objects, with one value replaced."""
     content: Any = deepcopy(draw(st.sampled_from(originals)))
     *parents, last = draw(st.sampled_from(list(paths(content))))
     place = content

@@ -50,7 +50,7 @@ def test_a_new_id_on_each_delta_continues_the_call_of_its_index() -> None:
     assert arguments_of(*deltas, call(1, "{}", id="d"), call(0, ":1}", id="e")) == [("a", '{"x":1}'), ("b", "{}")]
 
 
-def test_two_indexes_are_two_calls_in_spite_of_one_id() -> None:
+def test_two_indexes_with_one_id_are_two_calls() -> None:
     assert arguments_of(call(0, "{}", id="a", name="look_up"), call(1, "{}", id="a", name="look_up")) == [
         ("a", "{}"),
         ("a", "{}"),
@@ -75,7 +75,7 @@ def test_arguments_may_be_an_object() -> None:
     assert json.loads(streamed["arguments"]) == json.loads(answered["arguments"]) == {"x": "é"}
 
 
-def test_a_function_call_of_the_old_form_is_a_call() -> None:
+def test_translates_the_legacy_function_call() -> None:
     parts = {"name": "look_up", "arguments": ""}, {"arguments": '{"x"'}, {"arguments": ":1}"}
 
     [streamed] = output_of(*({"function_call": part} for part in parts), finish_reason="function_call")
@@ -140,7 +140,7 @@ def test_rejects_choices_of_another_type(choices: object) -> None:
         ("look_up", "{}", "arguments", "{}"),
     ],
 )
-def test_a_call_that_was_cut_is_never_done(name: str, arguments: str, field: str, value: object) -> None:
+def test_a_cut_call_has_no_done_event(name: str, arguments: str, field: str, value: object) -> None:
     """Codex runs a call at its `output_item.done`."""
     events = translate(stream(chunk(call(0, arguments, id="a", name=name)), finish_reason="length"))
 
@@ -153,7 +153,7 @@ def test_a_call_that_was_cut_is_never_done(name: str, arguments: str, field: str
     assert (answered["status"], answered[field]) == ("incomplete", value)
 
 
-def test_each_call_without_its_end_was_cut() -> None:
+def test_each_call_with_cut_arguments_is_incomplete() -> None:
     calls = call(0, '{"x"', id="a", name="look_up"), call(1, "{}", id="b", name="look_up")
 
     output = output_of(*calls, {"content": "a"}, finish_reason="length")
@@ -171,7 +171,7 @@ def test_the_input_of_a_cut_call_is_the_beginning_of_its_text(data: st.DataObjec
     assert cut_input(arguments[: len(arguments) - 1]) == text
 
 
-def test_arguments_without_the_input_have_no_beginning_of_it() -> None:
+def test_cut_arguments_without_the_input_have_an_empty_input() -> None:
     assert cut_input('{"other": "a') == cut_input("rm -r") == ""
 
 

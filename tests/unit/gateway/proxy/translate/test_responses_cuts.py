@@ -25,7 +25,7 @@ def text_of(item: Json) -> str:
         case "function_call":
             return str(item["arguments"])
         case "tool_search_call":
-            # Its arguments are an object, which no delta can be a part of.
+            # Its arguments are an object, so it has no deltas.
             return ""
     return str(item["input"])
 
@@ -35,9 +35,9 @@ def is_cut_call(item: Json) -> bool:
 
 
 def assert_is_whole(events: list[Json]) -> None:
-    """Asserts that each item is announced once, grows by its deltas, and stands in the Response as it was done.
+    """Asserts that each item is added once, consists of its deltas, and is the same in its done event and the Response.
 
-    A call that was cut is never done: clients would run it.
+    A cut call has no done event, because clients would run it.
     """
     deltas, added, done = defaultdict[int, str](str), list[int](), dict[int, Json]()
     for event in events:

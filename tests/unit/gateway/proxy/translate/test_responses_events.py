@@ -82,7 +82,7 @@ def test_the_usage_is_null_if_the_provider_reports_none() -> None:
 
 
 @pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
-def test_what_the_model_thinks_aloud_is_a_reasoning_item(field: str) -> None:
+def test_reasoning_becomes_a_reasoning_item(field: str) -> None:
     events = translate(stream(chunk({field: "I "}), chunk({field: "think."}), chunk({"content": "a"})))
 
     assert kinds(events)[2:9] == [
@@ -234,7 +234,7 @@ def test_completes_a_stream_without_its_end_mark() -> None:
     assert kinds(translate(chunk({"content": "a"}, "stop")))[-1] == "completed"
 
 
-def test_ignores_what_follows_the_end() -> None:
+def test_ignores_chunks_after_the_end() -> None:
     assert translate(TEXT, chunk({"content": "more"}), DONE) == translate(TEXT)
     late = stream(chunk({"content": "a"}, "stop"), chunk({"content": "more"}))
     assert deltas(translate(late), "output_text") == ["a"]

@@ -1,4 +1,4 @@
-"""Input items as chat messages."""
+"""Translates input items to chat messages."""
 
 import json
 
@@ -102,7 +102,7 @@ def test_results_follow_their_calls_at_once() -> None:
     ]
 
 
-def test_a_text_behind_its_calls_joins_their_message() -> None:
+def test_a_text_after_its_calls_joins_their_message() -> None:
     assert messages(call("1"), text("assistant", "I look."), output("1")) == [
         text("assistant", "I look.") | {"tool_calls": [chat_call("1")]},
         result("1"),
@@ -178,7 +178,7 @@ def test_images_of_results_follow_as_a_user_message() -> None:
         ({"role": "user", "content": [{"type": []}]}, "input[0].content[0].type", "no part"),
     ],
 )
-def test_rejects_what_needs_openai_itself(item: Json, param: str, remedy: str) -> None:
+def test_rejects_items_that_only_openai_supports(item: Json, param: str, remedy: str) -> None:
     with pytest.raises(UnsupportedParameter) as caught:
         messages(item)
 

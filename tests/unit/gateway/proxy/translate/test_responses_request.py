@@ -113,7 +113,7 @@ def test_the_functions_of_a_namespace_have_its_name_in_front() -> None:
     assert shortened[0] != shortened[1]
 
 
-def test_tools_whose_names_meet_get_different_ones() -> None:
+def test_tools_with_colliding_names_get_different_chat_names() -> None:
     plain, custom = FUNCTION | {"name": "agents__spawn"}, CUSTOM | {"name": "agents__spawn"}
     tools = [plain, NAMESPACE, custom, FUNCTION | {"name": "tool_search"}, SEARCH]
     calls = [
@@ -198,7 +198,7 @@ def test_sends_parallel_tool_calls_only_to_forbid_them() -> None:
         ({"text": {"format": {"type": "grammar"}}}, "text.format.type", "text format"),
     ],
 )
-def test_rejects_what_needs_openai_itself(fields: Json, param: str, remedy: str) -> None:
+def test_rejects_fields_that_only_openai_supports(fields: Json, param: str, remedy: str) -> None:
     with pytest.raises(UnsupportedParameter) as caught:
         translate_request(ASK | fields)
 

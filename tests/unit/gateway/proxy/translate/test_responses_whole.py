@@ -45,6 +45,6 @@ def test_the_request_names_the_model_if_the_answer_does_not() -> None:
 
 
 @pytest.mark.parametrize("completion", [{}, {"choices": []}, {"choices": [{"text": "a"}]}, {"object": "list"}])
-def test_rejects_what_is_not_a_completion(completion: Json) -> None:
+def test_rejects_answers_that_are_not_completions(completion: Json) -> None:
     with pytest.raises(NotACompletion):
         builder().whole(completion)

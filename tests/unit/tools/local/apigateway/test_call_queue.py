@@ -9,12 +9,12 @@ from tools.local.apigateway.local_errors import QueueLimit
 def test_refuses_a_call_that_waited_too_long() -> None:
     async def check() -> None:
         queue = CallQueue(1, max_wait_s=0.05)
-        async with queue.place():
+        async with queue.slot():
             with pytest.raises(QueueLimit, match="runs at most 1 requests of this kind at once"):
-                async with queue.place():
+                async with queue.slot():
                     pass
-        # The refused call must not have taken the place.
-        async with queue.place():
+        # The refused call must not have taken the slot.
+        async with queue.slot():
             pass
 
     asyncio.run(check())
@@ -25,10 +25,10 @@ def test_refuses_a_call_at_once_if_too_many_wait() -> None:
         queue = CallQueue(1, max_waiting=1, max_wait_s=60)
 
         async def wait() -> None:
-            async with queue.place():
+            async with queue.slot():
                 pass
 
-        async with queue.place():
+        async with queue.slot():
             waiting = asyncio.create_task(wait())
             await asyncio.sleep(0)
             with pytest.raises(QueueLimit):
@@ -43,10 +43,10 @@ def test_cancelled_call_leaves_the_queue() -> None:
         queue = CallQueue(1, max_waiting=1)
 
         async def wait() -> None:
-            async with queue.place():
+            async with queue.slot():
                 pass
 
-        async with queue.place():
+        async with queue.slot():
             for _ in range(3):
                 waiting = asyncio.create_task(wait())
                 await asyncio.sleep(0)

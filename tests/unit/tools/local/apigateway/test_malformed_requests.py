@@ -1,4 +1,4 @@
-"""Requests that are not valid HTTP: one error shape, and no part of them in the answer or in the log."""
+"""Requests that are not valid HTTP get an error in the common shape. Neither it nor the log quotes them."""
 
 import http.client
 import json

@@ -1,4 +1,4 @@
-"""The limits of the local system's API server: places for buffered calls, and changes while nothing can be saved."""
+"""The limits of the local system's API server: slots for buffered calls, and changes while nothing can be saved."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -29,7 +29,7 @@ def test_refuses_heartbeats_before_the_token_is_checked_while_nothing_can_be_sav
 
 
 def test_bounds_the_buffered_calls_that_run_at_once() -> None:
-    with serving(places=2) as server, httpx.Client(base_url=server.url, timeout=60) as client:
+    with serving(slots=2) as server, httpx.Client(base_url=server.url, timeout=60) as client:
         server.api_gateway.delay_s = 0.3
         with ThreadPoolExecutor(8) as pool:
             answers = list(pool.map(lambda _: client.get("/health").status_code, range(8)))
@@ -38,8 +38,8 @@ def test_bounds_the_buffered_calls_that_run_at_once() -> None:
     assert server.api_gateway.max_running == 2
 
 
-def test_calls_that_wait_for_a_heartbeat_have_separate_places() -> None:
-    with serving(places=1) as server, httpx.Client(base_url=server.url, timeout=60) as client:
+def test_calls_that_wait_for_a_heartbeat_have_separate_slots() -> None:
+    with serving(slots=1) as server, httpx.Client(base_url=server.url, timeout=60) as client:
         server.api_gateway.delay_s = 1.5
         with ThreadPoolExecutor(4) as pool:
             beats = [pool.submit(client.post, "/api/v1/providers/a/heartbeat", headers=TOKEN) for _ in range(3)]

@@ -73,7 +73,7 @@ FUNCTION = {"config": {"FunctionName": "heartbeat", "FunctionArn": "arn:aws:lamb
 
 
 class Calls:
-    """Counts the calls that run at once. `nested` calls itself again once, as ministack does in another scope."""
+    """Counts the calls that run at once. The event `nested` makes `execute` call itself once, as ministack does."""
 
     def __init__(self, max_age_s: float = 60, call_s: float = 0.2) -> None:
         self.calls = AsynchronousCalls(2, lambda _: {"MaximumEventAgeInSeconds": max_age_s})
@@ -110,7 +110,7 @@ class Calls:
             time.sleep(0.02)
 
 
-def test_asynchronous_calls_wait_for_a_place() -> None:
+def test_asynchronous_calls_wait_for_a_slot() -> None:
     calls = Calls()
     invoke = calls.calls.marked(calls.invoke)
 
@@ -143,7 +143,7 @@ def test_drops_asynchronous_calls_that_wait_longer_than_their_maximum_age() -> N
 
     calls.wait(10)
 
-    # The two calls that have a place still run.
+    # The two calls that have a slot still run.
     assert (calls.running, calls.ended) == (2, 0)
     message = "The event was dropped: it waited longer than MaximumEventAgeInSeconds (1)."
     assert calls.results == [{"error": True, "body": {"errorMessage": message}, "log": ""}] * 10

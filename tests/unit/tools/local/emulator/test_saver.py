@@ -84,12 +84,12 @@ def test_reports_a_full_disk_and_its_end_once_each(tmp_path: Path) -> None:
 
     assert running.wait_for_reports(3) == [None, "Is a directory", None]
     loaded, failed, _ = running.reports
-    # The start of the first snapshot.
+    # `saved_until` is the start of the first snapshot.
     assert loaded.saved_until < failed.saved_until <= filled
     assert running.stop() == SaveReport(None, running.reports[-1].saved_until, final=True)
 
 
-def test_reports_what_the_last_snapshot_could_not_save(tmp_path: Path) -> None:
+def test_reports_that_the_last_snapshot_failed(tmp_path: Path) -> None:
     running = Running(tmp_path)
     running.wait_for_first_snapshot()
     filled = time.time()
@@ -101,7 +101,7 @@ def test_reports_what_the_last_snapshot_could_not_save(tmp_path: Path) -> None:
     assert running.reports[0].saved_until < last.saved_until <= filled
 
 
-def test_goes_on_after_an_unexpected_error(tmp_path: Path) -> None:
+def test_continues_after_an_unexpected_error(tmp_path: Path) -> None:
     running = Running(tmp_path)
     running.broken = True
     assert running.wait_for_reports(2) == [None, "the local AWS raised KeyError"]
@@ -127,7 +127,7 @@ def test_reports_before_the_first_request_that_everything_is_saved() -> None:
 
     asyncio.run(guard({"type": "lifespan"}, ignore, accept_requests))
 
-    # A report of the snapshot thread, which waits for `loaded`, can only follow.
+    # The snapshot thread waits for `loaded`, so its first report can only follow.
     assert reported_and_loaded == [(0, False), (1, True)]
     assert (reports[0].failure, reports[0].final) == (None, False)
 
@@ -143,7 +143,7 @@ def test_takes_no_snapshot_before_the_state_is_loaded(tmp_path: Path) -> None:
 
 def test_a_change_waits_less_than_five_seconds_for_its_snapshot() -> None:
     for duration_s in (0.0, 0.5, 1.0, 2.0):
-        # The running snapshot may lack the change, so it waits for the pause and the next one too.
+        # The running snapshot may lack the change. The change then waits for the pause and the next snapshot too.
         assert duration_s + pause_after(duration_s) + duration_s < 5
     assert pause_after(10) > 0
 

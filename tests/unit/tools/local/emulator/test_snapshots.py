@@ -162,7 +162,7 @@ stopping.set()
 
 
 def test_copies_a_large_service_under_ten_writers() -> None:
-    # In a process of its own, because the interpreter's switch interval is global.
+    # In a separate process, because the interpreter's switch interval is global.
     run = subprocess.run(
         [sys.executable, "-c", COPIED_UNDER_WRITES], cwd=REPOSITORY, capture_output=True, text=True, check=False
     )

@@ -57,7 +57,7 @@ def test_replaced_module_has_the_names_that_ministack_uses() -> None:
     assert replaced.ZipFile is Linked
     for name in set(zipfile.__all__) - {"ZipFile"}:
         assert getattr(replaced, name) is getattr(zipfile, name)
-    # ministack evaluates this name after an OSError; zipfile itself does not have it.
+    # ministack evaluates this name after an OSError. zipfile itself does not have it.
     with pytest.raises(OSError, match=r"^disk full$"):
         fail_to_unpack(replaced)
 

@@ -104,7 +104,7 @@ def test_environment_has_lambdas_variables_only(tmp_path: Path) -> None:
 def test_workers_use_the_folder_of_temporary_files(tmp_path: Path) -> None:
     async def scenario(workers: WorkerPool) -> None:
         process = await worker_pid(workers, make_function(tmp_path))
-        # Tests find the processes of a system by its state folder, in which this folder is.
+        # Tests find the processes of a system by its state folder, which contains this folder.
         assert f"TMPDIR={tmp_path / 'tmp'}" in await asyncio.to_thread(process_line, process)
 
     run(scenario, temporary=tmp_path / "tmp")
