@@ -227,7 +227,12 @@ def test_redacts_unregistered_text_with_the_shape_of_a_key(text: str) -> None:
             "Basic OAuth2Token",
             "basic settings= none",
         ),
-        *("VisualBasic 12345678", "a basic deepseek-r1", 'Basic realm="tokenhub", charset="UTF-8"'),
+        *(
+            "VisualBasic 12345678",
+            "VisualBasic Net48Project2024",
+            "a basic deepseek-r1",
+            'Basic realm="tokenhub", charset="UTF-8"',
+        ),
         "The host name of http://tokenhub_server.invalid:8090/v1 is not known.",
     ],
 )
