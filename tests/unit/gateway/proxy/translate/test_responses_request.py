@@ -176,6 +176,35 @@ def test_allowed_tools_leave_the_other_tools_out() -> None:
     assert (names(body), body["tool_choice"]) == (["look_up", "agents__spawn"], "required")
 
 
+def test_allowed_tools_may_be_called_by_default() -> None:
+    allowed = {"type": "allowed_tools", "tools": [{"type": "function", "name": "look_up"}]}
+
+    assert chat(tools=TOOLS, tool_choice=allowed)["tool_choice"] == "auto"
+
+
+def test_the_response_repeats_the_fields_of_the_request_and_the_defaults_of_the_others() -> None:
+    request = {"instructions": "Be brief.", "temperature": 0.0, "tools": [FUNCTION], "tool_choice": None}
+
+    assert translate_request(ASK | request).repeated == {
+        "instructions": "Be brief.",
+        "max_output_tokens": None,
+        "max_tool_calls": None,
+        "metadata": {},
+        "parallel_tool_calls": True,
+        "prompt_cache_key": None,
+        "reasoning": {"effort": None, "summary": None},
+        "safety_identifier": None,
+        "service_tier": None,
+        "temperature": 0.0,
+        "text": {"format": {"type": "text"}},
+        "tool_choice": "auto",
+        "tools": [FUNCTION],
+        "top_p": None,
+        "truncation": "disabled",
+        "user": None,
+    }
+
+
 def test_sends_parallel_tool_calls_only_to_forbid_them() -> None:
     assert "parallel_tool_calls" not in chat(tools=TOOLS, parallel_tool_calls=True)
     assert chat(tools=TOOLS, parallel_tool_calls=False)["parallel_tool_calls"] is False
