@@ -57,6 +57,10 @@ def test_each_name_without_an_id_and_an_index_begins_a_call() -> None:
     ]
 
 
+def test_an_id_that_is_not_a_string_is_ignored() -> None:
+    assert arguments_of(piece("{}", id=5, name="look_up")) == [("call_1_0", "{}")]
+
+
 def test_an_index_after_the_first_delta_continues_the_call_of_its_id() -> None:
     assert arguments_of(piece('{"x"', id="a", name="look_up"), call(0, ":1}", id="a")) == [("a", '{"x":1}')]
 

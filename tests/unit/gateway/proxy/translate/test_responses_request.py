@@ -39,6 +39,7 @@ def test_instructions_become_the_first_message() -> None:
         ("service_tier", "flex", {"service_tier": "flex"}),
         ("reasoning", {"effort": "low", "summary": "auto"}, {"reasoning_effort": "low"}),
         ("reasoning", {"effort": None}, {}),
+        ("reasoning", "low", {}),
         ("text", {"verbosity": "low"}, {"verbosity": "low"}),
         ("text", {"format": {"type": "text"}}, {}),
         ("text", {"format": {"type": "json_object"}}, {"response_format": {"type": "json_object"}}),
