@@ -41,6 +41,7 @@ class Running:
         self.reads = 0
         self.broken = False
         self.changes_during_reads = 0
+        self.failing_reads = 0
         self.reports: list[SaveReport] = []
         self.guard = RequestGuard(app, lambda: report_loaded(self.reports.append))
         store = SnapshotStore(self.folder, self.live, lambda: {"kms": self._state}, lambda _, state: state)
@@ -48,13 +49,14 @@ class Running:
         self._stopping = stopping or threading.Event()
         saver = Saver(store, self.guard, self.reports.append)
         self._thread = threading.Thread(target=saver.run, args=(self._stopping,), daemon=True)
-        self._thread.start()
         if loads:
             asyncio.run(self.guard({"type": "lifespan"}, ignore, ignore))
+        self._thread.start()
 
     def _state(self) -> bytes:
         self.reads += 1
-        if self.broken:
+        if self.broken or self.failing_reads > 0:
+            self.failing_reads -= 1
             raise KeyError("a bug")
         if self.changes_during_reads > 0:
             self.changes_during_reads -= 1
@@ -115,6 +117,25 @@ def test_reports_what_the_last_snapshot_could_not_save(tmp_path: Path) -> None:
 
     assert (last.failure, last.final) == ("Is a directory", True)
     assert running.reports[0].saved_until < last.saved_until <= filled
+
+
+def test_retries_the_last_snapshot(tmp_path: Path) -> None:
+    running = Running(tmp_path)
+    running.wait_for_first_snapshot()
+    running.failing_reads = 1
+
+    last = running.stop()
+
+    assert (last.failure, last.final) == (None, True)
+
+
+def test_takes_no_snapshot_without_a_change(tmp_path: Path) -> None:
+    running = Running(tmp_path, stopping=Stopping())
+
+    running._thread.join()
+
+    # The first one and the last one.
+    assert running.reads == 2
 
 
 def test_goes_on_after_an_unexpected_error(tmp_path: Path) -> None:
