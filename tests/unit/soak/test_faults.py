@@ -4,6 +4,7 @@ import sys
 import threading
 from collections.abc import Iterator
 
+import httpx
 import pytest
 
 from tests.rehearsal import RunningTokenHub
@@ -64,6 +65,7 @@ def test_reports_an_error_of_a_fault_and_plays_the_others(aws: int, tokenhub: Ru
 
     assert set(faults.problems) == {"the fault fill_disk raised RuntimeError: an error during the fault"}
     assert faults.played["restart_tokenhub"] >= 2
+    assert httpx.get(f"{tokenhub.url}/v1/models", trust_env=False).status_code < 500
     # The file size was limited during the fault only.
     assert stopping.limits[0][0] == 4096
     assert resource.prlimit(aws, resource.RLIMIT_FSIZE) == UNLIMITED

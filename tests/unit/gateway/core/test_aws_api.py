@@ -92,6 +92,15 @@ def test_opens_a_new_connection_when_the_idle_one_was_closed() -> None:
         client.close()
 
 
+def test_opens_a_new_connection_after_a_response_that_closes_its_own() -> None:
+    with ScriptedServer(always(answer(body=b"{}", connection="close"))) as server:
+        client = api(server.url, attempts=1)
+        assert [client.call("GetSecretValue", READ) for _ in range(2)] == [{}, {}]
+        client.close()
+
+    assert len({request.connection for request in server.requests}) == 2
+
+
 def test_uses_no_attempt_on_idle_connections_that_were_closed() -> None:
     with ScriptedServer(always(1.0, SECRET)) as server:
         client = api(server.url, attempts=1)
@@ -133,6 +142,10 @@ def test_a_read_timeout_closes_the_idle_connections() -> None:
         client.close()
 
 
+def test_waits_longer_for_a_response_than_for_a_connection() -> None:
+    assert call(always(3.0, SECRET), connect=1, read=60, attempts=1) == ({"SecretString": "admin-token"}, 1)
+
+
 @pytest.mark.parametrize("body", [b"<html>", b"[1]", b""])
 def test_raises_for_a_response_without_a_json_object(body: bytes) -> None:
     with pytest.raises(HTTPClientError, match="GetSecretValue is not a JSON object"):
@@ -172,6 +185,22 @@ def test_raises_an_error_response_at_once(code: str) -> None:
 
     assert raised.value.response["Error"]["Code"] == code
     assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "message"),
+    [
+        ({"__type": "com.amazonaws#Denied", "message": "no"}, "Denied", "no"),
+        ({"__type": "Denied:http://amazonaws.com/", "Message": "no"}, "Denied", "no"),
+        ({}, "400", ""),
+    ],
+)
+def test_reads_the_code_and_the_message_of_each_protocol_version(body: Any, code: str, message: str) -> None:
+    with pytest.raises(ClientError) as raised:
+        call(always(answer(400, json.dumps(body).encode())))
+
+    assert raised.value.response["Error"] == {"Code": code, "Message": message}
+    assert raised.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
 
 
 def test_raises_the_last_error_after_all_attempts() -> None:

@@ -1,8 +1,11 @@
+import re
 import subprocess
 import sys
+import time
 from threading import Thread
 
 from gateway.core.boto import SERVICES, lazy_client
+from tests.template import ROOT
 
 CREATE = f"""
 import boto3
@@ -23,17 +26,28 @@ def test_the_session_creates_the_clients_of_all_functions() -> None:
     assert output.stdout == f"{SERVICES} providers True\n"
 
 
+def test_the_services_are_those_that_the_functions_call() -> None:
+    sources = "".join(path.read_text() for path in ROOT.glob("functions/*/*.py"))
+
+    assert set(re.findall(r"boto3\.(?:client|resource)\(\"(\w+)\"", sources)) == set(SERVICES)
+
+
 def test_a_lazy_client_is_created_once_by_its_first_use() -> None:
     created: list[str] = []
 
     def create() -> str:
         created.append("client")
+        # The other threads need the client meanwhile.
+        time.sleep(1)
         return "client"
 
     client = lazy_client(create)
     assert created == []
 
-    threads = [Thread(target=client.upper) for _ in range(4)]
+    def use() -> None:
+        client.upper()
+
+    threads = [Thread(target=use) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:

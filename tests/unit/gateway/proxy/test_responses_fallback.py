@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.core.errors import InvalidRequest
+from gateway.core.errors import InvalidRequest, StreamTruncated
 from gateway.core.request_errors import UnsupportedParameter
 from gateway.proxy.request import ForwardRequest
 from gateway.proxy.responses_fallback import REMEMBERED_SECONDS, ResponsesFallback
@@ -110,6 +110,28 @@ def test_returns_every_other_answer_unread(answer: Answer) -> None:
     assert response.translation is None
     response.chunks.close()
     assert provider.bodies[0].is_closed
+
+
+class BrokenBody(Body):
+    """A body whose connection breaks after its pieces."""
+
+    def __next__(self) -> bytes:
+        try:
+            return super().__next__()
+        except StopIteration:
+            raise StreamTruncated from None
+
+
+def test_redacts_the_beginning_of_the_key_at_the_end_of_a_broken_answer() -> None:
+    class Broken(Provider):
+        def forward(self, _request: ForwardRequest, _target: Target, *, within: float) -> UpstreamResponse:
+            return UpstreamResponse(404, {}, BrokenBody(f"wrong key {KEY[:30]}".encode()), within, lambda: None)
+
+    response = send(Broken(NOT_FOUND))
+
+    assert next(response.chunks) == b"wrong key [redacted]"
+    with pytest.raises(StreamTruncated):
+        next(response.chunks)
 
 
 def test_returns_an_answer_that_tokenhub_relays() -> None:

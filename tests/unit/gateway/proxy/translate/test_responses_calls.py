@@ -50,6 +50,21 @@ def test_a_new_id_on_each_delta_continues_the_call_of_its_index() -> None:
     assert arguments_of(*deltas, call(1, "{}", id="d"), call(0, ":1}", id="e")) == [("a", '{"x":1}'), ("b", "{}")]
 
 
+def test_each_name_without_an_id_and_an_index_begins_a_call() -> None:
+    assert arguments_of(piece('{"x"', name="look_up"), piece(":1}"), piece("{}", name="look_up")) == [
+        ("call_1_0", '{"x":1}'),
+        ("call_1_1", "{}"),
+    ]
+
+
+def test_an_id_that_is_not_a_string_is_ignored() -> None:
+    assert arguments_of(piece("{}", id=5, name="look_up")) == [("call_1_0", "{}")]
+
+
+def test_an_index_after_the_first_delta_continues_the_call_of_its_id() -> None:
+    assert arguments_of(piece('{"x"', id="a", name="look_up"), call(0, ":1}", id="a")) == [("a", '{"x":1}')]
+
+
 def test_two_indexes_with_one_id_are_two_calls() -> None:
     assert arguments_of(call(0, "{}", id="a", name="look_up"), call(1, "{}", id="a", name="look_up")) == [
         ("a", "{}"),

@@ -67,14 +67,19 @@ def test_the_response_repeats_the_request_and_reports_the_usage() -> None:
 
 
 def test_reports_the_details_of_the_usage() -> None:
-    details = {"prompt_tokens_details": {"cached_tokens": 2}, "completion_tokens_details": {"reasoning_tokens": 1}}
+    prompt, completion = {"cached_tokens": 2, "cache_write_tokens": 3}, {"reasoning_tokens": 1}
+    details = {"prompt_tokens_details": prompt, "completion_tokens_details": completion}
 
     usage = response_of(translate(chunk({}, "stop"), usage_chunk(USAGE | details), DONE))["usage"]
 
-    assert (usage["input_tokens_details"]["cached_tokens"], usage["output_tokens_details"]["reasoning_tokens"]) == (
-        2,
-        1,
-    )
+    assert (usage["input_tokens_details"], usage["output_tokens_details"]) == (prompt, completion)
+
+
+@pytest.mark.parametrize("later", [{"prompt_tokens": 5}, {"prompt_tokens": "5", "completion_tokens": 5}, "none"])
+def test_a_usage_without_counts_never_replaces_one_with_counts(later: object) -> None:
+    chunks = chunk({}, "stop"), usage_chunk(), chunk({}, usage=later), DONE
+
+    assert response_of(translate(*chunks))["usage"]["total_tokens"] == 7
 
 
 def test_the_usage_is_null_if_the_provider_reports_none() -> None:

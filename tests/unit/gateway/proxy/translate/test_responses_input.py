@@ -10,6 +10,7 @@ from gateway.proxy.translate.responses_request import translate_request
 from tests.unit.gateway.responses import ASK, FUNCTION, NAMESPACE, Json
 
 IMAGE: Json = {"type": "input_image", "image_url": "data:image/png;base64,AA==", "detail": "low"}
+AUDIO: Json = {"type": "input_audio", "input_audio": {"data": "AA==", "format": "wav"}}
 CHAT_IMAGE = {"type": "image_url", "image_url": {"url": IMAGE["image_url"], "detail": "low"}}
 
 
@@ -60,6 +61,7 @@ def test_a_message_may_have_no_type() -> None:
             {"type": "input_file", "file_data": "data:x", "filename": "a.pdf"},
             [{"type": "file", "file": {"file_data": "data:x", "filename": "a.pdf"}}],
         ),
+        (AUDIO, [AUDIO]),
     ],
 )
 def test_translates_the_parts(part: Json, expected: object) -> None:
@@ -107,6 +109,22 @@ def test_a_text_after_its_calls_joins_their_message() -> None:
         text("assistant", "I look.") | {"tool_calls": [chat_call("1")]},
         result("1"),
     ]
+
+
+def test_a_text_after_a_result_starts_a_message() -> None:
+    assert messages(call("1"), output("1"), text("assistant", "It is sunny.")) == [
+        {"role": "assistant", "content": None, "tool_calls": [chat_call("1")]},
+        result("1"),
+        text("assistant", "It is sunny."),
+    ]
+
+
+def test_two_texts_are_two_messages() -> None:
+    assert messages(text("assistant", "a"), text("assistant", "b")) == [text("assistant", "a"), text("assistant", "b")]
+
+
+def test_a_content_without_parts_is_an_empty_text() -> None:
+    assert messages({"role": "user", "content": []}) == [text("user", "")]
 
 
 def test_drops_reasoning() -> None:

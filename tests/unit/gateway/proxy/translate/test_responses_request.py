@@ -39,6 +39,7 @@ def test_instructions_become_the_first_message() -> None:
         ("service_tier", "flex", {"service_tier": "flex"}),
         ("reasoning", {"effort": "low", "summary": "auto"}, {"reasoning_effort": "low"}),
         ("reasoning", {"effort": None}, {}),
+        ("reasoning", "low", {}),
         ("text", {"verbosity": "low"}, {"verbosity": "low"}),
         ("text", {"format": {"type": "text"}}, {}),
         ("text", {"format": {"type": "json_object"}}, {"response_format": {"type": "json_object"}}),
@@ -174,6 +175,35 @@ def test_allowed_tools_leave_the_other_tools_out() -> None:
     body = chat(tools=TOOLS, tool_choice={"type": "allowed_tools", "mode": "required", "tools": allowed})
 
     assert (names(body), body["tool_choice"]) == (["look_up", "agents__spawn"], "required")
+
+
+def test_allowed_tools_may_be_called_by_default() -> None:
+    allowed = {"type": "allowed_tools", "tools": [{"type": "function", "name": "look_up"}]}
+
+    assert chat(tools=TOOLS, tool_choice=allowed)["tool_choice"] == "auto"
+
+
+def test_the_response_repeats_the_fields_of_the_request_and_the_defaults_of_the_others() -> None:
+    request = {"instructions": "Be brief.", "temperature": 0.0, "tools": [FUNCTION], "tool_choice": None}
+
+    assert translate_request(ASK | request).repeated == {
+        "instructions": "Be brief.",
+        "max_output_tokens": None,
+        "max_tool_calls": None,
+        "metadata": {},
+        "parallel_tool_calls": True,
+        "prompt_cache_key": None,
+        "reasoning": {"effort": None, "summary": None},
+        "safety_identifier": None,
+        "service_tier": None,
+        "temperature": 0.0,
+        "text": {"format": {"type": "text"}},
+        "tool_choice": "auto",
+        "tools": [FUNCTION],
+        "top_p": None,
+        "truncation": "disabled",
+        "user": None,
+    }
 
 
 def test_sends_parallel_tool_calls_only_to_forbid_them() -> None:

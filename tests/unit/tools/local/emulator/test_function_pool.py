@@ -26,12 +26,14 @@ class Ministack:
     start_s: float = 0.0
     call_s: float = 0.0
     processes: list[Process] = field(default_factory=list)
+    max_starting: int = 0
 
     def acquire(self) -> Process:
         free = [process for process in self.processes if not process.in_use]
         process = free[0] if free else Process()
         if not free:
             self.processes.append(process)
+            self.max_starting = max(self.max_starting, sum(each._cold for each in self.processes))
         process.in_use = True
         return process
 
@@ -59,6 +61,14 @@ def test_quick_calls_share_the_process_that_starts() -> None:
     run_at_once(30, ministack.call)
 
     assert len(ministack.processes) == 1
+
+
+def test_starts_one_process_at_a_time() -> None:
+    ministack = Ministack(FunctionPool(10, spawn_delay_s=0.05), start_s=1.0)
+
+    run_at_once(5, ministack.call)
+
+    assert ministack.max_starting == 1
 
 
 def test_slow_calls_get_processes_up_to_the_bound() -> None:

@@ -20,29 +20,47 @@ async def ignore(_message: Any = None) -> None:
     """Receives or sends nothing."""
 
 
+class Stopping(threading.Event):
+    """Waits for nothing. Set after three pauses."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pauses = 0
+
+    def wait(self, timeout: float | None = None) -> bool:  # noqa: ARG002
+        self.pauses += 1
+        return self.pauses > 3
+
+
 class Running:
     """A saver in a thread, for a service whose file can be made unwritable."""
 
-    def __init__(self, folder: Path, *, loads: bool = True) -> None:
+    def __init__(self, folder: Path, *, loads: bool = True, stopping: threading.Event | None = None) -> None:
         self.folder = folder / "aws"
         self.live = folder / "live"
         self.reads = 0
         self.broken = False
+        self.changes_during_reads = 0
+        self.failing_reads = 0
         self.reports: list[SaveReport] = []
         self.guard = RequestGuard(app, lambda: report_loaded(self.reports.append))
         store = SnapshotStore(self.folder, self.live, lambda: {"kms": self._state}, lambda _, state: state)
         store.restore()
-        self._stopping = threading.Event()
+        self._stopping = stopping or threading.Event()
         saver = Saver(store, self.guard, self.reports.append)
         self._thread = threading.Thread(target=saver.run, args=(self._stopping,), daemon=True)
-        self._thread.start()
         if loads:
             asyncio.run(self.guard({"type": "lifespan"}, ignore, ignore))
+        self._thread.start()
 
     def _state(self) -> bytes:
         self.reads += 1
-        if self.broken:
+        if self.broken or self.failing_reads > 0:
+            self.failing_reads -= 1
             raise KeyError("a bug")
+        if self.changes_during_reads > 0:
+            self.changes_during_reads -= 1
+            self.guard.changes += 1
         return str(self.reads).encode()
 
     def fill_disk(self) -> None:
@@ -101,6 +119,25 @@ def test_reports_that_the_last_snapshot_failed(tmp_path: Path) -> None:
     assert running.reports[0].saved_until < last.saved_until <= filled
 
 
+def test_retries_the_last_snapshot(tmp_path: Path) -> None:
+    running = Running(tmp_path)
+    running.wait_for_first_snapshot()
+    running.failing_reads = 1
+
+    last = running.stop()
+
+    assert (last.failure, last.final) == (None, True)
+
+
+def test_takes_no_snapshot_without_a_change(tmp_path: Path) -> None:
+    running = Running(tmp_path, stopping=Stopping())
+
+    running._thread.join()
+
+    # The first one and the last one.
+    assert running.reads == 2
+
+
 def test_continues_after_an_unexpected_error(tmp_path: Path) -> None:
     running = Running(tmp_path)
     running.broken = True
@@ -133,12 +170,23 @@ def test_reports_before_the_first_request_that_everything_is_saved() -> None:
 
 
 def test_takes_no_snapshot_before_the_state_is_loaded(tmp_path: Path) -> None:
-    running = Running(tmp_path, loads=False)
+    running = Running(tmp_path, loads=False, stopping=Stopping())
 
-    running._stopping.set()
     running._thread.join()
 
     assert (running.reads, running.reports) == (0, [])
+
+
+def test_saves_a_change_during_a_snapshot_with_the_next_one(tmp_path: Path) -> None:
+    running = Running(tmp_path, loads=False)
+    running.changes_during_reads = 1
+    asyncio.run(running.guard({"type": "lifespan"}, ignore, ignore))
+
+    end = time.monotonic() + 20
+    while running.reads < 2:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    running.stop()
 
 
 def test_a_change_waits_less_than_five_seconds_for_its_snapshot() -> None:

@@ -80,6 +80,17 @@ def test_kill_during_a_snapshot_keeps_the_previous_one(tmp_path: Path) -> None:
     assert restarted(tmp_path).saved() == {"dynamodb": 2}
 
 
+def test_kill_before_the_previous_snapshot_is_deleted_restores_the_newest(tmp_path: Path) -> None:
+    aws = Aws(tmp_path, dynamodb=1)
+    aws.snapshots.take()
+    previous = shutil.copytree(tmp_path / "aws" / "000000001", tmp_path / "previous")
+    aws.services["dynamodb"] = 2
+    aws.snapshots.take()
+    previous.rename(tmp_path / "aws" / "000000001")
+
+    assert restarted(tmp_path).saved() == {"dynamodb": 2}
+
+
 def test_retries_at_once_if_a_service_changes_meanwhile(tmp_path: Path) -> None:
     aws = Aws(tmp_path, dynamodb=1, kms=1)
     aws.snapshots.take()

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tools.local.emulator.unpacked_code import link_unpacked, zipfile_with
+from tools.local.emulator.unpacked_code import _unpack, link_unpacked, zipfile_with
 
 
 def pack(folder: Path, name: str, text: str) -> Path:
@@ -34,6 +34,17 @@ def test_changed_archive_is_unpacked_again(tmp_path: Path) -> None:
 
     assert (tmp_path / "two/package/module.py").read_text() == "x = 2"
     assert (tmp_path / "one/package/module.py").read_text() == "x = 1"
+
+
+def test_process_that_unpacks_later_leaves_the_files_of_the_first_one(tmp_path: Path) -> None:
+    archive, unpacked = pack(tmp_path, "code", "x = 1"), tmp_path / "unpacked" / "digest"
+    _unpack(archive, unpacked)
+    first = (unpacked / "package/module.py").stat().st_ino
+
+    _unpack(archive, unpacked)
+
+    assert (unpacked / "package/module.py").stat().st_ino == first
+    assert list((tmp_path / "unpacked").iterdir()) == [unpacked]
 
 
 def test_failed_unpacking_leaves_nothing_behind(tmp_path: Path) -> None:
