@@ -75,10 +75,8 @@ def _subclasses(base: type[errors.GatewayError]) -> Iterator[type[errors.Gateway
 
 
 def _forwarding_errors(*excluded: type[errors.GatewayError]) -> Errors:
-    """All errors between the gateway and the provider, except `excluded` and those of translated Responses.
-
-    ProviderError is excluded too, because it has no fixed code.
-    """
+    """All errors between the gateway and the provider, except `excluded`, those of translated Responses, and
+    ProviderError, which has no fixed code."""
     all_excluded = (errors.ProviderError, *responses_route.ERRORS, *excluded)
     return tuple(e for e in _subclasses(errors.ForwardingError) if e not in all_excluded)
 

@@ -15,8 +15,8 @@ KEY_SHAPED = re.compile(
     r"|(?i:bearer(?:\s|%(?:25)?20|\+|:|\\t)+[\"']?|\b(?:x-)?api[-_]?key[\"']?\s*[:=]\s*[\"']?)"
     r"(?=\w*(?:\d|[._~+/-]\w)|[^\s\"',}]{16})[^\s\"',}]+"
 )
-# The scheme, a value that may be base64, and what follows it. Base64 has a digit, a sign, a capital after a small letter,
-# or padding. An escaped sign ends the first group, so the second one has the rest.
+# The scheme, a value that may be base64, and what follows it. Base64 has a digit, a sign, a capital after a small
+# letter, or padding. The group ends at an escaped sign. The part after it matches the rest.
 BASIC = re.compile(
     r"\b(?i:basic)(?:\s|%(?:25)?20|\+|\\t)+[\"']?"
     r"(?=[A-Za-z]*(?:[0-9+/_-]|[a-z][A-Z]|==?(?![\w\"'])|%|\\))([A-Za-z0-9+/_-]{4,}={0,2})[^\s\"',}<>]*"

@@ -1,6 +1,5 @@
 import json
 import string
-from urllib.parse import quote
 
 import pytest
 from hypothesis import given

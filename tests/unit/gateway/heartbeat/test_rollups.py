@@ -10,7 +10,7 @@ from hypothesis import given, strategies
 from gateway.heartbeat.histogram import Histogram
 from gateway.heartbeat.history import PastBeat
 from gateway.heartbeat.rollup_items import to_items
-from gateway.heartbeat.rollups import Cell, Incident, RollUp, Window, before_future, cell_start, next_window, roll_up
+from gateway.heartbeat.rollups import Cell, Incident, RollUp, Window, cell_start, next_window, roll_up, without_future
 from tests.unit.gateway.builders import BRIEFLY, WEEK, a_provider
 
 MIDNIGHT = datetime(2026, 3, 1, tzinfo=UTC)
@@ -248,4 +248,4 @@ def test_after_the_clock_was_set_back_only_past_incidents_remain() -> None:
     past, future = Incident(at(0), at(1), "past"), Incident(at(60), None, "future")
     ahead = RollUp(until=at(90), incidents=(future, past), open_incident=future)
 
-    assert before_future(ahead, at(30)) == RollUp(incidents=(past,))
+    assert without_future(ahead, at(30)) == RollUp(incidents=(past,))
