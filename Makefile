@@ -92,7 +92,7 @@ reset: .local/ready
 	@$(python) -m tools.local.reset
 
 test: .local/ready-dev
-	$(python) -m pytest -n auto --dist worksteal tests/unit tests/functions layers/streaming/tests
+	$(python) -m pytest -n auto --dist worksteal tests/unit tests/sdks tests/functions layers/streaming/tests
 	@TOKENHUB_URL= $(MAKE) -s conformance
 	$(python) -m pytest tests/integration
 
@@ -108,7 +108,7 @@ check: .local/ready-dev .local/checkov/ready
 	$(python) -m tests.structure.scan .local/checkov/bin/checkov
 
 # Three workers share the files. The longest ones come first, so that all workers end at about the same time.
-longest := $(addprefix tests/e2e/test_,lifecycle.py survival.py alarms.py readme.py sam_local.py schedule.py \
+longest := $(addprefix tests/e2e/test_,lifecycle.py survival.py alarms.py readme.py soak.py sam_local.py schedule.py \
   canary.py policies.py revocation.py deploy_cycle.py thousand.py fuzz.py failures.py)
 slow := $(longest) $(filter-out $(longest),$(wildcard tests/e2e/test_*.py tests/e2e/*/test_*.py))
 

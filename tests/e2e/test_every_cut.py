@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 AT_ONCE = 8
 # Without the pause the reset may discard bytes that the client has not read.
 BEFORE_A_RESET_S = 0.02
-# Between two cuts of a recording of which tests/unit/gateway/proxy/test_every_cut_with_sdks.py cuts every byte.
+# Between two cuts of a recording of which tests/sdks/test_every_cut.py cuts every byte.
 SAMPLE_STEP = 37
 
 # TokenHub's limit of 300 s ends a stream with "close".

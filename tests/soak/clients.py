@@ -16,6 +16,8 @@ STREAM_SHARE = 0.7
 TEXT = "Grüße aus Zürich, 東京 und 🚀 im All " * 4
 _END_MARK = b"data: [DONE]\n\n"
 _TIMEOUT_S = 90
+# All clients together then use about half of a processor, so that other tests can run beside them.
+MAX_PAUSE_S = 2.0
 
 
 @dataclass
@@ -44,6 +46,7 @@ class Client:
         with httpx.Client(base_url=self.url, headers=headers, timeout=_TIMEOUT_S, trust_env=False) as client:
             while not stopping.is_set():
                 self._send(client, self._stream if choice.random() < STREAM_SHARE else self._write)
+                stopping.wait(choice.uniform(0, MAX_PAUSE_S))
 
     def _send(self, client: httpx.Client, request: Callable[[httpx.Client], None]) -> None:
         """Sends one request. Records errors, because an error would end the thread and its checks."""

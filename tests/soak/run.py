@@ -26,8 +26,9 @@ REQUIRED_OUTCOMES = ("stream: whole", "write: acknowledged")
 SETTLE_S = 180
 MAX_MORE_PROCESSES = 2
 MAX_MORE_SOCKETS = 20
-# The local AWS keeps the logs of a day in its memory.
-MAX_MORE_MEGABYTES_PER_MINUTE = 25
+# The local AWS keeps the log lines of a day in its memory, about 13 KB for each request.
+MAX_MORE_MEGABYTES = 40
+MAX_MORE_KILOBYTES_PER_REQUEST = 20
 
 
 @dataclass
@@ -97,14 +98,15 @@ class Soak:
             self._result.peak = _peak(self._result.peak, measure(system))
 
     def _check_usage(self, system: LocalSystem) -> None:
-        before, limit = self._result.before, MAX_MORE_MEGABYTES_PER_MINUTE * self._minutes
+        before, requests = self._result.before, self._result.outcomes.total()
+        max_more_megabytes = MAX_MORE_MEGABYTES + requests * MAX_MORE_KILOBYTES_PER_REQUEST // 1000
         end = time.monotonic() + SETTLE_S
         while True:
             after = self._result.after = measure(system)
             more = (
                 after.processes - before.processes > MAX_MORE_PROCESSES,
                 after.sockets - before.sockets > MAX_MORE_SOCKETS,
-                after.megabytes - before.megabytes > limit,
+                after.megabytes - before.megabytes > max_more_megabytes,
             )
             if not any(more):
                 return
