@@ -24,21 +24,38 @@ async function toolCalls(client) {
 
 async function response(client) {
   let text = "";
-  for await (const event of await client.responses.create({ model: "any", input: "a", stream: true })) {
-    if (event.type === "response.failed") {
-      return event.response.error.message.includes("before it was complete") ? TRUNCATED : "another error";
-    }
+  for await (const event of await client.responses.create(responsesRequest())) {
+    if (event.type === "response.failed") return failure(event);
     if (event.type === "response.completed") return text;
     if (event.type === "response.output_text.delta") text += event.delta;
   }
   return `an end without an event after ${JSON.stringify(text)}`;
 }
 
+async function responseCalls(client) {
+  for await (const event of await client.responses.create(responsesRequest())) {
+    if (event.type === "response.failed") return failure(event);
+    if (event.type === "response.completed") {
+      const calls = event.response.output.filter((item) => item.type === "function_call");
+      return JSON.stringify(calls.map((call) => [call.call_id, call.arguments]));
+    }
+  }
+  return "an end without an event";
+}
+
+function failure(event) {
+  return event.response.error.message.includes("before it was complete") ? TRUNCATED : "another error";
+}
+
+function responsesRequest() {
+  return { model: "any", input: "a", stream: true };
+}
+
 function chat() {
   return { model: "any", messages: [{ role: "user", content: "a" }], stream: true };
 }
 
-const READS = { text, tool_calls: toolCalls, response };
+const READS = { text, tool_calls: toolCalls, response, response_calls: responseCalls };
 
 for await (const line of createInterface({ input: process.stdin })) {
   const { read, body } = JSON.parse(line);
