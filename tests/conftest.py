@@ -92,6 +92,13 @@ def aws(clients: Clients) -> Iterator[Aws]:
         yield account
 
 
+@pytest.fixture(scope="module")
+def module_aws(clients: Clients) -> Iterator[Aws]:
+    """One AWS account per module: creating the tables and the key for each test takes longer than most tests."""
+    with moto_account(clients) as account:
+        yield account
+
+
 @pytest.fixture(scope="session")
 def running_tokenhub() -> Iterator[RunningTokenHub]:
     with RunningTokenHub() as tokenhub:

@@ -6,7 +6,7 @@ from boto3.dynamodb.types import TypeDeserializer
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.dynamodb.models import dynamodb_backends
 
-from tests.conftest import REGION
+from tests.conftest import REGION, Aws
 
 deserialize = TypeDeserializer().deserialize
 
@@ -17,9 +17,10 @@ def read_moto_memory(table: Any) -> list[dict[str, Any]]:
     return [{name: deserialize(value.to_regular_json()) for name, value in item.attrs.items()} for item in items]
 
 
-def empty_moto_table(table: Any) -> None:
-    """Deletes all items of a table."""
-    _stored(table).items.clear()
+def empty_moto_tables(aws: Aws) -> None:
+    """Deletes all items of all tables."""
+    for table in (aws.providers, aws.heartbeats, aws.roll_ups):
+        _stored(table).items.clear()
 
 
 def _stored(table: Any) -> Any:

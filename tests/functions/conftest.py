@@ -12,6 +12,7 @@ import pytest
 from gateway.core.aws_api import AwsApi
 from gateway.proxy.upstream import Upstream
 from tests.conftest import Aws
+from tests.moto_memory import empty_moto_tables
 from tests.moto_server import moto_server
 from tests.rehearsal import RunningTokenHub
 from tests.template import ROOT
@@ -31,6 +32,13 @@ class Context:
 
 
 Load = Callable[[str], Any]
+
+
+@pytest.fixture
+def aws(module_aws: Aws) -> Aws:
+    """The module's AWS with empty tables."""
+    empty_moto_tables(module_aws)
+    return module_aws
 
 
 @pytest.fixture(scope="session")

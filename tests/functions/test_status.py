@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Aws
 from tests.functions.conftest import Context, Load, event
 
 PAGE = "https://chat.example.com"  # the only allowed origin in these tests
@@ -68,11 +67,10 @@ def test_answers_allow_configured_origins(load: Load) -> None:
     assert answer["headers"]["access-control-allow-origin"] == PAGE
 
 
-def test_an_unexpected_error_is_a_500_without_details(load: Load, aws: Aws) -> None:
-    app = load("status")
-    aws.providers.delete()
+def test_an_unexpected_error_is_a_500_without_details(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROVIDERS_TABLE", "missing")
 
-    answer = call(app, "status_data")
+    answer = call(load("status"), "status_data")
 
     assert answer["statusCode"] == 500
     assert json.loads(answer["body"])["error"]["code"] == "internal_error"

@@ -11,8 +11,8 @@ from gateway.registry.endpoint import EndpointPolicy
 from gateway.registry.key_cipher import KeyCipher
 from gateway.registry.service import Registry
 from gateway.registry.store import ProviderStore
-from tests.conftest import Aws, Clients, moto_account
-from tests.moto_memory import empty_moto_table
+from tests.conftest import Aws
+from tests.moto_memory import empty_moto_tables
 from tests.scripted_server import ScriptedServer
 from tests.unit.gateway import certificates
 from tests.unit.gateway.builders import Clock
@@ -26,19 +26,11 @@ type Serve = Callable[..., ScriptedServer]
 type MakeUpstream = Callable[..., Upstream]
 
 
-@pytest.fixture(scope="module")
-def cloud(clients: Clients) -> Iterator[Aws]:
-    """One AWS account per module: creating the tables for each test takes longer than most tests."""
-    with moto_account(clients) as account:
-        yield account
-
-
 @pytest.fixture
-def aws(cloud: Aws) -> Aws:
+def aws(module_aws: Aws) -> Aws:
     """The module's AWS with empty tables."""
-    for table in (cloud.providers, cloud.heartbeats, cloud.roll_ups):
-        empty_moto_table(table)
-    return cloud
+    empty_moto_tables(module_aws)
+    return module_aws
 
 
 @pytest.fixture
