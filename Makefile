@@ -91,10 +91,11 @@ rotate-token: .local/ready
 reset: .local/ready
 	@$(python) -m tools.local.reset
 
+# One worker runs all integration tests, and starts first. It often waits for the local system.
 test: .local/ready-dev
-	$(python) -m pytest -n auto --dist worksteal tests/unit tests/sdks tests/functions layers/streaming/tests
+	$(python) -m pytest -n 3 --dist loadgroup --no-loadscope-reorder \
+	  tests/integration tests/sdks tests/functions tests/unit layers/streaming/tests
 	@TOKENHUB_URL= $(MAKE) -s conformance
-	$(python) -m pytest tests/integration
 
 conformance: .local/ready-dev
 	$(python) -m pytest tests/conformance

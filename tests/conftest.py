@@ -10,7 +10,7 @@ import pytest
 from moto import mock_aws
 
 from tests.rehearsal import RunningTokenHub
-from tests.template import table
+from tests.template import ROOT, table
 
 REGION = "us-east-1"
 ENVIRONMENT = {
@@ -19,6 +19,13 @@ ENVIRONMENT = {
     "AWS_DEFAULT_REGION": REGION,
     "AWS_REGION": REGION,
 }
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Groups the tests for `--dist loadgroup`: the integration tests share a local system, others those of a file."""
+    for item in items:
+        group = "integration" if item.path.is_relative_to(ROOT / "tests/integration") else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @dataclass(frozen=True)
