@@ -1,6 +1,6 @@
 """A provider for measurements. The text of each event is its sending time in nanoseconds of the monotonic clock.
 
-Like TokenHub, it has no `/v1/responses`.
+Like TokenHub, it has no `/v1/responses`. It answers each route except `/v1/chat/completions` with 404.
 """
 
 import asyncio
@@ -61,11 +61,10 @@ async def serve_models(scripts: Mapping[str, Script]) -> asyncio.Server:
 
     async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while head := await _read_head(reader):
-            length = next(int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
-            body = json.loads(await reader.readexactly(length))
-            if head.startswith(b"POST /v1/responses "):
+            content = await reader.readexactly(_content_length(head))
+            if not head.startswith(b"POST /v1/chat/completions "):
                 writer.write(NOT_FOUND)
-            elif body.get("stream"):
+            elif (body := json.loads(content)).get("stream"):
                 await _stream(writer, scripts[body["model"]])
             else:
                 writer.write(completion())
@@ -90,6 +89,11 @@ async def _read_head(reader: asyncio.StreamReader) -> bytes:
         return await reader.readuntil(b"\r\n\r\n")
     except (asyncio.IncompleteReadError, ConnectionError):
         return b""
+
+
+def _content_length(head: bytes) -> int:
+    lines = head.lower().split(b"\r\n")
+    return next((int(line[15:]) for line in lines if line.startswith(b"content-length:")), 0)
 
 
 def _write_chunk(writer: asyncio.StreamWriter, data: bytes) -> None:
