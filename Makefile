@@ -17,7 +17,8 @@
 # make fuzz           run Schemathesis against the whole OpenAPI document (CASES=200, SEED=)
 # make soak           run 16 clients and all faults for ten minutes, and check that nothing is lost (MINUTES=, SEED=)
 # make bench          measure the time that the gateway adds to a stream (BENCH=tick: heartbeats of 1,000 providers,
-#                     BENCH=cold BASE=main: cold starts of this tree and of another commit, BENCH=memory: peak memory)
+#                     BENCH=cold BASE=main: cold starts of this tree and of another commit, BENCH=memory: peak memory,
+#                     BENCH=peers: this gateway beside LiteLLM, Portkey and MLflow)
 # make docs           regenerate the tables of README.md, docs/parameters.md and docs/cost.md
 # make recording      record the terminal picture of README.md again
 # make format         format the code
@@ -28,6 +29,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 OUTAGE ?= cut_clean
 BENCH ?= streaming
+peers := .local/peers/litellm/ready .local/peers/portkey/ready .local/peers/mlflow/ready
 .PHONY: help dev aws tokenhub health trace rehearse token rotate-token reset deploy delete e2e docs recording test \
   conformance check verify fuzz soak bench format clean
 
@@ -122,7 +124,7 @@ fuzz: .local/ready-dev .local/fuzz/ready
 soak: .local/ready-dev
 	@MINUTES=$(MINUTES) SEED=$(SEED) $(python) -m tests.soak
 
-bench: .local/ready-dev .local/bench/ready
+bench: .local/ready-dev .local/bench/ready $(if $(filter peers,$(BENCH)),$(peers))
 	PYTHONPATH=.:layers/gateway:layers/streaming/tests $(python) -m tools.bench.$(BENCH)
 
 format: .local/ready-dev
@@ -172,6 +174,21 @@ $(architecture):
 	@python3.13 -m venv .local/bench
 	@.local/bench/bin/$(pip-install) -r requirements/bench.txt
 	@touch $@
+
+# The gateways that `make bench BENCH=peers` compares with. One that cannot be installed is skipped.
+.local/peers/%/ready: requirements/peers-%.txt
+	@mkdir -p .local/peers
+	@rm -f $@
+	@python3.13 -m venv .local/peers/$*
+	@if .local/peers/$*/bin/$(pip-install) --no-deps -r $<; then touch $@; \
+	else echo "make: $* cannot be installed. It is skipped." >&2; fi
+
+.local/peers/portkey/ready: tools/bench/portkey/package.json tools/bench/portkey/package-lock.json
+	@mkdir -p .local/peers/portkey
+	@rm -f $@
+	@cp tools/bench/portkey/.npmrc tools/bench/portkey/package*.json .local/peers/portkey
+	@if npm ci --silent --prefix .local/peers/portkey; then touch $@; \
+	else echo "make: Portkey cannot be installed. It needs Node 20 and npm. It is skipped." >&2; fi
 
 .local/fuzz/ready: requirements/fuzz.txt
 	@python3.13 -m venv .local/fuzz

@@ -53,6 +53,7 @@ NOT_RUN = {
     'names="$(aws cloudformation': "needs the AWS CLI and a stack on AWS",
     "aws cloudformation deploy": "needs a stack on AWS; test_operating_page.py checks the template that it deploys",
     "aws cloudformation list-stack-resources": "needs the AWS CLI and a stack on AWS",
+    "make bench BENCH=peers": "installs three gateways and takes ten minutes; tests/unit/tools/bench tests its parts",
     "pre-commit install": "installs a git hook; test_tables.py compares the hooks with the commands of make check",
 }
 # On the page of the streaming layer, some of these commands have another meaning.

@@ -43,6 +43,7 @@ SendRequest = Callable[[], Awaitable[tuple[float, bytes]]]
 class Function:
     """The running completions function. `chat` and `responses` each send a request to one of its routes."""
 
+    api: RuntimeApi
     chat: SendRequest
     responses: SendRequest
     process: int
@@ -55,7 +56,7 @@ async def function(system: LocalSystem, url: str) -> AsyncIterator[Function]:
         provider = {"id": "bench", "endpoint": f"{url}/v1", "heartbeat": {"enabled": False}}
         await session.post(f"{system.url}/api/v1/providers", json=provider)
     api = RuntimeApi()
-    running = Function(_sender(api, "completion", BODY), _sender(api, "responses", RESPONSES_BODY), 0)
+    running = Function(api, _sender(api, "completion", BODY), _sender(api, "responses", RESPONSES_BODY), 0)
     process = _start(system, api)
     try:
         await running.chat()
