@@ -4,7 +4,7 @@ import os
 from typing import Any
 
 from gateway.core.aws_api import SECRETS_MANAGER, AwsApi, Timeouts
-from gateway.core.settings import AuthorizerSettings
+from gateway.core.aws_settings import AuthorizerSettings
 from gateway.core.tokens import Role, SecretsApi, Tokens
 
 settings = AuthorizerSettings.from_environ(os.environ)

@@ -6,12 +6,12 @@ from typing import Any, Protocol
 from gateway.core.aws_api import DYNAMODB, KMS, AwsApi
 from gateway.core.cors import Cors
 from gateway.core.redaction import Redactor
-from gateway.core.settings import CompletionsSettings
 from gateway.core.telemetry import make_logger
 from gateway.proxy.forwarder import Forwarder
 from gateway.proxy.request import ForwardRequest
 from gateway.proxy.responses_fallback import ResponsesFallback
 from gateway.proxy.session import Environment, Session
+from gateway.proxy.settings import CompletionsSettings
 from gateway.proxy.targets import TargetResolver
 from gateway.proxy.upstream import Upstream
 from gateway.registry.endpoint import EndpointPolicy

@@ -12,7 +12,6 @@ from gateway.core.boto import lazy_client, set_up_boto3
 from gateway.core.errors import HeartbeatFailed
 from gateway.core.redaction import Redactor
 from gateway.core.sam_local import require_local_aws
-from gateway.core.settings import HeartbeatFunctionSettings
 from gateway.core.telemetry import make_logger
 from gateway.heartbeat.check import HeartbeatCheck
 from gateway.heartbeat.client import relay_errors, serialize_beat
@@ -23,6 +22,7 @@ from gateway.heartbeat.model_list import list_models
 from gateway.heartbeat.reporting import Reporter
 from gateway.heartbeat.rollup_store import RollUpStore
 from gateway.heartbeat.rollup_ticks import RollUps
+from gateway.heartbeat.settings import HeartbeatFunctionSettings
 from gateway.heartbeat.side_effects import SideEffects
 from gateway.heartbeat.ticker import MAX_CONCURRENT_BEATS, Ticker
 from gateway.proxy.targets import TargetResolver

@@ -18,6 +18,7 @@ from gateway.api.error_answer import error_answer
 from gateway.api.openapi import base_path, document
 from gateway.api.responses import empty_head, empty_response, error_response, json_response, provider_response
 from gateway.api.rollup_views import IncidentsView, PeriodsView, incidents_view, periods_view
+from gateway.api.settings import ProvidersSettings
 from gateway.api.validation import invalid_request, validated_event
 from gateway.api.views import (
     BeatNowView,
@@ -33,7 +34,6 @@ from gateway.core.boto import lazy_client, set_up_boto3
 from gateway.core.cors import Cors
 from gateway.core.errors import GatewayError, InternalError, InvalidRequest, ProviderNotFound
 from gateway.core.sam_local import require_local_aws
-from gateway.core.settings import ProvidersSettings
 from gateway.core.strict_json import NOT_JSON
 from gateway.core.telemetry import make_logger
 from gateway.heartbeat.client import CLIENT_CONFIG, HeartbeatClient

@@ -14,12 +14,12 @@ from gateway.core.boto import set_up_boto3
 from gateway.core.cors import Cors
 from gateway.core.errors import InternalError
 from gateway.core.sam_local import require_local_aws
-from gateway.core.settings import StatusSettings
 from gateway.core.telemetry import make_logger
 from gateway.heartbeat.rollup_store import RollUpStore
 from gateway.registry.overview import OverviewReader
 from gateway.status.page import page_mode, status_page
 from gateway.status.reader import StatusReader
+from gateway.status.settings import StatusSettings
 
 settings = StatusSettings.from_environ(os.environ)
 require_local_aws(settings)
