@@ -39,6 +39,10 @@ def test_the_services_are_those_that_the_functions_call() -> None:
     assert set(re.findall(r"boto3\.(?:client|resource)\(\"(\w+)\"", sources)) == set(SERVICES)
 
 
+def test_parses_no_endpoints_of_other_services() -> None:
+    assert KnownServices().load_data("endpoints") == {"partitions": []}
+
+
 # One operation of each service that needs no parameter.
 OPERATIONS = {"dynamodb": "list_tables", "events": "list_rules", "kms": "list_keys", "lambda": "list_functions"}
 
