@@ -9,7 +9,7 @@
 # make reset          delete the data of the stopped local system
 # make deploy         build for AWS and deploy (ENV=dev)
 # make delete         delete the deployed stack (ENV=dev)
-# make e2e            test a deployed gateway (URL, TOKEN, CLIENT_TOKEN)
+# make e2e            test a deployed gateway (URL, TOKEN, CLIENT_TOKEN, ENV=dev: also print its init durations)
 # make test           run the unit, function, conformance and integration tests
 # make conformance    test the rehearsal TokenHub, or a real one (TOKENHUB_URL, TOKENHUB_ADMIN_TOKEN)
 # make check          check style, types, structure and template
@@ -77,7 +77,7 @@ delete: .local/ready
 	@exec $(python) -m tools.ops.deploy --delete $(ENV)
 
 e2e: .local/ready
-	@exec $(python) -m tools.smoke
+	@exec $(python) -m tools.smoke $(ENV)
 
 docs: .local/ready
 	@$(python) -m tools.docs.tables
