@@ -167,9 +167,12 @@ $(architecture):
 	@.local/checkov/bin/$(pip-install) -r requirements/checkov.txt
 	@touch $@
 
-.local/bench/ready: requirements/bench.txt
+.local/bench/ready: requirements/bench.txt requirements/runtime.txt
 	@python3.13 -m venv .local/bench
-	@.local/bench/bin/$(pip-install) -r requirements/bench.txt
+	@python3.13 -m venv .local/bench/runtime
+	@# Compiled in place, because the measured processes run without PYTHONPYCACHEPREFIX.
+	@env -u PYTHONPYCACHEPREFIX .local/bench/bin/pip install -q --disable-pip-version-check -r requirements/bench.txt
+	@env -u PYTHONPYCACHEPREFIX .local/bench/runtime/bin/pip install -q --disable-pip-version-check -r requirements/runtime.txt
 	@touch $@
 
 .local/fuzz/ready: requirements/fuzz.txt
