@@ -44,15 +44,15 @@ BUILT_MODELS = """sorted(
 
 
 @cache
-def loaded(function: str, names: str = MODULES) -> list[str]:
+def loaded(function: str, names: str = MODULES) -> list[Any]:
     """Imports app.py as Lambda does and returns the value of `names`: by default the names of all loaded modules."""
     folder = ROOT / "functions" / function
     paths = [folder, ROOT / "layers/gateway", ROOT / "layers/streaming/python"]
     environ = variables(function) | {"PYTHONPATH": os.pathsep.join(map(str, paths)), "AWS_REGION": "us-east-1"}
-    command = [sys.executable, "-c", f"import json, sys, app; print(json.dumps({names}))"]
+    command = [sys.executable, "-c", f"import gc, json, sys, app; print(json.dumps({names}))"]
     result = subprocess.run(command, env=environ, cwd=folder, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
-    value: list[str] = json.loads(result.stdout.splitlines()[-1])
+    value: list[Any] = json.loads(result.stdout.splitlines()[-1])
     return value
 
 
@@ -88,3 +88,14 @@ def test_init_builds_no_validator_of_a_body() -> None:
     """Deferred.model_config: each request needs only few of them."""
     assert "gateway.registry.schemas" in loaded("providers")
     assert loaded("providers", BUILT_MODELS) == []
+
+
+GARBAGE_COLLECTOR = (
+    "[gc.isenabled(), gc.get_freeze_count() > 10_000, sum(age['collections'] for age in gc.get_stats()) < 10]"
+)
+
+
+@pytest.mark.parametrize("function", sorted({*FUNCTIONS} - {"preflight"}))
+def test_init_runs_without_the_garbage_collector(function: str) -> None:
+    """Python's own start and the imports of this test collect a few times. The init alone would do so 9 to 46 times."""
+    assert loaded(function, GARBAGE_COLLECTOR) == [True, True, True]
