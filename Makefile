@@ -9,7 +9,7 @@
 # make reset          delete the data of the stopped local system
 # make deploy         build for AWS and deploy (ENV=dev)
 # make delete         delete the deployed stack (ENV=dev)
-# make e2e            test a deployed gateway (URL, TOKEN, CLIENT_TOKEN)
+# make e2e            test a deployed gateway (URL, TOKEN, CLIENT_TOKEN, ENV=dev: also print its init durations)
 # make test           run the unit, function, conformance and integration tests
 # make conformance    test the rehearsal TokenHub, or a real one (TOKENHUB_URL, TOKENHUB_ADMIN_TOKEN)
 # make check          check style, types, structure and template
@@ -79,7 +79,7 @@ delete: .local/ready
 	@exec $(python) -m tools.ops.deploy --delete $(ENV)
 
 e2e: .local/ready
-	@exec $(python) -m tools.smoke
+	@exec $(python) -m tools.smoke $(ENV)
 
 docs: .local/ready
 	@$(python) -m tools.docs.tables
@@ -170,9 +170,12 @@ $(architecture):
 	@.local/checkov/bin/$(pip-install) -r requirements/checkov.txt
 	@touch $@
 
-.local/bench/ready: requirements/bench.txt
+.local/bench/ready: requirements/bench.txt requirements/runtime.txt
 	@python3.13 -m venv .local/bench
-	@.local/bench/bin/$(pip-install) -r requirements/bench.txt
+	@python3.13 -m venv .local/bench/runtime
+	@# Compiled in place, because the measured processes run without PYTHONPYCACHEPREFIX.
+	@env -u PYTHONPYCACHEPREFIX .local/bench/bin/pip install -q --disable-pip-version-check -r requirements/bench.txt
+	@env -u PYTHONPYCACHEPREFIX .local/bench/runtime/bin/pip install -q --disable-pip-version-check -r requirements/runtime.txt
 	@touch $@
 
 # The gateways that `make bench BENCH=peers` compares with. One that cannot be installed is skipped.

@@ -134,7 +134,7 @@ def test_totals_equal_hand_computed_totals() -> None:
     usd = dict.fromkeys(cost.prices(), 0.0)
 
     streams = cost.parts(usd | {"lambda.gb_second_arm64": 1.0})[0]
-    assert streams.at(2) == pytest.approx(2 * (10 + 0.01 * 0.43) * 0.5)
+    assert streams.at(2) == pytest.approx(2 * (10 + 0.01 * 0.45) * 0.5)
     standard = sum(part.fixed for part in cost.parts(usd | {"step_functions.standard_transition": 1.0}, express=False))
     assert standard == 43_800 * 5
     assert sum(part.fixed for part in cost.parts(usd | {"dynamodb.write": 1.0})) == 87_600 * 2 + 1_460 * 7

@@ -6,11 +6,13 @@ import inspect
 import re
 from collections.abc import Iterator
 from dataclasses import fields
+from importlib import import_module
 from typing import Any
 
 import pytest
 
-from gateway.core import settings
+from gateway.core.settings import Settings
+from gateway.proxy.settings import Limits
 from gateway.registry.overview import ATTRIBUTES
 from tests.structure.parameter_choices import EVERYTHING
 from tests.structure.rendered import deployed, of_type, render
@@ -198,10 +200,12 @@ GIVEN_TO_ALL = ALL_FUNCTIONS["Environment"]["Variables"].keys()
 SET_BY_SAM_LOCAL = {"AWS_SAM_LOCAL"}
 
 
-def settings_class(name: str) -> type[settings.Settings]:
-    [class_name] = re.findall(r"^settings = (\w+)\.from_environ\(os\.environ\)$", source(FUNCTIONS[name]), re.MULTILINE)
-    found: type[settings.Settings] = getattr(settings, class_name)
-    return found
+def settings_class(name: str) -> type[Settings]:
+    code = source(FUNCTIONS[name])
+    [class_name] = re.findall(r"^settings = (\w+)\.from_environ\(os\.environ\)$", code, re.MULTILINE)
+    [module] = re.findall(rf"^from (gateway\S+) import {class_name}$", code, re.MULTILINE)
+    result: type[Settings] = getattr(import_module(module), class_name)
+    return result
 
 
 def declared(name: str) -> set[str]:
@@ -228,7 +232,7 @@ def test_each_function_uses_every_variable_that_it_is_given(name: str) -> None:
 
 def test_limit_parameters_document_the_defaults_of_the_code() -> None:
     variables = FUNCTIONS["CompletionsFunction"]["Environment"]["Variables"]
-    limits = {f"{field.name.upper()}_SECONDS": field.default for field in fields(settings.Limits)}
+    limits = {f"{field.name.upper()}_SECONDS": field.default for field in fields(Limits)}
     assert limits.keys() == {name for name in declared("CompletionsFunction") if name.endswith("_SECONDS")}
     for name, default in limits.items():
         parameter = name.title().replace("_", "")

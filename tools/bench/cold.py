@@ -20,9 +20,10 @@ from tools.bench import cold_trees
 from tools.bench.cold_servers import Provider, aws_handler, runtime_handler, serving
 from tools.bench.cold_trees import Tree
 from tools.bench.cpu import cpu_s
-from tools.local.settings import EMULATOR, REPOSITORY
+from tools.local.settings import REPOSITORY
 
 ROUNDS = 7
+ENVIRONMENT = REPOSITORY / ".local/bench"
 EVENTS = {
     "authorizer": "authorize",
     "completions": "completion",
@@ -107,14 +108,14 @@ def start(tree: Tree, function: str, aws: str, runtime: str) -> subprocess.Popen
     code = tree.functions / function
     environ = VARIABLES | {"AWS_ENDPOINT_URL": f"http://{aws}", "AWS_LAMBDA_RUNTIME_API": runtime}
     environ |= {"LAMBDA_TASK_ROOT": str(code), "PYTHONPATH": os.pathsep.join(map(str, (code, *tree.layers)))}
-    command = [str(EMULATOR / "bin/python"), "-m", "awslambdaric", "app.handler"]
+    command = [str(ENVIRONMENT / "runtime/bin/python"), "-m", "awslambdaric", "app.handler"]
     return subprocess.Popen(command, cwd=code, env=environ, stdout=subprocess.DEVNULL)
 
 
 def measure_plain_server() -> float:
     """Returns the CPU seconds of uvicorn from its start to its first accepted connection."""
     [port] = free_ports(1)
-    python = str(REPOSITORY / ".local/bench/bin/python")
+    python = str(ENVIRONMENT / "bin/python")
     command = [python, "-m", "uvicorn", "tools.bench.plain_server:app", "--port", str(port), "--log-level", "critical"]
     with subprocess.Popen(command, cwd=REPOSITORY, env=VARIABLES) as process:
         while not _accepts(port):

@@ -36,7 +36,7 @@ READS_PER_REQUEST = 0.1
 COMPLETIONS_GB = 0.5
 # The init of a new execution environment, which Lambda bills too, and the share of requests that start one. The time
 # is the CPU time in docs/benchmarks.md, because AWS gives an init a whole processor.
-INIT_S = 0.43
+INIT_S = 0.45
 INITS_PER_REQUEST = 0.01
 
 # Assumptions about a heartbeat of one provider.

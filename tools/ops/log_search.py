@@ -59,7 +59,7 @@ class LogSearch:
         self._start_ms = start_ms
         self._clock = clock
         self._end = clock() + max_seconds
-        self._groups = _log_groups(cloudformation, stack)
+        self._groups = log_groups(cloudformation, stack)
         # Whether the time limit ended the search.
         self.incomplete = False
 
@@ -103,7 +103,7 @@ class LogSearch:
             arguments["nextToken"] = page["nextToken"]
 
 
-def _log_groups(cloudformation: Any, stack: str) -> dict[str, str]:
+def log_groups(cloudformation: Any, stack: str) -> dict[str, str]:
     """Returns the names of the stack's log groups by logical id."""
     pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack)
     resources = (resource for page in pages for resource in page["StackResourceSummaries"])

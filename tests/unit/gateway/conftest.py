@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gateway.core.settings import Limits
+from gateway.proxy.settings import Limits
 from gateway.proxy.upstream import Guard, Upstream
 from gateway.registry.endpoint import EndpointPolicy
 from gateway.registry.key_cipher import KeyCipher

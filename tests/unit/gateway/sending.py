@@ -4,8 +4,8 @@ from pathlib import Path
 
 import httpx
 
-from gateway.core.settings import Limits
 from gateway.proxy.request import ForwardRequest
+from gateway.proxy.settings import Limits
 from gateway.proxy.upstream import Target, Upstream, UpstreamResponse
 from tests.scripted_server import ScriptedServer
 from tests.unit.gateway.builders import a_request

@@ -2,17 +2,18 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from gateway.heartbeat.history import Page, Uptime
 from gateway.heartbeat.rollups import Cell, Day, Incident
 from gateway.heartbeat.summaries import Period, ProviderHistory
 from gateway.registry.provider import format_timestamp
+from gateway.registry.schemas import Deferred
 
 PERIODS: tuple[Period, ...] = ("24h", "7d", "30d", "90d")
 
 
-class PeriodView(BaseModel):
+class PeriodView(Deferred):
     """The heartbeats of a period. `uptime` is the share of good ones, null without any.
 
     `p50_ms` and `p95_ms` are percentiles of the good ones' latencies with an error of at most 5 %, or null.
@@ -25,7 +26,7 @@ class PeriodView(BaseModel):
     p95_ms: float | None
 
 
-class HalfHourView(BaseModel):
+class HalfHourView(Deferred):
     """The heartbeats that began in one half hour. Latency and time to first token are medians of the good ones."""
 
     start: str = Field(serialization_alias="from")
@@ -35,7 +36,7 @@ class HalfHourView(BaseModel):
     ttft_ms: int | None
 
 
-class DayView(BaseModel):
+class DayView(Deferred):
     """The heartbeats of one UTC day, and the incidents that began on it."""
 
     date: str
@@ -44,7 +45,7 @@ class DayView(BaseModel):
     incidents: int
 
 
-class PeriodsView(BaseModel):
+class PeriodsView(Deferred):
     """The uptime of four periods, 48 half hours and 90 days, newest first and without gaps.
 
     `rolled_up_until` is the time up to which heartbeats are counted, null before the first roll-up.
@@ -59,7 +60,7 @@ class PeriodsView(BaseModel):
     days: list[DayView]
 
 
-class IncidentView(BaseModel):
+class IncidentView(Deferred):
     """A series of failed heartbeats. `end` and `duration_s` are null while it lasts. `cause` is its first error."""
 
     begin: str
@@ -69,7 +70,7 @@ class IncidentView(BaseModel):
     planned: bool
 
 
-class IncidentsView(BaseModel):
+class IncidentsView(Deferred):
     """Incidents, newest first. `next` is the cursor of the next page, null on the last one."""
 
     items: list[IncidentView]

@@ -3,14 +3,15 @@
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from gateway.heartbeat.history import Bucket, Page, PastBeat, Uptime
 from gateway.registry.provider import format_timestamp
+from gateway.registry.schemas import Deferred
 from gateway.status.views import PublicStatus, TokenStatus
 
 
-class BeatView(BaseModel):
+class BeatView(Deferred):
     """The result of one heartbeat. Unknown values are null."""
 
     at: str
@@ -28,7 +29,7 @@ class BeatNowView(BeatView):
     id: str
 
 
-class LatencyView(BaseModel):
+class LatencyView(Deferred):
     """Milliseconds of the good heartbeats. Failed ones are excluded: their latency is the time until they failed."""
 
     min: int
@@ -36,7 +37,7 @@ class LatencyView(BaseModel):
     max: int
 
 
-class BucketView(BaseModel):
+class BucketView(Deferred):
     """The heartbeats that began in one bucket of time. A gap has 0 of them."""
 
     start: str = Field(serialization_alias="from")
@@ -45,7 +46,7 @@ class BucketView(BaseModel):
     latency_ms: LatencyView | None
 
 
-class UptimeView(BaseModel):
+class UptimeView(Deferred):
     """`next` is the cursor of the next page, null on the last one. Uptime is null without a heartbeat in 24 hours."""
 
     next: str | None
@@ -66,19 +67,19 @@ class BucketsView(UptimeView):
     items: list[BucketView]
 
 
-class ModelsView(BaseModel):
+class ModelsView(Deferred):
     """The models as TokenHub lists them."""
 
     models: list[Any]
 
 
-class OkView(BaseModel):
+class OkView(Deferred):
     """The gateway answers."""
 
     status: Literal["ok"] = "ok"
 
 
-class ErrorDetail(BaseModel):
+class ErrorDetail(Deferred):
     """`message` says what happened and what to do. `code` never changes. `param` is the invalid field, or null."""
 
     message: str
@@ -87,7 +88,7 @@ class ErrorDetail(BaseModel):
     param: str | None
 
 
-class ErrorView(BaseModel):
+class ErrorView(Deferred):
     """All errors have this shape."""
 
     type: Literal["error"]

@@ -28,9 +28,9 @@ from botocore.exceptions import (
 )
 from botocore.exceptions import ConnectionError as AwsConnectionError
 
+from gateway.core.aws_settings import AwsSettings
 from gateway.core.aws_signature import AnyCredentials, Credentials, signed_headers
 from gateway.core.sam_local import local_aws_check
-from gateway.core.settings import AwsSettings
 from gateway.core.tls import tls_context
 
 # The domain of each partition's services, by the prefix of its regions. All other regions use amazonaws.com.

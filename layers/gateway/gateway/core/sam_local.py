@@ -6,8 +6,8 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
+from gateway.core.aws_settings import AwsSettings
 from gateway.core.errors import GatewayError
-from gateway.core.settings import AwsSettings
 
 NOT_RUNNING = "The local AWS is not running. Start it with `make dev` or `make aws`, and try again."
 CONNECT_TIMEOUT_S = 2.0

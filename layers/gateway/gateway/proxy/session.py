@@ -8,7 +8,6 @@ from functools import partial
 from aws_lambda_powertools import Logger
 
 from gateway.core.errors import DeadlineExceeded, GatewayError, InternalError, NotAStream
-from gateway.core.settings import Limits
 from gateway.proxy import request_log
 from gateway.proxy.exchange import Exchange
 from gateway.proxy.forwarder import Forwarder
@@ -26,6 +25,7 @@ from gateway.proxy.reply import (
 from gateway.proxy.request import ForwardRequest, read_request, with_metadata
 from gateway.proxy.request_log import RequestLog
 from gateway.proxy.responses_answer import JSON_CONTENT, whole_response
+from gateway.proxy.settings import Limits
 from gateway.proxy.stream import relay, relay_late
 from gateway.proxy.translate.chat_stream import PATH as CHAT_PATH
 from gateway.proxy.translate.chat_stream import read_first_event

@@ -4,7 +4,7 @@ import time
 
 import httpcore
 
-from gateway.core.settings import Limits
+from gateway.proxy.settings import Limits
 
 CONNECT_ATTEMPTS = 2
 MIN_TIMEOUT_SECONDS = 0.001

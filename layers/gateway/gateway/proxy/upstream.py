@@ -24,12 +24,12 @@ from gateway.core.errors import (
     StreamIdleTimeout,
     StreamTruncated,
 )
-from gateway.core.settings import Limits
 from gateway.core.tls import tls_context
 from gateway.proxy.connect import Connector
 from gateway.proxy.provider_headers import forwarded_headers
 from gateway.proxy.request import ForwardRequest
 from gateway.proxy.response_body import ResponseBody, check_encoding
+from gateway.proxy.settings import Limits
 from gateway.proxy.timeouts import CONNECT_ATTEMPTS, RequestTimeouts
 from gateway.proxy.transport_errors import is_dropped, translated_errors
 from gateway.registry.endpoint import is_loopback

@@ -17,8 +17,8 @@ from botocore.regions import EndpointResolver
 from botocore.retries.standard import ThrottledRetryableChecker, TransientRetryableChecker
 
 from gateway.core.aws_api import RETRYABLE_CODES, SECRETS_MANAGER, AwsApi, Timeouts, endpoint
+from gateway.core.aws_settings import AwsSettings
 from gateway.core.errors import GatewayError
-from gateway.core.settings import AwsSettings
 from tests.scripted_server import HANG, Cut, Pieces, Request, Script, ScriptedServer, always, answer, in_turn
 from tests.unit.gateway import certificates
 

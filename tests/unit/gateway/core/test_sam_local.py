@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import boto3
 import pytest
 
+from gateway.core.aws_settings import AwsSettings
 from gateway.core.errors import GatewayError
 from gateway.core.sam_local import require_local_aws
-from gateway.core.settings import AwsSettings
 from tests.scripted_server import ScriptedServer, always, answer
 
 NO_TABLES = always(answer(body=b'{"TableNames": []}', content_type="application/x-amz-json-1.0"))

@@ -4,17 +4,11 @@ from typing import Any
 
 import pytest
 
-from gateway.core.settings import (
-    AuthorizerSettings,
-    AwsSettings,
-    CompletionsSettings,
-    HeartbeatFunctionSettings,
-    InvalidSettings,
-    Limits,
-    PreflightSettings,
-    ProvidersSettings,
-    Settings,
-)
+from gateway.api.settings import ProvidersSettings
+from gateway.core.aws_settings import AuthorizerSettings, AwsSettings
+from gateway.core.settings import InvalidSettings, PreflightSettings, Settings
+from gateway.heartbeat.settings import HeartbeatFunctionSettings
+from gateway.proxy.settings import CompletionsSettings, Limits
 
 FUNCTIONS: tuple[type[Settings], ...] = (
     AuthorizerSettings,

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from gateway.core.settings import Limits
 from gateway.heartbeat.check import HeartbeatCheck
 from gateway.heartbeat.health import Outcome
+from gateway.proxy.settings import Limits
 from gateway.proxy.upstream import Target, Upstream
 from gateway.registry.provider import Health, HeartbeatSettings, Provider
 from tests.rehearsal import KEY as HUB_KEY

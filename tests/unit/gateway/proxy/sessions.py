@@ -10,12 +10,12 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.core.settings import Limits
 from gateway.core.telemetry import make_logger
 from gateway.proxy.forwarder import Forwarder
 from gateway.proxy.request import ForwardRequest
 from gateway.proxy.responses_fallback import ResponsesFallback
 from gateway.proxy.session import SPARE_SECONDS, Environment, Session
+from gateway.proxy.settings import Limits
 from gateway.proxy.upstream import Target, Upstream, UpstreamResponse
 from tests.rehearsal import wait_until
 from tests.scripted_server import STREAM, Script, ScriptedServer, chunk

@@ -5,8 +5,8 @@ from collections.abc import Generator
 import pytest
 
 from gateway.core.errors import ProviderUnreachable, StreamTruncated
-from gateway.core.settings import Limits
 from gateway.proxy.exchange import Exchange
+from gateway.proxy.settings import Limits
 from gateway.proxy.sse import KEEP_ALIVE
 from gateway.proxy.upstream import Target, UpstreamResponse
 from tests.scripted_server import HANG, STREAM, always, chunk

@@ -11,7 +11,7 @@ from gateway.core.errors import (
     ForwardingError,
     StreamTruncated,
 )
-from gateway.core.settings import Limits
+from gateway.proxy.settings import Limits
 from gateway.proxy.upstream import Upstream, UpstreamResponse
 from tests.scripted_server import END, HANG, STREAM, Cut, Piece, always, answer, chunk, in_turn
 from tests.unit.gateway.certificates import server_context

@@ -8,7 +8,7 @@ from gateway.core.errors import (
     FirstByteTimeout,
     StreamIdleTimeout,
 )
-from gateway.core.settings import Limits
+from gateway.proxy.settings import Limits
 from gateway.proxy.upstream import Upstream
 from tests.scripted_server import END, HANG, STREAM, always, answer, chunk
 from tests.unit.gateway.conftest import QUICK, MakeUpstream, Serve
