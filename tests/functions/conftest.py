@@ -1,5 +1,6 @@
 """Loads the functions as Lambda does: with the environment variables of the template, on a moto AWS."""
 
+import gc
 import importlib.util
 import json
 import os
@@ -90,6 +91,8 @@ def load(aws: Aws, moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[L
 
     loaded: list[Any] = []
     yield load_app
+    # The function froze every object of this process. Without this, no cycle of them would be collected.
+    gc.unfreeze()
     for module in loaded:
         for value in vars(module).values():
             if isinstance(value, (AwsApi, Upstream)):
