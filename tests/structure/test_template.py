@@ -107,6 +107,11 @@ def is_open(operation: dict[str, Any]) -> bool:
     return operation.get("security") in (None, [{"NONE": []}])
 
 
+def test_sam_is_the_only_transform() -> None:
+    """These tests apply only SAM's transform, so CloudFormation must not apply another one."""
+    assert template()["Transform"] == "AWS::Serverless-2016-10-31"
+
+
 def test_the_endpoint_is_regional() -> None:
     assert render()["Resources"]["Api"]["Properties"]["EndpointConfiguration"] == {"Types": ["REGIONAL"]}
 

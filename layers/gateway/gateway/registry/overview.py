@@ -65,6 +65,10 @@ class OverviewReader:
         """Returns all providers, in no order. The read is eventually consistent, which costs half as much."""
         scan: dict[str, Any] = {
             "TableName": self._table.name,
+            # ProjectionExpression implies this value. AWS does not document whether the implied value satisfies the
+            # condition on dynamodb:Select in the role:
+            # docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_examples_dynamodb_attributes.html.
+            "Select": "SPECIFIC_ATTRIBUTES",
             # The placeholders avoid DynamoDB's reserved words.
             "ProjectionExpression": ", ".join(f"#{name}" for name in ATTRIBUTES),
             "ExpressionAttributeNames": {f"#{name}": name for name in ATTRIBUTES},

@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from datetime import timedelta
 
@@ -39,15 +40,16 @@ def test_is_empty_without_providers(aws: Aws) -> None:
 
 
 def test_requests_no_attribute_with_a_key_or_an_endpoint(aws: Aws) -> None:
-    """The role allows a Scan of these attributes only."""
+    """The role allows a Scan of these attributes only, and requires `Select`."""
     requests = []
     aws.providers.meta.client.meta.events.register(
         "before-call.dynamodb.Scan", lambda params, **_: requests.append(params)
     )
     OverviewReader(aws.providers).all()
 
-    [body] = [str(request["body"]) for request in requests]
+    [body] = [json.loads(request["body"]) for request in requests]
     assert "ProjectionExpression" in body
+    assert body["Select"] == "SPECIFIC_ATTRIBUTES"
     assert not {"key_ciphertext", "key_fingerprint", "endpoint", "description"} & set(ATTRIBUTES)
 
 
