@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
-from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter
 
 from gateway.core.errors import ProviderError
@@ -85,11 +84,16 @@ def read_events(received: bytes) -> list[Json]:
 
 @cache
 def event_types() -> TypeAdapter[Any]:
+    # Importing the types takes two seconds, so only the workers that run such tests import them.
+    from openai.types.responses import ResponseStreamEvent
+
     return TypeAdapter(ResponseStreamEvent)
 
 
 def read_response(body: bytes) -> Json:
     """Returns a Response. Asserts that the OpenAI SDK's type accepts it."""
+    from openai.types.responses import Response
+
     Response.model_validate_json(body, strict=True)
     return dict(json.loads(body))
 
