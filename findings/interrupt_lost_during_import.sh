@@ -35,7 +35,7 @@ def interrupt(frame, event, _):
 
 
 sys.setprofile(interrupt)
-import decimal  # noqa: E402, F401
+import decimal
 
 print("the program runs on")
 PYTHON

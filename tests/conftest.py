@@ -22,7 +22,7 @@ ENVIRONMENT = {
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Groups the tests for `--dist loadgroup`: the integration tests share a local system, others those of a file."""
+    """Groups the tests for `--dist loadgroup`: by file, except the integration tests, which share a local system."""
     for item in items:
         group = "integration" if item.path.is_relative_to(ROOT / "tests/integration") else str(item.path)
         item.add_marker(pytest.mark.xdist_group(group))

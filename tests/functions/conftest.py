@@ -91,8 +91,9 @@ def load(aws: Aws, moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[L
 
     loaded: list[Any] = []
     yield load_app
-    # The function froze every object of this process. Without this, no cycle of them would be collected.
+    # The function froze every object of this process. If its init failed, collections are still off.
     gc.unfreeze()
+    gc.enable()
     for module in loaded:
         for value in vars(module).values():
             if isinstance(value, (AwsApi, Upstream)):

@@ -14,7 +14,7 @@ from tests.local_system import LocalSystem, free_ports
 from tests.rehearsal import RunningTokenHub
 from tests.soak.clients import Client
 from tests.soak.faults import Faults
-from tests.soak.usage import Usage, measure
+from tests.soak.usage import Usage, has_grown, measure
 
 CLIENTS = 16
 PARAMETERS = "ConnectSeconds=2 FirstByteSeconds=6 StreamIdleSeconds=4 WholeSeconds=60 KeepAliveSeconds=1"
@@ -24,11 +24,6 @@ STOP_S = 120
 REQUIRED_OUTCOMES = ("stream: whole", "write: acknowledged")
 # Idle processes end after a minute, and ministack looks for them every half minute.
 SETTLE_S = 180
-MAX_MORE_PROCESSES = 2
-MAX_MORE_SOCKETS = 20
-# The local AWS keeps the log lines of a day in its memory, about 13 KB for each request.
-MAX_MORE_MEGABYTES = 40
-MAX_MORE_KILOBYTES_PER_REQUEST = 20
 
 
 @dataclass
@@ -99,16 +94,10 @@ class Soak:
 
     def _check_usage(self, system: LocalSystem) -> None:
         before, requests = self._result.before, self._result.outcomes.total()
-        max_more_megabytes = MAX_MORE_MEGABYTES + requests * MAX_MORE_KILOBYTES_PER_REQUEST // 1000
         end = time.monotonic() + SETTLE_S
         while True:
             after = self._result.after = measure(system)
-            more = (
-                after.processes - before.processes > MAX_MORE_PROCESSES,
-                after.sockets - before.sockets > MAX_MORE_SOCKETS,
-                after.megabytes - before.megabytes > max_more_megabytes,
-            )
-            if not any(more):
+            if not has_grown(before, after, requests):
                 return
             if time.monotonic() > end:
                 self._result.problems.append(f"the system uses more than before: {before} → {after}")

@@ -7,6 +7,11 @@ from pathlib import Path
 
 from tests.local_system import LocalSystem
 
+MAX_MORE_PROCESSES = 2
+MAX_MORE_SOCKETS = 20
+# The local AWS keeps the log lines of a day in its memory, about 13 KB for each request.
+MAX_MORE_MEGABYTES = 40
+MAX_MORE_KILOBYTES_PER_REQUEST = 20
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -17,6 +22,16 @@ class Usage:
     processes: int
     megabytes: int
     sockets: int
+
+
+def has_grown(before: Usage, after: Usage, requests: int) -> bool:
+    """Whether a system uses more than before, beyond what it may keep after this number of requests."""
+    max_more_megabytes = MAX_MORE_MEGABYTES + requests * MAX_MORE_KILOBYTES_PER_REQUEST // 1000
+    return (
+        after.processes - before.processes > MAX_MORE_PROCESSES
+        or after.sockets - before.sockets > MAX_MORE_SOCKETS
+        or after.megabytes - before.megabytes > max_more_megabytes
+    )
 
 
 def measure(system: LocalSystem) -> Usage:

@@ -10,19 +10,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from tools.local import log_format
 from tools.local.settings import UserError
-from tools.ops.log_search import log_groups
+from tools.ops.log_search import FUNCTION_GROUPS, log_groups
 from tools.ops.trace import find_clients
 
 HOURS = 24
 # The functions' log groups by logical id.
-FUNCTIONS = {
-    "AuthorizerLogs": "authorizer",
-    "CompletionsLogs": "completions",
-    "HeartbeatLogs": "heartbeat",
-    "PreflightLogs": "preflight",
-    "ProvidersLogs": "providers",
-    "StatusLogs": "status",
-}
+FUNCTIONS = FUNCTION_GROUPS | {"HeartbeatLogs": "heartbeat"}
 # The template selects JSON. Lambda's text format has the other name.
 FILTER = '?initDurationMs ?"Init Duration"'
 TEXT_FORMAT = re.compile(r"REPORT RequestId: .*\tInit Duration: (\d+(?:\.\d+)?) ms")

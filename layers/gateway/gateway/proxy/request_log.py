@@ -137,7 +137,7 @@ def write(log: RequestLog, logger: Logger, namespace: str) -> None:
         "client_request_id": _loggable(log.request.client_request_id, log.target, MAX_CLIENT_ID_CHARACTERS),
         "metadata": _loggable_labels(log),
         "path": log.request.route or log.request.path,
-        # Any other path may contain a text of the caller, a model's name.
+        # Other paths may contain text of the caller, such as a model's name.
         "provider_path": None if log.translation is None else log.provider_path,
         "provider": provider,
         "status": log.status,

@@ -7,10 +7,9 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-import boto3
 import pytest
-from botocore.stub import Stubber
 
+from tests.unit.tools.stack_stubs import StackStubs
 from tools.local.settings import REPOSITORY, UserError
 from tools.ops.log_search import LogSearch
 from tools.ops.trace import UNKNOWN, check_id, parse_since, trace
@@ -47,27 +46,8 @@ ACCESS = {"requestId": "gateway-1", "method": "POST", "status": "200", "latencyM
 ANSWERED = "model gpt-4o-2024, prompt tokens 3, completion tokens 5, id chatcmpl-1"
 
 
-class Stack:
-    """CloudFormation and CloudWatch Logs of a stack, as botocore's stubs. `expect` queues the answers of one search."""
-
-    def __init__(self, *groups: str) -> None:
-        credentials = {"aws_access_key_id": "a", "aws_secret_access_key": "b", "region_name": "eu-west-1"}
-        self.cloudformation: Any = boto3.client("cloudformation", **credentials)  # type: ignore[call-overload]
-        self.logs: Any = boto3.client("logs", **credentials)  # type: ignore[call-overload]
-        self.stubs = Stubber(self.cloudformation), Stubber(self.logs)
-        resource = {"ResourceType": "AWS::Logs::LogGroup", "ResourceStatus": "CREATE_COMPLETE"}
-        summaries = [
-            resource | {"LogicalResourceId": name, "PhysicalResourceId": f"group-{name}", "LastUpdatedTimestamp": 1}
-            for name in groups
-        ]
-        function = {"LogicalResourceId": "CompletionsFunction", "ResourceType": "AWS::Lambda::Function"}
-        self.stubs[0].add_response(
-            "list_stack_resources",
-            {"StackResourceSummaries": [*summaries, summaries[0] | function]},
-            {"StackName": "gateway"},
-        )
-        for stub in self.stubs:
-            stub.activate()
+class Stack(StackStubs):
+    """`expect` queues the answers of one search."""
 
     def expect(self, group: str, value: str, *lines: dict[str, Any], after: str = "", next_token: str = "") -> None:
         events = [{"timestamp": ENDED_AT, "message": json.dumps(line)} for line in lines]

@@ -1,10 +1,10 @@
 import json
 from typing import Any
 
-import boto3
 import pytest
-from botocore.stub import ANY, Stubber
+from botocore.stub import ANY
 
+from tests.unit.tools.stack_stubs import StackStubs
 from tools.local.settings import UserError
 from tools.smoke.init_durations import FILTER, NO_LINES, describe_init_durations, init_duration_ms
 
@@ -58,27 +58,12 @@ def test_reads_the_init_duration_of_cold_starts_only(message: str, duration: flo
     assert init_duration_ms(message) == duration
 
 
-class Stack:
-    """CloudFormation and CloudWatch Logs of a stack, as botocore's stubs."""
-
+class Stack(StackStubs):
     def __init__(self, lines: dict[str, list[list[str]]]) -> None:
         """`lines` has the pages of each log group by its logical id."""
-        credentials = {"aws_access_key_id": "a", "aws_secret_access_key": "b", "region_name": "eu-west-1"}
-        self._cloudformation: Any = boto3.client("cloudformation", **credentials)  # type: ignore[call-overload]
-        self._logs: Any = boto3.client("logs", **credentials)  # type: ignore[call-overload]
-        resource = {
-            "ResourceType": "AWS::Logs::LogGroup",
-            "ResourceStatus": "CREATE_COMPLETE",
-            "LastUpdatedTimestamp": 1,
-        }
-        groups = [resource | {"LogicalResourceId": name, "PhysicalResourceId": f"group-{name}"} for name in lines]
-        stub = Stubber(self._cloudformation)
-        stub.add_response("list_stack_resources", {"StackResourceSummaries": groups}, {"StackName": "gateway"})
-        stub.activate()
-        self._stub = Stubber(self._logs)
+        super().__init__(*lines)
         for name, pages in lines.items():
             self._expect(name, pages)
-        self._stub.activate()
 
     def _expect(self, name: str, pages: list[list[str]]) -> None:
         for number, page in enumerate(pages):
@@ -86,18 +71,18 @@ class Stack:
             request = {"logGroupName": f"group-{name}", "startTime": ANY, "filterPattern": FILTER}
             answer |= {"nextToken": f"page-{number + 1}"} if number + 1 < len(pages) else {}
             request |= {"nextToken": f"page-{number}"} if number else {}
-            self._stub.add_response("filter_log_events", answer, request)
+            self.stubs[1].add_response("filter_log_events", answer, request)
 
     def clients(self, _environment: str) -> tuple[Any, Any, str]:
-        return self._cloudformation, self._logs, "gateway"
+        return self.cloudformation, self.logs, "gateway"
 
 
 def test_shows_median_and_maximum_of_each_function() -> None:
     stack = Stack(
         {
             "AuthorizerLogs": [[cold(300), warm()], [cold(100), cold(120.4)]],
-            "HeartbeatLogs": [[COLD_TEXT]],
             "StatusLogs": [[warm()]],
+            "HeartbeatLogs": [[COLD_TEXT]],
         }
     )
 

@@ -27,7 +27,7 @@ class Stopping(threading.Event):
         super().__init__()
         self.pauses = 0
 
-    def wait(self, timeout: float | None = None) -> bool:  # noqa: ARG002
+    def wait(self, _timeout: float | None = None) -> bool:
         self.pauses += 1
         return self.pauses > 3
 
