@@ -32,7 +32,7 @@ def record(clock: SettableClock) -> RequestLog:
     return RequestLog(request, clock, target=Target("main", ENDPOINT, key=KEY))
 
 
-def told(record: RequestLog, capsys: pytest.CaptureFixture[str]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def written(record: RequestLog, capsys: pytest.CaptureFixture[str]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The log line and the metrics."""
     # A logger keeps the stdout with which it was created, so each test uses another one.
     logger = make_logger(uuid.uuid4().hex, "INFO")
@@ -51,7 +51,7 @@ def test_logs_no_model_name_of_a_path(record: RequestLog, capsys: pytest.Capture
         record.request, route="/v1/models/{model+}", path="/models/a%20secret%20prompt", model=None
     )
 
-    log, _ = told(record, capsys)
+    log, _ = written(record, capsys)
 
     assert log["path"] == "/v1/models/{model+}"
     assert "provider_path" not in log
@@ -102,7 +102,7 @@ def test_writes_one_log_line_per_request(
     clock.now += 1
     record.status, record.stream_end, record.usage, record.model_served = 200, "done", Usage(3, 5), "served"
     record.translated, record.provider_ms, record.response_id = "anthropic", 450, "msg_1"
-    log, _ = told(record, capsys)
+    log, _ = written(record, capsys)
     expected = {
         "message": "request",
         "request_id": "request-1",
@@ -128,7 +128,7 @@ def test_writes_one_log_line_per_request(
 
 
 def test_logs_no_key_and_no_prompt(record: RequestLog, capsys: pytest.CaptureFixture[str]) -> None:
-    log, metrics = told(record, capsys)
+    log, metrics = written(record, capsys)
     assert KEY not in repr((log, metrics))
     assert "secret" not in repr((log, metrics))
 
@@ -139,12 +139,12 @@ def test_redacts_a_model_name_before_shortening_it(
 ) -> None:
     record.target = Target("main", ENDPOINT, key=key)
     record.model_served = "m" * (MAX_MODEL_CHARACTERS - 10) + key
-    log, _ = told(record, capsys)
+    log, _ = written(record, capsys)
     assert log["model_served"] == "m" * (MAX_MODEL_CHARACTERS - 10) + "[redacted]"
 
 
 def test_omits_unknown_values_instead_of_writing_zero(record: RequestLog, capsys: pytest.CaptureFixture[str]) -> None:
-    log, metrics = told(record, capsys)
+    log, metrics = written(record, capsys)
     names = ("ttfb_ms", "prompt_tokens", "completion_tokens", "model_served", "translated", "stream_end", "code")
     assert [log.get(name) for name in names] == [None] * 7
     assert not any({"PromptTokens", "CompletionTokens", "FirstByteTime"} & line.keys() for line in metrics)
@@ -157,7 +157,7 @@ def test_writes_metrics_for_all_providers_and_for_this_one(
     record.count(b"abc")
     clock.now += 1
     record.usage = Usage(3, 0)
-    _, (overall, provider) = told(record, capsys)
+    _, (overall, provider) = written(record, capsys)
     felt = {"Requests": [1.0], "RequestErrors": [0.0], "FirstByteTime": [500.0], "RequestTime": [1500.0]}
     assert values(overall) == felt | {"StreamsTruncated": [0.0]}
     assert values(provider) == felt | {"PromptTokens": [3.0], "CompletionTokens": [0.0], "provider": "main"}
@@ -165,27 +165,27 @@ def test_writes_metrics_for_all_providers_and_for_this_one(
 
 def test_counts_a_truncated_stream_for_the_alarm(record: RequestLog, capsys: pytest.CaptureFixture[str]) -> None:
     record.stream_end, record.code = "truncated", "stream_truncated"
-    log, (overall, provider) = told(record, capsys)
+    log, (overall, provider) = written(record, capsys)
     assert overall["StreamsTruncated"] == overall["RequestErrors"] == provider["RequestErrors"] == [1.0]
     assert log["code"] == "stream_truncated"
 
 
 def test_logs_status_and_code_of_an_error(record: RequestLog, capsys: pytest.CaptureFixture[str]) -> None:
     record.set_error(FirstByteTimeout("x"))
-    log, _ = told(record, capsys)
+    log, _ = written(record, capsys)
     assert (log["status"], log["code"]) == (504, "first_byte_timeout")
 
 
 def test_counts_an_error_that_reached_no_provider(record: RequestLog, capsys: pytest.CaptureFixture[str]) -> None:
     record.target = None
     record.set_error(FirstByteTimeout("x"))
-    _, (overall,) = told(record, capsys)
+    _, (overall,) = written(record, capsys)
     assert (overall["Requests"], overall["RequestErrors"]) == ([1.0], [1.0])
     assert "provider" not in overall
 
 
 def test_writes_metrics_in_the_given_namespace(record: RequestLog, capsys: pytest.CaptureFixture[str]) -> None:
-    _, metrics = told(record, capsys)
+    _, metrics = written(record, capsys)
     assert {each["Namespace"] for line in metrics for each in line["_aws"]["CloudWatchMetrics"]} == {"Ours"}
 
 
@@ -193,18 +193,18 @@ def test_logs_the_callers_request_id_bounded_and_without_secrets(
     record: RequestLog, capsys: pytest.CaptureFixture[str]
 ) -> None:
     record.request = replace(record.request, client_request_id=f"a\x1b\n{KEY} " + "b" * 1000)
-    log, _ = told(record, capsys)
+    log, _ = written(record, capsys)
     assert log["client_request_id"] == ("a[redacted] " + "b" * 1000)[:MAX_CLIENT_ID_CHARACTERS]
 
 
 def test_omits_a_missing_request_id_of_the_caller(record: RequestLog, capsys: pytest.CaptureFixture[str]) -> None:
-    log, _ = told(record, capsys)
+    log, _ = written(record, capsys)
     assert log.get("client_request_id") is None
 
 
 def test_logs_genai_names_beside_the_gateways_own(record: RequestLog, capsys: pytest.CaptureFixture[str]) -> None:
     record.usage, record.model_served, record.finish_reasons = Usage(3, 5), "served", ("stop", "length")
-    log, _ = told(record, capsys)
+    log, _ = written(record, capsys)
     assert {name: value for name, value in log.items() if name.startswith("gen_ai.")} == {
         "gen_ai.request.model": "asked",
         "gen_ai.response.model": "served",
@@ -215,7 +215,7 @@ def test_logs_genai_names_beside_the_gateways_own(record: RequestLog, capsys: py
 
 
 def test_omits_unknown_genai_fields(record: RequestLog, capsys: pytest.CaptureFixture[str]) -> None:
-    log, _ = told(record, capsys)
+    log, _ = written(record, capsys)
     known = {name for name, value in log.items() if name.startswith("gen_ai.") and value is not None}
     assert known == {"gen_ai.request.model"}
 
@@ -224,14 +224,14 @@ def test_logs_the_id_of_the_answer_bounded_and_without_secrets(
     record: RequestLog, capsys: pytest.CaptureFixture[str]
 ) -> None:
     record.response_id = f"a\x1b\n{KEY} " + "b" * 1000
-    log, _ = told(record, capsys)
+    log, _ = written(record, capsys)
     assert log["response_id"] == ("a[redacted] " + "b" * 1000)[:MAX_RESPONSE_ID_CHARACTERS]
 
 
 def test_redacts_a_key_in_a_finish_reason(record: RequestLog, capsys: pytest.CaptureFixture[str]) -> None:
     shapeless = "c0ffee-9f8e7d6c5b4a39281706"
     record.target, record.finish_reasons = Target("main", ENDPOINT, key=shapeless), (shapeless,)
-    log, _ = told(record, capsys)
+    log, _ = written(record, capsys)
     assert log["gen_ai.response.finish_reasons"] == ["[redacted]"]
 
 
@@ -239,12 +239,12 @@ def test_logs_the_callers_metadata_without_secrets(record: RequestLog, capsys: p
     shapeless = "c0ffee-9f8e7d6c5b4a39281706"
     record.target = Target("main", ENDPOINT, key=shapeless)
     record.request = replace(record.request, metadata={"team\x1b": f"a {shapeless}", shapeless: "name"})
-    log, _ = told(record, capsys)
+    log, _ = written(record, capsys)
     assert log["metadata"] == {"team": "a [redacted]", "[redacted]": "name"}
 
 
 def test_omits_missing_metadata(record: RequestLog, capsys: pytest.CaptureFixture[str]) -> None:
-    log, _ = told(record, capsys)
+    log, _ = written(record, capsys)
     assert log.get("metadata") is None
 
 
@@ -261,7 +261,7 @@ def test_reports_the_mean_time_between_the_chunks_of_a_stream(
         record.count(b"abc")
     clock.now += 5
     record.stream_end = stream_end
-    _, (overall, provider) = told(record, capsys)
+    _, (overall, provider) = written(record, capsys)
     assert overall.get("ChunkInterval") == expected
     assert "ChunkInterval" not in provider
 
