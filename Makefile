@@ -95,7 +95,7 @@ reset: .local/ready
 
 # One worker runs all integration tests, and starts first. It often waits for the local system.
 test: .local/ready-dev
-	$(python) -m pytest -n 3 --dist loadgroup --no-loadscope-reorder \
+	$(python) -m pytest -n 3 --dist loadfile --no-loadscope-reorder \
 	  tests/integration tests/sdks tests/functions tests/unit layers/streaming/tests
 	@TOKENHUB_URL= $(MAKE) -s conformance
 
