@@ -1,7 +1,6 @@
 from typing import Any
 
 import httpx
-from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from tests.integration.conftest import Register
 from tests.local_system import LocalSystem
@@ -105,7 +104,6 @@ def test_an_unknown_provider_is_a_404_on_every_route(http: httpx.Client) -> None
 def test_the_openapi_servers_lead_to_the_api(http: httpx.Client, system: LocalSystem) -> None:
     document = http.get("/api/v1/openapi.json").json()
 
-    OpenAPIV31SpecValidator(document).validate()
     [server] = document["servers"]
     response = http.get(httpx.URL(f"{system.url}/api/v1/openapi.json").join(server["url"]).join("health"))
     assert (response.status_code, response.json()) == (200, {"status": "ok"})
