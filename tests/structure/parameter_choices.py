@@ -23,7 +23,7 @@ KINDS: list[list[Choice]] = [
     [{}, {"SnapStart": "on"}],
     [{}, {"Deployment": "Canary10Percent5Minutes"}, {"Deployment": "Linear10PercentEvery1Minute"}],
     [{}, {"AlarmEmail": "operator@example.com", "ProviderAlarms": "on"}],
-    [{}, {"AllowedCidrs": "192.0.2.0/24,2001:db8::/32"}],
+    [{}, {"AllowedCidrs": "192.0.2.0/24,198.51.100.7/32"}],
     [{}, {"WebAclArn": WEB_ACL}],
     [{}, {"AllowedOrigins": "https://chat.example.com"}],
     [{}, {"PrivateNetworks": "allow"}],

@@ -15,7 +15,7 @@ from tests.template import ROOT, template
 from tools.local.apigateway.gateway_responses import DEFAULT_RESPONSES
 from tools.local.intrinsics import Resolver
 
-CIDRS = {"": None, "192.0.2.0/24": ["192.0.2.0/24"], "192.0.2.0/24,2001:db8::/32": ["192.0.2.0/24", "2001:db8::/32"]}
+CIDRS = {"": None, "192.0.2.0/24": ["192.0.2.0/24"], "192.0.2.0/24,0.0.0.0/0": ["192.0.2.0/24", "0.0.0.0/0"]}
 ORIGINS = ("", "https://chat.example.com", "https://chat.example.com,http://localhost:3000")
 COMBINATIONS = list(itertools.product(CIDRS, ORIGINS, ("keep", "throw-away")))
 
@@ -126,9 +126,9 @@ def test_access_parameters_reject_wildcards_and_paths() -> None:
     assert not matches(pattern, ["*", "https://*", "https://a.example/path", "https://a.example, https://b", "null"])
     networks = template()["Parameters"]["AllowedCidrs"]["AllowedPattern"]
     assert matches(networks, CIDRS)
-    assert not matches(
-        networks, ["192.0.2.0", "192.0.2.0/24, 192.0.3.0/24", "everybody", "192.0.2.0/999", "2001:db8::/129"]
-    )
+    assert matches(networks, ["198.51.100.7/32", "255.255.255.255/9"]) == ["198.51.100.7/32", "255.255.255.255/9"]
+    lists = ["192.0.2.0/24, 192.0.3.0/24", "192.0.2.0/24,", ",192.0.2.0/24", "192.0.2.0/24192.0.3.0/24"]
+    assert not matches(networks, ["192.0.2.0", "everybody", "192.0.2.0/33", "256.0.2.0/24", "2001:db8::/32", *lists])
 
 
 def matches(pattern: str, values: Any) -> list[str]:
