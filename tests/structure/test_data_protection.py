@@ -27,8 +27,10 @@ def test_retained_tables_have_recovery_and_deletion_protection(name: str) -> Non
 
 @pytest.mark.parametrize("name", RETAINED)
 def test_registry_and_key_are_retained_by_default(name: str) -> None:
-    for policy in ("DeletionPolicy", "UpdateReplacePolicy"):
-        assert RESOURCES[name][policy] == {"Fn::If": ["RetainData", "Retain", "Delete"]}
+    kept = "RetainExceptOnCreate" if name == "ProviderKeysKey" else "Retain"
+
+    assert RESOURCES[name]["DeletionPolicy"] == {"Fn::If": ["RetainData", kept, "Delete"]}
+    assert RESOURCES[name]["UpdateReplacePolicy"] == {"Fn::If": ["RetainData", "Retain", "Delete"]}
     assert template()["Parameters"]["Data"]["Default"] == "keep"
 
 

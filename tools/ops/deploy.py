@@ -183,7 +183,13 @@ def retained_resources(account: Account, stack: dict[str, Any]) -> dict[str, str
     keeps_registry = parameters.get("Data") != "throw-away"
     retained = REGISTRY_RESOURCES | ACCOUNT_RESOURCES if keeps_registry else ACCOUNT_RESOURCES
     pages = account.cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack["StackName"])
-    resources = [resource for page in pages for resource in page["StackResourceSummaries"]]
+    # After a failed first deployment some resources were never created, or the rollback has deleted them.
+    resources = [
+        resource
+        for page in pages
+        for resource in page["StackResourceSummaries"]
+        if "PhysicalResourceId" in resource and resource["ResourceStatus"] != "DELETE_COMPLETE"
+    ]
     return {r["LogicalResourceId"]: r["PhysicalResourceId"] for r in resources if r["LogicalResourceId"] in retained}
 
 

@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -145,8 +146,24 @@ def test_keeps_a_configured_bucket() -> None:
     )
 
 
+def resource(name: str, status: str = "CREATE_COMPLETE") -> dict[str, str]:
+    return {"LogicalResourceId": name, "PhysicalResourceId": name.lower(), "ResourceStatus": status}
+
+
+NAMES = ("ProvidersTable", "HeartbeatsTable", "RollUpsTable", "ProviderKeysKey", "LoggingRole")
+DEPLOYED = [resource(name) for name in NAMES]
+ROLLED_BACK = [
+    resource("ProvidersTable", "DELETE_SKIPPED"),
+    resource("ProviderKeysKey", "DELETE_COMPLETE"),
+    {"LogicalResourceId": "RollUpsTable", "ResourceStatus": "CREATE_FAILED"},
+]
+
+
+@dataclass
 class CloudFormation:
-    """A stack with every resource that a deletion may retain, listed in two pages."""
+    """Lists the resources of a stack in two pages."""
+
+    resources: list[dict[str, str]]
 
     def get_paginator(self, call: str) -> "CloudFormation":
         assert call == "list_stack_resources"
@@ -154,19 +171,25 @@ class CloudFormation:
 
     def paginate(self, **arguments: str) -> Iterator[dict[str, Any]]:
         assert arguments == {"StackName": "dev"}
-        for page in (("ProvidersTable", "HeartbeatsTable"), ("RollUpsTable", "ProviderKeysKey", "LoggingRole")):
-            resources = [{"LogicalResourceId": name, "PhysicalResourceId": name.lower()} for name in page]
-            yield {"StackResourceSummaries": resources}
+        for page in (self.resources[:2], self.resources[2:]):
+            yield {"StackResourceSummaries": page}
 
 
 @pytest.mark.parametrize(
-    ("data", "retained"),
-    [("keep", {"ProvidersTable", "RollUpsTable", "ProviderKeysKey", "LoggingRole"}), ("throw-away", {"LoggingRole"})],
+    ("data", "resources", "retained"),
+    [
+        ("keep", DEPLOYED, {"ProvidersTable", "RollUpsTable", "ProviderKeysKey", "LoggingRole"}),
+        ("throw-away", DEPLOYED, {"LoggingRole"}),
+        ("keep", ROLLED_BACK, {"ProvidersTable"}),
+    ],
+    ids=["kept", "throw-away", "a failed first deployment"],
 )
-def test_deletion_retains_the_kept_registry_and_the_logging_role(data: str, retained: set[str]) -> None:
+def test_deletion_retains_the_kept_registry_and_the_logging_role(
+    data: str, resources: list[dict[str, str]], retained: set[str]
+) -> None:
     stack = {"StackName": "dev", "Parameters": [{"ParameterKey": "Data", "ParameterValue": data}]}
 
-    assert retained_resources(Account("1", "us-east-1", CloudFormation()), stack).keys() == retained
+    assert retained_resources(Account("1", "us-east-1", CloudFormation(resources)), stack).keys() == retained
 
 
 @pytest.mark.parametrize(
