@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
+from tests.deployed_system import DeployedSystem
 from tests.local_system import LocalSystem
 from tests.rehearsal import RunningTokenHub
 
@@ -48,7 +49,8 @@ class Gateway:
 @contextmanager
 def deployed(parameters: str = "") -> Iterator[Gateway]:
     """Deploys a system with these template parameters, in the format of `make dev`."""
-    with LocalSystem(environ={"TOKENHUB": "off", "PARAMETERS": parameters}) as system:
+    start = LocalSystem if parameters else DeployedSystem
+    with start(environ={"TOKENHUB": "off", "PARAMETERS": parameters}) as system:
         running = Gateway(system)
         try:
             yield running

@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.deployed_system import DeployedSystem
 from tests.e2e.bootstrap import KEY, filled_in, run
 from tests.local_system import LocalSystem, free_ports
 
@@ -20,7 +21,7 @@ TOOLS = ("sh", "printenv", "date", "sleep", "cat")
 
 @pytest.fixture(scope="module")
 def system() -> Iterator[LocalSystem]:
-    with LocalSystem() as running:
+    with DeployedSystem() as running:
         yield running
 
 

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from tests.deaf import deaf
+from tests.deployed_system import DeployedSystem
 from tests.e2e.canary import Events
 from tests.local_system import LocalSystem, free_ports
 from tests.rehearsal import RunningTokenHub, wait_until
@@ -139,7 +140,7 @@ class MonitoredSystem:
 
 @pytest.fixture(scope="module")
 def monitored() -> Iterator[MonitoredSystem]:
-    with LocalSystem(environ={"TOKENHUB": "off", "AUTH": "true"}) as system:
+    with DeployedSystem(environ={"TOKENHUB": "off", "AUTH": "true"}) as system:
         running = MonitoredSystem(system)
         yield running
         running.close()

@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.deployed_system import DeployedSystem
 from tests.local_system import LocalSystem
 from tests.rehearsal import KEY
 from tools.local import aws
@@ -30,7 +31,7 @@ STACK = "cycle"
 
 @pytest.fixture(scope="module")
 def local() -> Iterator[LocalSystem]:
-    with LocalSystem(arguments=("--only", "aws"), environ={"TOKENHUB": "off"}) as system:
+    with DeployedSystem(arguments=("--only", "aws"), environ={"TOKENHUB": "off"}) as system:
         yield system
 
 

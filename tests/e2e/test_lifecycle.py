@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.deployed_system import DeployedSystem
 from tests.local_system import LocalSystem, free_ports
 from tools.local import aws
 from tools.local.ports import listening
@@ -114,6 +115,12 @@ def test_second_start_is_faster_than_the_first_and_runs_without_sam(
         assert time.monotonic() - started < seconds_of_first_start[0]
         assert not list((system.state / "logs").glob("sam-*"))
         assert system.wait_for(rf"curl -X POST {system.url}/api/v1/providers", 5)
+
+
+def test_deployed_system_of_the_tests_runs_without_sam() -> None:
+    with DeployedSystem() as system:
+        assert not list((system.state / "logs").glob("sam-*"))
+        assert system.token("client")
 
 
 def test_ctrl_c_stops_everything_within_10_seconds_while_a_function_hangs(system: LocalSystem) -> None:

@@ -18,6 +18,7 @@ import httpx
 import pytest
 
 from gateway.status.reader import CACHE_SECONDS
+from tests.deployed_system import DeployedSystem
 from tests.e2e.policies import Grant, Roles, grants
 from tests.local_system import LocalSystem
 from tests.rehearsal import RunningTokenHub, chat_body, wait_until
@@ -227,7 +228,7 @@ NEEDS = {
 def world() -> Iterator[World]:
     with (
         RunningTokenHub() as tokenhub,
-        LocalSystem(environ={"TOKENHUB": "off", "AUTH": "true"}) as system,
+        DeployedSystem(environ={"TOKENHUB": "off", "AUTH": "true"}) as system,
     ):
         world = World(system, tokenhub)
         yield world

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.deployed_system import DeployedSystem
 from tests.local_system import LocalSystem
 from tests.rehearsal import wait_until
 from tools.local import aws
@@ -32,7 +33,7 @@ def authorizer(system: LocalSystem) -> Any:
 
 
 def test_authorizer_rejects_a_revoked_token_within_a_minute() -> None:
-    with LocalSystem(environ={"TOKENHUB": "off"}) as system:
+    with DeployedSystem(environ={"TOKENHUB": "off"}) as system:
         old, opens = system.token("client"), authorizer(system)
         assert opens(old)
         environment = os.environ | {"AWS_PORT": str(system.aws_port)}

@@ -14,6 +14,7 @@ import pytest
 from openai import OpenAI
 
 from tests import sam_local
+from tests.deployed_system import DeployedSystem
 from tests.e2e.bootstrap import filled_in, run
 from tests.local_system import LocalSystem, free_ports
 from tests.rehearsal import wait_until
@@ -39,7 +40,7 @@ def system() -> Iterator[LocalSystem]:
     if reason := sam_local.trouble():
         pytest.skip(reason)
     sam_local.build()
-    with LocalSystem() as running:
+    with DeployedSystem() as running:
         yield running
 
 

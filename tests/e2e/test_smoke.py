@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.deployed_system import DeployedSystem
 from tests.local_system import LocalSystem
 from tests.rehearsal import KEY
 from tests.template import ROOT
@@ -19,7 +20,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 @pytest.fixture(scope="module")
 def system() -> Iterator[LocalSystem]:
-    with LocalSystem(environ={"LOCAL_TOKEN": "off"}) as running:
+    with DeployedSystem(environ={"LOCAL_TOKEN": "off"}) as running:
         yield running
 
 

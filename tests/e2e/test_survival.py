@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.deployed_system import DeployedSystem
 from tests.e2e.killed_writers import WRITERS, Writer, seconds_lost, write_until_killed
 from tests.local_system import LocalSystem, free_ports
 from tests.rehearsal import KEY, RunningTokenHub, chat_body, wait_until
@@ -32,7 +33,7 @@ def shown(system: LocalSystem) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("ending", ["Ctrl-C", "kill -9"])
 def test_providers_statuses_and_keys_survive_a_restart(tmp_path: Path, tokenhub: RunningTokenHub, ending: str) -> None:
     ports = free_ports(3)
-    with LocalSystem(tmp_path / "state", ports, environ={"TOKENHUB": "off"}) as system:
+    with DeployedSystem(tmp_path / "state", ports, environ={"TOKENHUB": "off"}) as system:
         provider = {"id": "tokenhub", "endpoint": f"{tokenhub.url}/v1", "api_key": KEY}
         httpx.post(f"{system.url}/api/v1/providers", json=provider, timeout=30, trust_env=False).raise_for_status()
         assert wait_until(lambda: shown(system)[0]["status"] == "healthy", 60, every=0.25)
@@ -44,7 +45,7 @@ def test_providers_statuses_and_keys_survive_a_restart(tmp_path: Path, tokenhub:
             assert system.stop(within_s=10) == 0
         assert system.wait_until_gone(10) == []
 
-    with LocalSystem(tmp_path / "state", ports, environ={"TOKENHUB": "off"}) as system:
+    with DeployedSystem(tmp_path / "state", ports, environ={"TOKENHUB": "off"}) as system:
         after = shown(system)
         answer = httpx.post(f"{system.url}/v1/chat/completions", json=chat_body("Hello"), trust_env=False, timeout=30)
 
@@ -67,7 +68,7 @@ def test_five_kills_of_all_processes_under_load_lose_less_than_five_seconds_each
     losses: list[float] = []
     killed = 0.0
     for kill in range(KILLS + 1):
-        with LocalSystem(tmp_path / "state", ports, environ={"TOKENHUB": "off"}) as system:
+        with DeployedSystem(tmp_path / "state", ports, environ={"TOKENHUB": "off"}) as system:
             if kill:
                 losses.append(seconds_lost(system, writers, killed))
             else:
@@ -89,7 +90,7 @@ def test_reports_a_full_disk_at_once_and_at_the_stop(tmp_path: Path, tokenhub: R
         body = {"description": description}
         return httpx.patch(f"{system.url}/api/v1/providers/first", json=body, timeout=60, trust_env=False)
 
-    with LocalSystem(tmp_path / "state", ports, environ={"TOKENHUB": "off"}) as system:
+    with DeployedSystem(tmp_path / "state", ports, environ={"TOKENHUB": "off"}) as system:
         httpx.post(f"{system.url}/api/v1/providers", json=provider, timeout=60, trust_env=False).raise_for_status()
         [aws] = [int(line.split()[0]) for line in system.processes() if "-m tools.local.emulator" in line]
         fill_disk(aws)
@@ -106,7 +107,7 @@ def test_reports_a_full_disk_at_once_and_at_the_stop(tmp_path: Path, tokenhub: R
     assert re.search(r"The changes since [\d:]+ were not saved in .*: File too large\.", "\n".join(system.output))
     assert (refused.status_code, refused.json()["error"]["code"]) == (507, "not_saved")
 
-    with LocalSystem(tmp_path / "state", ports, environ={"TOKENHUB": "off"}) as system:
+    with DeployedSystem(tmp_path / "state", ports, environ={"TOKENHUB": "off"}) as system:
         assert [provider["id"] for provider in shown(system)] == ["first"]
 
 

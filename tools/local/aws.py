@@ -1,7 +1,9 @@
 """boto3 clients of the local AWS. They never use the user's credentials and never call a real AWS endpoint."""
 
+import functools
 import ipaddress
 import os
+import threading
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,21 +17,29 @@ from tools.local.settings import REGION, UserError
 CONFIG = Config(proxies={}, retries={"total_max_attempts": 2}, connect_timeout=5, read_timeout=60)
 # ministack maps this key pair to the account's root user. The pair is not valid on AWS.
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+# Threads may share the clients of a session, but must not create them at the same time.
+_LOCK = threading.Lock()
 
 
 def client(service: str, url: str) -> Any:
     """Returns a boto3 client of the local AWS at `url`. Raises UserError unless `url` is a loopback URL."""
-    # boto3-stubs accepts literal service names only.
-    return _session().client(service, endpoint_url=loopback(url), config=CONFIG)  # type: ignore[call-overload]
+    with _LOCK:
+        # boto3-stubs accepts literal service names only.
+        return _session().client(service, endpoint_url=loopback(url), config=CONFIG)  # type: ignore[call-overload]
 
 
 def resource(service: str, url: str) -> Any:
     """Returns a boto3 resource of the local AWS at `url`. Raises UserError unless `url` is a loopback URL."""
-    return _session().resource(service, endpoint_url=loopback(url), config=CONFIG)  # type: ignore[call-overload]
+    with _LOCK:
+        return _session().resource(service, endpoint_url=loopback(url), config=CONFIG)  # type: ignore[call-overload]
 
 
+@functools.cache
 def _session() -> boto3.Session:
-    """Returns a session that ignores the user's profile and configuration files."""
+    """Returns the session of this process, which ignores the user's profile and configuration files.
+
+    A new session parses the service models again, which takes longer than the calls of a client.
+    """
     ignored = {"profile": None, "config_file": os.devnull, "credentials_file": os.devnull}
     session = botocore.session.Session(
         session_vars={name: (None, None, value, None) for name, value in ignored.items()}

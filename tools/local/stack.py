@@ -13,6 +13,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from samcli.yamlhelper import yaml_parse
+
 from tools.local import aws, bytecode, processes, version_marker
 from tools.local.settings import BUILDS, REGION, REPOSITORY, STACK, Settings, UserError
 
@@ -76,11 +78,17 @@ async def build(settings: Settings) -> Path:
             options = ["--cached", "--parallel", "--build-dir", str(incomplete), "--cache-dir", str(BUILDS / "cache")]
             await run_sam(settings, "build", *options, "--parameter-overrides", architecture)
             await asyncio.to_thread(bytecode.compile_build, incomplete)
+            await asyncio.to_thread(rewrite_as_json, incomplete / "template.yaml")
             # Only a complete build gets its final name.
             incomplete.rename(folder)
         os.utime(folder)
         delete_old_builds(BUILDS)
     return folder
+
+
+def rewrite_as_json(template: Path) -> None:
+    """Rewrites a template, because every start and every deployment reads it, and YAML takes a hundred times longer."""
+    template.write_text(json.dumps(yaml_parse(template.read_text())))
 
 
 async def is_deployed(settings: Settings, folder: Path) -> bool:
@@ -99,7 +107,7 @@ async def deploy(settings: Settings, folder: Path) -> None:
     template = version_marker.write_marked_copy(folder / "template.yaml", overrides)
     options = ["--template-file", str(template), "--stack-name", STACK, "--resolve-s3"]
     options += ["--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND", "--region", REGION]
-    options += ["--no-confirm-changeset", "--no-fail-on-empty-changeset"]
+    options += ["--no-confirm-changeset", "--no-fail-on-empty-changeset", "--use-json"]
     await run_sam(settings, "deploy", *options, "--parameter-overrides", *overrides)
     await asyncio.to_thread(_record_version, settings, _version(settings, folder))
 

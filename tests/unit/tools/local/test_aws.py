@@ -1,4 +1,5 @@
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -26,6 +27,8 @@ def test_client_ignores_the_shells_aws_settings(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "real")
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", "https://example.com")
+    # Another test may have made the session of this process before the variables were set.
+    aws._session.cache_clear()
 
     client = aws.client("dynamodb", "http://127.0.0.1:1")
 
@@ -33,6 +36,16 @@ def test_client_ignores_the_shells_aws_settings(monkeypatch: pytest.MonkeyPatch)
     assert client.meta.region_name == "us-east-1"
     assert client._request_signer._credentials.access_key == "test"
     assert client.meta.config.proxies == {}
+
+
+def test_threads_can_create_clients_at_the_same_time() -> None:
+    aws._session.cache_clear()
+    services = ["dynamodb", "ssm", "sts", "lambda"] * 4
+
+    with ThreadPoolExecutor(len(services)) as threads:
+        clients = list(threads.map(lambda service: aws.client(service, "http://127.0.0.1:1"), services))
+
+    assert [client.meta.service_model.service_name for client in clients] == services
 
 
 def test_environment_removes_the_shells_aws_settings() -> None:

@@ -1,8 +1,10 @@
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from samcli.yamlhelper import yaml_parse
 
 from tests.template import ROOT, template
 from tools.local import stack
@@ -75,6 +77,15 @@ def test_user_parameters_are_added() -> None:
 
     assert values["WholeSeconds"] == "4"
     assert values["Platform"] == "local"
+
+
+def test_a_template_has_the_same_content_as_json(tmp_path: Path) -> None:
+    file = tmp_path / "template.yaml"
+    file.write_text((ROOT / "template.yaml").read_text())
+
+    stack.rewrite_as_json(file)
+
+    assert json.loads(file.read_text()) == yaml_parse((ROOT / "template.yaml").read_text())
 
 
 def event(name: str, status: str, reason: str = "", kind: str = "AWS::DynamoDB::Table") -> dict[str, Any]:
