@@ -111,8 +111,8 @@ check: .local/ready-dev .local/checkov/ready
 	$(python) -m tests.structure.scan .local/checkov/bin/checkov
 
 # Three workers share the files. The longest ones come first, so that all workers end at about the same time.
-longest := $(addprefix tests/e2e/test_,lifecycle.py survival.py alarms.py readme.py soak.py sam_local.py schedule.py \
-  canary.py policies.py revocation.py deploy_cycle.py thousand.py fuzz.py failures.py)
+longest := $(addprefix tests/e2e/test_,lifecycle.py survival.py smoke.py alarms.py readme.py soak.py sam_local.py \
+  schedule.py canary.py policies.py revocation.py deploy_cycle.py thousand.py fuzz.py failures.py)
 slow := $(longest) $(filter-out $(longest),$(wildcard tests/e2e/test_*.py tests/e2e/*/test_*.py))
 
 verify: .local/ready-dev .local/fuzz/ready .local/clients/ready
