@@ -96,7 +96,7 @@ def streamed_text(body: bytes) -> str:
     return "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks if chunk["choices"])
 
 
-def wait_until(condition: Callable[[], object], limit: float = 2.0, every: float = 0.01) -> bool:
+def wait_until(condition: Callable[[], object], limit: float = 10.0, every: float = 0.01) -> bool:
     """Waits until the condition is true, for at most `limit` seconds. Returns whether it became true.
 
     Pass a larger `every` (seconds) when the condition sends a request to the local system.

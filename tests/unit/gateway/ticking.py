@@ -89,7 +89,7 @@ class System:
     notified: list[RecordedBeat] = field(default_factory=list)
     events: Events = field(default_factory=Events)
 
-    def ticker(self, check: HeartbeatCheck | None = None, *, seconds: float = 5, beat_seconds: float = 3) -> Ticker:
+    def ticker(self, check: HeartbeatCheck | None = None, *, seconds: float = 60, beat_seconds: float = 30) -> Ticker:
         check = check or HeartbeatCheck(self.upstream, target_for, now=now, logger=LOGGER, seconds=beat_seconds)
         return Ticker(self.providers, check, self.side_effects(), now=now, roll_ups=self.roll_ups(), seconds=seconds)
 
