@@ -220,7 +220,8 @@ def test_fails_a_slow_provider_at_the_time_limit(run: Run, serve: Serve, pieces:
     began = time.monotonic()
     error = error_of(run_against(run, serve, *pieces, seconds=0.25))
     assert 0.2 < time.monotonic() - began < 10
-    assert "0.25 s" in error
+    # On a machine that stalls, the timeout of the connection may come first, a second later.
+    assert "0.25 s" in error or "1.25 s" in error
 
 
 @pytest.mark.parametrize(

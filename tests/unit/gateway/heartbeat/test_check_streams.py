@@ -15,7 +15,7 @@ from tests.rehearsal import RunningTokenHub
 from tests.scripted_server import DONE, END, HANG, STREAM, Cut, Piece, always, answer, chunk, in_turn
 from tests.unit.gateway.builders import AT, KEY, a_provider, completion
 from tests.unit.gateway.conftest import Serve
-from tests.unit.gateway.ticking import GOOD_STREAM, LOGGER
+from tests.unit.gateway.ticking import GOOD_STREAM, LOGGER, timed_out
 
 type Run = Callable[..., Outcome]
 
@@ -152,7 +152,8 @@ def test_a_rejected_stream_costs_nothing(run: Run, serve: Serve) -> None:
 
 
 def test_a_stream_that_times_out_costs_tokens(run: Run, serve: Serve) -> None:
-    outcome = run(serve(always(*streamed(CONTENT, end=HANG))).url, seconds=2.5)
+    url = serve(always(*streamed(CONTENT, end=HANG))).url
+    outcome = timed_out(lambda: run(url, seconds=2.5), 2.5)
     assert "began to answer but did not finish within 2.5 s" in (outcome.error or "")
     assert outcome.tokens == 512
 

@@ -11,7 +11,7 @@ from gateway.proxy.upstream import Target
 from gateway.registry.provider import Health, Provider
 from tests.rehearsal import KEY, RunningTokenHub
 from tests.unit.gateway.builders import after
-from tests.unit.gateway.ticking import LOGGER, System, now, target_for
+from tests.unit.gateway.ticking import LOGGER, System, now, target_for, timed_out
 
 BEATS = 10
 DEAD_KEY = "Incorrect API key provided"
@@ -49,11 +49,15 @@ def test_shows_the_cause_at_each_of_ten_heartbeats(system: System, tokenhub: Run
     seconds = 2.0 if outage == "hang" else 30.0
     check = HeartbeatCheck(system.upstream, target_with_key, now=HalfMinutes(), logger=LOGGER, seconds=seconds)
     ticker = Ticker(system.providers, check, system.side_effects(), now=now)
+
+    def beat() -> Health:
+        ticker.beat_one(system.providers.get("main"))
+        return system.providers.get("main").health
+
     shown = []
     for mode in modes:
         tokenhub.rehearse(mode)
-        ticker.beat_one(system.providers.get("main"))
-        shown.append(system.providers.get("main").health)
+        shown.append(timed_out(beat, seconds))
 
     assert len(modes) == len(expected) == BEATS
     for health, error in zip(shown, expected, strict=True):

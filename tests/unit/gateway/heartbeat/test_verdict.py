@@ -16,7 +16,7 @@ from tests.scripted_server import DONE, END, HANG, STREAM, Cut, Piece, always, a
 from tests.unit.gateway.builders import AT, KEY, a_provider, completion
 from tests.unit.gateway.certificates import server_context
 from tests.unit.gateway.conftest import MakeUpstream, Serve
-from tests.unit.gateway.ticking import LOGGER
+from tests.unit.gateway.ticking import LOGGER, timed_out
 
 HEALTHY = a_provider(health=Health("healthy"))
 ALL_FAILED = answer(502, b'{"error": {"message": "all providers failed", "type": "server_error", "code": null}}')
@@ -219,7 +219,11 @@ def test_an_unreachable_provider(
 def test_a_provider_that_does_not_answer(patient_upstream: Upstream, serve: Serve) -> None:
     hangs, begun = serve(always(HANG)).url, serve(always(answer(body=completion())[:-5], HANG)).url
     with ThreadPoolExecutor() as executor:
-        errors = list(executor.map(lambda url: error_of(patient_upstream, url, seconds=2.5), (hangs, begun)))
+        errors = list(
+            executor.map(
+                lambda url: timed_out(lambda: error_of(patient_upstream, url, seconds=2.5), 2.5), (hangs, begun)
+            )
+        )
     assert errors[0] == (
         f"{hangs} did not answer within 2.5 s. The model or TokenHub hangs or is overloaded: see `tokenhubctl health`."
     )

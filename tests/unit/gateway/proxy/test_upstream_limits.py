@@ -45,8 +45,16 @@ def test_accepts_a_quick_answer_within_a_short_time(serve: Serve, make_upstream:
 
 
 def test_leaves_most_of_the_time_to_the_answer(serve: Serve, make_upstream: MakeUpstream) -> None:
-    upstream = make_upstream(Limits())
-    assert send(upstream, serve(always(3.5, OK)), within=6.0).status == 200
+    upstream, server = make_upstream(Limits()), serve(always(2.0, OK))
+
+    def is_in_time() -> bool:
+        try:
+            return send(upstream, server, within=3.9).status == 200
+        except FirstByteTimeout:
+            return False
+
+    # A busy machine may be late, but not three times.
+    assert any(is_in_time() for _ in range(3))
 
 
 @pytest.mark.parametrize("within", [0.0, -1.0])
@@ -75,7 +83,7 @@ def test_limits_the_whole_of_an_answer_that_is_not_a_stream(serve: Serve, make_u
 
 
 def test_allows_a_long_stream_without_silence(serve: Serve, make_upstream: MakeUpstream) -> None:
-    upstream = make_upstream(replace(QUICK, stream_idle=3))
-    pieces = [piece for number in range(6) for piece in (chunk(b"data: %d\n\n" % number), 0.6)]
+    upstream = make_upstream(replace(QUICK, stream_idle=3.5))
+    pieces = [piece for number in range(18) for piece in (chunk(b"data: %d\n\n" % number), 0.2)]
     response = send(upstream, serve(always(STREAM, *pieces, END)), STREAMED)
-    assert read(response).count(b"data") == 6
+    assert read(response).count(b"data") == 18
