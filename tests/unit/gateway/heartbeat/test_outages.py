@@ -46,18 +46,18 @@ def target_with_key(provider: Provider) -> Target:
 def test_shows_the_cause_at_each_of_ten_heartbeats(system: System, tokenhub: RunningTokenHub, outage: str) -> None:
     modes, expected = OUTAGES[outage]
     system.add("main", endpoint=f"{tokenhub.url}/v1", model="echo", health=Health("healthy"))
-    seconds = 2.0 if outage == "hang" else 30.0
-    check = HeartbeatCheck(system.upstream, target_with_key, now=HalfMinutes(), logger=LOGGER, seconds=seconds)
-    ticker = Ticker(system.providers, check, system.side_effects(), now=now)
+    clock = HalfMinutes()
 
-    def beat() -> Health:
+    def beat(seconds: float) -> Health:
+        check = HeartbeatCheck(system.upstream, target_with_key, now=clock, logger=LOGGER, seconds=seconds)
+        ticker = Ticker(system.providers, check, system.side_effects(), now=now)
         ticker.beat_one(system.providers.get("main"))
         return system.providers.get("main").health
 
     shown = []
     for mode in modes:
         tokenhub.rehearse(mode)
-        shown.append(timed_out(beat, seconds))
+        shown.append(timed_out(lambda: beat(2), 2) if mode == "hang" else beat(30))
 
     assert len(modes) == len(expected) == BEATS
     for health, error in zip(shown, expected, strict=True):
