@@ -34,7 +34,7 @@ def test_takes_no_longer_than_within(serve: Serve, make_upstream: MakeUpstream) 
     upstream = make_upstream(Limits())
     began = time.monotonic()
     with pytest.raises((FirstByteTimeout, DeadlineExceeded)):
-        send(upstream, serve(always(HANG)), within=2)
+        send(upstream, serve(always(HANG)), within=1)
     assert time.monotonic() - began < 10
 
 
@@ -45,11 +45,11 @@ def test_accepts_a_quick_answer_within_a_short_time(serve: Serve, make_upstream:
 
 
 def test_leaves_most_of_the_time_to_the_answer(serve: Serve, make_upstream: MakeUpstream) -> None:
-    upstream, server = make_upstream(Limits()), serve(always(3.5, OK))
+    upstream, server = make_upstream(Limits()), serve(always(2.0, OK))
 
     def is_in_time() -> bool:
         try:
-            return send(upstream, server, within=6.9).status == 200
+            return send(upstream, server, within=3.9).status == 200
         except FirstByteTimeout:
             return False
 
