@@ -54,12 +54,12 @@ class RunningTokenHub:
         started: Future[int] = Future()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(started)), daemon=True)
         self._thread.start()
-        self._port = started.result(timeout=10)
+        self._port = started.result(timeout=30)
 
     def stop(self) -> None:
         if self._thread is not None:
             self._loop.call_soon_threadsafe(self._stopped.set)
-            self._thread.join(timeout=10)
+            self._thread.join(timeout=30)
             self._thread = None
 
     async def _serve(self, started: Future[int]) -> None:
@@ -96,12 +96,14 @@ def streamed_text(body: bytes) -> str:
     return "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks if chunk["choices"])
 
 
-def wait_until(condition: Callable[[], object], limit: float = 2.0, every: float = 0.01) -> bool:
+def wait_until(condition: Callable[[], object], limit: float = 10.0, every: float = 0.01) -> bool:
     """Waits until the condition is true, for at most `limit` seconds. Returns whether it became true.
 
     Pass a larger `every` (seconds) when the condition sends a request to the local system.
     """
     deadline = time.monotonic() + limit
-    while not condition() and time.monotonic() < deadline:
+    while time.monotonic() < deadline:
+        if condition():
+            return True
         time.sleep(every)
     return bool(condition())

@@ -51,8 +51,9 @@ class Request:
         return dict(json.loads(self.body))
 
 
-# The server sends bytes and pauses for a number of seconds.
-type Piece = bytes | float | Cut
+# The server sends bytes, pauses for a number of seconds and calls functions. `event.wait` lets the next piece wait for
+# the test, and `event.set` tells the test that the pieces before have been sent.
+type Piece = bytes | float | Cut | Callable[[], object]
 type Pieces = tuple[Piece, ...]
 type Script = Callable[[Request], Pieces]
 type Framing = Literal["chunked", "length", "close"]
@@ -165,6 +166,9 @@ class _Connection:
             if piece is Cut.RESET:
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             return False
+        if callable(piece):
+            piece()
+            return True
         if self._pause(piece):
             return True
         request.left_at = time.monotonic()
@@ -263,6 +267,8 @@ class ScriptedServer:
                 if not self._closing.is_set():
                     self._talk(connection, number)
             finally:
+                # Whoever sees `open_connections` at 0 relies on the end having been sent.
+                connection.close()
                 with self._lock:
                     self._open.discard(connection)
 

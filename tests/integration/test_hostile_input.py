@@ -187,7 +187,7 @@ def test_clients_cannot_forge_log_lines(http: httpx.Client, register: Register, 
         return [line for line in system.output if "forged" in line]
 
     # The log line has the model of the request as one JSON string.
-    assert wait_until(shown, 10, every=0.2)
+    assert wait_until(shown, 30, every=0.2)
     assert all(re.match(r"\d\d:\d\d:\d\d completions +INFO ", line) and line.isprintable() for line in shown())
     logs = aws.client("logs", system.aws_url)
     groups = [group["logGroupName"] for group in logs.describe_log_groups()["logGroups"]]

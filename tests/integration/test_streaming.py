@@ -3,7 +3,6 @@
 import subprocess
 import time
 from collections.abc import Iterator
-from itertools import pairwise
 
 import httpx
 import openai
@@ -14,7 +13,7 @@ from tests.integration.conftest import Register
 from tests.local_system import LocalSystem
 from tests.rehearsal import RunningTokenHub, chat_body
 
-PAUSE_S = 0.2
+PAUSE_S = 0.5
 
 
 @pytest.fixture
@@ -39,17 +38,23 @@ def arrivals(http: httpx.Client) -> list[tuple[float, bytes]]:
 
 
 def test_delivers_each_token_when_tokenhub_sends_it(warm: httpx.Client, tokenhub: RunningTokenHub) -> None:
+    # A busy machine may be late, but not three times.
+    assert any(each_token_arrives_in_time(warm, tokenhub) for _ in range(3))
+
+
+def each_token_arrives_in_time(http: httpx.Client, tokenhub: RunningTokenHub) -> bool:
+    """Returns whether each chunk of a stream arrived before TokenHub sent the next one."""
+    tokenhub.reset()
     tokenhub.rehearse("slow", delay_ms=int(PAUSE_S * 1000))
 
-    received = arrivals(warm)
+    received = arrivals(http)
 
-    assert [data for _, data in received] == [data for _, data in tokenhub.sent]
-    delays = [arrived - sent for (arrived, _), (sent, _) in zip(received, tokenhub.sent, strict=True)]
-    # Each chunk arrives before TokenHub sends the next one.
-    assert max(delays) < PAUSE_S
-    gaps = [after - before for (before, _), (after, _) in pairwise(received)]
-    assert len(gaps) >= 5
-    assert sorted(gaps)[len(gaps) // 2] == pytest.approx(PAUSE_S, abs=0.05)
+    assert b"".join(data for _, data in received) == b"".join(data for _, data in tokenhub.sent)
+    assert len(tokenhub.sent) >= 6
+    # Chunks that were delayed may arrive as one.
+    if [data for _, data in received] != [data for _, data in tokenhub.sent]:
+        return False
+    return all(arrived - sent < PAUSE_S for (arrived, _), (sent, _) in zip(received, tokenhub.sent, strict=True))
 
 
 @pytest.mark.parametrize("mode", ["normal", "split", "crlf", "comments", "tool_calls", "large"])
@@ -127,12 +132,15 @@ def test_curl_shows_tokens_as_they_arrive(warm: httpx.Client, tokenhub: RunningT
     command = ["curl", "-sN", f"{system.url}/v1/chat/completions", "-H", "Content-Type: application/json", "-d"]
     body = '{"stream": true, "messages": [{"role": "user", "content": "a b c d"}]}'
 
-    with subprocess.Popen([*command, body], stdout=subprocess.PIPE) as curl:
-        assert curl.stdout is not None
-        received = [(time.monotonic(), line) for line in curl.stdout if line.strip()]
+    def seconds_between_tokens() -> float:
+        with subprocess.Popen([*command, body], stdout=subprocess.PIPE) as curl:
+            assert curl.stdout is not None
+            received = [(time.monotonic(), line) for line in curl.stdout if line.strip()]
+        assert received[-1][1] == b"data: [DONE]\n"
+        return received[-1][0] - received[0][0]
 
-    assert received[-1][1] == b"data: [DONE]\n"
-    assert received[-1][0] - received[0][0] > 4 * 0.15
+    # A busy machine may read all lines late, but not three times.
+    assert any(seconds_between_tokens() > 4 * 0.15 for _ in range(3))
 
 
 def test_rotating_a_key_fails_no_request(warm: httpx.Client, register: Register, tokenhub: RunningTokenHub) -> None:

@@ -86,13 +86,16 @@ def files(folder: Path) -> set[str]:
 
 
 def test_example_streams_each_event_when_it_is_produced(server: RunningServer) -> None:
-    with httpx.stream("GET", f"{server.url}/events?count=3", trust_env=False, timeout=30) as response:
-        arrivals = [(time.monotonic(), data) for data in response.iter_raw()]
+    def smallest_gap() -> float:
+        with httpx.stream("GET", f"{server.url}/events?count=3", trust_env=False, timeout=30) as response:
+            arrivals = [(time.monotonic(), data) for data in response.iter_raw()]
+        assert (response.status_code, response.headers["content-type"]) == (200, "text/event-stream")
+        assert b"".join(data for _, data in arrivals) == b"data: 0\n\ndata: 1\n\ndata: 2\n\n"
+        # Events that were delayed may arrive as one.
+        return min(after - before for (before, _), (after, _) in pairwise(arrivals)) if len(arrivals) == 3 else 0
 
-    assert (response.status_code, response.headers["content-type"]) == (200, "text/event-stream")
-    assert [data for _, data in arrivals] == [b"data: 0\n\n", b"data: 1\n\n", b"data: 2\n\n"]
-    # The function waits a second after each event.
-    assert all(after - before > 0.5 for (before, _), (after, _) in pairwise(arrivals))
+    # The function waits a second after each event. A busy machine may be late, but not three times.
+    assert any(smallest_gap() > 0.5 for _ in range(3))
     assert server.has_logged("closed")
 
 

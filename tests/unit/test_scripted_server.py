@@ -3,12 +3,13 @@
 import socket
 from collections.abc import Callable
 from contextlib import closing
+from threading import Event
 
 import httpx
 import pytest
 
 from tests.rehearsal import wait_until
-from tests.scripted_server import HANG, STREAM, Framing, ScriptedServer, always, response
+from tests.scripted_server import END, HANG, STREAM, Framing, ScriptedServer, always, response
 
 
 @pytest.mark.parametrize("framing", ["length", "chunked"])
@@ -21,6 +22,21 @@ def test_a_pause_after_the_body_keeps_the_connection(framing: Framing) -> None:
         assert answers == [200, 200, 200]
         assert server.connections == 1
         assert [request.left_at for request in server.requests] == [None] * 3
+
+
+def test_calls_functions_between_the_pieces() -> None:
+    received, ended = Event(), Event()
+    script = always(*response((b"one",))[:-1], received.wait, END, ended.set)
+
+    with ScriptedServer(script) as server, httpx.Client() as client:
+        with client.stream("POST", server.url) as answer:
+            chunks = answer.iter_raw()
+            assert next(chunks) == b"one"
+            assert not ended.is_set()
+            received.set()
+            assert list(chunks) == []
+
+        assert ended.wait(30)
 
 
 def connect(server: ScriptedServer) -> socket.socket:

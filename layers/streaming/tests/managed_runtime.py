@@ -29,7 +29,7 @@ class Runtime:
     process: subprocess.Popen[bytes]
     output: Path
 
-    def logged(self, text: str, timeout: float = 5, times: int = 1) -> bool:
+    def logged(self, text: str, timeout: float = 30, times: int = 1) -> bool:
         """Waits until the output contains the text `times` times. Returns whether it does."""
         deadline = time.monotonic() + timeout
         while self.output.read_text().count(text) < times:

@@ -7,6 +7,7 @@ import socket
 import struct
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -82,14 +83,22 @@ def _is_complete(post: Post) -> bool:
     return post.size >= int(length.split(":")[1])
 
 
+def ignore(_data: bytes) -> None:
+    """Does nothing with a read."""
+
+
 class RuntimeApi:
-    """`invoke` returns the function's POST. `reset_after` (bytes), the replies and `pause` disturb a stream."""
+    """`invoke` returns the function's POST. `reset_after` (bytes), the replies and `pause` disturb a stream.
+
+    `on_read` gets every read of a body.
+    """
 
     def __init__(self) -> None:
         self.reset_after: int | None = None
         self.early_reply: bytes | None = None
         self.late_reply = ACCEPTED
         self.pause: threading.Event | None = None
+        self.on_read: Callable[[bytes], object] = ignore
         self._ids = count(1)
         self._events: queue.SimpleQueue[tuple[str, bytes]] = queue.SimpleQueue()
         self._posts: queue.SimpleQueue[Post] = queue.SimpleQueue()
@@ -137,6 +146,7 @@ class RuntimeApi:
     def _receive(self, connection: socket.socket, post: Post) -> bool:
         """Receives a POST and replies. Returns whether the connection stays open."""
         is_stream = "chunked" in post.head
+        self.on_read(post.raw)
         if is_stream and self.pause is not None:
             self.pause.wait(30)
         while not _is_complete(post):
@@ -153,6 +163,7 @@ class RuntimeApi:
                 self._posts.put(post)
                 return False
             post.reads.append((time.monotonic(), data))
+            self.on_read(data)
         connection.sendall(self.late_reply)
         self._posts.put(post)
         return True

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from lambda_streaming import Pump
+from waiting import wait_until
 
 
 class Source:
@@ -26,7 +27,7 @@ class Source:
 
     def __iter__(self) -> Iterator[bytes]:
         yield b"first"
-        self.go_on.wait(10)
+        self.go_on.wait(30)
         yield from [b"rest"] * 100
         if self._error is not None:
             raise self._error()
@@ -39,7 +40,7 @@ def test_reads_a_source_that_ends_in_the_grace_to_its_end() -> None:
     assert next(pump) == b"first"
     source.go_on.set()
 
-    pump.close(grace=10)
+    pump.close(grace=30)
 
     assert (source.stops, source.ended) == (0, True)
     assert list(pump) == []
@@ -53,7 +54,7 @@ def test_stops_a_source_that_does_not_end_in_the_grace() -> None:
 
     pump.close(grace=1)
 
-    assert 1 <= time.monotonic() - started < 3
+    assert 1 <= time.monotonic() - started < 10
     assert source.stops == 1
 
 
@@ -70,7 +71,7 @@ def test_stops_a_source_that_never_stops_sending() -> None:
 
     pump.close(grace=1)
 
-    assert 1 <= time.monotonic() - started < 3
+    assert 1 <= time.monotonic() - started < 10
 
 
 def test_drops_an_error_in_the_grace() -> None:
@@ -79,12 +80,12 @@ def test_drops_an_error_in_the_grace() -> None:
     assert next(pump) == b"first"
     source.go_on.set()
 
-    pump.close(grace=10)
+    pump.close(grace=30)
 
     assert list(pump) == []
 
 
-@pytest.mark.parametrize("grace", [0, 10])
+@pytest.mark.parametrize("grace", [0, 30])
 def test_an_error_after_closing_is_freed_without_the_garbage_collector(grace: float) -> None:
     source = Source(ConnectionResetError)
     freed = weakref.ref(source)
@@ -96,6 +97,7 @@ def test_an_error_after_closing_is_freed_without_the_garbage_collector(grace: fl
     try:
         pump.close(grace=grace)
         del pump, source
-        assert freed() is None
+        # close() waits a second for the reader thread, which has a reference.
+        assert wait_until(lambda: freed() is None)
     finally:
         gc.enable()

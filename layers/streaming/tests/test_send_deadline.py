@@ -24,6 +24,12 @@ def endless() -> Iterator[bytes]:
 
 
 def test_closes_the_body_before_lambda_ends_the_function(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A busy machine may be late, but not three times.
+    assert any(seconds_to_close(monkeypatch) < 1 + SECONDS_BEFORE_LAMBDA_ENDS for _ in range(3))
+
+
+def seconds_to_close(monkeypatch: pytest.MonkeyPatch) -> float:
+    """Returns how long a response to a peer that never reads was sent."""
     calls: list[float] = []
     monkeypatch.setattr(hook, "response_mode", lambda: "stream")
     started = time.monotonic()
@@ -33,11 +39,11 @@ def test_closes_the_body_before_lambda_ends_the_function(monkeypatch: pytest.Mon
     def handler(_event: None, _context: Context) -> StreamingResponse:
         return StreamingResponse(200, {}, endless(), lambda: calls.append(time.monotonic()))
 
-    # A peer that accepts the connection and never reads.
     with socket.create_server(("127.0.0.1", 0)) as listener:
         monkeypatch.setenv("AWS_LAMBDA_RUNTIME_API", f"127.0.0.1:{listener.getsockname()[1]}")
         stream: Any = handler(None, context)
         hook._send(stream, "the-id", None)
 
     assert len(calls) == 1
-    assert 1 <= calls[0] - started < 1 + SECONDS_BEFORE_LAMBDA_ENDS
+    assert calls[0] - started >= 1
+    return calls[0] - started

@@ -182,7 +182,7 @@ def test_early_reply_stops_the_sender_on_an_open_connection() -> None:
             peer.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\n{}")
 
             with pytest.raises(wire.RuntimeApiError, match="answered 413 before the end"):
-                _send_for(post, seconds=2)
+                _send_for(post, seconds=30)
 
 
 def test_closed_connection_stops_the_sender() -> None:
@@ -192,12 +192,12 @@ def test_closed_connection_stops_the_sender() -> None:
         peer.close()
 
         with pytest.raises(wire.RuntimeApiError, match="connection"):
-            _send_for(post, seconds=2)
+            _send_for(post, seconds=30)
 
 
 def test_stops_sending_at_the_deadline_to_a_peer_that_does_not_read() -> None:
     with _listening() as (address, listener):
-        deadline = time.monotonic() + 1
+        deadline = time.monotonic() + 2.5
         post = wire.ChunkedPost(address, "id", deadline=deadline)
         with contextlib.closing(post), listener.accept()[0]:
             post.begin(b"prelude")
@@ -205,7 +205,7 @@ def test_stops_sending_at_the_deadline_to_a_peer_that_does_not_read() -> None:
             with pytest.raises(wire.RuntimeApiError, match="did not take the response before the deadline"):
                 post.send(b"x" * 50_000_000)
 
-            assert 0 <= time.monotonic() - deadline < 1
+            assert 0 <= time.monotonic() - deadline < 10
 
 
 def test_sends_everything_to_a_peer_that_reads_slowly() -> None:
@@ -225,14 +225,14 @@ def test_sends_everything_to_a_peer_that_reads_slowly() -> None:
 def test_waits_no_longer_for_the_reply_than_until_the_deadline() -> None:
     with _listening() as (address, listener):
         started = time.monotonic()
-        post = wire.ChunkedPost(address, "id", deadline=started + 1)
+        post = wire.ChunkedPost(address, "id", deadline=started + 2.5)
         with contextlib.closing(post), listener.accept()[0]:
             post.begin(b"prelude")
 
             with pytest.raises(wire.RuntimeApiError, match="without a reply"):
                 post.end()
 
-            assert time.monotonic() - started < 3
+            assert time.monotonic() - started < 10
 
 
 @pytest.mark.parametrize("reply", [b"", b"HTTP/1.1\r\n\r\n", b"HTTP/1.1 abc\r\n\r\n"])

@@ -20,7 +20,7 @@ def send(
     server: ScriptedServer,
     request: ForwardRequest | None = None,
     *,
-    within: float = 5,
+    within: float = 30,
     **target: str,
 ) -> UpstreamResponse:
     return upstream.forward(request or a_request(), Target("main", server.url, **target), within=within)

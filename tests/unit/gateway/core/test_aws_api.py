@@ -19,7 +19,8 @@ from botocore.retries.standard import ThrottledRetryableChecker, TransientRetrya
 from gateway.core.aws_api import RETRYABLE_CODES, SECRETS_MANAGER, AwsApi, Timeouts, endpoint
 from gateway.core.aws_settings import AwsSettings
 from gateway.core.errors import GatewayError
-from tests.scripted_server import HANG, Cut, Pieces, Request, Script, ScriptedServer, always, answer, in_turn
+from tests.rehearsal import wait_until
+from tests.scripted_server import HANG, Cut, Piece, Pieces, Request, Script, ScriptedServer, always, answer, in_turn
 from tests.unit.gateway import certificates
 
 ENVIRON = {"AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}
@@ -44,6 +45,11 @@ def call(script: Script, **timeouts: Any) -> tuple[dict[str, Any], int]:
             return client.call("GetSecretValue", READ), len(server.requests)
         finally:
             client.close()
+
+
+def wait_for(server: ScriptedServer, requests: int) -> Piece:
+    """A pause of a script until the server has received this number of requests."""
+    return lambda: wait_until(lambda: len(server.requests) >= requests, 30)
 
 
 def test_sends_the_operation_and_returns_its_result() -> None:
@@ -100,7 +106,7 @@ def test_opens_a_new_connection_after_a_response_that_closes_its_own() -> None:
 
 
 def test_uses_no_attempt_on_idle_connections_that_were_closed() -> None:
-    with ScriptedServer(always(1.0, SECRET)) as server:
+    with ScriptedServer(lambda _: (wait_for(server, 4), SECRET)) as server:
         client = api(server.url, attempts=1)
         with ThreadPoolExecutor(4) as threads:
             list(threads.map(lambda _: client.call("GetSecretValue", READ), range(4)))
@@ -115,7 +121,7 @@ def test_uses_no_attempt_on_idle_connections_that_were_closed() -> None:
 def test_a_reset_connection_costs_one_attempt_and_closes_the_idle_ones() -> None:
     def reset_old_connections(request: Request) -> Pieces:
         old = len(server.requests) > 4 and request.connection in {first.connection for first in server.requests[:4]}
-        return (Cut.RESET,) if old else (1.0, SECRET)
+        return (Cut.RESET,) if old else (wait_for(server, 4), SECRET)
 
     with ScriptedServer(reset_old_connections) as server:
         client = api(server.url, attempts=2)
@@ -129,7 +135,7 @@ def test_a_reset_connection_costs_one_attempt_and_closes_the_idle_ones() -> None
 def test_a_read_timeout_closes_the_idle_connections() -> None:
     def hang_old_connections(request: Request) -> Pieces:
         old = len(server.requests) > 2 and request.connection in {first.connection for first in server.requests[:2]}
-        return (HANG,) if old else (1.0, SECRET)
+        return (HANG,) if old else (wait_for(server, 2), SECRET)
 
     with ScriptedServer(hang_old_connections) as server:
         client = api(server.url, read=3, attempts=2)
@@ -141,7 +147,7 @@ def test_a_read_timeout_closes_the_idle_connections() -> None:
 
 
 def test_waits_longer_for_a_response_than_for_a_connection() -> None:
-    assert call(always(3.0, SECRET), connect=1, read=60, attempts=1) == ({"SecretString": "admin-token"}, 1)
+    assert call(always(3.0, SECRET), connect=2, read=60, attempts=1) == ({"SecretString": "admin-token"}, 1)
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[1]", b""])

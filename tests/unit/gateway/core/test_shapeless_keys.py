@@ -31,7 +31,7 @@ REFUSED: dict[str, tuple[bool, tuple[Piece, ...]]] = {
 
 def ask(upstream: Upstream, url: str, *, stream: bool) -> ProbeProgress:
     progress = ProbeProgress()
-    probe = Probe(upstream, StreamWatcher, within=5)
+    probe = Probe(upstream, StreamWatcher, within=30)
     probe.run(a_provider(), Target("main", url, key=KEY), progress, "max_tokens", stream=stream)
     return progress
 

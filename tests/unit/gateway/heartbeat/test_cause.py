@@ -129,7 +129,7 @@ def test_shows_the_cause_at_every_beat_of_a_cooldown_and_stores_each_beats_own_e
     system: System, tokenhub: RunningTokenHub
 ) -> None:
     system.add("main", endpoint=f"{tokenhub.url}/v1", health=Health("healthy"))
-    check = HeartbeatCheck(system.upstream, target_with_key, now=HalfMinutes(), logger=LOGGER, seconds=5)
+    check = HeartbeatCheck(system.upstream, target_with_key, now=HalfMinutes(), logger=LOGGER, seconds=30)
     ticker = Ticker(system.providers, check, system.side_effects(), now=now)
     shown = []
     for number in range(10):

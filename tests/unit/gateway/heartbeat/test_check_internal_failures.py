@@ -29,7 +29,7 @@ def test_reports_a_kms_that_does_not_answer(upstream: Upstream) -> None:
     released = threading.Event()
 
     def stuck(_: Provider) -> Target:
-        released.wait(5)
+        released.wait(30)
         raise KeyUnreadable
 
     outcome = HeartbeatCheck(upstream, stuck, now=lambda: AT, logger=LOGGER, seconds=0.1).run(HEALTHY, slot=None)
@@ -58,7 +58,7 @@ def test_logs_an_unexpected_error_of_the_stream_watcher(
         def feed(self, chunk: bytes) -> bytes:
             raise ZeroDivisionError(chunk)
 
-    check = HeartbeatCheck(patient_upstream, target_for, now=lambda: AT, logger=LOGGER, seconds=3, new_watcher=Broken)
+    check = HeartbeatCheck(patient_upstream, target_for, now=lambda: AT, logger=LOGGER, seconds=30, new_watcher=Broken)
     outcome = check.run(a_provider(endpoint=serve(good).url), slot=None)
     assert (outcome.error or "").startswith("The gateway itself failed during this heartbeat")
     assert [line.levelname for line in caplog.records] == ["ERROR"]

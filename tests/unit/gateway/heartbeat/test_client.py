@@ -1,6 +1,6 @@
-import time
 from collections.abc import Iterator
 from dataclasses import replace
+from threading import Event
 from typing import Any
 
 import boto3
@@ -12,6 +12,7 @@ from gateway.heartbeat.client import CLIENT_CONFIG, HeartbeatClient, relay_error
 from gateway.heartbeat.history import to_past_beat
 from tests.conftest import REGION
 from tests.lambda_service import LambdaService, serving
+from tests.rehearsal import wait_until
 from tests.unit.gateway.builders import an_outcome
 
 BEAT = to_past_beat(an_outcome(1, error="no", ttft_ms=3, tokens=7, model="echo"))
@@ -89,13 +90,16 @@ def test_an_unreachable_lambda_service_raises(service: LambdaService) -> None:
 
 
 def test_a_read_timeout_raises_and_is_not_retried(service: LambdaService) -> None:
-    service.handler = lambda _: time.sleep(1)
+    answered = Event()
+    service.handler = lambda _: answered.wait(30)
     heartbeats = client(service, CLIENT_CONFIG.merge(Config(read_timeout=0.2)))
 
     with pytest.raises(HeartbeatTimeout, match="25 s"):
         heartbeats.beat("main")
 
+    assert wait_until(lambda: service.events)
     assert len(service.events) == 1
+    answered.set()
 
 
 def test_timeouts_end_before_api_gateways() -> None:

@@ -21,7 +21,7 @@ from tests.unit.gateway.ticking import BAD, LOGGER, ScriptedCheck, System, targe
 
 def tick(system: System, time: datetime) -> TickResult:
     """Runs a real heartbeat of each provider at this time."""
-    check = HeartbeatCheck(system.upstream, target_for, now=lambda: time, logger=LOGGER, seconds=3)
+    check = HeartbeatCheck(system.upstream, target_for, now=lambda: time, logger=LOGGER, seconds=30)
     return Ticker(system.providers, check, system.side_effects(), now=lambda: time).tick(format_timestamp(time))
 
 

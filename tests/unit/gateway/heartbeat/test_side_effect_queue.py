@@ -1,11 +1,12 @@
 import threading
+import time
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 from gateway.heartbeat.health import Outcome
 from gateway.heartbeat.history_store import HistoryStore
-from gateway.heartbeat.side_effect_queue import SideEffectQueue
+from gateway.heartbeat.side_effect_queue import LINGER_SECONDS, SideEffectQueue
 from gateway.heartbeat.side_effects import InternalFailure
 from tests.rehearsal import wait_until
 from tests.unit.gateway.ticking import Events, changed_beats, recorded_beat
@@ -21,7 +22,7 @@ class BlockableHistory(HistoryStore):
 
     def add_all(self, beats: Sequence[tuple[str, Outcome]]) -> None:
         self.sizes.append(len(beats))
-        self.released.wait(5)
+        self.released.wait(30)
         if self.error is not None:
             raise self.error
         self.ids += [id_ for id_, _ in beats]
@@ -36,7 +37,7 @@ class BlockableEvents(Events):
 
     def put_events(self, Entries: list[Any]) -> dict[str, Any]:  # noqa: N803 -- boto3's name
         response = super().put_events(Entries)
-        self.released.wait(5)
+        self.released.wait(30)
         return response
 
 
@@ -60,7 +61,7 @@ def test_batches_beats_that_arrive_during_a_call() -> None:
     for beat in changed_beats(30):
         queue.put(beat)
     history.released.set()
-    assert queue.close(within=5) == []
+    assert queue.close(within=30) == []
     assert history.sizes == [1, 25, 5]
     assert history.ids == ["first", *(f"p{number}" for number in range(30))]
 
@@ -68,16 +69,21 @@ def test_batches_beats_that_arrive_during_a_call() -> None:
 def test_batches_beats_that_arrive_within_the_linger_time() -> None:
     history, events = BlockableHistory(), Events()
     queue = queue_of(history, events)
-    for beat in changed_beats(4):
+    beats, began = changed_beats(4), time.monotonic()
+    for beat in beats:
         queue.put(beat)
-    assert queue.close(within=5) == []
-    assert (history.sizes, events.calls, len(events.accepted)) == ([4], 1, 4)
+    arrived_in_time = time.monotonic() - began < LINGER_SECONDS
+    assert queue.close(within=30) == []
+    assert (sum(history.sizes), len(events.accepted)) == (4, 4)
+    # A busy machine may put them too slowly.
+    if arrived_in_time:
+        assert (history.sizes, events.calls) == ([4], 1)
 
 
 def test_close_returns_the_failures_with_their_errors() -> None:
     queue = queue_of(BlockableHistory(error=(error := OSError())), Events("new"))
     queue.put(recorded_beat("new", error="no"))
-    assert queue.close(within=5) == [
+    assert queue.close(within=30) == [
         InternalFailure("history not written", "new", error),
         InternalFailure("event not published", "new"),
     ]
@@ -86,7 +92,7 @@ def test_close_returns_the_failures_with_their_errors() -> None:
 def test_runs_the_side_effects_of_a_late_beat_at_once() -> None:
     history, events = BlockableHistory(error=(error := OSError())), Events("late")
     queue = queue_of(history, events)
-    assert queue.close(within=5) == []
+    assert queue.close(within=30) == []
     queue.put(recorded_beat("late", error="no"))
     assert history.sizes == [1]
     assert events.late_failures == [
@@ -118,7 +124,8 @@ def test_a_hanging_eventbridge_costs_no_history() -> None:
     queue = queue_of(history, events)
     for beat in changed_beats(40):
         queue.put(beat)
-    assert count_kinds(queue.close(within=0.5)) == {"event not published": 40}
+    assert wait_until(lambda: len(history.ids) == 40)
+    assert count_kinds(queue.close(within=1)) == {"event not published": 40}
     assert sorted(history.ids) == sorted(f"p{number}" for number in range(40))
     events.released.set()
     assert threads_end()
@@ -129,7 +136,8 @@ def test_a_hanging_history_costs_no_event() -> None:
     queue = queue_of(history, events)
     for beat in changed_beats(40):
         queue.put(beat)
-    assert count_kinds(queue.close(within=0.5)) == {"history not written": 40}
+    assert wait_until(lambda: len(events.accepted) == 40)
+    assert count_kinds(queue.close(within=1)) == {"history not written": 40}
     assert len(events.accepted) == 40
     history.released.set()
     assert threads_end()

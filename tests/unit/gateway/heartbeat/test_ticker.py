@@ -182,7 +182,7 @@ def test_streams_the_first_and_every_20th_beat(system: System, serve: Serve) -> 
     # In memory: 42 ticks on moto take seconds.
     providers, history = MemoryProviders([a_provider(endpoint=server.url)]), MemoryTable("heartbeats", "at")
     side_effects = system.side_effects(HistoryStore(cast("Any", history), retention=WEEK))
-    check = HeartbeatCheck(system.upstream, target_for, now=now, logger=LOGGER, seconds=3)
+    check = HeartbeatCheck(system.upstream, target_for, now=now, logger=LOGGER, seconds=30)
     ticker = Ticker(providers.as_store(), check, side_effects, now=now)
     for tick in range(42):
         assert ticker.tick(format_timestamp(after(30 * tick))).failures == ()

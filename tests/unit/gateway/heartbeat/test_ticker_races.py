@@ -141,7 +141,7 @@ def test_gives_up_after_repeated_write_conflicts(system: System) -> None:
 
 def test_two_executions_of_a_tick_record_one_beat(system: System) -> None:
     system.add("main")
-    barrier = Barrier(2, timeout=5)
+    barrier = Barrier(2, timeout=30)
     check = ScriptedCheck(an_outcome(1), lambda _: barrier.wait())
     with ThreadPoolExecutor(2) as executor:
         results = list(executor.map(lambda _: system.ticker(check).tick(SLOT), range(2)))

@@ -1,5 +1,6 @@
 """The exact error of each cause. It names the cause and says what to do."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from tests.scripted_server import DONE, END, HANG, STREAM, Cut, Piece, always, a
 from tests.unit.gateway.builders import AT, KEY, a_provider, completion
 from tests.unit.gateway.certificates import server_context
 from tests.unit.gateway.conftest import MakeUpstream, Serve
-from tests.unit.gateway.ticking import LOGGER
+from tests.unit.gateway.ticking import LOGGER, timed_out
 
 HEALTHY = a_provider(health=Health("healthy"))
 ALL_FAILED = answer(502, b'{"error": {"message": "all providers failed", "type": "server_error", "code": null}}')
@@ -25,7 +26,7 @@ WRAPPED = completion('{"error": {"message": "Incorrect API key provided: sk-abcd
 CONTENT = b'data: {"model": "echo", "choices": [{"index": 0, "delta": {"content": "pong"}}]}\n\n'
 
 
-def error_of(upstream: Upstream, endpoint: str, provider: Provider = HEALTHY, *, seconds: float = 3) -> str | None:
+def error_of(upstream: Upstream, endpoint: str, provider: Provider = HEALTHY, *, seconds: float = 30) -> str | None:
     def target_for(provider: Provider) -> Target:
         return Target(provider.id, provider.endpoint, provider.model, key=KEY)
 
@@ -217,11 +218,17 @@ def test_an_unreachable_provider(
 
 def test_a_provider_that_does_not_answer(patient_upstream: Upstream, serve: Serve) -> None:
     hangs, begun = serve(always(HANG)).url, serve(always(answer(body=completion())[:-5], HANG)).url
-    assert error_of(patient_upstream, hangs, seconds=0.2) == (
-        f"{hangs} did not answer within 0.2 s. The model or TokenHub hangs or is overloaded: see `tokenhubctl health`."
+    with ThreadPoolExecutor() as executor:
+        errors = list(
+            executor.map(
+                lambda url: timed_out(lambda: error_of(patient_upstream, url, seconds=2.5), 2.5), (hangs, begun)
+            )
+        )
+    assert errors[0] == (
+        f"{hangs} did not answer within 2.5 s. The model or TokenHub hangs or is overloaded: see `tokenhubctl health`."
     )
-    assert error_of(patient_upstream, begun, seconds=0.2) == (
-        f"HTTP 200: {begun} began to answer but did not finish within 0.2 s. "
+    assert errors[1] == (
+        f"HTTP 200: {begun} began to answer but did not finish within 2.5 s. "
         "The model or TokenHub hangs or is overloaded: see `tokenhubctl health`."
     )
     closes = serve(always(Cut.CLOSE)).url

@@ -26,7 +26,7 @@ def run(upstream: Upstream, tokenhub: RunningTokenHub, model: str | None, *, str
         return replace(target_for(provider), key=KEY)
 
     provider = a_provider(endpoint=f"{tokenhub.url}/v1", model=model, health=Health("pending" if stream else "healthy"))
-    check = HeartbeatCheck(upstream, target_with_key, now=lambda: AT, logger=LOGGER, seconds=5)
+    check = HeartbeatCheck(upstream, target_with_key, now=lambda: AT, logger=LOGGER, seconds=30)
     outcome = check.run(provider, slot=None)
     assert outcome.error is None
     return outcome.warning

@@ -56,7 +56,7 @@ class Sessions:
         body: bytes = ASK,
         *,
         limits: Limits = QUICK,
-        seconds: float = 5,
+        seconds: float = 30,
         clean_end: float = 0.5,
         path: str = "/chat/completions",
     ) -> Session:
@@ -68,7 +68,7 @@ class Sessions:
         body: bytes = ASK_STREAM,
         *,
         limits: Limits = QUICK,
-        seconds: float = 5,
+        seconds: float = 30,
         clean_end: float = 0.5,
         path: str = "/chat/completions",
     ) -> Session:

@@ -18,22 +18,23 @@ from tests.unit.gateway.sending import read
 
 OK = always(answer(body=b"{}"))
 A_SECOND = replace(QUICK, connect=1.0)
+FOUR_SECONDS = replace(QUICK, connect=4.0)
 
 
 def unreachable(upstream: Upstream, endpoint: str) -> tuple[str, float]:
     """Returns the error message and the seconds until it was raised."""
     began = time.monotonic()
     with pytest.raises(ProviderUnreachable) as caught:
-        upstream.forward(a_request(), Target("main", endpoint), within=5)
+        upstream.forward(a_request(), Target("main", endpoint), within=30)
     return caught.value.message, time.monotonic() - began
 
 
-@pytest.mark.parametrize("count", [1, 2, 4])
+@pytest.mark.parametrize("count", [1, 2, 8])
 def test_shares_the_timeout_among_unreachable_addresses(
     make_upstream: MakeUpstream, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
     addresses = [f"127.0.0.{number}" for number in range(1, count + 1)]
-    Dns(monkeypatch, *addresses)
+    dns = Dns(monkeypatch, *addresses)
 
     with deaf(*addresses) as port:
         message, seconds = unreachable(make_upstream(A_SECOND), f"http://{NAME}:{port}/v1")
@@ -41,8 +42,10 @@ def test_shares_the_timeout_among_unreachable_addresses(
     assert message == (
         f"http://{NAME}:{port}/v1 did not accept a connection in time. Check the address and the firewalls in between."
     )
-    # Two attempts would take 2 seconds.
-    assert 0.9 < seconds < 1.8
+    # A second for each of the eight addresses would take 8 seconds.
+    assert 0.9 < seconds < 5
+    # There was no second attempt.
+    assert dns.lookups == 1
 
 
 def test_connects_to_the_next_address_when_one_does_not_answer(
@@ -51,7 +54,7 @@ def test_connects_to_the_next_address_when_one_does_not_answer(
     Dns(monkeypatch, "127.0.0.2", "127.0.0.1")
     with deaf("127.0.0.2", port=httpx.URL(serve(OK).url).port or 0) as port:
         target = Target("main", f"http://{NAME}:{port}/v1")
-        response = make_upstream(A_SECOND).forward(a_request(), target, within=5)
+        response = make_upstream(FOUR_SECONDS).forward(a_request(), target, within=30)
 
     assert (response.status, read(response)) == (200, b"{}")
 
@@ -76,7 +79,7 @@ def test_resolves_a_slow_dns_name_once_and_names_it_in_the_error(
 
 def test_retries_a_refused_connection(make_upstream: MakeUpstream, monkeypatch: pytest.MonkeyPatch) -> None:
     dns = Dns(monkeypatch, "127.0.0.1")
-    message, _ = unreachable(make_upstream(A_SECOND), f"http://{NAME}:9/v1")
+    message, _ = unreachable(make_upstream(), f"http://{NAME}:9/v1")
 
     assert message.startswith(f"http://{NAME}:9/v1 refused the connection.")
     assert dns.lookups == 2

@@ -35,7 +35,7 @@ def send(
     forwarder: Forwarder,
     provider_id: str | None = None,
     *,
-    within: float = 5,
+    within: float = 30,
     on_target: Callable[[Target], None] = lambda _: None,
 ) -> tuple[Target, UpstreamResponse]:
     deadline = time.monotonic() + within
@@ -151,8 +151,8 @@ def test_sends_nothing_after_the_deadline(serve: Serve, registry: Registry, forw
     registry.register(wanted(endpoint=server.url))
     began = time.monotonic()
     with pytest.raises(FirstByteTimeout):
-        send(forwarder, within=0.3)
-    assert 0.2 < time.monotonic() - began < 1.8
+        send(forwarder, within=2.5)
+    assert 2 < time.monotonic() - began < 10
     with pytest.raises(DeadlineExceeded):
         send(forwarder, within=-1)
 

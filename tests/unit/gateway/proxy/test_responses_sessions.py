@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from threading import Event
 
 import pytest
 
@@ -125,11 +126,15 @@ def test_an_error_in_the_stream_ends_it(sessions: Sessions, error: bytes) -> Non
 
 
 def test_translates_a_stream_whose_head_is_late(sessions: Sessions) -> None:
-    script = chat_only(1.5, *stream_of(TEXT), END)
+    begun = Event()
+    script = chat_only(begun.wait, *stream_of(TEXT), END)
+    session = sessions.to(script, ASK_STREAM, limits=replace(QUICK, keep_alive=1), seconds=60, path="/responses")
 
-    reply, events = read(
-        sessions.to(script, ASK_STREAM, limits=replace(QUICK, keep_alive=1), seconds=60, path="/responses")
-    )
+    reply = session.reply()
+    begun.set()
+    assert reply.stream is not None
+    events = read_events(b"".join(reply.stream))
+    session.close()
 
     assert "x-translated" not in reply.headers
     assert kinds(events)[-1] == "completed"

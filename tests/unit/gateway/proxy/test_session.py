@@ -4,12 +4,13 @@ import gc
 import json
 import weakref
 from dataclasses import replace
+from threading import Event
 
 import pytest
 
 from gateway.core.errors import AnswerTruncated
 from gateway.proxy.sse import KEEP_ALIVE
-from tests.scripted_server import END, HANG, Cut, Script, always, answer
+from tests.scripted_server import END, HANG, Cut, Script, always, answer, chunk
 from tests.unit.gateway.conftest import QUICK, MakeUpstream, Serve
 from tests.unit.gateway.proxy.sessions import ASK, ASK_STREAM, Sessions, logged, stream_of
 from tests.unit.gateway.streams import BODY, UNFINISHED, only_error
@@ -50,19 +51,23 @@ def test_a_stream_is_logged_only_when_the_session_is_closed(
 
 @pytest.mark.parametrize("read", [0, 1, 2])
 def test_closing_early_ends_the_connection_to_the_provider(sessions: Sessions, read: int) -> None:
-    session = sessions.to(always(*stream_of(*UNFINISHED), HANG), ASK_STREAM)
+    first_read = Event()
+    script = always(*stream_of(UNFINISHED[0]), first_read.wait, chunk(UNFINISHED[1]), HANG)
+    session = sessions.to(script, ASK_STREAM)
     reply = session.reply()
     assert reply.stream is not None
-    for _ in range(read):
-        next(reply.stream)
+    for frame in UNFINISHED[:read]:
+        assert next(reply.stream) == frame
+        first_read.set()
 
     session.close()
 
     sessions.assert_over()
+    first_read.set()
 
 
 def test_closing_ends_a_connection_whose_head_has_not_arrived(sessions: Sessions) -> None:
-    limits = replace(QUICK, keep_alive=0.1, first_byte=1)
+    limits = replace(QUICK, keep_alive=0.1, first_byte=2.5)
     session = sessions.to(always(HANG), ASK_STREAM, limits=limits)
     reply = session.reply()
     assert reply.stream is not None

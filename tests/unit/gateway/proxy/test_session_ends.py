@@ -1,5 +1,6 @@
 """A stream ends for the client at its end mark, whatever the provider does afterwards. Against real sockets."""
 
+import threading
 import time
 from dataclasses import replace
 
@@ -25,18 +26,24 @@ def sessions(serve: Serve, make_upstream: MakeUpstream) -> Sessions:
 def test_ends_at_the_end_mark_although_the_provider_keeps_the_connection_open(
     sessions: Sessions, mark: bytes, late: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before: tuple[Piece, ...] = (1.5,) if late else ()
+    kept_alive = threading.Event()
+    before: tuple[Piece, ...] = (kept_alive.wait,) if late else ()
     script = always(*before, *stream_of(*BODY[:-1], mark), HANG)
     session = sessions.to(script, ASK_STREAM, limits=replace(QUICK, keep_alive=1 if late else 0), seconds=60)
     reply = session.reply()
     assert reply.stream is not None
+    if late:
+        assert next(reply.stream) == KEEP_ALIVE
+        kept_alive.set()
 
     received = b"".join(reply.stream)
     ended_at = time.monotonic()
     session.close()
 
-    assert received == (KEEP_ALIVE if late else b"") + b"".join(BODY[:-1]) + mark
-    assert time.monotonic() - ended_at < 3
+    # A slow server may need further keep-alives.
+    assert received.replace(KEEP_ALIVE, b"") == b"".join(BODY[:-1]) + mark
+    # The provider stays silent for longer.
+    assert time.monotonic() - ended_at < 10
     [line] = logged(capsys)
     assert (line["stream_end"], line.get("code")) == ("done", None)
     sessions.assert_over()
@@ -46,15 +53,21 @@ def test_ends_at_the_end_mark_although_the_provider_keeps_the_connection_open(
 def test_logs_the_request_before_it_waits_for_the_clean_end(
     sessions: Sessions, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    session = sessions.to(always(*stream_of(*BODY), HANG), ASK_STREAM, seconds=60, clean_end=3)
+    ended = threading.Event()
+    script = always(*stream_of(*BODY), ended.wait, END)
+    session = sessions.to(script, ASK_STREAM, seconds=60, clean_end=30)
     reply = session.reply()
     assert reply.stream is not None
     b"".join(reply.stream)
-    ended_at_ms = session._log.elapsed_ms()
 
-    session.close()
+    closing = threading.Thread(target=session.close)
+    closing.start()
 
-    assert logged(capsys)[0]["duration_ms"] - ended_at_ms < 2_000
+    assert wait_until(lambda: logged(capsys))
+    assert closing.is_alive()
+    ended.set()
+    closing.join(30)
+    assert not closing.is_alive()
 
 
 def test_keeps_the_connection_where_the_provider_ends_cleanly_after_the_mark(sessions: Sessions) -> None:
@@ -70,11 +83,11 @@ def test_keeps_the_connection_where_the_provider_ends_cleanly_after_the_mark(ses
 
 
 def test_a_provider_that_pings_after_the_mark_is_left(sessions: Sessions) -> None:
-    pings = [piece for _ in range(100) for piece in (chunk(b"event: ping\ndata: {}\n\n"), 0.05)]
+    pings = [piece for _ in range(600) for piece in (chunk(b"event: ping\ndata: {}\n\n"), 0.05)]
     session = sessions.to(always(STREAM, *(chunk(frame) for frame in BODY), *pings, END), ASK_STREAM, seconds=60)
     reply = session.reply()
     assert reply.stream is not None
     assert b"".join(reply.stream) == b"".join(BODY)
     session.close()
     sessions.assert_over()
-    assert wait_until(lambda: sessions.server.open_connections == 0, 3)
+    assert wait_until(lambda: sessions.server.open_connections == 0)

@@ -40,12 +40,15 @@ def test_decodes_a_stream_event_by_event(upstream: Upstream, serve: Serve) -> No
     compressor = zlib.compressobj(wbits=zlib.MAX_WBITS + 16)
     events = [b"data: 1\n\n", b"data: 2\n\n"]
     first, second = (compressor.compress(event) + compressor.flush(zlib.Z_SYNC_FLUSH) for event in events)
-    server = serve(always(GZIP_STREAM, chunk(first), 1.0, chunk(second + compressor.flush()), END))
+    arrived = Event()
+    server = serve(always(GZIP_STREAM, chunk(first), arrived.wait, chunk(second + compressor.flush()), END))
 
     response = send(upstream, server, STREAMED)
 
     assert response.is_stream
-    assert list(response.chunks) == events
+    assert next(response.chunks) == events[0]
+    arrived.set()
+    assert list(response.chunks) == events[1:]
 
 
 def test_a_cut_compressed_answer_is_truncated(upstream: Upstream, serve: Serve) -> None:
@@ -88,13 +91,13 @@ def test_bytes_after_a_response_never_cost_the_next_request(
     serve: Serve, make_upstream: MakeUpstream, surplus: bytes, delay: float | None, kind: str
 ) -> None:
     first = answer(body=BODY) if kind == "length" else STREAM + chunk(BODY) + END
-    pieces = (first + surplus,) if delay is None else (first, delay, surplus)
+    sent = Event()
+    pieces = (first + surplus,) if delay is None else (first, delay, surplus, sent.set)
     server, upstream = serve(in_turn(pieces, (answer(body=b"the second"),))), make_upstream()
 
     assert read(send(upstream, server)) == BODY
     if delay is not None:
-        # The surplus must have arrived.
-        Event().wait(1.5)
+        assert sent.wait(30)
     assert read(send(upstream, server)) == b"the second"
     assert server.connections == 2
 

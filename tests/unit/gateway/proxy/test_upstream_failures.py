@@ -26,7 +26,7 @@ OK = answer(body=b"{}")
 def refused(upstream: Upstream, endpoint: str, kind: type[ForwardingError] = ProviderUnreachable) -> str:
     """The words of the error, which must not be those of a library."""
     with pytest.raises(kind) as caught:
-        upstream.forward(a_request(), Target("main", endpoint, key=KEY), within=5)
+        upstream.forward(a_request(), Target("main", endpoint, key=KEY), within=30)
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
     return plain(caught.value.message)

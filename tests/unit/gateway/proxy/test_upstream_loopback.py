@@ -26,7 +26,7 @@ def test_calls_the_host_with_the_original_host_header(serve: Serve, make_upstrea
     server = serve(OK)
     upstream = make_upstream(loopback_host="127.0.0.1")
 
-    response = upstream.forward(a_request(), Target("main", f"http://{host}:{port(server)}/v1"), within=5)
+    response = upstream.forward(a_request(), Target("main", f"http://{host}:{port(server)}/v1"), within=30)
 
     assert read(response) == b"{}"
     assert server.requests[0].headers["host"] == f"{host}:{port(server)}"
@@ -42,7 +42,7 @@ def test_verifies_the_certificate_for_the_original_name(
         QUICK, loopback_host="localhost", transport=lambda: httpx.HTTPTransport(verify=context, retries=1)
     )
 
-    response = upstream.forward(a_request(), Target("main", f"https://127.0.0.1:{port(server)}/v1"), within=5)
+    response = upstream.forward(a_request(), Target("main", f"https://127.0.0.1:{port(server)}/v1"), within=30)
 
     assert read(response) == b"{}"
 
@@ -55,7 +55,7 @@ def test_leaves_other_endpoints_unchanged(make_upstream: MakeUpstream) -> None:
         return httpx.Response(200, content=b"{}")
 
     upstream = make_upstream(loopback_host="172.17.0.1", transport=lambda: httpx.MockTransport(answer_all))
-    upstream.forward(a_request(), Target("main", "https://tokenhub.example.com/v1"), within=5).chunks.close()
+    upstream.forward(a_request(), Target("main", "https://tokenhub.example.com/v1"), within=30).chunks.close()
 
     assert seen == ["https://tokenhub.example.com/v1/chat/completions"]
 
@@ -65,7 +65,7 @@ def test_guards_the_address_of_the_host(serve: Serve, make_upstream: MakeUpstrea
     upstream = make_upstream(QUICK, public.guard_address, loopback_host="127.0.0.1")
 
     with pytest.raises(EndpointRefused):
-        upstream.forward(a_request(), Target("main", f"http://localhost:{port(serve(OK))}/v1"), within=5)
+        upstream.forward(a_request(), Target("main", f"http://localhost:{port(serve(OK))}/v1"), within=30)
 
 
 @pytest.mark.parametrize(

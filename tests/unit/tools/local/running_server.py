@@ -88,7 +88,8 @@ class FakeApiGateway:
     headers: Mapping[str, str] = field(default_factory=lambda: {"Content-Type": "application/json"})
     body: bytes = b"{}"
     requests: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
-    delay_s: float = 0.0
+    # Responses wait until it is set.
+    hold: threading.Event | None = None
     running: int = 0
     max_running: int = 0
 
@@ -110,7 +111,9 @@ class FakeApiGateway:
         self.running += 1
         self.max_running = max(self.max_running, self.running)
         self.requests.append((request.raw_path, dict(request.headers), await request.read()))
-        await asyncio.sleep(self.delay_s)
+        hold = self.hold
+        while hold is not None and not hold.is_set():  # noqa: ASYNC110 (another thread sets it)
+            await asyncio.sleep(0.01)
         self.running -= 1
         return web.Response(status=self.status, headers=self.headers, body=self.body)
 
@@ -146,7 +149,7 @@ class RunningServer:
     authorizer: FakeAuthorizerFunction
     log: list[str]
 
-    def has_logged(self, text: str, timeout_s: float = 3) -> bool:
+    def has_logged(self, text: str, timeout_s: float = 30) -> bool:
         """Waits until a log line contains `text`. Returns False after the timeout."""
         deadline = time.monotonic() + timeout_s
         while not any(text in line for line in self.log):
@@ -216,7 +219,7 @@ class _Loop:
         self._thread.start()
 
     def run[T](self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
 
     def stop(self) -> None:
         self.run(self._loop.shutdown_default_executor())

@@ -105,7 +105,7 @@ def run(scenario: Scenario, **options: Any) -> None:
             api.submit(invocation)
         runtime = Runtime(api.address)
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 await scenario(api, runtime, invocation)
         finally:
             runtime.close()
@@ -119,11 +119,9 @@ def is_free(api: RuntimeApi) -> bool:
 
 
 async def wait_until_free(api: RuntimeApi) -> None:
-    for _ in range(500):
-        if api.free:
-            return
-        await asyncio.sleep(0.005)
-    raise TimeoutError
+    async with asyncio.timeout(30):
+        while not api.free:  # noqa: ASYNC110 (the API has no event for it)
+            await asyncio.sleep(0.005)
 
 
 async def body(invocation: Invocation) -> bytes:

@@ -46,7 +46,7 @@ def test_kills_a_program_that_ignores_sigterm(tmp_path: Path) -> None:
     pid, seconds = asyncio.run(check())
 
     assert is_gone(pid)
-    assert 0.3 <= seconds < 2
+    assert 0.3 <= seconds < 10
 
 
 def test_unexpected_end_shows_the_end_of_the_log(tmp_path: Path) -> None:

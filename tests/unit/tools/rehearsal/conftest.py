@@ -10,13 +10,13 @@ from tests.rehearsal import KEY, RunningTokenHub
 def tokenhub_client(running_tokenhub: RunningTokenHub) -> Iterator[httpx.Client]:
     # Session-wide: creating a client loads the CA certificates, which takes longer than most tests.
     headers = {"Authorization": f"Bearer {KEY}"}
-    with httpx.Client(base_url=running_tokenhub.url, headers=headers, timeout=5) as client:
+    with httpx.Client(base_url=running_tokenhub.url, headers=headers, timeout=30) as client:
         yield client
 
 
 @pytest.fixture(scope="session")
 def keyless_client(running_tokenhub: RunningTokenHub) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=running_tokenhub.url, timeout=5) as client:
+    with httpx.Client(base_url=running_tokenhub.url, timeout=30) as client:
         yield client
 
 

@@ -36,17 +36,19 @@ def serve() -> Iterator[Serve]:
 
     yield start
     for thread in threads:
-        thread.join(5)
+        thread.join(30)
     listener.close()
 
 
 def test_records_the_arrival_time_of_each_chunk(serve: Serve) -> None:
-    response = serve(HEAD, b"3\r\none\r\n", 0.3, b"3\r\ntwo\r\n0\r\n\r\n").request("GET", "/")
+    def seconds_between() -> float:
+        response = serve(HEAD, b"3\r\none\r\n", 0.3, b"3\r\ntwo\r\n0\r\n\r\n").request("GET", "/")
+        assert response.body == b"onetwo"
+        assert response.complete
+        return response.chunks[-1][0] - response.chunks[0][0]
 
-    assert response.body == b"onetwo"
-    assert response.complete
-    first, second = (arrived for arrived, _ in response.chunks)
-    assert second - first > 0.2
+    # A busy machine may read both chunks at once, but not three times.
+    assert any(seconds_between() > 0.2 for _ in range(3))
 
 
 def test_reads_trailers(serve: Serve) -> None:

@@ -1,6 +1,7 @@
 """The headers of a translated stream, against a scripted server on a real socket."""
 
 from dataclasses import replace
+from threading import Event
 
 import pytest
 
@@ -51,16 +52,18 @@ def test_other_streams_lack_the_header(sessions: Sessions) -> None:
 def test_sends_the_headers_before_a_late_first_event(
     sessions: Sessions, headers_first: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pieces = (STREAM, 1.5, chunk(CLAUDE)) if headers_first else (1.5, STREAM, chunk(CLAUDE))
+    kept_alive = Event()
+    pieces = (STREAM, kept_alive.wait, chunk(CLAUDE)) if headers_first else (kept_alive.wait, STREAM, chunk(CLAUDE))
     session = sessions.to(always(*pieces, END), ASK_STREAM, limits=replace(QUICK, keep_alive=1), seconds=60)
     reply = session.reply()
     assert reply.stream is not None
 
+    assert next(reply.stream) == KEEP_ALIVE
+    kept_alive.set()
     received = b"".join(reply.stream)
     session.close()
 
     assert "x-translated" not in reply.headers
-    assert received.startswith(KEEP_ALIVE)
     assert received.endswith(END_MARK)
     assert logged(capsys)[0]["translated"] == "anthropic"
 

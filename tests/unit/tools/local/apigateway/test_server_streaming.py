@@ -4,7 +4,6 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +17,18 @@ pytestmark = needs_runtime
 PATH = "/v1/chat/completions"
 LAYER = Path(__file__).parents[5] / "layers/streaming"
 LAYERED_APP = """
-import time
+import os, time
 from lambda_streaming import StreamingResponse, streaming
 
-def times():
-    for _ in range(3):
-        yield b"%r" % time.monotonic()
-        time.sleep(0.1)
+def in_step():
+    for number in range(3):
+        yield b"%d" % number
+        while not os.path.exists(f"{os.environ['LAMBDA_TASK_ROOT']}/received-{number}"):
+            time.sleep(0.005)
 
 @streaming
 def handler(event, context):
-    return StreamingResponse(200, {"content-type": "text/plain"}, times())
+    return StreamingResponse(200, {"content-type": "text/plain"}, in_step())
 """
 
 
@@ -40,7 +40,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 
 @pytest.fixture(scope="module")
 def client(server: RunningServer) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.url, headers={"Authorization": "Bearer client"}, timeout=10) as client:
+    with httpx.Client(base_url=server.url, headers={"Authorization": "Bearer client"}, timeout=30) as client:
         yield client
 
 
@@ -48,16 +48,16 @@ def run(client: httpx.Client, **plan: Any) -> httpx.Response:
     return client.post(PATH, json=plan)
 
 
-def test_each_chunk_reaches_the_client_before_the_next_is_produced(client: httpx.Client) -> None:
-    steps = [["time", 0], ["sleep", 0.5]] * 5
-    # The timing must not include a cold start.
-    run(client, steps=[])
+def test_each_chunk_reaches_the_client_before_the_next_is_produced(client: httpx.Client, tmp_path: Path) -> None:
+    received = [tmp_path / f"received-{number}" for number in range(5)]
+    steps = [step for number, file in enumerate(received) for step in (["text", f"{number}"], ["wait_for", f"{file}"])]
 
     with client.stream("POST", PATH, json={"steps": steps}) as response:
-        arrivals = [(time.monotonic(), float(chunk)) for chunk in response.iter_raw()]
+        for number, chunk in enumerate(response.iter_raw()):
+            assert chunk == b"%d" % number
+            received[number].touch()
 
-    assert len(arrivals) == 5
-    assert all(arrived < produced for (arrived, _), (_, produced) in pairwise(arrivals))
+    assert all(file.exists() for file in received)
 
 
 def test_sends_the_preludes_status_and_headers(client: httpx.Client) -> None:
@@ -81,12 +81,12 @@ def test_sends_the_preludes_status_and_headers(client: httpx.Client) -> None:
     assert "server" not in response.headers
 
 
-def test_sends_headers_before_the_first_body_byte(client: httpx.Client) -> None:
-    run(client, steps=[])
-    started = time.monotonic()
+def test_sends_headers_before_the_first_body_byte(client: httpx.Client, tmp_path: Path) -> None:
+    received = tmp_path / "received"
 
-    with client.stream("POST", PATH, json={"steps": [["sleep", 0.5], ["text", "late"]]}):
-        assert time.monotonic() - started < 0.3
+    with client.stream("POST", PATH, json={"steps": [["wait_for", str(received)], ["text", "late"]]}) as response:
+        received.touch()
+        assert response.read() == b"late"
 
 
 def test_sends_no_body_with_a_204(client: httpx.Client) -> None:
@@ -180,13 +180,13 @@ def test_function_receives_the_event_with_the_authorizer_context(client: httpx.C
 
 
 def test_function_notices_a_disconnected_client_at_its_next_write(client: httpx.Client, server: RunningServer) -> None:
-    steps = [["time", 0], ["sleep", 0.02]] * 500
+    steps = [["time", 0], ["sleep", 0.02]] * 2000
     with client.stream("POST", PATH, json={"steps": steps}) as response:
         next(response.iter_raw())
     disconnected = time.monotonic()
 
     assert server.has_logged("the client has disconnected")
-    assert time.monotonic() - disconnected < 1
+    assert time.monotonic() - disconnected < 10
     assert run(client, steps=[["text", "again"]]).text == "again"
 
 
@@ -194,7 +194,7 @@ def test_function_runs_to_its_end_when_disconnects_are_ignored(tmp_path: Path) -
     steps = [["time", 0], ["sleep", 0.01]] * 30 + [["print", "last step"]]
     with serving(make_function(tmp_path), on_disconnect="ignore") as server:
         headers = {"Authorization": "Bearer client"}
-        with httpx.stream("POST", server.url + PATH, headers=headers, json={"steps": steps}) as response:
+        with httpx.stream("POST", server.url + PATH, headers=headers, json={"steps": steps}, timeout=30) as response:
             next(response.iter_raw())
 
         assert server.has_logged("last step")
@@ -203,29 +203,29 @@ def test_function_runs_to_its_end_when_disconnects_are_ignored(tmp_path: Path) -
 
 @pytest.fixture(scope="module")
 def short_timeout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    with serving(make_function(tmp_path_factory.mktemp("short"), timeout_s=1)) as running:
+    with serving(make_function(tmp_path_factory.mktemp("short"), timeout_s=3)) as running:
         yield running
 
 
 def test_kills_a_streaming_function_at_its_deadline(short_timeout: RunningServer) -> None:
-    with httpx.Client(base_url=short_timeout.url, headers={"Authorization": "Bearer client"}) as client:
+    with httpx.Client(base_url=short_timeout.url, headers={"Authorization": "Bearer client"}, timeout=30) as client:
         run(client, steps=[])
         started = time.monotonic()
         with pytest.raises(httpx.RemoteProtocolError):
-            run(client, steps=[["text", "first"], ["sleep", 20]])
+            run(client, steps=[["text", "first"], ["sleep", 60]])
 
-        assert 0.9 < time.monotonic() - started < 1.5
-        assert short_timeout.has_logged("Task timed out after 1.00 seconds")
+        assert 2.9 < time.monotonic() - started < 15
+        assert short_timeout.has_logged("Task timed out after 3.00 seconds")
         assert run(client, steps=[]).status_code == 200
 
 
 def test_returns_502_for_a_silent_function_at_its_deadline(short_timeout: RunningServer) -> None:
-    with httpx.Client(base_url=short_timeout.url, headers={"Authorization": "Bearer client"}) as client:
+    with httpx.Client(base_url=short_timeout.url, headers={"Authorization": "Bearer client"}, timeout=30) as client:
         run(client, steps=[])
         started = time.monotonic()
 
-        assert run(client, sleep=20).status_code == 502
-        assert 0.9 < time.monotonic() - started < 1.5
+        assert run(client, sleep=60).status_code == 502
+        assert 2.9 < time.monotonic() - started < 15
         assert run(client, steps=[]).status_code == 200
 
 
@@ -245,7 +245,7 @@ def test_rejects_the_stream_beyond_the_limit_and_names_the_setting(tmp_path: Pat
         for thread in threads:
             thread.start()
         assert all(started.acquire(timeout=30) for _ in threads)
-        response = httpx.post(server.url + PATH, headers=headers, json={"steps": []})
+        response = httpx.post(server.url + PATH, headers=headers, json={"steps": []}, timeout=30)
         finished.set()
         for thread in threads:
             thread.join()
@@ -286,10 +286,10 @@ def test_streaming_layer_streams_under_the_parent_watch(tmp_path: Path) -> None:
     (function.code / "app.py").write_text(LAYERED_APP)
     with serving(function, command=None) as server:
         headers = {"Authorization": "Bearer client"}
-        httpx.post(server.url + PATH, headers=headers)
-        with httpx.stream("POST", server.url + PATH, headers=headers) as response:
-            arrivals = [(time.monotonic(), float(chunk)) for chunk in response.iter_raw()]
+        with httpx.stream("POST", server.url + PATH, headers=headers, timeout=30) as response:
+            for number, chunk in enumerate(response.iter_raw()):
+                assert chunk == b"%d" % number
+                (function.code / f"received-{number}").touch()
 
     assert response.headers["content-type"] == "text/plain"
-    assert len(arrivals) == 3
-    assert all(arrived < produced for (arrived, _), (_, produced) in pairwise(arrivals))
+    assert len(list(function.code.glob("received-*"))) == 3

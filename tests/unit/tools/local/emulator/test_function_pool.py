@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.rehearsal import wait_until
 from tools.local.emulator.function_pool import AsynchronousCalls, FunctionPool, event_invoke_config
 
 
@@ -20,11 +21,13 @@ class Process:
 
 @dataclass
 class Ministack:
-    """Takes a free process or starts one, like ministack without a bound. A start takes `start_s`, a call `call_s`."""
+    """Takes a free process or starts one, like ministack without a bound. A start takes `start_s`.
+
+    Each call of a process runs `during_call`."""
 
     pool: FunctionPool
     start_s: float = 0.0
-    call_s: float = 0.0
+    during_call: Callable[[], object] = lambda: None
     processes: list[Process] = field(default_factory=list)
     max_starting: int = 0
 
@@ -42,7 +45,7 @@ class Ministack:
         if process._cold:
             time.sleep(self.start_s)
             process._cold = False
-        time.sleep(self.call_s)
+        self.during_call()
         self.pool.release(lambda: setattr(process, "in_use", False))
 
 
@@ -56,7 +59,7 @@ def run_at_once(count: int, call: Callable[[], object]) -> None:
 
 
 def test_quick_calls_share_the_process_that_starts() -> None:
-    ministack = Ministack(FunctionPool(10, spawn_delay_s=5), start_s=0.5)
+    ministack = Ministack(FunctionPool(10, spawn_delay_s=30), start_s=0.5)
 
     run_at_once(30, ministack.call)
 
@@ -72,7 +75,14 @@ def test_starts_one_process_at_a_time() -> None:
 
 
 def test_slow_calls_get_processes_up_to_the_bound() -> None:
-    ministack = Ministack(FunctionPool(3, spawn_delay_s=0.05), call_s=1.0)
+    ministack = Ministack(FunctionPool(3, spawn_delay_s=0.05))
+
+    def wait_for_all() -> None:
+        assert wait_until(lambda: len(ministack.processes) >= 3, 30)
+        # A fourth process would start meanwhile.
+        time.sleep(0.3)
+
+    ministack.during_call = wait_for_all
 
     run_at_once(6, ministack.call)
 
@@ -83,11 +93,14 @@ FUNCTION = {"config": {"FunctionName": "heartbeat", "FunctionArn": "arn:aws:lamb
 
 
 class Calls:
-    """Counts the calls that run at once. The event `nested` makes `execute` call itself once, as ministack does."""
+    """Counts the calls that run at once. The event `nested` makes `execute` call itself once, as ministack does.
 
-    def __init__(self, max_age_s: float = 60, call_s: float = 0.2) -> None:
+    Calls end a little after `released` is set or `hold` of them run at once.
+    """
+
+    def __init__(self, max_age_s: float = 60, hold: int | None = None) -> None:
         self.calls = AsynchronousCalls(2, lambda _: {"MaximumEventAgeInSeconds": max_age_s})
-        self.call_s = call_s
+        self.hold, self.released = hold, threading.Event()
         self.running = self.max_running = self.ended = 0
         self.results: list[dict[str, Any]] = []
         self._lock = threading.Lock()
@@ -99,7 +112,11 @@ class Calls:
         with self._lock:
             self.running += 1
             self.max_running = max(self.max_running, self.running)
-        time.sleep(self.call_s)
+            if self.running == self.hold:
+                self.released.set()
+        assert self.released.wait(30)
+        # Further calls would begin meanwhile.
+        time.sleep(0.2)
         with self._lock:
             self.running -= 1
             self.ended += 1
@@ -121,7 +138,7 @@ class Calls:
 
 
 def test_asynchronous_calls_wait_for_a_slot() -> None:
-    calls = Calls()
+    calls = Calls(hold=2)
     invoke = calls.calls.marked(calls.invoke)
 
     for _ in range(6):
@@ -133,7 +150,7 @@ def test_asynchronous_calls_wait_for_a_slot() -> None:
 
 
 def test_synchronous_calls_do_not_wait_for_asynchronous_ones() -> None:
-    calls = Calls()
+    calls = Calls(hold=3)
     invoke = calls.calls.marked(calls.invoke)
     for _ in range(6):
         invoke(FUNCTION, "plain")
@@ -146,7 +163,7 @@ def test_synchronous_calls_do_not_wait_for_asynchronous_ones() -> None:
 
 
 def test_drops_asynchronous_calls_that_wait_longer_than_their_maximum_age() -> None:
-    calls = Calls(max_age_s=1.0, call_s=4.0)
+    calls = Calls(max_age_s=1.0)
     invoke = calls.calls.marked(calls.invoke)
     for _ in range(12):
         invoke(FUNCTION, "plain")
@@ -157,6 +174,7 @@ def test_drops_asynchronous_calls_that_wait_longer_than_their_maximum_age() -> N
     assert (calls.running, calls.ended) == (2, 0)
     message = "The event was dropped: it waited longer than MaximumEventAgeInSeconds (1)."
     assert calls.results == [{"error": True, "body": {"errorMessage": message}, "log": ""}] * 10
+    calls.released.set()
     calls.wait(12)
     invoke(FUNCTION, "plain")
     calls.wait(13)

@@ -65,6 +65,7 @@ def run(connection: socket.socket, steps: list[list[Any]]) -> bytes:
         "time": lambda _: send(connection, b"%r" % time.monotonic()),
         "sleep": time.sleep,
         "print": print_line,
+        "wait_for": wait_for,
         "exit": os._exit,
     }
     for name, value in steps:
@@ -74,6 +75,12 @@ def run(connection: socket.socket, steps: list[list[Any]]) -> bytes:
             return f"0\r\nLambda-Runtime-Function-Error-Type: {value}\r\n\r\n".encode()
         actions[name](value)
     return b"0\r\n\r\n"
+
+
+def wait_for(path: str) -> None:
+    """Waits until a test has created the file. A test that does not create it runs into the function's timeout."""
+    while not os.path.exists(path):  # noqa: PTH110 (pathlib would lengthen the cold start)
+        time.sleep(0.005)
 
 
 def print_line(text: str) -> None:

@@ -19,7 +19,7 @@ PRELUDE = b'{"statusCode": 200}' + DELIMITER
 
 def run(scenario: Callable[[Invocation], Awaitable[Any]]) -> Any:
     async def run_scenario() -> Any:
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(30):
             return await scenario(Invocation("id-1", b"{}"))
 
     return asyncio.run(run_scenario())

@@ -40,25 +40,29 @@ def test_forwards_bytes_and_the_end_in_both_directions() -> None:
         assert await reader.read() == sent.upper()
         writer.close()
 
-    asyncio.run(asyncio.wait_for(run_forwarded(respond_upper_case, client), 10))
+    asyncio.run(asyncio.wait_for(run_forwarded(respond_upper_case, client), 30))
 
 
 def test_forwards_a_reset_and_continues_to_serve() -> None:
+    received = asyncio.Event()
+
     async def reset(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"half")
         await writer.drain()
-        await asyncio.sleep(0.1)
+        await received.wait()
+        received.clear()
         writer.transport.abort()
 
     async def client(port: int) -> None:
         for _ in range(2):
             reader, writer = await asyncio.open_connection(BRIDGE, port)
             assert await reader.readexactly(4) == b"half"
+            received.set()
             with contextlib.suppress(ConnectionResetError):
                 assert await reader.read() == b""
             writer.close()
 
-    asyncio.run(asyncio.wait_for(run_forwarded(reset, client), 10))
+    asyncio.run(asyncio.wait_for(run_forwarded(reset, client), 30))
 
 
 def test_rejects_peers_of_other_networks() -> None:
@@ -73,7 +77,7 @@ def test_rejects_peers_of_other_networks() -> None:
         assert await reader.read() == b""
         writer.close()
 
-    asyncio.run(asyncio.wait_for(run_forwarded(record, client), 10))
+    asyncio.run(asyncio.wait_for(run_forwarded(record, client), 30))
     assert reached == []
 
 
@@ -87,7 +91,7 @@ def test_closes_the_connection_without_a_server() -> None:
             assert await reader.read() == b""
             writer.close()
 
-    asyncio.run(asyncio.wait_for(client(), 10))
+    asyncio.run(asyncio.wait_for(client(), 30))
 
 
 def test_listens_on_its_address_only_during_the_block() -> None:
@@ -97,6 +101,6 @@ def test_listens_on_its_address_only_during_the_block() -> None:
         ports.append(port)
 
     ports: list[int] = []
-    asyncio.run(asyncio.wait_for(run_forwarded(respond_upper_case, client), 10))
+    asyncio.run(asyncio.wait_for(run_forwarded(respond_upper_case, client), 30))
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((BRIDGE, ports[0]))
