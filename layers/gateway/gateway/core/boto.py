@@ -9,7 +9,7 @@ import botocore.session
 from botocore.loaders import Loader
 
 # The services that the functions call. boto3 has a resource for one of them.
-SERVICES = ["dynamodb", "events", "kms", "lambda"]
+SERVICES = ["dynamodb", "kms", "lambda"]
 RESOURCES = ["dynamodb"]
 
 
