@@ -1,8 +1,8 @@
 """Calls the AWS services whose operations are a POST with JSON, without botocore's clients.
 
-It serves all calls of the authorizer, of completions and of the heartbeat: boto3 delays a cold start and takes most of
-the time of a tick (docs/benchmarks.md). The other functions use boto3. The errors are botocore's, and the tests compare
-the signatures and endpoints with botocore's.
+It serves all calls of the authorizer, of completions and of the heartbeat: boto3 delays a cold start and would double
+the CPU time of a tick (docs/benchmarks.md). The other functions use boto3. The errors are botocore's, and the tests
+compare the signatures and endpoints with botocore's.
 """
 
 import json
