@@ -14,7 +14,7 @@ from gateway.core.aws_api import AwsApi
 from gateway.proxy.upstream import Upstream
 from tests.conftest import Aws
 from tests.moto_memory import empty_moto_tables
-from tests.moto_server import moto_server
+from tests.moto_server import MotoServer, moto_server
 from tests.rehearsal import RunningTokenHub
 from tests.template import ROOT
 
@@ -33,6 +33,7 @@ class Context:
 
 
 Load = Callable[[str], Any]
+Refuse = Callable[[str, str], None]
 
 
 @pytest.fixture
@@ -43,14 +44,21 @@ def aws(module_aws: Aws) -> Aws:
 
 
 @pytest.fixture(scope="session")
-def moto_url() -> Iterator[str]:
-    """The URL of moto for functions that do not use botocore's clients. moto intercepts only these clients."""
-    with moto_server() as url:
-        yield url
+def moto() -> Iterator[MotoServer]:
+    """moto for functions that do not use botocore's clients. moto intercepts only these clients."""
+    with moto_server() as server:
+        yield server
 
 
 @pytest.fixture
-def load(aws: Aws, moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
+def refuse(moto: MotoServer) -> Iterator[Refuse]:
+    """`refuse("PutEvents", code)` makes the operation fail in functions that do not use botocore's clients."""
+    yield moto.refused.__setitem__
+    moto.refused.clear()
+
+
+@pytest.fixture
+def load(aws: Aws, moto: MotoServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
     """`load("providers")` imports functions/providers/app.py again. The import is Lambda's init."""
     environment = {
         "ADMIN_TOKEN_SECRET": aws.admin_secret,
@@ -74,7 +82,7 @@ def load(aws: Aws, moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[L
     def load_app(function: str) -> Any:
         with monkeypatch.context() as patch:
             if "AWS_ENDPOINT_URL" not in os.environ:
-                patch.setenv("AWS_ENDPOINT_URL", moto_url)
+                patch.setenv("AWS_ENDPOINT_URL", moto.url)
                 # moto intercepts boto3's clients, which is faster.
                 patch.setenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true")
             return import_app(function)

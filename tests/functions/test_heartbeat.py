@@ -5,12 +5,10 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.stub import Stubber
 
 from tests.conftest import Aws
-from tests.functions.conftest import Context, Load, event
+from tests.functions.conftest import Context, Load, Refuse, event
 from tests.rehearsal import KEY, RunningTokenHub
-from tests.scripted_server import ScriptedServer, always, answer
 from tests.template import ROOT
 
 
@@ -88,12 +86,10 @@ def test_shows_todays_heartbeat_tokens(beat: Any, provider: Any) -> None:
 
 
 def test_fails_a_provider_whose_key_kms_does_not_decrypt(
-    load: Load, providers: Any, provider: Any, monkeypatch: pytest.MonkeyPatch
+    load: Load, providers: Any, provider: Any, refuse: Refuse
 ) -> None:
-    monkeypatch.setenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true")
-    with ScriptedServer(always(answer(400, b'{"__type": "DisabledException"}'))) as kms:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", kms.url)
-        load("heartbeat").handler(event("tick"), Context())
+    refuse("Decrypt", "DisabledException")
+    load("heartbeat").handler(event("tick"), Context())
 
     assert provider()["status"] == "failed"
     assert "The stack's KMS key is disabled" in provider()["last_heartbeat_error"]
@@ -194,13 +190,16 @@ def failure_metrics(printed: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("flags", [{}, {"now": True}], ids=["first beat", "beat now"])
 def test_a_beat_outside_the_ticks_emits_its_failures(
-    load: Load, providers: Any, capsys: pytest.CaptureFixture[str], flags: dict[str, bool]
+    load: Load,
+    providers: Any,
+    capsys: pytest.CaptureFixture[str],
+    refuse: Refuse,
+    flags: dict[str, bool],
 ) -> None:
     app = load("heartbeat")
     capsys.readouterr()
-    with Stubber(app.events) as stub:
-        stub.add_client_error("put_events", "InternalFailure")
-        app.handler({"provider_id": "tokenhub"} | flags, Context())
+    refuse("PutEvents", "AccessDeniedException")
+    app.handler({"provider_id": "tokenhub"} | flags, Context())
     assert failure_metrics(capsys.readouterr().out) == {"EventsNotPublished": [1.0]}
 
     app.handler({"provider_id": "tokenhub"} | flags, Context())
@@ -208,13 +207,10 @@ def test_a_beat_outside_the_ticks_emits_its_failures(
 
 
 def test_beat_now_returns_an_error_if_it_cannot_be_stored(
-    load: Load, providers: Any, capsys: pytest.CaptureFixture[str]
+    load: Load, providers: Any, capsys: pytest.CaptureFixture[str], refuse: Refuse
 ) -> None:
-    def fail(**_: object) -> None:
-        raise ConnectionError
-
     app = load("heartbeat")
-    app.dynamodb.meta.client.meta.events.register("before-call.dynamodb.UpdateItem", fail)
+    refuse("UpdateItem", "AccessDeniedException")
     capsys.readouterr()
     error = app.handler({"provider_id": "tokenhub", "now": True}, Context())["error"]
 

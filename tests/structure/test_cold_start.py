@@ -16,7 +16,7 @@ FUNCTIONS = ("authorizer", "completions", "heartbeat", "preflight", "providers",
 MAX_MODULES = {
     "authorizer": 193,
     "completions": 470,
-    "heartbeat": 760,
+    "heartbeat": 499,
     "preflight": 107,
     "providers": 755,
     "status": 565,
@@ -27,7 +27,7 @@ UNUSED = {"aws_xray_sdk", "requests"}
 FORBIDDEN = {
     "authorizer": AWS_CLIENTS | ROUTER | {"aws_lambda_powertools", "httpx"},
     "completions": AWS_CLIENTS | ROUTER,
-    "heartbeat": ROUTER,
+    "heartbeat": AWS_CLIENTS | ROUTER,
     "preflight": AWS_CLIENTS | ROUTER | {"aws_lambda_powertools", "botocore", "httpx", "http.client", "urllib.parse"},
     "providers": {"httpx", "httpcore"},
     "status": ROUTER | {"httpx", "httpcore"},

@@ -32,6 +32,7 @@ COUNTS = (1, 10, 100, 1000)
 TABLES = {"providers": "ProvidersTable", "heartbeats": "HeartbeatsTable", "roll-ups": "RollUpsTable"}
 # A new provider is rolled up in its first tick. These are old, so that a tick rolls up a sixtieth of them.
 PROVIDER_AGE = timedelta(days=3)
+TICK_INTERVAL = timedelta(seconds=30)
 PATHS = f"{ROOT}:{ROOT / 'layers/gateway'}"
 
 
@@ -73,9 +74,12 @@ class Bench:
                 batch.put_item(Item=item)
 
     def tick(self, times: int = 1) -> list[dict[str, Any]]:
-        """Runs ticks one after the other in one process. Returns the figures of each."""
-        started = datetime.now(UTC)
-        ticks = [format_timestamp(started + timedelta(seconds=number)) for number in range(times)]
+        """Runs ticks one after the other in one process, without the pause between them. Returns the figures of each.
+
+        They are due 30 s apart, the last one now, so that each of them rolls up a sixtieth of the providers.
+        """
+        now = datetime.now(UTC)
+        ticks = [format_timestamp(now - TICK_INTERVAL * number) for number in reversed(range(times))]
         result = self.folder / "figures.json"
         command = [sys.executable, "-m", "tools.bench.tick_worker", str(result), *ticks]
         with (self.folder / "log").open("wb") as log:

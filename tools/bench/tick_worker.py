@@ -11,9 +11,12 @@ import pstats
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+
+type Call = Callable[[str, dict[str, Any]], Any]
 
 HEARTBEAT = Path(__file__).parents[2] / "functions/heartbeat/app.py"
 
@@ -30,16 +33,16 @@ def load() -> Any:
 
 def count_calls(app: Any, calls: Counter[str]) -> None:
     """Counts the AWS calls by operation."""
-    for client in (app.dynamodb.meta.client, app.events):
-        client.meta.events.register("before-call", lambda model, **_: calls.update([model.name]))
-    call_kms = app.kms.call
+    for service in (app.dynamodb, app.events, app.kms):
+        service.call = _counted(service.call, calls)
 
+
+def _counted(call: Call, calls: Counter[str]) -> Call:
     def counted(operation: str, parameters: dict[str, Any]) -> Any:
         calls.update([operation])
-        return call_kms(operation, parameters)
+        return call(operation, parameters)
 
-    # Only botocore's clients have events.
-    app.kms.call = counted
+    return counted
 
 
 def measure(app: Any, tick: str, calls: Counter[str]) -> dict[str, Any]:

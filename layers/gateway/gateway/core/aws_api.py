@@ -1,8 +1,8 @@
 """Calls the AWS services whose operations are a POST with JSON, without botocore's clients.
 
-It serves only the calls that delay a cold start: all calls of the authorizer and of completions, and the decryption of
-keys in the heartbeat (docs/benchmarks.md). All other calls use boto3. The errors are botocore's, and the tests compare
-the signatures and endpoints with botocore's.
+It serves all calls of the authorizer, of completions and of the heartbeat: boto3 delays a cold start and would double
+the CPU time of a tick (docs/benchmarks.md). The other functions use boto3. The errors are botocore's, and the tests
+compare the signatures and endpoints with botocore's.
 """
 
 import json
@@ -63,7 +63,6 @@ RETRYABLE_CODES = frozenset(
         "TransactionInProgressException",
     }
 )
-BACKOFF_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -76,17 +75,23 @@ class Service:
 
 
 DYNAMODB = Service("dynamodb", "DynamoDB_20120810", "1.0")
+EVENTS = Service("events", "AWSEvents", "1.1")
 KMS = Service("kms", "TrentService", "1.1")
 SECRETS_MANAGER = Service("secretsmanager", "secretsmanager", "1.1")
 
 
 @dataclass(frozen=True)
 class Timeouts:
-    """Seconds to connect and to wait for a response, and the number of attempts."""
+    """Seconds to connect, to wait for a response and to pause at most, and the number of attempts.
+
+    The first pause is up to twice `backoff`, each further one up to twice as long. Nobody waits longer than needed for
+    a read, but a throttled write needs the pauses of botocore.
+    """
 
     connect: float = 2.0
     read: float = 5.0
     attempts: int = 3
+    backoff: float = 0.05
 
 
 def endpoint(service: str, region: str) -> str:
@@ -118,11 +123,12 @@ class AwsApi:
         self._tls = tls_context() if self._url.startswith("https:") else None
 
     def call(self, operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns the response of an operation that only reads. Bytes are base64 text, as in the protocol.
+        """Returns the response of an operation. Bytes are base64 text, as in the protocol.
 
-        Retries after a lost connection, a timeout, throttling and a 5xx. Raises botocore's ClientError for an
-        error response, its HTTPClientError or ConnectionError for a failed connection, and GatewayError under
-        `sam local` when the local AWS does not run.
+        Retries after a lost connection, a timeout, throttling and a 5xx. The lost attempt may have had its effect, so
+        call only operations that may run twice. Raises botocore's ClientError for an error response, its
+        HTTPClientError or ConnectionError for a failed connection, and GatewayError under `sam local` when the local
+        AWS does not run.
         """
         self._before_call()
         body = json.dumps(parameters).encode()
@@ -130,7 +136,7 @@ class AwsApi:
             with suppress(AwsConnectionError, HTTPClientError, _Retryable):
                 return self._send(operation, body)
             # SystemRandom, because SnapStart repeats the numbers of a seeded generator.
-            time.sleep(random.SystemRandom().uniform(0, BACKOFF_SECONDS * 2**attempt))
+            time.sleep(random.SystemRandom().uniform(0, self._timeouts.backoff * 2**attempt))
         try:
             return self._send(operation, body)
         except _Retryable as error:

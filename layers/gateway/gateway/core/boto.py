@@ -9,7 +9,7 @@ import botocore.session
 from botocore.loaders import Loader
 
 # The services that the functions call. boto3 has a resource for one of them.
-SERVICES = ["dynamodb", "events", "kms", "lambda"]
+SERVICES = ["dynamodb", "kms", "lambda"]
 RESOURCES = ["dynamodb"]
 
 
@@ -17,7 +17,7 @@ class KnownServices(Loader):
     """Loads service models without a search for all services and without the endpoints of all services.
 
     botocore lists the folders of its 400 services several times to check a name, which takes a tenth of the time to
-    create a client. Parsing endpoints.json takes half of it: 8 % of the heartbeat's init. The rules of each service's
+    create a client. Parsing endpoints.json takes half of it. The rules of each service's
     own model decide its endpoint, so botocore needs no partition from that file.
     """
 

@@ -2,11 +2,12 @@
 
 import json
 import logging
+import sys
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from aws_lambda_powertools import Logger
-from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
 from gateway.core.redaction import redact
 
@@ -33,11 +34,11 @@ MetricName = Literal[
     "CompletionTokens",
 ]
 UNITS = {
-    "OldestBeatAge": MetricUnit.Seconds,
-    "HeartbeatLatency": MetricUnit.Milliseconds,
-    "FirstByteTime": MetricUnit.Milliseconds,
-    "ChunkInterval": MetricUnit.Milliseconds,
-    "RequestTime": MetricUnit.Milliseconds,
+    "OldestBeatAge": "Seconds",
+    "HeartbeatLatency": "Milliseconds",
+    "FirstByteTime": "Milliseconds",
+    "ChunkInterval": "Milliseconds",
+    "RequestTime": "Milliseconds",
 }
 
 
@@ -63,16 +64,26 @@ def make_logger(service: str, level: str, redactor: Callable[[str], str] = redac
 
 
 def emit(metrics: Mapping[MetricName, float | None], *, namespace: str, provider: str | None = None) -> None:
-    """Writes metrics as one EMF log line. The provider is their only dimension. Values of None are left out."""
+    """Writes metrics as one EMF log line. The provider is their only dimension. Values of None are left out.
+
+    Powertools would take three times as long, and a tick writes a thousand of these lines.
+    """
     known = {name: value for name, value in metrics.items() if value is not None}
     if not known:
         return
-    line = EphemeralMetrics(namespace=namespace)
-    if provider is not None:
-        line.add_dimension(name="provider", value=provider)
-    for name, value in known.items():
-        line.add_metric(name=name, unit=UNITS.get(name, MetricUnit.Count), value=value)
-    line.flush_metrics()
+    dimensions = {} if provider is None else {"provider": provider}
+    described = {
+        "Namespace": namespace,
+        "Dimensions": [list(dimensions)],
+        "Metrics": [{"Name": name, "Unit": UNITS.get(name, "Count")} for name in known],
+    }
+    line: dict[str, Any] = {
+        "_aws": {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [described]},
+        **dimensions,
+        **{name: [float(value)] for name, value in known.items()},
+    }
+    # One write: heartbeats write from many threads.
+    sys.stdout.write(json.dumps(line, separators=(",", ":")) + "\n")
 
 
 def _redacted(value: Any, redactor: Callable[[str], str]) -> Any:

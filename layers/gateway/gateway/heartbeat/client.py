@@ -1,21 +1,19 @@
-"""The provider API's client of the heartbeat function, and the result format that both sides share.
+"""The provider API's client of the heartbeat function.
 
 The provider API has neither kms:Decrypt nor httpx, because only functions that send keys to providers may decrypt them.
 It therefore invokes the heartbeat function to check a provider or to list its models.
 """
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
 
-from gateway.core.errors import GatewayError, HeartbeatFailed, HeartbeatTimeout, RelayedError
+from gateway.core.errors import HeartbeatFailed, HeartbeatTimeout, RelayedError
 from gateway.heartbeat.commands import BeatNow, ListModels, to_json
 from gateway.heartbeat.history import PastBeat
-from gateway.registry.provider import format_timestamp, parse_timestamp
+from gateway.heartbeat.results import deserialize_beat
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -38,7 +36,7 @@ class HeartbeatClient:
 
     def beat(self, provider_id: str) -> PastBeat:
         """Runs a heartbeat of the provider now and returns its result."""
-        return _deserialize_beat(self._send(BeatNow(provider_id))["beat"])
+        return deserialize_beat(self._send(BeatNow(provider_id))["beat"])
 
     def models(self, provider_id: str) -> list[Any]:
         """Returns the models that the provider lists."""
@@ -62,20 +60,3 @@ class HeartbeatClient:
         if response.get("FunctionError"):
             raise HeartbeatFailed
         return dict(json.loads(content))
-
-
-def relay_errors(work: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
-    """Returns the result of `work`, or the GatewayError that it raised as plain data. For the heartbeat function."""
-    try:
-        return dict(work())
-    except GatewayError as error:
-        return {"error": error.to_dict()}
-
-
-def serialize_beat(beat: PastBeat) -> dict[str, Any]:
-    """Returns the heartbeat as plain data for JSON."""
-    return asdict(beat) | {"at": format_timestamp(beat.at)}
-
-
-def _deserialize_beat(values: Mapping[str, Any]) -> PastBeat:
-    return PastBeat(**{**values, "at": parse_timestamp(values["at"])})

@@ -166,7 +166,7 @@ class Ticker:
                 current = self._providers.find(provider.id)
                 if current is None or current.health != beat.after:
                     continue
-                # The answer to the first write was lost, and boto3's retry conflicted with it: the outcome is recorded.
+                # The answer to the first write was lost, and its retry conflicted with it: the outcome is recorded.
             on_recorded(beat)
             return replace(beat.before, health=beat.after)
         raise WriteConflict

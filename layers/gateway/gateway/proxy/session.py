@@ -30,7 +30,7 @@ from gateway.proxy.stream import relay, relay_late
 from gateway.proxy.translate.chat_stream import PATH as CHAT_PATH
 from gateway.proxy.translate.chat_stream import read_first_event
 from gateway.proxy.upstream import Target, UpstreamResponse
-from lambda_streaming import SECONDS_BEFORE_LAMBDA_ENDS, Pump
+from lambda_streaming import SECONDS_BEFORE_LAMBDA_ENDS, Pump, connect_early
 
 # The session ends before the streaming layer stops sending, so that the client still receives the error frame.
 SPARE_SECONDS = SECONDS_BEFORE_LAMBDA_ENDS + 0.5
@@ -99,6 +99,8 @@ class Session:
             self._log.request = with_metadata(self._log.request)
             self._log.request = read_request(self._log.request)
             self._chunks = chunks = self._start()
+            # The other thread waits for the provider meanwhile.
+            connect_early()
             if not self._exchange.wait_for_head(self._head_timeout()):
                 return self._late_reply(chunks)
             return self._reply_to_head(*self._exchange.head.result(), chunks)

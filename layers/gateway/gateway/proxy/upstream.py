@@ -1,7 +1,7 @@
 """Sends requests to providers.
 
-`connect.py` opens the connections, `timeouts.py` holds the timeouts, `response_body.py` reads the bodies and
-`transport_errors.py` translates httpx's errors. There is no other httpx code.
+`connect.py` opens the connections, `connections.py` keeps them, `timeouts.py` holds the timeouts, `response_body.py`
+reads the bodies and `transport_errors.py` translates httpx's errors. There is no other httpx code.
 """
 
 import ssl
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import httpcore
 import httpx
@@ -26,6 +26,7 @@ from gateway.core.errors import (
 )
 from gateway.core.tls import tls_context
 from gateway.proxy.connect import Connector
+from gateway.proxy.connections import Connections
 from gateway.proxy.provider_headers import forwarded_headers
 from gateway.proxy.request import ForwardRequest
 from gateway.proxy.response_body import ResponseBody, check_encoding
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 Guard = Callable[[str], None]
 
 MAX_IDLE_SECONDS = 45.0
+# The number of simultaneous heartbeats.
+MAX_IDLE_CONNECTIONS = 64
 # The other 3xx, such as 304, do not refer to another address.
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -175,10 +178,18 @@ class Upstream:
 
 
 def _new_transport(guard: Guard, tls: ssl.SSLContext) -> httpx.BaseTransport:
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=MAX_IDLE_SECONDS)
-    transport = httpx.HTTPTransport(tls, retries=CONNECT_ATTEMPTS - 1, limits=limits, trust_env=False)
-    # httpx has no argument that passes a network backend to httpcore.
-    transport._pool._network_backend = Connector(guard)  # noqa: SLF001
+    transport = httpx.HTTPTransport(tls, trust_env=False)
+    # httpx has no argument for other connections than those of httpcore's pool.
+    transport._pool = cast(  # noqa: SLF001
+        "httpcore.ConnectionPool",
+        Connections(
+            tls,
+            Connector(guard),
+            retries=CONNECT_ATTEMPTS - 1,
+            keepalive_expiry=MAX_IDLE_SECONDS,
+            max_idle=MAX_IDLE_CONNECTIONS,
+        ),
+    )
     return transport
 
 

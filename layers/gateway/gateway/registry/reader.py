@@ -1,11 +1,9 @@
 """Reads providers from DynamoDB items. `store.ProviderStore` writes them too."""
 
 import re
-from base64 import b64decode
-from collections.abc import Callable, Mapping
-from decimal import Decimal
-from typing import Any
+from collections.abc import Callable
 
+from gateway.core.attributes import plain_item
 from gateway.core.aws_api import AwsApi
 from gateway.core.errors import NoProvider, ProviderNotFound
 from gateway.registry.items import Item, provider_from_item
@@ -52,25 +50,6 @@ def item_reader(dynamodb: AwsApi, table: str) -> Callable[[str], Item | None]:
     def read_item(key: str) -> Item | None:
         request = {"TableName": table, "Key": {"id": {"S": key}}, "ConsistentRead": True}
         item = dynamodb.call("GetItem", request).get("Item")
-        return None if item is None else {name: plain(value) for name, value in item.items()}
+        return None if item is None else plain_item(item)
 
     return read_item
-
-
-def plain(value: Mapping[str, Any]) -> Any:
-    """Converts an attribute value as boto3's TypeDeserializer does, with bytes for binary values."""
-    [(kind, content)] = value.items()
-    match kind:
-        case "N":
-            return Decimal(content)
-        case "B":
-            return b64decode(content)
-        case "M":
-            return {name: plain(item) for name, item in content.items()}
-        case "L":
-            return [plain(item) for item in content]
-        case "SS" | "NS" | "BS":
-            return {plain({kind[0]: item}) for item in content}
-        case "NULL":
-            return None
-    return content

@@ -5,7 +5,10 @@ transaction updates it with each create, delete and change of default: while the
 default, and their number never exceeds MAX_PROVIDERS. A write that loses a race raises RegistryBusy.
 """
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
 
 from gateway.core.errors import DefaultProviderNeeded, RegistryBusy, TooManyProviders
 from gateway.registry.etags import IfMatch
@@ -20,6 +23,8 @@ MAX_PROVIDERS = 1000
 # Codes in the cancellation reasons of a transaction.
 SUCCEEDED = "None"
 CONDITION_FAILED = "ConditionalCheckFailed"
+# Codes of the errors of a heartbeat's write.
+LOST_RACES = {"ConditionalCheckFailedException", "TransactionConflictException"}
 # The health attributes that a reset writes.
 PENDING = {
     "status": "pending",
@@ -40,12 +45,10 @@ class ProviderStore(ProviderReader):
     def __init__(self, table: "Table") -> None:
         super().__init__(self._item)
         self._table = table
-        self._transact = table.meta.client.transact_write_items
 
     def all(self) -> list[Provider]:
         """Returns all providers, newest first."""
-        pages = self._table.meta.client.get_paginator("scan").paginate(TableName=self._table.name, ConsistentRead=True)
-        items: list[Item] = [item for page in pages for item in page["Items"]]
+        items = list(self._items())
         registry: Item = next((item for item in items if item["id"] == REGISTRY), {})
         default_id = registry.get("default_id")
         providers = [provider_from_item(item, default_id) for item in items if item["id"] != REGISTRY]
@@ -112,7 +115,6 @@ class ProviderStore(ProviderReader):
         last = before["last_heartbeat_at"]
         same_last = "attribute_not_exists(last_heartbeat_at)" if last is None else "last_heartbeat_at = :read_last"
         values |= {":version": provider.version} | ({} if last is None else {":read_last": last})
-        exceptions = self._table.meta.client.exceptions
         try:
             self._table.update_item(
                 Key={"id": provider.id},
@@ -121,9 +123,20 @@ class ProviderStore(ProviderReader):
                 ExpressionAttributeNames=names | {"#version": "version"},
                 ExpressionAttributeValues=values,
             )
-        except (exceptions.ConditionalCheckFailedException, exceptions.TransactionConflictException):
-            return False
+        except ClientError as error:
+            if error.response["Error"]["Code"] in LOST_RACES:
+                return False
+            raise
         return True
+
+    def _items(self) -> Iterator[Item]:
+        request: dict[str, Any] = {"ConsistentRead": True}
+        while True:
+            page = self._table.scan(**request)
+            yield from page["Items"]
+            if "LastEvaluatedKey" not in page:
+                return
+            request["ExclusiveStartKey"] = page["LastEvaluatedKey"]
 
     def _item(self, key: str) -> Item | None:
         return self._table.get_item(Key={"id": key}, ConsistentRead=True).get("Item")
@@ -207,7 +220,7 @@ class ProviderStore(ProviderReader):
         """Writes all steps, or none and returns each step's cancellation code."""
         try:
             # The resource's client takes plain values, which its type stubs do not know.
-            self._transact(TransactItems=steps)  # type: ignore[arg-type]
+            self._table.meta.client.transact_write_items(TransactItems=steps)  # type: ignore[arg-type]
         except self._table.meta.client.exceptions.TransactionCanceledException as error:
             return [reason["Code"] for reason in error.response["CancellationReasons"]]
         return []

@@ -1,6 +1,6 @@
 """Response streaming for the managed Python Lambda runtime. Standard library only."""
 
-from .hook import response_mode
+from .hook import connect_early, response_mode
 from .pump import DeadlineReached, Pump
 from .response import SECONDS_BEFORE_LAMBDA_ENDS, Response, StreamingResponse, streaming
 
@@ -10,6 +10,7 @@ __all__ = [
     "Pump",
     "Response",
     "StreamingResponse",
+    "connect_early",
     "response_mode",
     "streaming",
 ]

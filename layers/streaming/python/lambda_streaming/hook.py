@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from . import wire
+from . import early, wire
 
 ResponseMode = Literal["stream", "framed", "proxy"]
 
@@ -51,6 +51,16 @@ def install() -> None:
     logger.info("runtime client %s, response mode %s", version, response_mode())
 
 
+def connect_early() -> None:
+    """Connects to the Runtime API now, so that the response does not wait for the connection.
+
+    Call it in the handler's thread, while another thread waits for the source of the response. Does nothing outside
+    the mode `stream`, and never raises.
+    """
+    if response_mode() == "stream":
+        early.connect(_runtime_api_address())
+
+
 def close_body(chunks: Iterable[bytes], on_close: Callable[[], None] | None) -> None:
     """Closes the body's iterator, then calls `on_close`. Logs exceptions and never raises: the response is sent."""
     # The runtime's frames keep the generator alive, so garbage collection would close it much too late.
@@ -75,6 +85,11 @@ def _describe(error: BaseException) -> str:
 def _in_runtime() -> bool:
     # Lambda sets the variable. A runtime whose client is missing here still accepts a framed response.
     return _CLIENT_MODULE in sys.modules or "AWS_LAMBDA_RUNTIME_API" in os.environ
+
+
+def _runtime_api_address() -> str:
+    # Read now, not at init: an extension may set its own proxy as the Runtime API.
+    return os.environ.get("AWS_LAMBDA_RUNTIME_API", "")
 
 
 def _client_class() -> Any:
@@ -122,9 +137,11 @@ def _wrap_post(original: Callable[..., Any]) -> Callable[..., Any]:
 def _send(stream: OutgoingStream, invoke_id: str, invocation_id: str | None) -> None:
     """Sends the stream. Logs a lost connection: an exception here would end the runtime's loop."""
     try:
-        # Read now, not at init: an extension may set its own proxy as the Runtime API.
-        address = os.environ.get("AWS_LAMBDA_RUNTIME_API", "")
-        with contextlib.closing(wire.ChunkedPost(address, invoke_id, invocation_id, deadline=stream.deadline)) as post:
+        address = _runtime_api_address()
+        post = wire.ChunkedPost(
+            address, invoke_id, invocation_id, deadline=stream.deadline, connection=early.take(address)
+        )
+        with contextlib.closing(post):
             status = _send_body(stream, post)
         if status != 202:
             logger.warning("the Runtime API answered %d to the response", status)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import hook, wire
+from . import early, hook, wire
 
 # Lambda ends a function at its deadline. Sending to a client that does not read ends before, so that `on_close` runs.
 SECONDS_BEFORE_LAMBDA_ENDS = 2.0
@@ -43,16 +43,21 @@ def streaming[E, C](handler: Callable[[E, C], StreamingResponse | Response]) -> 
     @functools.wraps(handler)
     def streamed(event: E, context: C) -> Any:
         deadline = _send_deadline(context)
-        response = handler(event, context)
-        if isinstance(response, Response):
-            response = StreamingResponse(response.status, response.headers, (response.body,))
-        if not isinstance(response, StreamingResponse):
-            raise TypeError(
-                f"The handler returned {type(response).__name__}. Return a StreamingResponse or a Response."
-            )
-        return _encode(response, deadline)
+        try:
+            return _encode(_as_stream(handler(event, context)), deadline)
+        except BaseException:
+            early.discard()
+            raise
 
     return streamed
+
+
+def _as_stream(response: object) -> StreamingResponse:
+    if isinstance(response, Response):
+        return StreamingResponse(response.status, response.headers, (response.body,))
+    if not isinstance(response, StreamingResponse):
+        raise TypeError(f"The handler returned {type(response).__name__}. Return a StreamingResponse or a Response.")
+    return response
 
 
 def _send_deadline(context: object) -> float | None:

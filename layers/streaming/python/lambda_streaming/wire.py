@@ -74,22 +74,41 @@ def error_trailers(error: BaseException) -> bytes:
     return f"{ERROR_TYPE}: {error_type}\r\n{ERROR_BODY}: {body}\r\n".encode()
 
 
+def connect(address: str) -> socket.socket:
+    """Connects to the Runtime API at `address`, a host:port. Raises RuntimeApiError."""
+    host, _, port = address.rpartition(":")
+    try:
+        connection = socket.create_connection((host.strip("[]"), int(port)), timeout=None)
+    except (OSError, ValueError) as error:
+        raise RuntimeApiError(f"connection failed: {type(error).__name__}") from error
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return connection
+
+
+def is_unused(connection: socket.socket) -> bool:
+    """Whether the Runtime API has neither closed an unused connection nor sent anything on it."""
+    readable = select.poll()
+    readable.register(connection, select.POLLIN)
+    return not readable.poll(0)
+
+
 class ChunkedPost:
     """One streamed response on its own connection. Every failure raises RuntimeApiError."""
 
     def __init__(
-        self, address: str, invoke_id: str, invocation_id: str | None = None, *, deadline: float | None = None
+        self,
+        address: str,
+        invoke_id: str,
+        invocation_id: str | None = None,
+        *,
+        deadline: float | None = None,
+        connection: socket.socket | None = None,
     ) -> None:
-        """Connects to `address`, a host:port. Echoes `invocation_id` if the Runtime API sent one.
+        """Uses `connection` or connects to `address`. Echoes `invocation_id` if the Runtime API sent one.
 
         Sending to a client that does not read fails at `deadline`, a monotonic time.
         """
-        host, _, port = address.rpartition(":")
-        try:
-            self._socket = socket.create_connection((host.strip("[]"), int(port)), timeout=None)
-        except (OSError, ValueError) as error:
-            raise RuntimeApiError(f"connection failed: {type(error).__name__}") from error
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket = connection or connect(address)
         self._deadline = deadline
         self._readable = select.poll()
         self._readable.register(self._socket, select.POLLIN)

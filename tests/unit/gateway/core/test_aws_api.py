@@ -259,7 +259,7 @@ def test_endpoints_are_those_of_botocore_in_every_region() -> None:
     resolver = EndpointResolver(Loader().load_data("endpoints"))
     calls = [
         (name, region)
-        for name in ("dynamodb", "kms", "secretsmanager")
+        for name in ("dynamodb", "events", "kms", "secretsmanager")
         for partition in resolver.get_available_partitions()
         for region in resolver.get_available_endpoints(name, partition)
     ]

@@ -44,7 +44,7 @@ def test_parses_no_endpoints_of_other_services() -> None:
 
 
 # One operation of each service that needs no parameter.
-OPERATIONS = {"dynamodb": "list_tables", "events": "list_rules", "kms": "list_keys", "lambda": "list_functions"}
+OPERATIONS = {"dynamodb": "list_tables", "kms": "list_keys", "lambda": "list_functions"}
 
 
 def regions() -> Iterator[tuple[str, str]]:

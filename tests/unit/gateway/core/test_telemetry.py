@@ -1,12 +1,14 @@
 import base64
 import json
 import logging
+import re
 from typing import Any
 
 import pytest
+from aws_lambda_powertools.metrics import EphemeralMetrics
 
 from gateway.core.redaction import REDACTED, Redactor
-from gateway.core.telemetry import emit, make_logger
+from gateway.core.telemetry import UNITS, MetricName, emit, make_logger
 from gateway.proxy.upstream import Target, Upstream
 from gateway.registry.key_cipher import KeyCipher
 from tests.scripted_server import always, answer
@@ -47,6 +49,21 @@ def test_dimensions_do_not_leak_into_the_next_metric(capsys: pytest.CaptureFixtu
     _, second = lines(capsys)
     assert second["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [[]]
     assert "Requests" not in second
+
+
+@pytest.mark.parametrize("provider", [None, "main"])
+def test_writes_the_same_line_as_powertools(capsys: pytest.CaptureFixture[str], provider: str | None) -> None:
+    values: dict[MetricName, float] = {"Ticks": 1, "OldestBeatAge": 31.5, "HeartbeatLatency": 7}
+    emit(dict(values), namespace="Ours", provider=provider)
+    powertools = EphemeralMetrics(namespace="Ours")
+    if provider is not None:
+        powertools.add_dimension("provider", provider)
+    for name, value in values.items():
+        powertools.add_metric(name, UNITS.get(name, "Count"), value)
+    powertools.flush_metrics()
+
+    ours, theirs = (re.sub(r'"Timestamp":\d{13},', "", line) for line in capsys.readouterr().out.splitlines())
+    assert ours == theirs
 
 
 def test_writes_nothing_without_values(capsys: pytest.CaptureFixture[str]) -> None:

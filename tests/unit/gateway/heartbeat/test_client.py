@@ -8,8 +8,9 @@ import pytest
 from botocore.config import Config
 
 from gateway.core.errors import GatewayError, HeartbeatFailed, HeartbeatTimeout, ProviderError, ProviderNotFound
-from gateway.heartbeat.client import CLIENT_CONFIG, HeartbeatClient, relay_errors, serialize_beat
+from gateway.heartbeat.client import CLIENT_CONFIG, HeartbeatClient
 from gateway.heartbeat.history import to_past_beat
+from gateway.heartbeat.results import relay_errors, serialize_beat
 from tests.conftest import REGION
 from tests.lambda_service import LambdaService, serving
 from tests.rehearsal import wait_until

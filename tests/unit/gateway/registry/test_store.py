@@ -274,7 +274,9 @@ def test_record_beat_returns_false_on_transaction_conflict(aws: Aws) -> None:
         meta, name = aws.providers.meta, aws.providers.name
 
         def update_item(self, **_: object) -> None:
-            raise self.meta.client.exceptions.TransactionConflictException({"Error": {}}, "UpdateItem")
+            raise self.meta.client.exceptions.TransactionConflictException(
+                {"Error": {"Code": "TransactionConflictException"}}, "UpdateItem"
+            )
 
     provider = a_provider()
 
