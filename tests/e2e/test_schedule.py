@@ -53,6 +53,14 @@ def history(system: LocalSystem) -> dict[str, Any]:
     return dict(httpx.get(url, params={"limit": 500}, timeout=30, trust_env=False).json())
 
 
+def history_and_heartbeat_starts(system: LocalSystem) -> tuple[dict[str, Any], list[datetime]]:
+    """Returns both as they were at one time. A heartbeat may come between the two requests."""
+    stored, past = heartbeat_starts(system), history(system)
+    while (now_stored := heartbeat_starts(system)) != stored:
+        stored, past = now_stored, history(system)
+    return past, stored
+
+
 def seconds_until(condition: Callable[[], object], limit: float) -> float:
     """Waits for the condition and returns the time that this took. Fails after `limit` seconds."""
     started = time.monotonic()
@@ -108,7 +116,7 @@ def test_marks_an_outage_within_35_seconds_and_the_recovery_too(system: LocalSys
 
 
 def test_history_and_uptime_match_every_beat(system: LocalSystem) -> None:
-    past, stored = history(system), heartbeat_starts(system)
+    past, stored = history_and_heartbeat_starts(system)
     good = [beat for beat in past["items"] if beat["status"] == "healthy"]
 
     assert [datetime.fromisoformat(beat["at"]) for beat in past["items"]] == stored[::-1]
@@ -127,7 +135,7 @@ def test_beats_come_from_the_scheduled_workflow(system: LocalSystem) -> None:
         offset = min(
             abs((beat - start).total_seconds() - wait) for start in starts for wait in (0, HEARTBEAT_INTERVAL_S)
         )
-        assert offset < 2, f"no execution started the heartbeat of {beat}"
+        assert offset < 5, f"no execution started the heartbeat of {beat}"
 
     events.disable_rule(Name=rule["Name"])
     # An execution that already runs still starts its second heartbeat.
