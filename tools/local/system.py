@@ -20,6 +20,7 @@ from tools.local.deployment import Deployment, Function
 from tools.local.lambda_runtime.worker_pool import WorkerPool
 from tools.local.log_follower import LogFollower
 from tools.local.processes import Child
+from tools.local.recent_value import RecentValue
 from tools.local.role_credentials import RoleCredentials
 from tools.local.sam_local import container_access
 from tools.local.save_monitor import SaveMonitor
@@ -190,7 +191,8 @@ class System:
 
 def _admin_token(url: str, deployment: Deployment) -> Callable[[], str]:
     client, secret_id = aws.client("secretsmanager", url), deployment.outputs["AdminTokenSecret"]
-    return lambda: str(client.get_secret_value(SecretId=secret_id)["SecretString"])
+    # A read for each request takes a fifth of the time of a short one. After a rotation the old token is still valid.
+    return RecentValue(lambda: str(client.get_secret_value(SecretId=secret_id)["SecretString"]))
 
 
 def _emulator_environment(settings: Settings) -> dict[str, str]:
