@@ -31,7 +31,7 @@ class DeployedSystem(LocalSystem):
 
 
 def copy_state(target: Path, aws_port: int) -> None:
-    """Copies the deployed state of the current sources, which the first call makes, for a system with this port."""
+    """Copies the deployed state of the current sources for a system with this port. The first call deploys them."""
     STATES.mkdir(parents=True, exist_ok=True)
     with (STATES / "lock").open("w") as lock:
         # Held while copying, because the test processes of a run share the states.

@@ -39,7 +39,7 @@ redactor = Redactor()
 logger = make_logger("heartbeat", settings.log_level, redactor)
 reporter = Reporter(settings.metrics_namespace, logger)
 
-# A tick ends after 23 s. botocore would pause as long between its attempts.
+# A tick ends after 23 s, so boto3's default timeouts of 60 s are too long. The pauses are those of botocore.
 timeouts = Timeouts(connect=2, read=4, attempts=3, backoff=0.5)
 dynamodb = AwsApi(DYNAMODB, settings, os.environ, timeouts)
 events = AwsApi(EVENTS, settings, os.environ, timeouts)

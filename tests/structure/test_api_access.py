@@ -128,7 +128,9 @@ def test_access_parameters_reject_wildcards_and_paths() -> None:
     assert matches(networks, CIDRS)
     assert matches(networks, ["198.51.100.7/32", "255.255.255.255/9"]) == ["198.51.100.7/32", "255.255.255.255/9"]
     lists = ["192.0.2.0/24, 192.0.3.0/24", "192.0.2.0/24,", ",192.0.2.0/24", "192.0.2.0/24192.0.3.0/24"]
-    assert not matches(networks, ["192.0.2.0", "everybody", "192.0.2.0/33", "256.0.2.0/24", "2001:db8::/32", *lists])
+    assert not matches(
+        networks, ["192.0.2.0", "everybody", "192.0.2.0/33", "256.0.2.0/24", "192.0.02.0/24", "2001:db8::/32", *lists]
+    )
 
 
 def matches(pattern: str, values: Any) -> list[str]:

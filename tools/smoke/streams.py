@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from itertools import pairwise
-from statistics import median
 from typing import Any
 
 from tools.smoke.check import Check, Failed, Target, require
@@ -11,9 +10,10 @@ from tools.smoke.wire import Exchange, Response
 
 PATH = "/v1/chat/completions"
 DONE = b"data: [DONE]\n\n"
-# The rehearsal mode `slow` sends one token every 0.2 s. The median of the gaps ignores a single stall of the network.
+# The rehearsal mode `slow` sends one token every 0.2 s. Two longer gaps are allowed, because a network may stall.
 SLOW_WORDS = 20
-MAX_MEDIAN_GAP_S = 0.3
+MAX_GAP_S = 0.3
+MAX_STALLS = 2
 # Includes a cold start.
 MAX_FIRST_EVENT_S = 5.0
 # The range around the default of KeepAliveSeconds, 15.
@@ -53,12 +53,13 @@ def chunk_timing(target: Target) -> str:
     require(response.status == 200 and len(response.chunks) > 1, describe_end(response))
     times = [arrived for arrived, _ in response.chunks]
     gaps = [after - before for before, after in pairwise(times)]
+    stalls = sum(gap > MAX_GAP_S for gap in gaps)
     actual = (
         f"{len(times)} chunks, first after {times[0]:.2f} s, last after {times[-1]:.2f} s, "
-        f"median gap {median(gaps):.2f} s, longest {max(gaps):.2f} s"
+        f"{stalls} gaps over {MAX_GAP_S:g} s, longest {max(gaps):.2f} s"
     )
     if target.is_rehearsal:
-        return require(len(times) >= SLOW_WORDS / 2 and median(gaps) <= MAX_MEDIAN_GAP_S, actual)
+        return require(len(times) >= SLOW_WORDS / 2 and stalls <= MAX_STALLS, actual)
     return require(times[-1] - times[0] > 0.1 * times[-1], actual)
 
 
@@ -208,7 +209,7 @@ def client_disconnect(target: Target) -> str:
 
 CHECKS = [
     Check("stream", "events, [DONE], complete", complete_stream),
-    Check("chunk timing", f"gaps under {MAX_MEDIAN_GAP_S:g} s (median)", chunk_timing),
+    Check("chunk timing", f"gaps under {MAX_GAP_S:g} s, except for {MAX_STALLS}", chunk_timing),
     Check("first event", f"within {MAX_FIRST_EVENT_S:g} s; from a real model, before the rest", first_event),
     Check("keep-alive", "a comment after about 15 s", keep_alive),
     Check("truncated stream", "an error event, no [DONE], complete", truncated_stream),

@@ -82,10 +82,10 @@ SECRETS_MANAGER = Service("secretsmanager", "secretsmanager", "1.1")
 
 @dataclass(frozen=True)
 class Timeouts:
-    """Seconds to connect, to wait for a response and to pause at most, and the number of attempts.
+    """Limits of a call: the seconds to connect and to wait for a response, and the number of attempts.
 
-    The first pause is up to twice `backoff`, each further one up to twice as long. Nobody waits longer than needed for
-    a read, but a throttled write needs the pauses of botocore.
+    The pause after attempt n is random, up to `backoff` * 2**n seconds. The default is short, because a user's request
+    waits for it. Writes that may be throttled need botocore's pauses, which a `backoff` of 0.5 gives.
     """
 
     connect: float = 2.0

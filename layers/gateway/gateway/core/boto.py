@@ -17,8 +17,8 @@ class KnownServices(Loader):
     """Loads service models without a search for all services and without the endpoints of all services.
 
     botocore lists the folders of its 400 services several times to check a name, which takes a tenth of the time to
-    create a client. Parsing endpoints.json takes half of it. The rules of each service's
-    own model decide its endpoint, so botocore needs no partition from that file.
+    create a client. Parsing endpoints.json takes half of it. The rules of each service's own model decide its endpoint,
+    so botocore needs no partition from that file.
     """
 
     def list_available_services(self, type_name: str) -> list[str]:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import Table
     from mypy_boto3_events import EventBridgeClient
 
-MAPS = ("Key", "ExpressionAttributeValues", "ExclusiveStartKey")
+# The members of a request that hold attribute values.
+VALUE_MEMBERS = ("Key", "ExpressionAttributeValues", "ExclusiveStartKey")
 
 
 def table_api(dynamodb: AwsApi, name: str) -> "Table":
@@ -48,14 +49,14 @@ class TableApi:
     def scan(self, **request: Any) -> dict[str, Any]:
         return self._call("Scan", request)
 
-    def batch_write_item(self, *, RequestItems: Mapping[str, Any]) -> dict[str, Any]:  # noqa: N803 -- boto3's name
+    def batch_write_item(self, **request: Any) -> dict[str, Any]:
         """Puts items. The requests must be puts."""
-        tables = {table: _puts(requests, attributes) for table, requests in RequestItems.items()}
+        tables = {table: _puts(requests, attributes) for table, requests in request["RequestItems"].items()}
         unprocessed = self._dynamodb.call("BatchWriteItem", {"RequestItems": tables}).get("UnprocessedItems", {})
         return {"UnprocessedItems": {table: _puts(requests, plain_item) for table, requests in unprocessed.items()}}
 
-    def batch_get_item(self, *, RequestItems: Mapping[str, Any]) -> dict[str, Any]:  # noqa: N803 -- boto3's name
-        tables = {table: _with_keys(reads, attributes) for table, reads in RequestItems.items()}
+    def batch_get_item(self, **request: Any) -> dict[str, Any]:
+        tables = {table: _with_keys(reads, attributes) for table, reads in request["RequestItems"].items()}
         result = self._dynamodb.call("BatchGetItem", {"RequestItems": tables})
         unprocessed = result.get("UnprocessedKeys", {})
         return {
@@ -64,7 +65,7 @@ class TableApi:
         }
 
     def _call(self, operation: str, request: Mapping[str, Any]) -> dict[str, Any]:
-        converted = {name: attributes(value) if name in MAPS else value for name, value in request.items()}
+        converted = {name: attributes(value) if name in VALUE_MEMBERS else value for name, value in request.items()}
         result = self._dynamodb.call(operation, {"TableName": self.name, **converted})
         for name in ("Item", "LastEvaluatedKey"):
             if name in result:
@@ -75,7 +76,7 @@ class TableApi:
 
 
 class EventsApi:
-    """EventBridge."""
+    """A client of EventBridge, as boto3's for `put_events`. A repeated attempt may publish an event twice."""
 
     def __init__(self, events: AwsApi) -> None:
         self._events = events

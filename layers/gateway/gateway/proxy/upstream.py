@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 Guard = Callable[[str], None]
 
 MAX_IDLE_SECONDS = 45.0
-# The number of simultaneous heartbeats.
+# As many as heartbeats run at once (MAX_CONCURRENT_BEATS), so that each keeps its connection.
 MAX_IDLE_CONNECTIONS = 64
 # The other 3xx, such as 304, do not refer to another address.
 REDIRECTS = frozenset({301, 302, 303, 307, 308})

@@ -8,7 +8,7 @@ import pytest
 from tests.rehearsal import KEY, RunningTokenHub
 from tests.scripted_server import JSON, Ending, ScriptedServer, always, chunk, response
 from tools.smoke.check import Failed, Target
-from tools.smoke.streams import first_event, truncated_large_response
+from tools.smoke.streams import chunk_timing, first_event, truncated_large_response
 from tools.smoke.wire import Gateway
 
 
@@ -31,6 +31,22 @@ def test_rejects_a_stream_in_one_piece(tokenhub: RunningTokenHub) -> None:
 
     with pytest.raises(Failed, match="1 chunks"):
         first_event(Target(Gateway(tokenhub.url, KEY), None, is_rehearsal=False))
+
+
+def timing_of(*pauses: float) -> str:
+    """Checks a stream of twelve chunks, the last of which follow pauses of these seconds."""
+    pieces = [(b"data: x\n\n",)] * (12 - len(pauses)) + [(pause, b"data: x\n\n") for pause in pauses]
+    with ScriptedServer(always(*response(tuple(piece for each in pieces for piece in each)))) as server:
+        return chunk_timing(Target(Gateway(server.url, KEY), None, is_rehearsal=True))
+
+
+def test_a_stall_does_not_fail_the_timing_of_a_stream() -> None:
+    assert "longest 1." in timing_of(1.0)
+
+
+def test_rejects_a_stream_whose_chunks_are_held_back() -> None:
+    with pytest.raises(Failed, match="3 gaps over 0.3 s"):
+        timing_of(0.5, 0.5, 0.5)
 
 
 TRAILERS = b"0\r\nLambda-Runtime-Function-Error-Type: Function.AnswerTruncated\r\n\r\n"
