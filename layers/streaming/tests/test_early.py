@@ -8,15 +8,23 @@ from lambda_streaming import early
 from managed_runtime import Start
 
 APP = """
-from lambda_streaming import Response, StreamingResponse, connect_early, streaming
+from lambda_streaming import Response, StreamingResponse, connect_early, early, streaming
+
+def unused():
+    return b"open " if early._early.connection else b"none "
+
+def stream(before, connected):
+    # Runs when the response has its connection.
+    yield before + connected + unused()
 
 @streaming
 def handler(event, context):
+    before = unused()
     connect_early()
     match event["do"]:
         case "raise": raise KeyError("before the first byte")
         case "whole": return Response(404, {"x-a": "b"}, b"nothing here")
-        case _: return StreamingResponse(200, {}, [b"a", b"b"])
+        case _: return StreamingResponse(200, {}, stream(before, unused()))
 """
 
 
@@ -83,11 +91,12 @@ def test_closes_an_unused_connection(listener: socket.socket, disturb: Callable[
     accepted.close()
 
 
-def test_responses_use_early_connections(start_runtime: Start) -> None:
+def test_a_response_uses_the_early_connection_and_a_failed_invocation_closes_it(start_runtime: Start) -> None:
     runtime = start_runtime(APP)
     answers = [runtime.api.invoke(do=do) for do in ("stream", "whole", "raise", "stream")]
 
-    assert [post.body for post in (answers[0], answers[1], answers[3])] == [b"ab", b"nothing here", b"ab"]
+    bodies = [post.body.strip() for post in (answers[0], answers[1], answers[3])]
+    assert bodies == [b"none open none", b"nothing here", b"none open none"]
     assert answers[2].head.splitlines()[0].endswith("/error HTTP/1.1")
 
 

@@ -109,6 +109,7 @@ class AwsApi:
         settings: AwsSettings,
         environ: Mapping[str, str],
         timeouts: Timeouts | None = None,
+        pause: Callable[[float], None] = time.sleep,
     ) -> None:
         """Reads the region and the credentials from `environ`."""
         self._service = service
@@ -118,6 +119,7 @@ class AwsApi:
         self._path = urlsplit(self._url).path.rstrip("/") + "/"
         self._before_call = local_aws_check(settings)
         self._timeouts = timeouts or Timeouts()
+        self._pause = pause
         self._credentials = credentials_of(environ)
         self._idle: list[HTTPConnection] = []
         self._tls = tls_context() if self._url.startswith("https:") else None
@@ -136,7 +138,7 @@ class AwsApi:
             with suppress(AwsConnectionError, HTTPClientError, _Retryable):
                 return self._send(operation, body)
             # SystemRandom, because SnapStart repeats the numbers of a seeded generator.
-            time.sleep(random.SystemRandom().uniform(0, self._timeouts.backoff * 2**attempt))
+            self._pause(random.SystemRandom().uniform(0, self._timeouts.backoff * 2**attempt))
         try:
             return self._send(operation, body)
         except _Retryable as error:

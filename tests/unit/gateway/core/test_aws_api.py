@@ -217,6 +217,20 @@ def test_raises_the_last_error_after_all_attempts() -> None:
     assert len(server.requests) == 2
 
 
+def test_pauses_at_random_up_to_twice_as_long_after_each_attempt() -> None:
+    pauses: list[float] = []
+    with ScriptedServer(always(failure(500, "InternalFailure"))) as server:
+        settings, timeouts = AwsSettings(aws_endpoint_url=server.url), Timeouts(attempts=9, backoff=1000)
+        client = AwsApi(SECRETS_MANAGER, settings, ENVIRON, timeouts, pauses.append)
+        with pytest.raises(ClientError, match="InternalFailure"):
+            client.call("GetSecretValue", READ)
+        client.close()
+
+    assert len(set(pauses)) == 8
+    assert all(0 <= pause <= 1000 * 2**attempt for attempt, pause in enumerate(pauses, 1))
+    assert max(pauses) > 1000
+
+
 def test_raises_botocores_errors_for_failed_connections() -> None:
     with pytest.raises(ReadTimeoutError):
         call(always(HANG), read=1, attempts=1)

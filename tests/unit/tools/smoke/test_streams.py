@@ -45,7 +45,7 @@ def test_a_stall_does_not_fail_the_timing_of_a_stream() -> None:
 
 
 def test_rejects_a_stream_whose_chunks_are_held_back() -> None:
-    with pytest.raises(Failed, match="3 gaps over 0.3 s"):
+    with pytest.raises(Failed, match=r"3 gaps over 0\.3 s"):
         timing_of(0.5, 0.5, 0.5)
 
 
